@@ -36,6 +36,7 @@ from seeds import (
     make,
     moved,
     offering,
+    page,
     says,
     tables,
     web,
@@ -352,6 +353,16 @@ def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
     text = here.invoke("check", USER, *options).output
     assert "ISP database could not be asked" in text
     assert "works in no client" not in text
+
+
+def test_thunderbird_asks_no_other_url_after_an_answer(here: Paper) -> None:
+    """Its first response with status 2xx counts, of config-v1.1.xml and Autodiscover."""
+    when(lambda asked: asked.secure, page("Welcome"))(here)
+    report = here.check(USER, "--allow-private")
+    assert works(report)["Thunderbird"] is False
+    assert works(report)["Thunderbird for Android (K-9)"] is True
+    when(lambda asked: asked.secure, says(404))(here)
+    assert works(here.check(USER, "--allow-private"))["Thunderbird"] is True
 
 
 def test_a_login_name_of_each_person_is_not_everybodys(here: Paper) -> None:

@@ -53,8 +53,8 @@ class Client(NamedTuple):
     takes_no_compression: bool = False
     takes_empty: bool = False  # stops at an empty 200 or a 204, and guesses
     takes_empty_404: bool = False  # stops at an empty 404
-    # Of the URLs in the domain, only the first with status 2xx counts, unless its XML or
-    # JSON cannot be parsed.
+    # Of the URLs in the domain for a format, only the first with status 2xx counts, unless
+    # its XML or JSON cannot be parsed.
     takes_first_2xx: bool = False
     needs_absolute_location: bool = False
     agent: str = ""  # its User-Agent, "" where it is not known

@@ -174,20 +174,21 @@ class _Requests:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcome of each request, and last that of SRV records."""
-        first: Outcome | None = None  # the only answer that counts
+        firsts: dict[str, Outcome] = {}  # the only answers that count
         for step in steps_of(self.client, self.case):
-            is_near = step.kind == "xml" and not step.is_far
+            group = "" if step.is_far else step.kind
             for ask in asks(step, self.case, self.facts):
                 outcome = self._outcome(step, ask)
-                if first is None or not is_near:
+                first = firsts.get(group)
+                if first is None:
                     yield outcome
                 elif outcome.setup and first.trouble and first.trouble.step == "https":
                     got, url = first.trouble.seen, shown(ask.url)
                     hidden = finding("document.hidden", first.url, got=got, url=url)
                     yield first._replace(trouble=hidden)
-                    first = first._replace(trouble=None)  # it is told once
-                if self.client.takes_first_2xx and is_near and _counts(outcome.reply):
-                    first = first or outcome
+                    firsts[group] = first._replace(trouble=None)  # it is told once
+                if self.client.takes_first_2xx and group and _counts(outcome.reply):
+                    firsts.setdefault(group, outcome)
         found: dict[str, Account] = {}
         for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():
             for host, port in self._srv(service):
@@ -196,7 +197,7 @@ class _Requests:
         if incoming is not None and "smtp" in found:  # RFC 6186
             setup = Setup((incoming, found["smtp"]))
             yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
-        is_outlook = self.client.srv == "outlook"
+        is_outlook = self.client.srv == "outlook" and "pox" not in firsts
         for host, port in self._srv("_autodiscover._tcp")[:1] if is_outlook else ():
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", POX, kind="pox")
