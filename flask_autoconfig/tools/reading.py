@@ -7,12 +7,10 @@ here.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
@@ -27,6 +25,7 @@ from ..documents.thunderbird_reader import (
     type_hint,
 )
 from ..documents.xml import DeclarationsError
+from ..files import table_beside
 from .naming import SERVERS, named
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ class _Reader:
     def _fault(
         self, code: str, place: str, *, cure: str = "", **values: object
     ) -> None:
-        text = _texts()[code]
+        text = table_beside(__file__, "faults.toml")[code]
         effect, message = text["effect"], text["message"].format(cure=cure, **values)
         if effect == "server" and self.rules.all_or_nothing:
             effect, message = "document", f"{message}, and {_DROPS}"
@@ -413,11 +412,6 @@ class _Reader:
             known = [name for name in known if name in _NAMES] or known
             known.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
         return known[0] if known else ""
-
-
-@cache
-def _texts() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("faults.toml").read_text("utf-8"))
 
 
 @lru_cache(maxsize=8)  # every client reads the same document

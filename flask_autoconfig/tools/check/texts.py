@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
+
+from ...files import table_beside
 
 Values = tuple[tuple[str, str], ...]
 Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
@@ -21,10 +21,7 @@ class Text(NamedTuple):
     cure: str
 
 
-@cache
-def _file() -> dict[str, Any]:
-    path = Path(__file__).with_name("texts.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+_file = partial(table_beside, __file__, "texts.toml")
 
 
 @cache
