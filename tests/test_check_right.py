@@ -24,6 +24,7 @@ from seeds import (
     WHEN,
     at,
     at_web,
+    certified,
     checked,
     dav,
     delaying,
@@ -363,6 +364,13 @@ def test_thunderbird_asks_no_other_url_after_an_answer(here: Paper) -> None:
     assert works(report)["Thunderbird for Android (K-9)"] is True
     when(lambda asked: asked.secure, says(404))(here)
     assert works(here.check(USER, "--allow-private"))["Thunderbird"] is True
+
+
+def test_a_response_behind_a_bad_certificate_hides_no_settings(here: Paper) -> None:
+    at_web(certified("other.test"))(here)
+    report = here.check(USER, "--allow-private")
+    assert "tls.name-mismatch" in codes(report)
+    assert "document.hidden" not in codes(report)
 
 
 def test_a_login_name_of_each_person_is_not_everybodys(here: Paper) -> None:

@@ -126,7 +126,7 @@ def _host_of(url: str) -> str:
 
 def _counts(reply: Reply | None) -> bool:
     """Return whether a response is an answer for a client that tries no other URL then."""
-    if reply is None or not 200 <= reply.status < 300:
+    if reply is None or reply.is_forged or not 200 <= reply.status < 300:
         return False
     with suppress(NotXmlError, ValueError):
         if reply.content_type in ("text/xml", "application/xml"):

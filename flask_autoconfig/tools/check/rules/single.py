@@ -141,6 +141,8 @@ def _digest(
         code = "digest.found"
     elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
         code = "digest.quoted"
+    elif wanted.lower() in [value.lower() for value in values]:
+        code = "digest.other-case"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
 
