@@ -54,27 +54,22 @@ class Finding(NamedTuple):
 
     @property
     def status(self) -> str:
-        """Its status: ok, note, warning or failure."""
         return weigh.status_of(self.code, self.marks)
 
     @property
     def text(self) -> Text:
-        """Its texts with the values filled in."""
         return texts.text_of(self.code, self.values, self.around, self.advice)
 
     @property
     def seen(self) -> str:
-        """What was observed."""
         return self.text.seen
 
     @property
     def why(self) -> str:
-        """Who is affected, and how."""
         return self.text.why
 
     @property
     def cure(self) -> str:
-        """What to do."""
         return self.text.cure
 
     def __str__(self) -> str:

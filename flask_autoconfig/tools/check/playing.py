@@ -70,7 +70,6 @@ def _ends(client: Client, outcome: Outcome) -> bool:
 def _on_the_way(
     played: Play, client: Client, case: Case, facts: Facts, met: list[Outcome]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the outcomes, with marks that say how much it matters."""
     causes: set[str] = set()
     troubles = [outcome.trouble for outcome in met if outcome.trouble]
     meets_exchange = any(found.code == "http.exchange" for found in troubles)
@@ -317,7 +316,6 @@ class _Requests:
         return Setup(tuple(accounts))
 
     def _refused(self, step: Step, ask: Ask, reply: Reply) -> Finding | None:
-        """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
         if len(reply.redirects) > client.redirects:
             code, most = "http.many-redirects", str(client.redirects)
@@ -340,16 +338,11 @@ class _Requests:
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", reply.url, found=f"{kind}{first}")
         if client.agent and reply.seconds < _SLOW:
-            return self._agent_refused(ask)
-        return None
-
-    def _agent_refused(self, ask: Ask) -> Finding | None:
-        client = self.client
-        with suppress(ProbeError):
-            reply = self.facts.answer(ask.by(client.agent))
-            wrong = web.of_reply(self.case, reply, ask.url)
-            if wrong is not None and not reply.is_limited:
-                return finding("http.agent-refused", ask.url, got=wrong.seen)
+            with suppress(ProbeError):
+                reply = self.facts.answer(ask.by(client.agent))
+                wrong = web.of_reply(self.case, reply, ask.url)
+                if wrong is not None and not reply.is_limited:
+                    return finding("http.agent-refused", ask.url, got=wrong.seen)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:

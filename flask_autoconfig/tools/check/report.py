@@ -72,7 +72,12 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 def _outcomes(report: Report) -> Iterator[str]:
     works = _by_fame(fare.client for fare in report.fares if fare.works)
     if not report.fares:
-        yield _of_servers(report)
+        failures = [one for one in report.findings if one.status == FAILURE]
+        wrong = [found for found in failures if found.step != "login"]
+        number = _counted(len(wrong), "failure")
+        failing = click.style(f"{number} at the servers of the file", fg="red")
+        right = click.style("the servers of the file work", fg="green")
+        yield failing if wrong else right
     elif works:
         yield f"{click.style('works in', fg='green')} {', '.join(works)}"
 
@@ -133,15 +138,6 @@ def _by_fame(clients: Iterable[str]) -> list[str]:
     return sorted(clients, key=lambda one: [*_KNOWN, one].index(one))
 
 
-def _of_servers(report: Report) -> str:
-    failures = [one for one in report.findings if one.status == FAILURE]
-    wrong = [found for found in failures if found.step != "login"]
-    if wrong:
-        number = _counted(len(wrong), "failure")
-        return click.style(f"{number} at the servers of the file", fg="red")
-    return click.style("the servers of the file work", fg="green")
-
-
 # --- Findings ---------------------------------------------------------------------------
 
 
@@ -190,7 +186,6 @@ def _status(found: Finding) -> str:
 
 
 def _shown(found: Finding, everybody: set[str], width: int | None) -> Iterator[str]:
-    """Yield a line for each part of a finding."""
     indent = _indent(width)
     place = "" if len(found.places) > 1 else f" {found.subject}"
     sentence = f"{found.step}{place}: {found.seen}"
@@ -200,7 +195,6 @@ def _shown(found: Finding, everybody: set[str], width: int | None) -> Iterator[s
 
 
 def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the parts below the first line, with their labels."""
     if len(found.places) > 1:
         yield from (("at", place) for place in found.places[:_MOST_PLACES])
         if len(found.places) > _MOST_PLACES:
@@ -244,7 +238,6 @@ class Progress:
         self._length = 0
 
     def __call__(self, text: str) -> None:
-        """Replace the line."""
         most = _columns()
         if most > 0:
             text = clean(text, min(most, 78))
@@ -252,7 +245,6 @@ class Progress:
             self._length = len(text)
 
     def end(self) -> None:
-        """Remove the line."""
         if self._length:
             replace_line(" " * self._length)
             replace_line("")

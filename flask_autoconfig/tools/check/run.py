@@ -10,7 +10,7 @@ from functools import partial
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
-from ...documents.setups import Account, Setup
+from ...documents.setups import Setup
 from ...families import Family
 from ..clients import CLIENTS, Client, Step
 from ..net.resolver import LookupFailed
@@ -180,7 +180,6 @@ def unchecked(case: Case, reason: str) -> Report:
 
 
 def _failed(case: Case, found: Finding) -> Report:
-    """Return the report where one finding stops every client."""
     clients = [client.name for client in clients_of(case)]
     found = found.hurting(*clients)
     fares = tuple(Fare(client, False, None, str(found)) for client in clients)
@@ -308,7 +307,15 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     client, setup = played.client, played.setup
     if setup is not None and case.address is None:
-        setup = Setup(tuple(_for_anybody(case, account) for account in setup.servers))
+        # With placeholders for the address that was asked with.
+        who = case.asker
+        names = {str(who): "%EMAILADDRESS%", who.local: "%EMAILLOCALPART%"}
+        setup = Setup(
+            tuple(
+                one._replace(username=names.get(one.username or "", one.username))
+                for one in setup.servers
+            )
+        )
     works = None if setup is None else True
     met = [found for found in findings if client in found.clients]
     stops = [found for found in met if found.status == FAILURE]
@@ -318,13 +325,3 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
         stops = [found for found in met if found.status == WARNING]
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return Fare(client, works, setup, stopped_by)
-
-
-def _for_anybody(case: Case, account: Account) -> Account:
-    """Return the account with placeholders for the address that was asked with."""
-    placeholders = {
-        str(case.asker): "%EMAILADDRESS%",
-        case.asker.local: "%EMAILLOCALPART%",
-    }
-    name = account.username
-    return account._replace(username=placeholders.get(name or "", name))

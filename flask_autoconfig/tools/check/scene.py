@@ -44,7 +44,6 @@ class Play:
 
     @property
     def is_by_ispdb(self) -> bool:
-        """Whether the settings are those of the ISP database."""
         return self.found is not None and self.found.place.startswith("ispdb")
 
     @property
@@ -69,7 +68,6 @@ class Document(NamedTuple):
 
     @property
     def types(self) -> dict[str, str]:
-        """The types of its servers, by their place."""
         return {place: server.type for place, server in self.provider.servers}
 
     @property

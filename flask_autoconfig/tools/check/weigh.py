@@ -56,16 +56,11 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     """
     listed = list(_without_consequences(list(findings)))
     cached = {found.subject for found in listed if found.code == "dns.cached"}
+    outdated = _hurt_by(listed, "setup.file-outdated")
     listed = [
         found.marked("explained" if cached.intersection(found.places) else "")
         for found in listed
-    ]
-    by_file = (found for found in listed if found.code == "setup.file-outdated")
-    outdated = {client for found in by_file for client in found.clients}
-    listed = [
-        found
-        for found in listed
-        if found.code != "document.differs" or not outdated.intersection(found.clients)
+        if found.code != "document.differs" or outdated.isdisjoint(found.clients)
     ]
     explained = {
         client
@@ -84,6 +79,10 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
+def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+    return {name for found in findings if found.code in codes for name in found.clients}
+
+
 # What is wrong with settings that are another customer's anyway.
 _OF_STRANGERS = (
     "document.stale",
@@ -91,7 +90,6 @@ _OF_STRANGERS = (
     "digest.missing",
     "autodiscover.v2-elsewhere",
 )
-_NO_LOGIN = "document.no-login"
 _OF_METHODS = ("autodiscover.no-method", "profile.method-not-offered")
 
 
@@ -100,42 +98,31 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
 
     Clients drop the document for the value, or set up a server that does not exist.
     """
-    strangers, shut, nameless = (
-        {client for found in findings if found.code == code for client in found.clients}
-        for code in ("document.another-customers", "server.port-25-shut", _NO_LOGIN)
-    )
-    causes = [
-        found
-        for found in findings
-        if found.code in ("document.bad-value", "document.bad-username")
-        if found.status == FAILURE
-    ]
-    reloading = [
-        found._replace(clients=())
-        for found in findings
-        if found.code == "document.differs" and found.status == FAILURE
-    ]
-    hurt = {client for found in causes for client in found.clients}
-    places = {place for cause in causes for place in cause.places}
+    strangers = _hurt_by(findings, "document.another-customers")
+    shut = _hurt_by(findings, "server.port-25-shut")
+    nameless = _hurt_by(findings, "document.no-login")
+    failures = [found for found in findings if found.status == FAILURE]
+    differing = [found for found in failures if found.code == "document.differs"]
+    bad_values = ("document.bad-value", "document.bad-username")
+    hurt = _hurt_by(failures, *bad_values)
+    places = {it for one in failures if one.code in bad_values for it in one.places}
     methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
     for found in findings:
-        is_failure = found.status == FAILURE
-        if found.code == "document.stale" and reloading:
+        if found.code == "document.stale" and differing:
             # The service has the same older file for all documents.
-            found = reloading[0].at(found.subject).hurting(*found.clients)
-        is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
-        is_dropped = found.code == "document.unusable" and found.subject in places
-        is_dropped = is_dropped and (is_theirs or not is_failure)
-        who = {*found.clients}
-        if found.code == "document.unusable" and (
-            shut & who or set() < who <= nameless
-        ):
-            continue
-        if found.code in _OF_STRANGERS and strangers & {*found.clients}:
-            continue
-        if found.code in _OF_METHODS and found.subject in methods:
-            continue
-        if not is_dropped and not (found.step == "server" and is_failure and is_theirs):
+            same = differing[0]._replace(clients=found.clients)
+            found = same.at(found.subject)
+        is_failure, who = found.status == FAILURE, {*found.clients}
+        is_theirs = bool(who) and hurt >= who
+        is_told = found.step == "server" and is_failure and is_theirs
+        if found.code == "document.unusable":
+            is_bad_value = found.subject in places and (is_theirs or not is_failure)
+            is_told = is_bad_value or bool(shut & who) or set() < who <= nameless
+        elif found.code in _OF_STRANGERS:
+            is_told = bool(strangers & who)
+        elif found.code in _OF_METHODS and found.subject in methods:
+            is_told = True
+        if not is_told:
             yield found
 
 

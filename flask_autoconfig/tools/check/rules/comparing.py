@@ -15,7 +15,6 @@ from ....errors import ConfigError
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
-from ...net.http import Reply
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -125,16 +124,6 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
         yield incomplete.marked("exchange" if is_there else "")
 
 
-def _half(play: Play) -> Iterator[Finding]:
-    types = {account.type for account in play.mail}
-    missing = "" if "smtp" in types else SERVERS["smtp"]
-    if types <= {"smtp"}:
-        missing = "IMAP or POP3 server"
-    if types and missing and not _exchange(play):
-        mail = Setup(tuple(play.mail))
-        yield finding("setup.half", play.place, theirs=mail, missing=missing)
-
-
 def _exchange(play: Play) -> list[Account]:
     """Return the accounts of an Exchange server, which needs no others."""
     accounts = play.setup.servers if play.setup else ()
@@ -182,7 +171,12 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         if client.family in ("outlook", "apple"):
             yield from servers.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
-        yield from _half(play)
+        types = {account.type for account in play.mail}
+        missing = "" if "smtp" in types else SERVERS["smtp"]
+        missing = "IMAP or POP3 server" if types <= {"smtp"} else missing
+        if types and missing and not _exchange(play):
+            mail = Setup(tuple(play.mail))
+            yield finding("setup.half", play.place, theirs=mail, missing=missing)
         yield from _dead_exchange(scene, play)
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
@@ -366,14 +360,11 @@ def each_document(scene: Scene) -> Iterator[Finding]:
                 found = ""
                 if reply.status != first.status:
                     found = f"status {reply.status}"
-                elif not reply.is_forged and not _is_like(document, reply):
+                elif not reply.is_forged:
                     found = "another document"
+                    with suppress(ConfigError, NotAutoconfigError):
+                        other = documents.provider_of(web.unpacked(reply))
+                        found = "" if other == document.provider else found
                 if found:
                     code, at = "document.at-address", reply.address
                     yield finding(code, document.place, found=found, address=at)
-
-
-def _is_like(document: Document, reply: Reply) -> bool:
-    with suppress(ConfigError, NotAutoconfigError):
-        return documents.provider_of(web.unpacked(reply)) == document.provider
-    return False

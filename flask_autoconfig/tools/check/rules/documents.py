@@ -57,7 +57,13 @@ def found(
         except NotAutoconfigError:
             continue
         except ConfigError as error:
-            faulty.append(Faulty(listed, body, _types(body), tuple(error.problems)))
+            raw = Reader().read(body)
+            types = {
+                f"{key}[{index}]": server.get("type", "")
+                for key in SERVER_KEYS
+                for index, server in enumerate(raw.get(key, ()))
+            }
+            faulty.append(Faulty(listed, body, types, tuple(error.problems)))
             continue
         is_verified = any(reply.is_verified for _, reply in answered)
         documents.append(Document(listed, answered[0][1], body, provider, is_verified))
@@ -68,15 +74,6 @@ def provider_of(document: bytes) -> Provider:
     """Return the provider of a document; raise NotAutoconfigError or ConfigError."""
     (provider,) = from_raw({"provider": [Reader().read(document)]}).providers
     return provider
-
-
-def _types(document: bytes) -> dict[str, str]:
-    raw = Reader().read(document)
-    return {
-        f"{key}[{index}]": server.get("type", "")
-        for key in SERVER_KEYS
-        for index, server in enumerate(raw.get(key, ()))
-    }
 
 
 def look(scene: Scene) -> Iterator[Finding]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from ....address import Address, fill_in, with_domain
+from ....address import Address, fill_in
 from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
@@ -29,7 +29,12 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     first, and then those that the MX host agrees with.
     """
     found = [*_published(scene), *_srv(scene)]
-    faults = side_by_side(partial(_faults, scene, source) for source in found)
+
+    def faults_of(source: Source) -> int:
+        accounts = source.accounts[: servers.MOST]
+        return sum(side_by_side(partial(is_faulty, scene, one) for one in accounts))
+
+    faults = side_by_side(partial(faults_of, source) for source in found)
     listed = [
         one._replace(faults=count) for one, count in zip(found, faults, strict=True)
     ]
@@ -51,28 +56,24 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
 
 def _published(scene: Scene) -> Iterator[Source]:
     """Yield the documents, and what clients set up by other means."""
-    domain = scene.case.domain
     # What clients set up by a faulty document is no measure.
     urls = {ask.url for faulty in scene.faulty for ask in faulty.asks}
+    foreign: list[Source] = []
     for document in scene.documents:
         urls |= {ask.url for ask in document.asks}
         accounts = tuple(
-            Account(
-                server.type,
-                with_domain(server.hostname, domain),
-                server.port or 0,
-                server.socket_type or "SSL",
-                server.username,
-            )
+            Account(*servers.endpoint_of(scene.case, server), server.username)
             for _, server in document.provider.servers
             if server.type in MAIL_TYPES and server.hostname
         )
         readers = tuple(scene.readers(document))
         is_foreign = documents.is_foreign(scene, document)
         is_personal = documents.is_personal(scene.case, document)
-        yield Source(
+        source = Source(
             document.place, accounts, readers, document, is_foreign, is_personal
         )
+        foreign += [source] if is_foreign else []
+        yield source
     others: dict[str, Source] = {}
     for play in scene.plays:
         # What the ISP database says has findings of its own.
@@ -82,25 +83,13 @@ def _published(scene: Scene) -> Iterator[Source]:
             accounts = tuple(one._replace(authentication="") for one in play.mail)
             known = others.setdefault(play.place, Source(play.place, accounts))
             others[play.place] = known._replace(clients=(*known.clients, play.client))
+    theirs = {account.hostname for one in foreign for account in one.accounts}
     for source in others.values():
-        yield source._replace(is_foreign=_is_of_others(scene, source.accounts))
-
-
-def _is_of_others(scene: Scene, accounts: Iterable[Account]) -> bool:
-    """Return whether all servers are those of a document for other domains."""
-    others = {
-        with_domain(server.hostname, scene.case.domain)
-        for document in scene.documents
-        if documents.is_foreign(scene, document)
-        for _, server in document.provider.servers
-        if server.hostname
-    }
-    hosts = {account.hostname for account in accounts}
-    return bool(hosts) and hosts <= others
+        hosts = {account.hostname for account in source.accounts}
+        yield source._replace(is_foreign=bool(hosts) and hosts <= theirs)
 
 
 def _srv(scene: Scene) -> Iterator[Source]:
-    """Yield the accounts that the first targets of SRV records make."""
     accounts = []
     for name, type_, socket_type in zone.MAIL_SERVICES:
         with suppress(LookupFailed):
@@ -109,11 +98,6 @@ def _srv(scene: Scene) -> Iterator[Source]:
                     accounts.append(Account(type_, host, port, socket_type))
     if accounts:
         yield Source(SRV, tuple(accounts))
-
-
-def _faults(scene: Scene, source: Source) -> int:
-    accounts = source.accounts[: servers.MOST]
-    return sum(side_by_side(partial(is_faulty, scene, one) for one in accounts))
 
 
 def is_faulty(scene: Scene, account: Account) -> bool:
