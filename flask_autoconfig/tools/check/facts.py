@@ -239,7 +239,6 @@ class Facts:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a web server limits the rate of requests."""
         return any(server.pause for server in list(self._servers.values()))
 
     def forget_refusals(self) -> None:
@@ -309,12 +308,12 @@ class Facts:
         network = replace(self.network, only=address)
         try:
             if endpoint.type in MAIL_TYPES:
-                return AtAddress(
-                    address, None, mail_server(network, endpoint).certificate
-                )
-            return AtAddress(address, None, _web_server(network.step(), endpoint))
+                certificate = mail_server(network, endpoint).certificate
+            else:
+                certificate = _web_server(network.step(), endpoint)
         except ProbeError as error:
             return AtAddress(address, error)
+        return AtAddress(address, None, certificate)
 
 
 def is_wall(reply: Reply) -> bool:

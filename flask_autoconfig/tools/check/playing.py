@@ -24,11 +24,10 @@ from ..net.resolver import LookupFailed
 from ..net.tcp import ProbeError
 from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
-from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts
 from .findings import Case, Finding, finding, shown
 from .rules import web
-from .scene import Outcome, Play
+from .scene import Outcome, Play, ask_of, asks, steps_of
 from .weigh import FAILURE, OK
 
 _MOST_LED = 10  # redirects in answers

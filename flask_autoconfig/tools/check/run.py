@@ -16,14 +16,13 @@ from ..clients import CLIENTS, Client, Step
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
-from .asking import asks, steps_of
 from .facts import Ask, Facts, each_of, side_by_side
 from .findings import Case, Finding, finding
 from .playing import play
 from .rules import (
+    LOOKUPS,
     RULES,
     RULES_OF_FILE,
-    Rule,
     comparing,
     dav,
     documents,
@@ -31,7 +30,7 @@ from .rules import (
     sources,
     web,
 )
-from .scene import Play, Scene
+from .scene import Play, Scene, asks, steps_of
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
@@ -114,7 +113,8 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
 def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
     """Check the servers of the file only."""
     tell(f"{case.domain}: asking the servers of the file")
-    findings = _by_rules(RULES_OF_FILE, Scene(case, facts, case.provider))
+    scene = Scene(case, facts, case.provider)
+    findings = each_of(lambda rule: rule(scene), RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
@@ -145,19 +145,16 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         documents=tuple(found),
         faulty=tuple(faulty),
     )
-    is_trusted = case.provider is not None
     scene = replace(scene, names_for_all=comparing.names_for_all(scene))
-    if case.provider is None:
-        scene = replace(scene, sources=sources.ranked(scene))
+    listed = sources.ranked(scene) if case.provider is None else ()
+    scene = replace(scene, sources=listed)
     scene = replace(scene, foreign=documents.foreign(scene))
-    if case.provider is None:
-        document = comparing.reference(scene)
-        provider = document.provider if document else None
-        scene = replace(scene, provider=provider)
-        is_trusted = document is not None and document.is_verified
+    document = comparing.reference(scene) if case.provider is None else None
+    is_trusted = document.is_verified if document else case.provider is not None
+    scene = replace(scene, provider=document.provider if document else case.provider)
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
-    findings = _by_rules(RULES, scene)
+    findings = each_of(lambda rule: rule(scene), RULES)
     if facts.is_late:  # what seems to be absent may not have been asked for
         absent = [one for one in findings if one.code.startswith("document.no")]
         findings = [one.marked("late" if one in absent else "") for one in findings]
@@ -168,10 +165,6 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     return Report(
         case.domain, fares, tuple(kept), scene.provider, is_trusted, case.ignored
     )
-
-
-def _by_rules(rules: Iterable[Rule], scene: Scene) -> list[Finding]:
-    return each_of(lambda rule: rule.find(scene), rules)
 
 
 def unchecked(case: Case, reason: str) -> Report:
@@ -275,8 +268,8 @@ def _fetch(
     lookups: list[Callable[[], object]]
     lookups = [partial(elsewhere, step) for step in steps if step.is_far]
     lookups += [partial(facts.answer, ask) for ask in requests]
-    for rule in RULES:
-        lookups += rule.lookups(case, facts) if rule.lookups else ()
+    for lookups_of in LOOKUPS:
+        lookups += lookups_of(case, facts)
     side_by_side(partial(_quietly, lookup) for lookup in lookups)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from ..facts import Facts
 from ..findings import Case, Finding
@@ -19,37 +18,29 @@ from . import (
     single,
 )
 
-
-class Rule(NamedTuple):
-    """A function that yields findings, and one that yields lookups to start early."""
-
-    find: Callable[[Scene], Iterable[Finding]]
-    lookups: Callable[[Case, Facts], Iterable[Callable[[], object]]] | None = None
-
-
+Rule = Callable[[Scene], Iterable[Finding]]
+# Lookups that rules need, to start early.
+LOOKUPS: tuple[Callable[[Case, Facts], Iterable[Callable[[], object]]], ...]
+LOOKUPS = (servers.of_file, names.all_services)
 # Rules that only need the file, and apply before anything is published.
-RULES_OF_FILE = (
-    Rule(servers.look, servers.of_file),
-    Rule(servers.each_address),
-    Rule(dav.look),
-)
-RULES = (
-    Rule(names.hosts),
-    Rule(names.mx),
-    Rule(names.services, names.all_services),
-    Rule(single.autodiscover),
-    Rule(names.half_answered),
-    Rule(name_servers.dnssec),
-    Rule(name_servers.authorities),
+RULES_OF_FILE: tuple[Rule, ...] = (servers.look, servers.each_address, dav.look)
+RULES: tuple[Rule, ...] = (
+    names.hosts,
+    names.mx,
+    names.services,
+    single.autodiscover,
+    names.half_answered,
+    name_servers.dnssec,
+    name_servers.authorities,
     *RULES_OF_FILE,
-    Rule(connections.each_address),
-    Rule(documents.look),
-    Rule(comparing.each_document),
-    Rule(connections.certificates),
-    Rule(comparing.differences),
-    Rule(comparing.nothing),
-    Rule(comparing.ispdb),
-    Rule(single.missing),
-    Rule(single.paths),
-    Rule(comparing.hosters),
+    connections.each_address,
+    documents.look,
+    comparing.each_document,
+    connections.certificates,
+    comparing.differences,
+    comparing.nothing,
+    comparing.ispdb,
+    single.missing,
+    single.paths,
+    comparing.hosters,
 )

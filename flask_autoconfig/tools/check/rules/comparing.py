@@ -8,8 +8,14 @@ from dataclasses import replace
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
-from ....documents import Recipient
-from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
+from ....documents import Recipient, apple
+from ....documents.setups import (
+    Account,
+    MeaninglessError,
+    Setup,
+    read_outlook,
+    read_profile,
+)
 from ....documents.thunderbird_reader import NotAutoconfigError
 from ....errors import ConfigError
 from ....families import Family
@@ -21,10 +27,9 @@ from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
-from ..asking import ask_of, asks
 from ..facts import Ask
 from ..findings import Case, Finding, finding
-from ..scene import Document, Play, Scene
+from ..scene import Document, Play, Scene, ask_of, asks
 from ..weigh import FAILURE, WARNING
 from . import documents, servers, single, sources, web
 
@@ -92,7 +97,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
         is_beside = is_beside and not sources.is_faulty(scene, theirs)
-        found = _difference(code, play, theirs, "the file says", ours, who)
+        found = sources.difference(code, play.place, theirs, "the file says", ours, who)
         yield found.marked("beside" if is_beside else "")
 
 
@@ -152,11 +157,13 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
 
 def expected(client: Client, case: Case) -> Setup | None:
     """Return what a client would set up with the documents of the file, or None."""
-    if client.family == "apple":
-        return single.expected_profile(case)
+    recipient = Recipient(case.domain, case.asker, exact=case.exact)
+    if client.family == "apple" and case.provider is not None:
+        body = apple.write(case.provider, recipient)
+        with suppress(MeaninglessError):
+            return read_profile(body) if body else None
     if case.provider is None or not client.steps:
         return None
-    recipient = Recipient(case.domain, case.asker, exact=case.exact)
     ((_, reading),) = readings_of([client], case.provider, recipient)
     return reading.setup
 
@@ -188,7 +195,7 @@ def _in_ispdb(
     scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
     who = scene.case.asker
-    found = _difference("ispdb.differs", play, theirs, whose, ours, who)
+    found = sources.difference("ispdb.differs", play.place, theirs, whose, ours, who)
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
 
 
@@ -200,13 +207,6 @@ def _differing(
         same_type = [one for one in ours if one.type == their.type]
         if same_type and not any(sources.is_same(one, their, who) for one in same_type):
             yield same_type[0], their
-
-
-def _difference(
-    code: str, play: Play, theirs: Account, whose: str, ours: Account, who: Address
-) -> Finding:
-    said = sources.in_words(theirs, ours, who), sources.in_words(ours, theirs, who)
-    return finding(code, play.place, whose=whose, theirs=said[0], ours=said[1])
 
 
 def names_for_all(scene: Scene) -> frozenset[str]:

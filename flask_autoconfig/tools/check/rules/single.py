@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from ....documents import Recipient, apple
+from ....documents import Recipient
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
@@ -24,11 +24,10 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
-from ..asking import ask_of
-from ..asking import asks as every_ask
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from ..scene import Outcome, Play, Scene
+from ..scene import Outcome, Play, Scene, ask_of
+from ..scene import asks as every_ask
 from ..weigh import FAILURE, OK, WARNING, has_failure
 from . import servers, web
 
@@ -170,7 +169,6 @@ def missing(scene: Scene) -> Iterator[Finding]:
 
 
 def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | None:
-    """Return that a family is missing at its first place, and why."""
     case, facts, told = scene.case, scene.facts, family.name
     of = enumerated([client.name for client in clients])
     if family.name == "apple":
@@ -318,15 +316,6 @@ def _read_profile(
     if not has_failure(findings):
         findings.append(finding("profile.good", url, setup=setup))
     return findings, setup
-
-
-def expected_profile(case: Case) -> Setup | None:
-    """Return what the profile of the file sets up, or None."""
-    recipient = Recipient(case.domain, case.asker)
-    body = apple.write(case.provider, recipient) if case.provider else None
-    with suppress(MeaninglessError):
-        return read_profile(body) if body else None
-    return None
 
 
 # --- The signature ----------------------------------------------------------------------

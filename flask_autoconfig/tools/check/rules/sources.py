@@ -154,11 +154,9 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
         for ours, theirs in disagreements(scene, measure, source, strict=True):
             if is_faulty(scene, ours) or is_faulty(scene, theirs):
                 continue
-            who = scene.case.asker
-            said = in_words(theirs, ours, who), in_words(ours, theirs, who)
-            whose = said_by(measure)
+            whose, who = said_by(measure), scene.case.asker
             code, place = "setup.contradicts", source.place
-            found = finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+            found = difference(code, place, theirs, whose, ours, who)
             mark = "same server" if is_one_server(scene, ours, theirs) else ""
             yield found.marked(mark).hurting(*source.clients)
 
@@ -236,8 +234,15 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
     return False
 
 
-def in_words(account: Account, other: Account, who: Address) -> str:
-    """Return an account in words that tell it from another."""
+def difference(
+    code: str, place: str, theirs: Account, whose: str, ours: Account, who: Address
+) -> Finding:
+    """Return that an account differs from what another source says."""
+    said = _in_words(theirs, ours, who), _in_words(ours, theirs, who)
+    return finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+
+
+def _in_words(account: Account, other: Account, who: Address) -> str:
     words = str(account)
     if account.username and not _have_one_name(account, other, who):
         words += f", user name {account.username}"
