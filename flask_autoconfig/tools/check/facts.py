@@ -130,6 +130,18 @@ class Facts:
             return bool(self.addresses(host))
         return False
 
+    def mx_hosts(self, domain: str) -> list[str]:
+        """Return the MX hosts of a domain; none where the lookup fails."""
+        with suppress(LookupFailed):
+            return self.mx(domain)
+        return []
+
+    def targets(self, name: str) -> list[tuple[str, int]]:
+        """Return the hosts and ports of SRV records; none where the lookup fails."""
+        with suppress(LookupFailed):
+            return [target for target in self.srv(name) if target[0]]
+        return []
+
     def is_by_wildcard(self, host: str, domain: str) -> bool:
         """Return whether the host has the addresses of a random name in the domain."""
         with suppress(LookupFailed):
@@ -141,7 +153,6 @@ class Facts:
 
     def reply(self, ask: Ask) -> Reply:
         """Return the response to a request, without following redirects."""
-
         return self._once("reply", ask, partial(self._reply, ask))
 
     def _server_of(self, ask: Ask) -> _WebServer:

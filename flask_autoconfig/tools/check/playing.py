@@ -20,7 +20,6 @@ from ...documents.xml import NotXmlError, parse
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
-from ..net.resolver import LookupFailed
 from ..net.tcp import ProbeError
 from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
@@ -188,14 +187,15 @@ class _Requests:
                     first = first or outcome
         found: dict[str, Account] = {}
         for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():
-            for host, port in self._srv(service):
+            for host, port in self.facts.targets(f"{service}.{self.case.domain}"):
                 found.setdefault(type_, Account(type_, host, port, way))
         incoming = found.get("imap") or found.get("pop3")
         if incoming is not None and "smtp" in found:  # RFC 6186
             setup = Setup((incoming, found["smtp"]))
             yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
-        is_outlook = self.client.srv == "outlook"
-        for host, port in self._srv("_autodiscover._tcp")[:1] if is_outlook else ():
+        service = f"_autodiscover._tcp.{self.case.domain}"
+        is_asked = self.client.srv == "outlook"
+        for host, port in self.facts.targets(service)[:1] if is_asked else ():
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
@@ -357,13 +357,14 @@ class _Requests:
             return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
-        with_address = step._replace(form="address")
-        other = ask_of(with_address, self.case, ask.url.partition("?")[0])
-        try:
+        other = ask_of(
+            step._replace(form="address"), self.case, ask.url.partition("?")[0]
+        )
+        is_good = False
+        with suppress(ProbeError):
             reply = self.facts.answer(other)
-        except ProbeError:
-            return wrong
-        if web.of_reply(self.case, reply, other.url) is not None:
+            is_good = web.of_reply(self.case, reply, other.url) is None
+        if not is_good:
             return wrong
         if step.form == "evolution":
             return finding("http.local-part-counts", ask.url, got=wrong.seen)
@@ -422,11 +423,3 @@ class _Requests:
         if wrong is None or reply.status in REDIRECTS:
             wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
         return Outcome(ask.url, "domain", reply, trouble=wrong)
-
-    # --- SRV records ------------------------------------------------------------------
-
-    def _srv(self, service: str) -> list[tuple[str, int]]:
-        with suppress(LookupFailed):
-            targets = self.facts.srv(f"{service}.{self.case.domain}")
-            return [target for target in targets if target[0]]
-        return []

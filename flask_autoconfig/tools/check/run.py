@@ -213,12 +213,9 @@ def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
         for found in play.findings
         if found.code == "http.parked"
     )
-    if case.domain not in pages or any(play.setup for play in plays):
-        return None
-    with suppress(LookupFailed):
-        if facts.mx(case.domain):
-            return None
-    return finding("domain.parked", case.domain)
+    is_used = any(play.setup for play in plays) or facts.mx_hosts(case.domain)
+    is_parked = case.domain in pages and not is_used
+    return finding("domain.parked", case.domain) if is_parked else None
 
 
 # --- Clients ----------------------------------------------------------------------------

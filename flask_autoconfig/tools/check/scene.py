@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +15,6 @@ from ...documents.setups import Account, Setup
 from ...errors import Problem
 from ..clients import ISPDB, Client, Step, family_of, label_of
 from ..net.http import Reply
-from ..net.resolver import LookupFailed
 from .facts import Ask, Facts
 from .findings import Case, Finding, shown
 from .weigh import FAILURE
@@ -187,9 +185,7 @@ def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
     """Return the requests of a step, one for each MX host where it goes by those."""
     names = [case.domain]
     if "mx" in step.place:
-        names = []
-        with suppress(LookupFailed):
-            names = facts.mx(case.domain)
+        names = facts.mx_hosts(case.domain)
         if step.place != "mx host":
             names = mx_domains(names, case.domain)
     if step.place.startswith("ispdb"):

@@ -264,24 +264,19 @@ def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
             client.name
             for client, play in plays.items()
             if client.steps and play.setup is None
-            if not any(
-                one.code in _UNTOLD or one.status in (WARNING, FAILURE)
-                for one in play.findings
-            )
+            if all(it.code not in _UNTOLD for it in play.findings)
+            if all(it.status not in (WARNING, FAILURE) for it in play.findings)
         ]
         if lost:
             found = finding("document.some", scene.case.domain, askers=enumerated(lost))
             yield found.hurting(*lost)
     elif not is_there:
+        met = [found for play in plays.values() for found in play.findings]
         is_explained = any(
-            found.code in _UNTOLD
-            or (
-                found.status == FAILURE
-                and (found.step == "document" or found.code == "http.empty")
-            )
-            for play in plays.values()
-            for found in play.findings
-        )
+            found.status == FAILURE
+            and (found.step == "document" or found.code == "http.empty")
+            for found in met
+        ) or any(found.code in _UNTOLD for found in met)
         none = finding("document.none", scene.case.domain)
         yield none.marked("explained" if is_explained else "")
 

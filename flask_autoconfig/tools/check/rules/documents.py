@@ -22,7 +22,6 @@ from ....errors import ConfigError, Problem
 from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
-from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import Fault, has_domain_twice, read
@@ -240,9 +239,7 @@ def is_foreign(scene: Scene, document: Document) -> bool:
     # A proxy may rewrite the names of its own site in everything that passes it.
     patterns = {f".{name}" for name in others_of(scene.case, document)}
     others = tuple(patterns - {f".www.{scene.case.domain}"})
-    hosts: list[str] = []
-    with suppress(LookupFailed):
-        hosts = scene.facts.mx(scene.case.domain) if others else []
+    hosts = scene.facts.mx_hosts(scene.case.domain) if others else []
     return bool(others) and not any(f".{host}".endswith(others) for host in hosts)
 
 

@@ -202,9 +202,8 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
 
 def autodiscover(scene: Scene) -> Iterator[Finding]:
     """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
-    name, targets = f"_autodiscover._tcp.{scene.case.domain}", []
-    with suppress(LookupFailed):
-        targets = [one for one in scene.facts.srv(name)[:1] if one[0]]
+    name = f"_autodiscover._tcp.{scene.case.domain}"
+    targets = scene.facts.targets(name)[:1]
     for play in scene.plays:
         told = " ".join(one.subject for one in play.findings if one.status != OK)
         for host, port in targets:

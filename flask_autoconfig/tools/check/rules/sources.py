@@ -90,12 +90,11 @@ def _published(scene: Scene) -> Iterator[Source]:
 
 
 def _srv(scene: Scene) -> Iterator[Source]:
-    accounts = []
-    for name, type_, socket_type in zone.MAIL_SERVICES:
-        with suppress(LookupFailed):
-            for host, port in scene.facts.srv(f"{name}.{scene.case.domain}")[:1]:
-                if host:
-                    accounts.append(Account(type_, host, port, socket_type))
+    accounts = [
+        Account(type_, *target, socket_type)
+        for name, type_, socket_type in zone.MAIL_SERVICES
+        for target in scene.facts.targets(f"{name}.{scene.case.domain}")[:1]
+    ]
     if accounts:
         yield Source(SRV, tuple(accounts))
 
@@ -124,9 +123,7 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
         if not types.isdisjoint(account.type for account in other.accounts)
         if not any(disagreements(scene, alone[0], other))
     ]
-    hosts: list[str] = []
-    with suppress(LookupFailed):
-        hosts = scene.facts.mx(scene.case.domain)[:1]
+    hosts = scene.facts.mx_hosts(scene.case.domain)[:1]
     is_at_mx = any(
         is_same_host(scene.facts, account.hostname, host)
         for account in source.accounts
