@@ -416,9 +416,7 @@ def _texts() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("faults.toml").read_text("utf-8"))
 
 
-@lru_cache(maxsize=8)  # every client reads the same document
-def _parsed(document: bytes) -> Element:
-    return client_config(document)
+_parsed = lru_cache(maxsize=8)(client_config)  # every client reads the same document
 
 
 def _as_in_gecko(document: bytes) -> bytes:

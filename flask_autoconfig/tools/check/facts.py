@@ -337,16 +337,13 @@ def is_wall(reply: Reply) -> bool:
 
 def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
     """Connect to a web server by TCP, and by TLS unless it is for plain http."""
-    host, port = endpoint.host, endpoint.port
-
-    def connect() -> Any:
-        return network.connect(host, port)
-
+    port = endpoint.port
+    connect = partial(network.connect, endpoint.host, port)
     try:
         if endpoint.type == "http":
             connect().close()
             return None
-        secure, certificate = network.start_tls(connect, host, f" port {port}")
+        secure, certificate = network.start_tls(connect, endpoint.host, f" port {port}")
         certificate.address = certificate.address or address_of(secure)
         secure.close()
     except OSError as error:

@@ -24,10 +24,9 @@ from ..net.tcp import ProbeError
 from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
 from .facts import Ask, Facts
-from .findings import Case, Finding, finding, shown
+from .findings import FAILURE, OK, Case, Finding, finding, shown
 from .rules import web
 from .scene import Outcome, Play, ask_of, asks, steps_of
-from .weigh import FAILURE, OK
 
 _MOST_LED = 10  # redirects in answers
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits

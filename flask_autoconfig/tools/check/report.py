@@ -14,9 +14,8 @@ from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, wrapped
 from ..terminal import width as terminal_width
-from .findings import Finding
+from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure
 from .run import Report
-from .weigh import FAILURE, NOTE, OK, WARNING, has_failure
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status

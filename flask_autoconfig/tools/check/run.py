@@ -17,24 +17,51 @@ from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from .facts import Ask, Facts, each_of, side_by_side
-from .findings import Case, Finding, finding
+from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
 from .playing import play
 from .rules import (
-    LOOKUPS,
-    RULES,
-    RULES_OF_FILE,
     comparing,
+    connections,
     dav,
     documents,
+    name_servers,
+    names,
+    servers,
     single,
     sources,
     web,
 )
 from .scene import Play, Scene, asks, steps_of
-from .weigh import FAILURE, OK, WARNING, merged, weighed
 
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
+
+_Rule = Callable[[Scene], Iterable[Finding]]
+# Lookups that rules need, to start early.
+_LOOKUPS: tuple[Callable[[Case, Facts], Iterable[Callable[[], object]]], ...]
+_LOOKUPS = (servers.of_file, names.all_services)
+# Rules that only need the file, and apply before anything is published.
+_RULES_OF_FILE: tuple[_Rule, ...] = (servers.look, servers.each_address, dav.look)
+_RULES: tuple[_Rule, ...] = (
+    names.hosts,
+    names.mx,
+    names.services,
+    single.autodiscover,
+    names.half_answered,
+    name_servers.dnssec,
+    name_servers.authorities,
+    *_RULES_OF_FILE,
+    connections.each_address,
+    documents.look,
+    comparing.each_document,
+    connections.certificates,
+    comparing.differences,
+    comparing.nothing,
+    comparing.ispdb,
+    single.missing,
+    single.paths,
+    comparing.hosters,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,7 @@ def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
     """Check the servers of the file only."""
     tell(f"{case.domain}: asking the servers of the file")
     scene = Scene(case, facts, case.provider)
-    findings = each_of(lambda rule: rule(scene), RULES_OF_FILE)
+    findings = each_of(lambda rule: rule(scene), _RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
@@ -154,7 +181,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     scene = replace(scene, provider=document.provider if document else case.provider)
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
-    findings = each_of(lambda rule: rule(scene), RULES)
+    findings = each_of(lambda rule: rule(scene), _RULES)
     if facts.is_late:  # what seems to be absent may not have been asked for
         absent = [one for one in findings if one.code.startswith("document.no")]
         findings = [one.marked("late" if one in absent else "") for one in findings]
@@ -265,7 +292,7 @@ def _fetch(
     lookups: list[Callable[[], object]]
     lookups = [partial(elsewhere, step) for step in steps if step.is_far]
     lookups += [partial(facts.answer, ask) for ask in requests]
-    for lookups_of in LOOKUPS:
+    for lookups_of in _LOOKUPS:
         lookups += lookups_of(case, facts)
     side_by_side(partial(_quietly, lookup) for lookup in lookups)
 

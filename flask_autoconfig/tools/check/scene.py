@@ -16,8 +16,7 @@ from ...errors import Problem
 from ..clients import ISPDB, Client, Step, family_of, label_of
 from ..net.http import Reply
 from .facts import Ask, Facts
-from .findings import Case, Finding, shown
-from .weigh import FAILURE
+from .findings import FAILURE, Case, Finding, shown
 
 
 class Outcome(NamedTuple):

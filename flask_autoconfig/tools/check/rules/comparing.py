@@ -28,9 +28,8 @@ from ...net.untrusted import split_url
 from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
 from ..facts import Ask
-from ..findings import Case, Finding, finding
+from ..findings import FAILURE, WARNING, Case, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
-from ..weigh import FAILURE, WARNING
 from . import documents, servers, single, sources, web
 
 

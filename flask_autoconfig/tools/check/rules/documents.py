@@ -28,9 +28,8 @@ from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, from_problem, shown
+from ..findings import OK, Case, Finding, finding, from_problem, shown
 from ..scene import Document, Faulty, Scene
-from ..weigh import OK
 from . import web
 
 _MOST_PROBLEMS = 3  # of a faulty document
@@ -382,9 +381,6 @@ def _listed(differing: list[Difference], form: str) -> str:
     return "; ".join([*listed, *([f"and {rest} more"] if rest else [])])
 
 
-_SERVERS = {key: f"{key.replace('_', ' ')} servers" for key in SERVER_KEYS}
-
-
 def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
     """Yield where the servers of two providers differ."""
     types = {place: server.type for place, server in theirs.servers}
@@ -396,7 +392,7 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
                     place = named(f"{key}[{index}].{name}", types)
                     yield Difference(place, in_words(other), in_words(one))
         else:
-            place = f"the number of {_SERVERS[key]}"
+            place = f"the number of {key.replace('_', ' ')} servers"
             fewer, more = sorted((our, their), key=len)
             is_extra = bool(fewer) and all(
                 any(not list(_fields(case, server, each)) for each in more)

@@ -14,9 +14,8 @@ from ...net.resolver import LookupFailed
 from ...net.untrusted import is_public
 from .. import texts
 from ..facts import Facts, each_of, side_by_side
-from ..findings import Case, Finding, finding
+from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
-from ..weigh import FAILURE
 from . import servers, sources, web
 
 _MOST = 4  # records of a name that are looked at

@@ -25,10 +25,9 @@ from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, shown
+from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
 from ..scene import Outcome, Play, Scene, ask_of
 from ..scene import asks as every_ask
-from ..weigh import FAILURE, OK, WARNING, has_failure
 from . import servers, web
 
 _TYPE = "application/x-apple-aspen-config"
