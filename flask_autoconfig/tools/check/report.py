@@ -153,6 +153,7 @@ def details(
     Notes and good results are only counted, unless *verbose*. A finding that is in
     *known*, from another domain, takes one line; others are added to it.
     """
+    indent = _INDENT if width is None or width >= _NARROW else 2
     folded = {NOTE: 0, OK: 0}
     everybody = {fare.client for fare in report.fares}
     for found in report.findings:
@@ -165,32 +166,23 @@ def details(
             key = (found.status, found.step, found.seen, found.why, found.cure)
             first = known.setdefault(key, first)
         if first == report.domain:
-            yield from _shown(found, everybody, width)
+            place = "" if len(found.places) > 1 else f" {found.subject}"
+            sentence = f"{found.step}{place}: {found.seen}"
+            yield wrapped(f"{_status(found)} {sentence}", width, indent)
+            for label, text in _parts(found, everybody):
+                yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
         else:
             same = f"as for {first}: {found.step} {found.subject}: {found.seen}"
-            yield wrapped(f"{_status(found)} {same}", width, _indent(width))
+            yield wrapped(f"{_status(found)} {same}", width, indent)
     notes = [_counted(folded[NOTE], "note")] if folded[NOTE] else []
     good = [f"{folded[OK]} ok"] if folded[OK] else []
     if (notes or good) and not quiet:
         yield f"{', '.join(notes + good)} (--verbose shows them)"
 
 
-def _indent(width: int | None) -> int:
-    return _INDENT if width is None or width >= _NARROW else 2
-
-
 def _status(found: Finding) -> str:
     text = f"{found.status:{_INDENT - 1}}"
     return click.style(text, fg=_COLOURS[found.status], bold=True)
-
-
-def _shown(found: Finding, everybody: set[str], width: int | None) -> Iterator[str]:
-    indent = _indent(width)
-    place = "" if len(found.places) > 1 else f" {found.subject}"
-    sentence = f"{found.step}{place}: {found.seen}"
-    yield wrapped(f"{_status(found)} {sentence}", width, indent)
-    for label, text in _parts(found, everybody):
-        yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
 
 
 def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:

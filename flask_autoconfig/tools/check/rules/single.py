@@ -333,9 +333,15 @@ def _verified(url: str, signed: bytes) -> tuple[bytes, Finding]:
         inside = plain.read_bytes() if plain.is_file() else b""
         if is_broken or not inside:
             return _inside(signed), finding("profile.signature-broken", url)
-        ending = _ending(url, signer)
-    if ending:
-        return inside, ending
+        options = ("-noout", "-enddate", "-dateopt", "iso_8601")
+        output, _ = _openssl("x509", "-in", str(signer), *options)
+    with suppress(ValueError):
+        text = output.strip().partition("=")[2].removesuffix("Z")
+        ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        days = (ends - datetime.now(UTC)).days
+        code = "profile.signer-expired" if days < 0 else "profile.signer-ends-soon"
+        if days < _FEW_DAYS:
+            return inside, finding(code, url, ends=f"{ends:%Y-%m-%d}")
     if untrusted:
         return inside, finding("profile.signer-unknown", url, reason=untrusted)
     return inside, finding("profile.signature-good", url)
@@ -360,19 +366,6 @@ def _openssl(*arguments: str) -> tuple[str, str]:
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it fails"]
     reasons = [line for line in lines if "Verify error" in line] or lines
     return output, reasons[-1].rpartition("Verify error:")[2][-200:]
-
-
-def _ending(url: str, signer: Path) -> Finding | None:
-    options = ("-noout", "-enddate", "-dateopt", "iso_8601")
-    output, _ = _openssl("x509", "-in", str(signer), *options)
-    text = output.strip().partition("=")[2].removesuffix("Z")
-    try:
-        ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    days = (ends - datetime.now(UTC)).days
-    code = "profile.signer-expired" if days < 0 else "profile.signer-ends-soon"
-    return finding(code, url, ends=f"{ends:%Y-%m-%d}") if days < _FEW_DAYS else None
 
 
 def _inside(signed: bytes) -> bytes:
