@@ -12,8 +12,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from flask_autoconfig.tools import check
-from flask_autoconfig.tools.check import texts, weigh
-from flask_autoconfig.tools.check.findings import finding
+from flask_autoconfig.tools.check import texts
+from flask_autoconfig.tools.check.findings import OK, STATUSES, finding
 from flask_autoconfig.tools.cli import cli
 
 CODES = texts.codes()
@@ -39,10 +39,10 @@ def test_each_code_has_a_meaning_a_status_and_texts() -> None:
     for code in CODES:
         assert re.fullmatch(r"[a-z]+\.[a-z0-9]+(-[a-z0-9]+)*", code), code
         assert texts.means(code).endswith("."), code
-        assert texts.status(code) in weigh.STATUSES, code
+        assert texts.status(code) in STATUSES, code
         found = finding(code, "example.com", **dict.fromkeys(placeholders(code), "x"))
         assert found.seen, code
-        assert found.why or found.status == weigh.OK or code.startswith("login."), code
+        assert found.why or found.status == OK or code.startswith("login."), code
         assert "{" not in "".join(found.text), code
 
 

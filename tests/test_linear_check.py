@@ -30,9 +30,8 @@ from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Re
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, reading
 from flask_autoconfig.tools.check import Case, Report, report, texts
-from flask_autoconfig.tools.check.findings import finding, shown
+from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
-from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.net.http import Reply, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver

@@ -13,10 +13,10 @@ from ..config import values
 from ..config.reading import from_raw
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
-from .check.asking import mx_domains
 from .check.facts import Facts
 from .check.findings import Case
 from .check.playing import play
+from .check.scene import mx_domains
 from .clients import CONFIG, ISPDB, OUTLOOK
 from .importers import leave_out_invalid
 from .net.http import fetch_once, following

@@ -369,22 +369,7 @@ class _Reader:
 
     def _account(self, server: _Server) -> Account:
         values = server.values
-        socket_type = values.get("socketType", "")
-        username = values.get("username")
-        if username and not self._reads_name(username):
-            username = "%EMAILADDRESS%"
-        return Account(
-            server.type,
-            self._host(server),
-            port_of(values["port"].strip()) or 0,
-            socket_type if socket_type in _SOCKET_TYPES else "plain",
-            with_domain(username, self.address.domain) if username else None,
-            self._method(server),
-        )
-
-    def _host(self, server: _Server) -> str:
-        host = server.values["hostname"]
-        code = ""
+        host, code = values["hostname"], ""
         if self.rules.domain == "empty" and DOMAIN_PLACEHOLDER in host:
             host, code = host.replace(DOMAIN_PLACEHOLDER, ""), "emptied-host"
         elif self.rules.domain == "kept" and "%" in host:
@@ -397,7 +382,18 @@ class _Reader:
         if code:
             place = server.place_of("hostname")
             self._fault(code, place, server=server, value=host)
-        return host.removesuffix(".")
+        socket_type = values.get("socketType", "")
+        username = values.get("username")
+        if username and not self._reads_name(username):
+            username = "%EMAILADDRESS%"
+        return Account(
+            server.type,
+            host.removesuffix("."),
+            port_of(values["port"].strip()) or 0,
+            socket_type if socket_type in _SOCKET_TYPES else "plain",
+            with_domain(username, self.address.domain) if username else None,
+            self._method(server),
+        )
 
     def _method(self, server: _Server) -> str:
         rules, methods = self.rules, server.methods
@@ -414,9 +410,7 @@ class _Reader:
         return known[0] if known else ""
 
 
-@lru_cache(maxsize=8)  # every client reads the same document
-def _parsed(document: bytes) -> Element:
-    return client_config(document)
+_parsed = lru_cache(maxsize=8)(client_config)  # every client reads the same document
 
 
 def _as_in_gecko(document: bytes) -> bytes:

@@ -130,6 +130,18 @@ class Facts:
             return bool(self.addresses(host))
         return False
 
+    def mx_hosts(self, domain: str) -> list[str]:
+        """Return the MX hosts of a domain; none where the lookup fails."""
+        with suppress(LookupFailed):
+            return self.mx(domain)
+        return []
+
+    def targets(self, name: str) -> list[tuple[str, int]]:
+        """Return the hosts and ports of SRV records; none where the lookup fails."""
+        with suppress(LookupFailed):
+            return [target for target in self.srv(name) if target[0]]
+        return []
+
     def is_by_wildcard(self, host: str, domain: str) -> bool:
         """Return whether the host has the addresses of a random name in the domain."""
         with suppress(LookupFailed):
@@ -141,7 +153,6 @@ class Facts:
 
     def reply(self, ask: Ask) -> Reply:
         """Return the response to a request, without following redirects."""
-
         return self._once("reply", ask, partial(self._reply, ask))
 
     def _server_of(self, ask: Ask) -> _WebServer:
@@ -239,7 +250,6 @@ class Facts:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a web server limits the rate of requests."""
         return any(server.pause for server in list(self._servers.values()))
 
     def forget_refusals(self) -> None:
@@ -309,12 +319,12 @@ class Facts:
         network = replace(self.network, only=address)
         try:
             if endpoint.type in MAIL_TYPES:
-                return AtAddress(
-                    address, None, mail_server(network, endpoint).certificate
-                )
-            return AtAddress(address, None, _web_server(network.step(), endpoint))
+                certificate = mail_server(network, endpoint).certificate
+            else:
+                certificate = _web_server(network.step(), endpoint)
         except ProbeError as error:
             return AtAddress(address, error)
+        return AtAddress(address, None, certificate)
 
 
 def is_wall(reply: Reply) -> bool:
@@ -327,16 +337,13 @@ def is_wall(reply: Reply) -> bool:
 
 def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
     """Connect to a web server by TCP, and by TLS unless it is for plain http."""
-    host, port = endpoint.host, endpoint.port
-
-    def connect() -> Any:
-        return network.connect(host, port)
-
+    port = endpoint.port
+    connect = partial(network.connect, endpoint.host, port)
     try:
         if endpoint.type == "http":
             connect().close()
             return None
-        secure, certificate = network.start_tls(connect, host, f" port {port}")
+        secure, certificate = network.start_tls(connect, endpoint.host, f" port {port}")
         certificate.address = certificate.address or address_of(secure)
         secure.close()
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Findings, and the case that a check starts from."""
+"""Findings: their status, and which are merged or dropped; the case of a check."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,8 +12,32 @@ from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
 from ..net.untrusted import split_url
-from . import texts, weigh
+from . import texts
 from .texts import Around, Text, Values
+
+OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
+STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
+
+# The worst status that a finding with a mark may have.
+_LIMITS = {
+    "absent": NOTE,  # nothing is published there, and need not be
+    "by chance": NOTE,  # the response of a wildcard record or of a web site
+    "exchange": NOTE,  # an Exchange server, which requires authentication
+    "elsewhere": NOTE,  # the client went on and found its settings
+    "unlisted": NOTE,  # a server that the file does not name
+    "same server": NOTE,  # another name of the same server
+    "late": NOTE,  # the check had no time left for the question
+    "explained": NOTE,  # another finding names the cause
+    "first place": WARNING,  # the client asks there first, and went on
+    "beside": WARNING,  # a server beside the right one
+    "filter": NOTE,  # mail may go through it to other servers
+    "POP3 alone": WARNING,  # a server of the person's choice, which some clients lack
+    "for others": WARNING,  # it affects clients of other domains
+}
+_ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
+
+# The order of steps: causes before their consequences.
+_STEPS = ("file", "https", "document", "server", "dns", "login")
 
 
 @dataclass(frozen=True)
@@ -48,33 +72,32 @@ class Finding(NamedTuple):
     values: Values = ()  # of the placeholders in the texts
     around: Around = ()
     advice: str = ""  # replaces the cure of the code
-    marks: frozenset[str] = frozenset()  # circumstances that weigh.py knows
+    marks: frozenset[str] = frozenset()  # circumstances, such as those of _LIMITS
     clients: tuple[str, ...] = ()  # that are affected
     places: tuple[str, ...] = ()  # the parts of the subject
 
     @property
     def status(self) -> str:
-        """Its status: ok, note, warning or failure."""
-        return weigh.status_of(self.code, self.marks)
+        status = texts.status(self.code)
+        if _ONLY_WAY in self.marks and status == WARNING:
+            status = FAILURE
+        limits = (_LIMITS[mark] for mark in self.marks if mark in _LIMITS)
+        return max((status, *limits), key=STATUSES.index)
 
     @property
     def text(self) -> Text:
-        """Its texts with the values filled in."""
         return texts.text_of(self.code, self.values, self.around, self.advice)
 
     @property
     def seen(self) -> str:
-        """What was observed."""
         return self.text.seen
 
     @property
     def why(self) -> str:
-        """Who is affected, and how."""
         return self.text.why
 
     @property
     def cure(self) -> str:
-        """What to do."""
         return self.text.cure
 
     def __str__(self) -> str:
@@ -144,3 +167,141 @@ def from_problem(
         harm=harm,
     )
     return found.hurting(*(clients or filter(None, [name])))
+
+
+# --- All findings of a case --------------------------------------------------------------
+
+
+def has_failure(findings: Iterable[Finding]) -> bool:
+    """Return whether one of the findings is a failure."""
+    return any(found.status == FAILURE for found in findings)
+
+
+def weighed(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings without consequences, with equal causes merged, worst first.
+
+    Differences of setups that a faulty document explains are dropped.
+    """
+    listed = list(_without_consequences(list(findings)))
+    cached = {found.subject for found in listed if found.code == "dns.cached"}
+    outdated = _hurt_by(listed, "setup.file-outdated")
+    listed = [
+        found.marked("explained" if cached.intersection(found.places) else "")
+        for found in listed
+        if found.code != "document.differs" or outdated.isdisjoint(found.clients)
+    ]
+    explained = {
+        client
+        for found in listed
+        if found.status == FAILURE and found.step == "document"
+        if not found.code.startswith("setup.")
+        for client in found.clients
+    }
+    return merged(
+        _distinct(
+            found
+            for found in listed
+            if not found.code.startswith("setup.")
+            or not explained.issuperset(found.clients)
+        )
+    )
+
+
+def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+    return {name for found in findings if found.code in codes for name in found.clients}
+
+
+# What is wrong with settings that are another customer's anyway.
+_OF_STRANGERS = (
+    "document.stale",
+    "digest.differs",
+    "digest.missing",
+    "autodiscover.v2-elsewhere",
+)
+_OF_METHODS = ("autodiscover.no-method", "profile.method-not-offered")
+
+
+def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings that no other causes: a wrong value, or another customer's site.
+
+    Clients drop the document for the value, or set up a server that does not exist.
+    """
+    strangers = _hurt_by(findings, "document.another-customers")
+    shut = _hurt_by(findings, "server.port-25-shut")
+    nameless = _hurt_by(findings, "document.no-login")
+    failures = [found for found in findings if found.status == FAILURE]
+    differing = [found for found in failures if found.code == "document.differs"]
+    bad_values = ("document.bad-value", "document.bad-username")
+    hurt = _hurt_by(failures, *bad_values)
+    places = {it for one in failures if one.code in bad_values for it in one.places}
+    methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
+    for found in findings:
+        if found.code == "document.stale" and differing:
+            # The service has the same older file for all documents.
+            same = differing[0]._replace(clients=found.clients)
+            found = same.at(found.subject)
+        is_failure, who = found.status == FAILURE, {*found.clients}
+        is_theirs = bool(who) and hurt >= who
+        is_told = found.step == "server" and is_failure and is_theirs
+        if found.code == "document.unusable":
+            is_bad_value = found.subject in places and (is_theirs or not is_failure)
+            is_told = is_bad_value or bool(shut & who) or set() < who <= nameless
+        elif found.code in _OF_STRANGERS:
+            is_told = bool(strangers & who)
+        elif found.code in _OF_METHODS and found.subject in methods:
+            is_told = True
+        if not is_told:
+            yield found
+
+
+def _distinct(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield each finding once for each place, with the worst status that it has there."""
+    worst: dict[tuple[str, str], Finding] = {}
+    for found in findings:
+        for place in found.places:
+            here, key = found.at(place), (place, found.seen)
+            keep, drop = sorted((worst.get(key, here), here), key=_badness)
+            clients = drop.clients if keep.status == drop.status else ()
+            worst[key] = keep.hurting(*clients)
+    yield from worst.values()
+
+
+def _badness(found: Finding) -> int:
+    return STATUSES.index(found.status)
+
+
+_FILE_IS_WRONG = ("setup.file-outdated", "srv.file-outdated", "login.wrong-name")
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Return each cause once, with all its places and clients, worst first.
+
+    Findings of one status are in the order of a client's steps: the file, HTTPS,
+    documents, servers, DNS, logins. Where a server fails, differences from the file come
+    after it: to adapt the rest to a dead server would break what is right.
+    """
+    listed = list(findings)
+    is_file_wrong = any(found.code in _FILE_IS_WRONG for found in listed)
+    causes: dict[tuple[str, ...], Finding] = {}
+    for found in listed:
+        is_by_file = texts.follows(found.code) == "a dead server"
+        if is_file_wrong and is_by_file:  # to serve it would break what works
+            found = found.within("wrong-file").marked("explained")
+        place = found.subject if found.status == OK else ""  # these are not merged
+        key = (found.status, found.seen, found.why, found.cure, place)
+        first = causes.setdefault(key, found)
+        places = tuple(dict.fromkeys((*first.places, *found.places)))
+        first = first.at(", ".join(places)).hurting(*found.clients)
+        causes[key] = first._replace(places=places)
+
+    is_dead = any(
+        found.status == FAILURE and found.step == "server" for found in causes.values()
+    )
+
+    def weight(found: Finding) -> tuple[int, bool, int]:
+        step, follows = _STEPS.index(found.step), texts.follows(found.code)
+        if (is_dead or is_file_wrong) and follows:
+            step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
+        return _badness(found), follows == "anything", step
+
+    return sorted(causes.values(), key=weight)

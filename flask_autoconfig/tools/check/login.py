@@ -16,10 +16,9 @@ from ..net.mail import PATIENCE, Endpoint, log_in
 from ..net.tcp import Network, ProbeError
 from . import texts
 from .facts import side_by_side
-from .findings import Case, Finding, finding
+from .findings import FAILURE, Case, Finding, finding
 from .rules.servers import endpoint_of
 from .run import Fare
-from .weigh import FAILURE
 
 _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
@@ -70,17 +69,17 @@ def for_login(
     return servers, others
 
 
-def _seconds(network: Network) -> float:
-    return PATIENCE + network.timeout + _MARGIN
-
-
 def log_in_at(
-    case: Case, network: Network, servers: Iterable[Server], password: str
+    case: Case,
+    network: Network,
+    servers: Iterable[Server],
+    password: str,
+    user: str = "",
 ) -> list[Try]:
-    """Log in at each of the servers, with the published name."""
-    with ending.within(_seconds(network), "the logins"):
+    """Log in at each of the servers, with the published name unless *user* is given."""
+    with ending.within(PATIENCE + network.timeout + _MARGIN, "the logins"):
         return side_by_side(
-            partial(_try, case, network, server, password) for server in servers
+            partial(_try, case, network, server, password, user) for server in servers
         )
 
 
@@ -103,8 +102,8 @@ def once_more(
     other = case.address.local if first.user == address else address
     if not may(other, first.subject):
         return None
-    with ending.within(_seconds(network), "the logins"):
-        return _try(case, network, first.server, password, other)
+    (again,) = log_in_at(case, network, [first.server], password, other)
+    return again
 
 
 def findings_of(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
@@ -165,9 +164,7 @@ def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Far
 # --- One login ------------------------------------------------------------------------
 
 
-def _try(
-    case: Case, network: Network, server: Server, password: str, user: str = ""
-) -> Try:
+def _try(case: Case, network: Network, server: Server, password: str, user: str) -> Try:
     endpoint = endpoint_of(case, server)
     user = user or fill_in(server.username, case.domain, case.address)
     method = next((each for each in server.authentication if each in _LOGINS), None)

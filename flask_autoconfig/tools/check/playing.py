@@ -20,16 +20,13 @@ from ...documents.xml import NotXmlError, parse
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
-from ..net.resolver import LookupFailed
 from ..net.tcp import ProbeError
 from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
-from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts
-from .findings import Case, Finding, finding, shown
+from .findings import FAILURE, OK, Case, Finding, finding, shown
 from .rules import web
-from .scene import Outcome, Play
-from .weigh import FAILURE, OK
+from .scene import Outcome, Play, ask_of, asks, steps_of
 
 _MOST_LED = 10  # redirects in answers
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
@@ -70,7 +67,6 @@ def _ends(client: Client, outcome: Outcome) -> bool:
 def _on_the_way(
     played: Play, client: Client, case: Case, facts: Facts, met: list[Outcome]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the outcomes, with marks that say how much it matters."""
     causes: set[str] = set()
     troubles = [outcome.trouble for outcome in met if outcome.trouble]
     meets_exchange = any(found.code == "http.exchange" for found in troubles)
@@ -191,14 +187,15 @@ class _Requests:
                     firsts.setdefault(group, outcome)
         found: dict[str, Account] = {}
         for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():
-            for host, port in self._srv(service):
+            for host, port in self.facts.targets(f"{service}.{self.case.domain}"):
                 found.setdefault(type_, Account(type_, host, port, way))
         incoming = found.get("imap") or found.get("pop3")
         if incoming is not None and "smtp" in found:  # RFC 6186
             setup = Setup((incoming, found["smtp"]))
             yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
-        is_outlook = self.client.srv == "outlook" and "pox" not in firsts
-        for host, port in self._srv("_autodiscover._tcp")[:1] if is_outlook else ():
+        service = f"_autodiscover._tcp.{self.case.domain}"
+        is_asked = self.client.srv == "outlook" and "pox" not in firsts
+        for host, port in self.facts.targets(service)[:1] if is_asked else ():
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
@@ -318,7 +315,6 @@ class _Requests:
         return Setup(tuple(accounts))
 
     def _refused(self, step: Step, ask: Ask, reply: Reply) -> Finding | None:
-        """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
         if len(reply.redirects) > client.redirects:
             code, most = "http.many-redirects", str(client.redirects)
@@ -341,16 +337,11 @@ class _Requests:
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", reply.url, found=f"{kind}{first}")
         if client.agent and reply.seconds < _SLOW:
-            return self._agent_refused(ask)
-        return None
-
-    def _agent_refused(self, ask: Ask) -> Finding | None:
-        client = self.client
-        with suppress(ProbeError):
-            reply = self.facts.answer(ask.by(client.agent))
-            wrong = web.of_reply(self.case, reply, ask.url)
-            if wrong is not None and not reply.is_limited:
-                return finding("http.agent-refused", ask.url, got=wrong.seen)
+            with suppress(ProbeError):
+                reply = self.facts.answer(ask.by(client.agent))
+                wrong = web.of_reply(self.case, reply, ask.url)
+                if wrong is not None and not reply.is_limited:
+                    return finding("http.agent-refused", ask.url, got=wrong.seen)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
@@ -366,13 +357,14 @@ class _Requests:
             return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
-        with_address = step._replace(form="address")
-        other = ask_of(with_address, self.case, ask.url.partition("?")[0])
-        try:
+        other = ask_of(
+            step._replace(form="address"), self.case, ask.url.partition("?")[0]
+        )
+        is_good = False
+        with suppress(ProbeError):
             reply = self.facts.answer(other)
-        except ProbeError:
-            return wrong
-        if web.of_reply(self.case, reply, other.url) is not None:
+            is_good = web.of_reply(self.case, reply, other.url) is None
+        if not is_good:
             return wrong
         if step.form == "evolution":
             return finding("http.local-part-counts", ask.url, got=wrong.seen)
@@ -431,11 +423,3 @@ class _Requests:
         if wrong is None or reply.status in REDIRECTS:
             wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
         return Outcome(ask.url, "domain", reply, trouble=wrong)
-
-    # --- SRV records ------------------------------------------------------------------
-
-    def _srv(self, service: str) -> list[tuple[str, int]]:
-        with suppress(LookupFailed):
-            targets = self.facts.srv(f"{service}.{self.case.domain}")
-            return [target for target in targets if target[0]]
-        return []

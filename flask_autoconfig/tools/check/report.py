@@ -14,9 +14,8 @@ from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, wrapped
 from ..terminal import width as terminal_width
-from .findings import Finding
+from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure
 from .run import Report
-from .weigh import FAILURE, NOTE, OK, WARNING, has_failure
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
@@ -72,7 +71,12 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 def _outcomes(report: Report) -> Iterator[str]:
     works = _by_fame(fare.client for fare in report.fares if fare.works)
     if not report.fares:
-        yield _of_servers(report)
+        failures = [one for one in report.findings if one.status == FAILURE]
+        wrong = [found for found in failures if found.step != "login"]
+        number = _counted(len(wrong), "failure")
+        failing = click.style(f"{number} at the servers of the file", fg="red")
+        right = click.style("the servers of the file work", fg="green")
+        yield failing if wrong else right
     elif works:
         yield f"{click.style('works in', fg='green')} {', '.join(works)}"
 
@@ -133,15 +137,6 @@ def _by_fame(clients: Iterable[str]) -> list[str]:
     return sorted(clients, key=lambda one: [*_KNOWN, one].index(one))
 
 
-def _of_servers(report: Report) -> str:
-    failures = [one for one in report.findings if one.status == FAILURE]
-    wrong = [found for found in failures if found.step != "login"]
-    if wrong:
-        number = _counted(len(wrong), "failure")
-        return click.style(f"{number} at the servers of the file", fg="red")
-    return click.style("the servers of the file work", fg="green")
-
-
 # --- Findings ---------------------------------------------------------------------------
 
 
@@ -158,6 +153,7 @@ def details(
     Notes and good results are only counted, unless *verbose*. A finding that is in
     *known*, from another domain, takes one line; others are added to it.
     """
+    indent = _INDENT if width is None or width >= _NARROW else 2
     folded = {NOTE: 0, OK: 0}
     everybody = {fare.client for fare in report.fares}
     for found in report.findings:
@@ -170,18 +166,18 @@ def details(
             key = (found.status, found.step, found.seen, found.why, found.cure)
             first = known.setdefault(key, first)
         if first == report.domain:
-            yield from _shown(found, everybody, width)
+            place = "" if len(found.places) > 1 else f" {found.subject}"
+            sentence = f"{found.step}{place}: {found.seen}"
+            yield wrapped(f"{_status(found)} {sentence}", width, indent)
+            for label, text in _parts(found, everybody):
+                yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
         else:
             same = f"as for {first}: {found.step} {found.subject}: {found.seen}"
-            yield wrapped(f"{_status(found)} {same}", width, _indent(width))
+            yield wrapped(f"{_status(found)} {same}", width, indent)
     notes = [_counted(folded[NOTE], "note")] if folded[NOTE] else []
     good = [f"{folded[OK]} ok"] if folded[OK] else []
     if (notes or good) and not quiet:
         yield f"{', '.join(notes + good)} (--verbose shows them)"
-
-
-def _indent(width: int | None) -> int:
-    return _INDENT if width is None or width >= _NARROW else 2
 
 
 def _status(found: Finding) -> str:
@@ -189,18 +185,7 @@ def _status(found: Finding) -> str:
     return click.style(text, fg=_COLOURS[found.status], bold=True)
 
 
-def _shown(found: Finding, everybody: set[str], width: int | None) -> Iterator[str]:
-    """Yield a line for each part of a finding."""
-    indent = _indent(width)
-    place = "" if len(found.places) > 1 else f" {found.subject}"
-    sentence = f"{found.step}{place}: {found.seen}"
-    yield wrapped(f"{_status(found)} {sentence}", width, indent)
-    for label, text in _parts(found, everybody):
-        yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
-
-
 def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the parts below the first line, with their labels."""
     if len(found.places) > 1:
         yield from (("at", place) for place in found.places[:_MOST_PLACES])
         if len(found.places) > _MOST_PLACES:
@@ -244,7 +229,6 @@ class Progress:
         self._length = 0
 
     def __call__(self, text: str) -> None:
-        """Replace the line."""
         most = _columns()
         if most > 0:
             text = clean(text, min(most, 78))
@@ -252,7 +236,6 @@ class Progress:
             self._length = len(text)
 
     def end(self) -> None:
-        """Remove the line."""
         if self._length:
             replace_line(" " * self._length)
             replace_line("")

@@ -10,32 +10,58 @@ from functools import partial
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
-from ...documents.setups import Account, Setup
+from ...documents.setups import Setup
 from ...families import Family
 from ..clients import CLIENTS, Client, Step
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
-from .asking import asks, steps_of
 from .facts import Ask, Facts, each_of, side_by_side
-from .findings import Case, Finding, finding
+from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
 from .playing import play
 from .rules import (
-    RULES,
-    RULES_OF_FILE,
-    Rule,
     comparing,
+    connections,
     dav,
     documents,
+    name_servers,
+    names,
+    servers,
     single,
     sources,
     web,
 )
-from .scene import Play, Scene
-from .weigh import FAILURE, OK, WARNING, merged, weighed
+from .scene import Play, Scene, asks, steps_of
 
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
+
+_Rule = Callable[[Scene], Iterable[Finding]]
+# Lookups that rules need, to start early.
+_LOOKUPS: tuple[Callable[[Case, Facts], Iterable[Callable[[], object]]], ...]
+_LOOKUPS = (servers.of_file, names.all_services)
+# Rules that only need the file, and apply before anything is published.
+_RULES_OF_FILE: tuple[_Rule, ...] = (servers.look, servers.each_address, dav.look)
+_RULES: tuple[_Rule, ...] = (
+    names.hosts,
+    names.mx,
+    names.services,
+    single.autodiscover,
+    names.half_answered,
+    name_servers.dnssec,
+    name_servers.authorities,
+    *_RULES_OF_FILE,
+    connections.each_address,
+    documents.look,
+    comparing.each_document,
+    connections.certificates,
+    comparing.differences,
+    comparing.nothing,
+    comparing.ispdb,
+    single.missing,
+    single.paths,
+    comparing.hosters,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +140,8 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
 def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
     """Check the servers of the file only."""
     tell(f"{case.domain}: asking the servers of the file")
-    findings = _by_rules(RULES_OF_FILE, Scene(case, facts, case.provider))
+    scene = Scene(case, facts, case.provider)
+    findings = each_of(lambda rule: rule(scene), _RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
@@ -145,19 +172,16 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         documents=tuple(found),
         faulty=tuple(faulty),
     )
-    is_trusted = case.provider is not None
     scene = replace(scene, names_for_all=comparing.names_for_all(scene))
-    if case.provider is None:
-        scene = replace(scene, sources=sources.ranked(scene))
+    listed = sources.ranked(scene) if case.provider is None else ()
+    scene = replace(scene, sources=listed)
     scene = replace(scene, foreign=documents.foreign(scene))
-    if case.provider is None:
-        document = comparing.reference(scene)
-        provider = document.provider if document else None
-        scene = replace(scene, provider=provider)
-        is_trusted = document is not None and document.is_verified
+    document = comparing.reference(scene) if case.provider is None else None
+    is_trusted = document.is_verified if document else case.provider is not None
+    scene = replace(scene, provider=document.provider if document else case.provider)
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
-    findings = _by_rules(RULES, scene)
+    findings = each_of(lambda rule: rule(scene), _RULES)
     if facts.is_late:  # what seems to be absent may not have been asked for
         absent = [one for one in findings if one.code.startswith("document.no")]
         findings = [one.marked("late" if one in absent else "") for one in findings]
@@ -170,17 +194,12 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     )
 
 
-def _by_rules(rules: Iterable[Rule], scene: Scene) -> list[Finding]:
-    return each_of(lambda rule: rule.find(scene), rules)
-
-
 def unchecked(case: Case, reason: str) -> Report:
     """Return the report for a domain whose check failed."""
     return _failed(case, finding("check.failed", case.domain, reason=reason[:300]))
 
 
 def _failed(case: Case, found: Finding) -> Report:
-    """Return the report where one finding stops every client."""
     clients = [client.name for client in clients_of(case)]
     found = found.hurting(*clients)
     fares = tuple(Fare(client, False, None, str(found)) for client in clients)
@@ -221,12 +240,9 @@ def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
         for found in play.findings
         if found.code == "http.parked"
     )
-    if case.domain not in pages or any(play.setup for play in plays):
-        return None
-    with suppress(LookupFailed):
-        if facts.mx(case.domain):
-            return None
-    return finding("domain.parked", case.domain)
+    is_used = any(play.setup for play in plays) or facts.mx_hosts(case.domain)
+    is_parked = case.domain in pages and not is_used
+    return finding("domain.parked", case.domain) if is_parked else None
 
 
 # --- Clients ----------------------------------------------------------------------------
@@ -276,8 +292,8 @@ def _fetch(
     lookups: list[Callable[[], object]]
     lookups = [partial(elsewhere, step) for step in steps if step.is_far]
     lookups += [partial(facts.answer, ask) for ask in requests]
-    for rule in RULES:
-        lookups += rule.lookups(case, facts) if rule.lookups else ()
+    for lookups_of in _LOOKUPS:
+        lookups += lookups_of(case, facts)
     side_by_side(partial(_quietly, lookup) for lookup in lookups)
 
 
@@ -308,7 +324,15 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     client, setup = played.client, played.setup
     if setup is not None and case.address is None:
-        setup = Setup(tuple(_for_anybody(case, account) for account in setup.servers))
+        # With placeholders for the address that was asked with.
+        who = case.asker
+        names = {str(who): "%EMAILADDRESS%", who.local: "%EMAILLOCALPART%"}
+        setup = Setup(
+            tuple(
+                one._replace(username=names.get(one.username or "", one.username))
+                for one in setup.servers
+            )
+        )
     works = None if setup is None else True
     met = [found for found in findings if client in found.clients]
     stops = [found for found in met if found.status == FAILURE]
@@ -318,13 +342,3 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
         stops = [found for found in met if found.status == WARNING]
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return Fare(client, works, setup, stopped_by)
-
-
-def _for_anybody(case: Case, account: Account) -> Account:
-    """Return the account with placeholders for the address that was asked with."""
-    placeholders = {
-        str(case.asker): "%EMAILADDRESS%",
-        case.asker.local: "%EMAILLOCALPART%",
-    }
-    name = account.username
-    return account._replace(username=placeholders.get(name or "", name))

@@ -26,10 +26,17 @@ from .. import ending, options, project, terminal
 from ..check import login as logins
 from ..check import report, run, texts
 from ..check.facts import Facts
-from ..check.findings import Case, Finding, finding, from_problem
+from ..check.findings import (
+    FAILURE,
+    WARNING,
+    Case,
+    Finding,
+    finding,
+    from_problem,
+    has_failure,
+)
 from ..check.rules.servers import endpoint_of
 from ..check.run import Report
-from ..check.weigh import FAILURE, WARNING, has_failure
 from ..net.mail import PATIENCE
 from ..net.tcp import Network
 from ..warnings import find_warnings

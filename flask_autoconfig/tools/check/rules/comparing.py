@@ -8,25 +8,28 @@ from dataclasses import replace
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
-from ....documents import Recipient
-from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
+from ....documents import Recipient, apple
+from ....documents.setups import (
+    Account,
+    MeaninglessError,
+    Setup,
+    read_outlook,
+    read_profile,
+)
 from ....documents.thunderbird_reader import NotAutoconfigError
 from ....errors import ConfigError
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
-from ...net.http import Reply
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
-from ..asking import ask_of, asks
 from ..facts import Ask
-from ..findings import Case, Finding, finding
-from ..scene import Document, Play, Scene
-from ..weigh import FAILURE, WARNING
+from ..findings import FAILURE, WARNING, Case, Finding, finding
+from ..scene import Document, Play, Scene, ask_of, asks
 from . import documents, servers, single, sources, web
 
 
@@ -93,7 +96,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
         is_beside = is_beside and not sources.is_faulty(scene, theirs)
-        found = _difference(code, play, theirs, "the file says", ours, who)
+        found = sources.difference(code, play.place, theirs, "the file says", ours, who)
         yield found.marked("beside" if is_beside else "")
 
 
@@ -125,16 +128,6 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
         yield incomplete.marked("exchange" if is_there else "")
 
 
-def _half(play: Play) -> Iterator[Finding]:
-    types = {account.type for account in play.mail}
-    missing = "" if "smtp" in types else SERVERS["smtp"]
-    if types <= {"smtp"}:
-        missing = "IMAP or POP3 server"
-    if types and missing and not _exchange(play):
-        mail = Setup(tuple(play.mail))
-        yield finding("setup.half", play.place, theirs=mail, missing=missing)
-
-
 def _exchange(play: Play) -> list[Account]:
     """Return the accounts of an Exchange server, which needs no others."""
     accounts = play.setup.servers if play.setup else ()
@@ -163,11 +156,13 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
 
 def expected(client: Client, case: Case) -> Setup | None:
     """Return what a client would set up with the documents of the file, or None."""
-    if client.family == "apple":
-        return single.expected_profile(case)
+    recipient = Recipient(case.domain, case.asker, exact=case.exact)
+    if client.family == "apple" and case.provider is not None:
+        body = apple.write(case.provider, recipient)
+        with suppress(MeaninglessError):
+            return read_profile(body) if body else None
     if case.provider is None or not client.steps:
         return None
-    recipient = Recipient(case.domain, case.asker, exact=case.exact)
     ((_, reading),) = readings_of([client], case.provider, recipient)
     return reading.setup
 
@@ -182,7 +177,12 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         if client.family in ("outlook", "apple"):
             yield from servers.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
-        yield from _half(play)
+        types = {account.type for account in play.mail}
+        missing = "" if "smtp" in types else SERVERS["smtp"]
+        missing = "IMAP or POP3 server" if types <= {"smtp"} else missing
+        if types and missing and not _exchange(play):
+            mail = Setup(tuple(play.mail))
+            yield finding("setup.half", play.place, theirs=mail, missing=missing)
         yield from _dead_exchange(scene, play)
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
@@ -194,7 +194,7 @@ def _in_ispdb(
     scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
     who = scene.case.asker
-    found = _difference("ispdb.differs", play, theirs, whose, ours, who)
+    found = sources.difference("ispdb.differs", play.place, theirs, whose, ours, who)
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
 
 
@@ -206,13 +206,6 @@ def _differing(
         same_type = [one for one in ours if one.type == their.type]
         if same_type and not any(sources.is_same(one, their, who) for one in same_type):
             yield same_type[0], their
-
-
-def _difference(
-    code: str, play: Play, theirs: Account, whose: str, ours: Account, who: Address
-) -> Finding:
-    said = sources.in_words(theirs, ours, who), sources.in_words(ours, theirs, who)
-    return finding(code, play.place, whose=whose, theirs=said[0], ours=said[1])
 
 
 def names_for_all(scene: Scene) -> frozenset[str]:
@@ -270,24 +263,19 @@ def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
             client.name
             for client, play in plays.items()
             if client.steps and play.setup is None
-            if not any(
-                one.code in _UNTOLD or one.status in (WARNING, FAILURE)
-                for one in play.findings
-            )
+            if all(it.code not in _UNTOLD for it in play.findings)
+            if all(it.status not in (WARNING, FAILURE) for it in play.findings)
         ]
         if lost:
             found = finding("document.some", scene.case.domain, askers=enumerated(lost))
             yield found.hurting(*lost)
     elif not is_there:
+        met = [found for play in plays.values() for found in play.findings]
         is_explained = any(
-            found.code in _UNTOLD
-            or (
-                found.status == FAILURE
-                and (found.step == "document" or found.code == "http.empty")
-            )
-            for play in plays.values()
-            for found in play.findings
-        )
+            found.status == FAILURE
+            and (found.step == "document" or found.code == "http.empty")
+            for found in met
+        ) or any(found.code in _UNTOLD for found in met)
         none = finding("document.none", scene.case.domain)
         yield none.marked("explained" if is_explained else "")
 
@@ -366,14 +354,11 @@ def each_document(scene: Scene) -> Iterator[Finding]:
                 found = ""
                 if reply.status != first.status:
                     found = f"status {reply.status}"
-                elif not reply.is_forged and not _is_like(document, reply):
+                elif not reply.is_forged:
                     found = "another document"
+                    with suppress(ConfigError, NotAutoconfigError):
+                        other = documents.provider_of(web.unpacked(reply))
+                        found = "" if other == document.provider else found
                 if found:
                     code, at = "document.at-address", reply.address
                     yield finding(code, document.place, found=found, address=at)
-
-
-def _is_like(document: Document, reply: Reply) -> bool:
-    with suppress(ConfigError, NotAutoconfigError):
-        return documents.provider_of(web.unpacked(reply)) == document.provider
-    return False

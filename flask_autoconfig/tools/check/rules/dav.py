@@ -140,11 +140,9 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
 def _by_srv(case: Case, facts: Facts, type_: str) -> str:
     """Return the URL that the SRV and TXT records give, or ""."""
     name = f"_{type_}s._tcp.{case.domain}"
-    with suppress(LookupFailed):
-        host, port = next((target for target in facts.srv(name) if target[0]), ("", 0))
-        if host:
-            texts = facts.txt(name)
-            paths = [text[5:] for text in texts if text.startswith("path=/")]
+    for host, port in facts.targets(name)[:1]:
+        with suppress(LookupFailed):
+            paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
             path = paths[0] if paths else f"/.well-known/{type_}"
             return f"https://{host}{'' if port == 443 else f':{port}'}{path}"
     return ""

@@ -22,16 +22,14 @@ from ....errors import ConfigError, Problem
 from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
-from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, from_problem, shown
+from ..findings import OK, Case, Finding, finding, from_problem, shown
 from ..scene import Document, Faulty, Scene
-from ..weigh import OK
 from . import web
 
 _MOST_PROBLEMS = 3  # of a faulty document
@@ -57,7 +55,13 @@ def found(
         except NotAutoconfigError:
             continue
         except ConfigError as error:
-            faulty.append(Faulty(listed, body, _types(body), tuple(error.problems)))
+            raw = Reader().read(body)
+            types = {
+                f"{key}[{index}]": server.get("type", "")
+                for key in SERVER_KEYS
+                for index, server in enumerate(raw.get(key, ()))
+            }
+            faulty.append(Faulty(listed, body, types, tuple(error.problems)))
             continue
         is_verified = any(reply.is_verified for _, reply in answered)
         documents.append(Document(listed, answered[0][1], body, provider, is_verified))
@@ -68,15 +72,6 @@ def provider_of(document: bytes) -> Provider:
     """Return the provider of a document; raise NotAutoconfigError or ConfigError."""
     (provider,) = from_raw({"provider": [Reader().read(document)]}).providers
     return provider
-
-
-def _types(document: bytes) -> dict[str, str]:
-    raw = Reader().read(document)
-    return {
-        f"{key}[{index}]": server.get("type", "")
-        for key in SERVER_KEYS
-        for index, server in enumerate(raw.get(key, ()))
-    }
 
 
 def look(scene: Scene) -> Iterator[Finding]:
@@ -243,9 +238,7 @@ def is_foreign(scene: Scene, document: Document) -> bool:
     # A proxy may rewrite the names of its own site in everything that passes it.
     patterns = {f".{name}" for name in others_of(scene.case, document)}
     others = tuple(patterns - {f".www.{scene.case.domain}"})
-    hosts: list[str] = []
-    with suppress(LookupFailed):
-        hosts = scene.facts.mx(scene.case.domain) if others else []
+    hosts = scene.facts.mx_hosts(scene.case.domain) if others else []
     return bool(others) and not any(f".{host}".endswith(others) for host in hosts)
 
 
@@ -388,9 +381,6 @@ def _listed(differing: list[Difference], form: str) -> str:
     return "; ".join([*listed, *([f"and {rest} more"] if rest else [])])
 
 
-_SERVERS = {key: f"{key.replace('_', ' ')} servers" for key in SERVER_KEYS}
-
-
 def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
     """Yield where the servers of two providers differ."""
     types = {place: server.type for place, server in theirs.servers}
@@ -402,7 +392,7 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
                     place = named(f"{key}[{index}].{name}", types)
                     yield Difference(place, in_words(other), in_words(one))
         else:
-            place = f"the number of {_SERVERS[key]}"
+            place = f"the number of {key.replace('_', ' ')} servers"
             fewer, more = sorted((our, their), key=len)
             is_extra = bool(fewer) and all(
                 any(not list(_fields(case, server, each)) for each in more)

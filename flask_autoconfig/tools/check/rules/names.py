@@ -14,9 +14,8 @@ from ...net.resolver import LookupFailed
 from ...net.untrusted import is_public
 from .. import texts
 from ..facts import Facts, each_of, side_by_side
-from ..findings import Case, Finding, finding
+from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
-from ..weigh import FAILURE
 from . import servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
@@ -264,8 +263,7 @@ def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
 def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
     """Return whether records lead to none of the existing hosts that are wanted."""
     hosts, led = (
-        [host for host, _ in listed if facts.exists(host)]
-        for listed in (wanted, offered)
+        [it for it, _ in part if facts.exists(it)] for part in (wanted, offered)
     )
     pairs = [(ours, theirs) for ours in hosts for theirs in led]
     return bool(pairs) and not any(sources.is_same_host(facts, *pair) for pair in pairs)

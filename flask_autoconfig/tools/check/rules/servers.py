@@ -257,8 +257,13 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
-    answering = each_of(partial(_answering, facts), _others(endpoint, error))
-    other = next(iter(answering), endpoint)
+
+    def answering(each: Endpoint) -> Iterator[Endpoint]:
+        with suppress(ProbeError):
+            facts.server(each)
+            yield each
+
+    other = next(iter(each_of(answering, _others(endpoint, error))), endpoint)
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
@@ -293,7 +298,6 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
 
 
 def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
-    """Yield the other usual ports of a host's protocol."""
     for way in ("SSL", "STARTTLS"):
         port = standard_port(endpoint.type, way) or endpoint.port
         if port != endpoint.port:
@@ -316,12 +320,6 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
             and standard_port(type_, socket_type) == endpoint.port
         ]
     return others
-
-
-def _answering(facts: Facts, endpoint: Endpoint) -> Iterator[Endpoint]:
-    with suppress(ProbeError):
-        facts.server(endpoint)
-        yield endpoint
 
 
 # --- Logins -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from ....documents import Recipient, apple
+from ....documents import Recipient
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
@@ -24,12 +24,10 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
-from ..asking import ask_of
-from ..asking import asks as every_ask
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, shown
-from ..scene import Outcome, Play, Scene
-from ..weigh import FAILURE, OK, WARNING, has_failure
+from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
+from ..scene import Outcome, Play, Scene, ask_of
+from ..scene import asks as every_ask
 from . import servers, web
 
 _TYPE = "application/x-apple-aspen-config"
@@ -172,7 +170,6 @@ def missing(scene: Scene) -> Iterator[Finding]:
 
 
 def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | None:
-    """Return that a family is missing at its first place, and why."""
     case, facts, told = scene.case, scene.facts, family.name
     of = enumerated([client.name for client in clients])
     if family.name == "apple":
@@ -206,9 +203,8 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
 
 def autodiscover(scene: Scene) -> Iterator[Finding]:
     """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
-    name, targets = f"_autodiscover._tcp.{scene.case.domain}", []
-    with suppress(LookupFailed):
-        targets = [one for one in scene.facts.srv(name)[:1] if one[0]]
+    name = f"_autodiscover._tcp.{scene.case.domain}"
+    targets = scene.facts.targets(name)[:1]
     for play in scene.plays:
         told = " ".join(one.subject for one in play.findings if one.status != OK)
         for host, port in targets:
@@ -322,15 +318,6 @@ def _read_profile(
     return findings, setup
 
 
-def expected_profile(case: Case) -> Setup | None:
-    """Return what the profile of the file sets up, or None."""
-    recipient = Recipient(case.domain, case.asker)
-    body = apple.write(case.provider, recipient) if case.provider else None
-    with suppress(MeaninglessError):
-        return read_profile(body) if body else None
-    return None
-
-
 # --- The signature ----------------------------------------------------------------------
 
 
@@ -348,9 +335,15 @@ def _verified(url: str, signed: bytes) -> tuple[bytes, Finding]:
         inside = plain.read_bytes() if plain.is_file() else b""
         if is_broken or not inside:
             return _inside(signed), finding("profile.signature-broken", url)
-        ending = _ending(url, signer)
-    if ending:
-        return inside, ending
+        options = ("-noout", "-enddate", "-dateopt", "iso_8601")
+        output, _ = _openssl("x509", "-in", str(signer), *options)
+    with suppress(ValueError):
+        text = output.strip().partition("=")[2].removesuffix("Z")
+        ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        days = (ends - datetime.now(UTC)).days
+        code = "profile.signer-expired" if days < 0 else "profile.signer-ends-soon"
+        if days < _FEW_DAYS:
+            return inside, finding(code, url, ends=f"{ends:%Y-%m-%d}")
     if untrusted:
         return inside, finding("profile.signer-unknown", url, reason=untrusted)
     return inside, finding("profile.signature-good", url)
@@ -375,19 +368,6 @@ def _openssl(*arguments: str) -> tuple[str, str]:
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it fails"]
     reasons = [line for line in lines if "Verify error" in line] or lines
     return output, reasons[-1].rpartition("Verify error:")[2][-200:]
-
-
-def _ending(url: str, signer: Path) -> Finding | None:
-    options = ("-noout", "-enddate", "-dateopt", "iso_8601")
-    output, _ = _openssl("x509", "-in", str(signer), *options)
-    text = output.strip().partition("=")[2].removesuffix("Z")
-    try:
-        ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    days = (ends - datetime.now(UTC)).days
-    code = "profile.signer-expired" if days < 0 else "profile.signer-ends-soon"
-    return finding(code, url, ends=f"{ends:%Y-%m-%d}") if days < _FEW_DAYS else None
 
 
 def _inside(signed: bytes) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from ....address import Address, fill_in, with_domain
+from ....address import Address, fill_in
 from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
@@ -29,7 +29,12 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     first, and then those that the MX host agrees with.
     """
     found = [*_published(scene), *_srv(scene)]
-    faults = side_by_side(partial(_faults, scene, source) for source in found)
+
+    def faults_of(source: Source) -> int:
+        accounts = source.accounts[: servers.MOST]
+        return sum(side_by_side(partial(is_faulty, scene, one) for one in accounts))
+
+    faults = side_by_side(partial(faults_of, source) for source in found)
     listed = [
         one._replace(faults=count) for one, count in zip(found, faults, strict=True)
     ]
@@ -51,28 +56,24 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
 
 def _published(scene: Scene) -> Iterator[Source]:
     """Yield the documents, and what clients set up by other means."""
-    domain = scene.case.domain
     # What clients set up by a faulty document is no measure.
     urls = {ask.url for faulty in scene.faulty for ask in faulty.asks}
+    foreign: list[Source] = []
     for document in scene.documents:
         urls |= {ask.url for ask in document.asks}
         accounts = tuple(
-            Account(
-                server.type,
-                with_domain(server.hostname, domain),
-                server.port or 0,
-                server.socket_type or "SSL",
-                server.username,
-            )
+            Account(*servers.endpoint_of(scene.case, server), server.username)
             for _, server in document.provider.servers
             if server.type in MAIL_TYPES and server.hostname
         )
         readers = tuple(scene.readers(document))
         is_foreign = documents.is_foreign(scene, document)
         is_personal = documents.is_personal(scene.case, document)
-        yield Source(
+        source = Source(
             document.place, accounts, readers, document, is_foreign, is_personal
         )
+        foreign += [source] if is_foreign else []
+        yield source
     others: dict[str, Source] = {}
     for play in scene.plays:
         # What the ISP database says has findings of its own.
@@ -82,38 +83,20 @@ def _published(scene: Scene) -> Iterator[Source]:
             accounts = tuple(one._replace(authentication="") for one in play.mail)
             known = others.setdefault(play.place, Source(play.place, accounts))
             others[play.place] = known._replace(clients=(*known.clients, play.client))
+    theirs = {account.hostname for one in foreign for account in one.accounts}
     for source in others.values():
-        yield source._replace(is_foreign=_is_of_others(scene, source.accounts))
-
-
-def _is_of_others(scene: Scene, accounts: Iterable[Account]) -> bool:
-    """Return whether all servers are those of a document for other domains."""
-    others = {
-        with_domain(server.hostname, scene.case.domain)
-        for document in scene.documents
-        if documents.is_foreign(scene, document)
-        for _, server in document.provider.servers
-        if server.hostname
-    }
-    hosts = {account.hostname for account in accounts}
-    return bool(hosts) and hosts <= others
+        hosts = {account.hostname for account in source.accounts}
+        yield source._replace(is_foreign=bool(hosts) and hosts <= theirs)
 
 
 def _srv(scene: Scene) -> Iterator[Source]:
-    """Yield the accounts that the first targets of SRV records make."""
-    accounts = []
-    for name, type_, socket_type in zone.MAIL_SERVICES:
-        with suppress(LookupFailed):
-            for host, port in scene.facts.srv(f"{name}.{scene.case.domain}")[:1]:
-                if host:
-                    accounts.append(Account(type_, host, port, socket_type))
+    accounts = [
+        Account(type_, *target, socket_type)
+        for name, type_, socket_type in zone.MAIL_SERVICES
+        for target in scene.facts.targets(f"{name}.{scene.case.domain}")[:1]
+    ]
     if accounts:
         yield Source(SRV, tuple(accounts))
-
-
-def _faults(scene: Scene, source: Source) -> int:
-    accounts = source.accounts[: servers.MOST]
-    return sum(side_by_side(partial(is_faulty, scene, one) for one in accounts))
 
 
 def is_faulty(scene: Scene, account: Account) -> bool:
@@ -140,9 +123,7 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
         if not types.isdisjoint(account.type for account in other.accounts)
         if not any(disagreements(scene, alone[0], other))
     ]
-    hosts: list[str] = []
-    with suppress(LookupFailed):
-        hosts = scene.facts.mx(scene.case.domain)[:1]
+    hosts = scene.facts.mx_hosts(scene.case.domain)[:1]
     is_at_mx = any(
         is_same_host(scene.facts, account.hostname, host)
         for account in source.accounts
@@ -170,11 +151,9 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
         for ours, theirs in disagreements(scene, measure, source, strict=True):
             if is_faulty(scene, ours) or is_faulty(scene, theirs):
                 continue
-            who = scene.case.asker
-            said = in_words(theirs, ours, who), in_words(ours, theirs, who)
-            whose = said_by(measure)
+            whose, who = said_by(measure), scene.case.asker
             code, place = "setup.contradicts", source.place
-            found = finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+            found = difference(code, place, theirs, whose, ours, who)
             mark = "same server" if is_one_server(scene, ours, theirs) else ""
             yield found.marked(mark).hurting(*source.clients)
 
@@ -252,8 +231,15 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
     return False
 
 
-def in_words(account: Account, other: Account, who: Address) -> str:
-    """Return an account in words that tell it from another."""
+def difference(
+    code: str, place: str, theirs: Account, whose: str, ours: Account, who: Address
+) -> Finding:
+    """Return that an account differs from what another source says."""
+    said = _in_words(theirs, ours, who), _in_words(ours, theirs, who)
+    return finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+
+
+def _in_words(account: Account, other: Account, who: Address) -> str:
     words = str(account)
     if account.username and not _have_one_name(account, other, who):
         words += f", user name {account.username}"

@@ -43,8 +43,17 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     """Return why a request got no response."""
     parts = split_url(url)
     host = parts.hostname or ""
-    if error.kind == "dns":
-        return _of_name(facts, url, host, error)
+    if error.kind == "dns":  # nothing is published, or the alias is wrong
+        try:
+            if facts.addresses(host):  # the target of a redirect has none
+                return finding("http.redirect-nowhere", url, reason=error)
+            target = facts.alias(host)
+        except LookupFailed as failure:
+            if not leads_nowhere(facts, host):  # the name server fails
+                return failed(host, failure, "http.lookup-failed")
+            target = host
+        no_address = _absent(url, f"{host} has no address in DNS")
+        return dead_alias("dns", facts, host) if target else no_address
     lost = error.kind in ("connect", "silent", "no-route")
     if lost and (parts.scheme == "http" or host == case.domain):
         return _absent(url, str(error))  # a domain need not have a web site
@@ -79,20 +88,6 @@ def failed(
     """Return the finding for a lookup that failed."""
     found = finding(code, subject, advice=error.cure, reason=error.reason)
     return found.marked(error.kind)
-
-
-def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
-    """Return that a host has no address: nothing is published, or its alias is wrong."""
-    try:
-        if facts.addresses(host):  # the target of a redirect has none
-            return finding("http.redirect-nowhere", url, reason=reason)
-        target = facts.alias(host)
-    except LookupFailed as error:
-        if not leads_nowhere(facts, host):  # the name server fails
-            return failed(host, error, "http.lookup-failed")
-        target = host
-    no_address = _absent(url, f"{host} has no address in DNS")
-    return dead_alias("dns", facts, host) if target else no_address
 
 
 def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
@@ -314,7 +309,6 @@ def _led(reply: Reply, asked: str) -> str:
 
 
 def _by_text(reply: Reply, asked: str) -> Finding:
-    """Return what a web page says, or a response with another status than 200."""
     status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
     title = "".join(_TITLE.findall(text)[:1])
     words, said = (
