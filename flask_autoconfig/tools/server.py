@@ -174,7 +174,7 @@ def _check_listeners(config: Any) -> None:
             if not isinstance(address, int):  # an inherited descriptor
                 _bind_once(address, reuse_port=config.reuse_port)
         except (OSError, OverflowError) as error:
-            reason = (getattr(error, "strerror", "") or str(error)).lower()
+            reason = (getattr(error, "strerror", "") or str(error)).lower().rstrip(".")
             message = f"cannot serve at {name}: {reason}; choose another by --bind"
             raise click.ClickException(message) from error
 

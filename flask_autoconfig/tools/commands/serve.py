@@ -185,8 +185,9 @@ def _site(hooks: str | None) -> _Site:
         message = "importing the hooks or the app ends the process"
         raise click.ClickException(message) from None
     finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid or 0, signal.SIGKILL)
+        if child.pid:  # 0 would be the group of this process
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
         child.join()
     if error is not None:
         raise error
