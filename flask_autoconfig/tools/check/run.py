@@ -37,9 +37,11 @@ _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
 _Rule = Callable[[Scene], Iterable[Finding]]
-# Lookups that rules need, to start early.
-_LOOKUPS: tuple[Callable[[Case, Facts], Iterable[Callable[[], object]]], ...]
-_LOOKUPS = (servers.of_file, names.all_services)
+# The lookups that rules need, to start early.
+_LOOKUPS: dict[_Rule, Callable[[Case, Facts], Iterable[Callable[[], object]]]] = {
+    servers.look: servers.of_file,
+    names.services: names.all_services,
+}
 # Rules that only need the file, and apply before anything is published.
 _RULES_OF_FILE: tuple[_Rule, ...] = (servers.look, servers.each_address, dav.look)
 _RULES: tuple[_Rule, ...] = (
@@ -292,8 +294,8 @@ def _fetch(
     lookups: list[Callable[[], object]]
     lookups = [partial(elsewhere, step) for step in steps if step.is_far]
     lookups += [partial(facts.answer, ask) for ask in requests]
-    for lookups_of in _LOOKUPS:
-        lookups += lookups_of(case, facts)
+    for rule in filter(_LOOKUPS.get, _RULES):
+        lookups += _LOOKUPS[rule](case, facts)
     side_by_side(partial(_quietly, lookup) for lookup in lookups)
 
 
