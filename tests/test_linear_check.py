@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 from linear import TOKENS, assert_linear
 from strangers import server
-from support import rows, table
+from support import table
 
 from flask_autoconfig import families
 from flask_autoconfig.address import Address
@@ -57,20 +57,20 @@ def _clients(text: str) -> None:
     """Read a document as clients do."""
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
         (client,) = [each for each in clients.CLIENTS if each.name == name]
-        seen = reading.read(_bytes(text), client.rules, WHO)
+        seen = reading.read(text.encode("utf-8", "replace"), client.rules, WHO)
         assert seen.setup is not None or (seen.reason and seen.cure)
 
 
 def _documents(text: str) -> None:
     """Read a document as `import` does, with its warnings."""
-    body = _bytes(text)
     with suppress(NotAutoconfigError, ConfigError):
-        (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
+        raw = Reader().read(text.encode("utf-8", "replace"))
+        (provider,) = from_raw({"provider": [raw]}).providers
         find_warnings([provider], ours=False)
 
 
 def _others(text: str) -> None:
-    body = _bytes(text)
+    body = text.encode("utf-8", "replace")
     for read in (read_outlook, read_pacc, read_profile):
         with suppress(MeaninglessError):
             read(body)
@@ -79,7 +79,7 @@ def _others(text: str) -> None:
 
 def _pages(text: str) -> None:
     """Look for everything that an HTTP response may be."""
-    body = _bytes(text)
+    body = text.encode("utf-8", "replace")
     for status, start in ((200, b""), (200, b"<html>"), (404, b""), (500, b"")):
         reply = Reply("https://a.test/", status, {"content-type": text}, start + body)
         web.of_reply(CASE, reply, "https://a.test/mail/config-v1.1.xml")
@@ -112,50 +112,41 @@ def _messages(text: str) -> None:
     list(report.details(output, verbose=True, width=80))
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
 SERVER = (
     "<hostname>imap.example.com</hostname><port>993</port><socketType>SSL</socketType>"
     "<authentication>password-cleartext</authentication>"
     "<username>%EMAILADDRESS%</username>"
 )
-# The start of a document, with a place for a repeated text in each of its elements.
-START = '<clientConfig version="1.1">'
-PLACES = {
-    "the root": f"{START}{{}}<emailProvider id='a.test'><domain>a.test</domain>",
-    "a provider": f"{START}<emailProvider id='a.test'><domain>a.test</domain>{{}}",
-    "a server": f"{START}<emailProvider id='a.test'><domain>a.test</domain>"
-    f'<incomingServer type="imap">{SERVER}{{}}</incomingServer>',
-}
+HEAD = '<clientConfig version="1.1">'
+PROVIDER = f"{HEAD}<emailProvider id='a.test'><domain>a.test</domain>"
+WITH_SERVER = f'{PROVIDER}<incomingServer type="imap">{SERVER}'
 END = (
     f'<incomingServer type="imap">{SERVER}</incomingServer>'
     f'<outgoingServer type="smtp">{SERVER}</outgoingServer>'
     "</emailProvider></clientConfig>"
 )
+# The start of a document, with a place for a repeated text, and what is repeated there.
+PLACES = {
+    "the root": (PROVIDER.replace("<emailP", "{}<emailP"), "elements"),
+    "a provider": (f"{PROVIDER}{{}}", "elements"),
+    "a server": (f"{WITH_SERVER}{{}}</incomingServer>", "elements"),
+} | {
+    tag: (
+        WITH_SERVER.replace(f"<{tag}>", f"<{tag}>{{}}") + "</incomingServer>",
+        "values",
+    )
+    for tag in ("hostname", "port", "username", "socketType")
+}
 REPEATED = table("repeated", "linear.toml")
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(("place", "kind"), PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("call", [_clients, _documents])
-def test_repeated_elements_of_a_document(call: Call, place: str) -> None:
-    for token in REPEATED["elements"]:
+def test_repeated_elements_and_long_values_of_a_document(
+    call: Call, place: str, kind: str
+) -> None:
+    for token in REPEATED[kind]:
         assert_linear(lambda text: call(place.format(text) + END), token, [""])
-
-
-@pytest.mark.parametrize("tag", ["hostname", "port", "username", "socketType"])
-def test_long_values_of_a_document(tag: str) -> None:
-    place = PLACES["a server"].replace("{}</inc", "</inc")
-    place = place.replace(f"<{tag}>", f"<{tag}>{{}}")
-
-    def call(text: str) -> None:
-        body = place.format(text) + END
-        _clients(body)
-        _documents(body)
-
-    for token in REPEATED["values"]:
-        assert_linear(call, token, [""])
 
 
 @pytest.mark.world
@@ -177,7 +168,7 @@ def test_any_token_repeated(call: Call) -> None:
 def test_nested_elements_and_values(start: str, end: str) -> None:
     def call(text: str) -> None:
         nested = text + end * (len(text) // len(start))
-        for head, tail in (("", ""), (PLACES["a provider"].format(""), END)):
+        for head, tail in (("", ""), (PROVIDER, END)):
             _clients(head + nested + tail)
             _documents(head + nested + tail)
         _others(nested)
@@ -191,7 +182,7 @@ def test_elements_with_different_names() -> None:
     def call(text: str) -> None:
         numbers = range(len(text) // 20)
         elements = "".join(f"<a{number}> x</a{number}>" for number in numbers)
-        for place in PLACES.values():
+        for place, _ in PLACES.values():
             _clients(place.format(elements) + END)
             _documents(place.format(elements) + END)
 
@@ -246,52 +237,34 @@ def test_a_property_list_whose_objects_overlap_is_refused() -> None:
 NETWORK = Network(Resolver(("127.0.0.1", 9), timeout=0.1), allow_private=True)
 
 
-class Answer:
-    """A server that sends the same bytes on each connection."""
+# How responses begin, and what sends them.
+HEADS = {name: (head, "http") for name, head in table("heads", "linear.toml").items()}
+HEADS |= {
+    "imap": ("* OK\r\n", "imap"),
+    "pop3": ("+OK\r\n+OK\r\n", "pop3"),
+    "smtp": ("220 \r\n", "smtp"),
+}
 
-    def __init__(self) -> None:
-        self.sent = b""
 
-    def __call__(self, connection: socket.socket) -> None:
-        connection.sendall(self.sent)
+@pytest.mark.parametrize(("head", "kind"), HEADS.values(), ids=HEADS)
+def test_long_answers_of_servers(head: str, kind: str) -> None:
+    sent = b""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
 
+    def call(text: str) -> None:
+        nonlocal sent
+        sent = (head + text).encode()
+        with suppress(ProbeError):
+            if kind == "http":
+                fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
+            else:
+                mail_server(NETWORK, Endpoint(kind, "127.0.0.1", port, "plain"))
 
-@pytest.fixture(scope="module")
-def answer() -> Iterator[tuple[Answer, int]]:
-    behave = Answer()
     with server(behave) as port:
-        yield behave, port
-
-
-@rows("heads", "head", "linear.toml")
-def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
-    behave, port = answer
-
-    def call(text: str) -> None:
-        behave.sent = (head + text).encode()
-        with suppress(ProbeError):
-            fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
-
-    for token in REPEATED["http"]:
-        assert_linear(call, token, [""])
-
-
-@pytest.mark.parametrize(
-    ("type_", "greeting"),
-    [("imap", "* OK\r\n"), ("pop3", "+OK\r\n+OK\r\n"), ("smtp", "220 \r\n")],
-)
-def test_long_answers_of_mail_servers(
-    answer: tuple[Answer, int], type_: str, greeting: str
-) -> None:
-    behave, port = answer
-
-    def call(text: str) -> None:
-        behave.sent = (greeting + text).encode()
-        with suppress(ProbeError):
-            mail_server(NETWORK, Endpoint(type_, "127.0.0.1", port, "plain"))
-
-    for token in REPEATED["mail"]:
-        assert_linear(call, token, [""])
+        for token in REPEATED["http" if kind == "http" else "mail"]:
+            assert_linear(call, token, [""])

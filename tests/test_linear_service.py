@@ -29,12 +29,12 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Fill = Callable[[str], dict[str, Any]]  # untrusted text -> an environ that contains it
 
 
+def _in(path: str, name: str, start: str = "") -> Fill:
+    return lambda text: {"PATH_INFO": path, name: start + text}
+
+
 def _in_query(path: str, start: str) -> Fill:
-    return lambda text: {"PATH_INFO": path, "QUERY_STRING": start + text}
-
-
-def _in_header(name: str, path: str) -> Fill:
-    return lambda text: {"PATH_INFO": path, name: text}
+    return _in(path, "QUERY_STRING", start)
 
 
 def _in_body(start: str, end: str = "") -> Fill:
@@ -64,10 +64,10 @@ ENTRIES: dict[str, Fill] = {
     "page headers": lambda text: {"PATH_INFO": PAGE, **dict.fromkeys(HEADERS, text)},
     "colours": _in_query(f"{PAGE}/colours.css", "colour="),
     "document": _in_query(CONFIG, "emailaddress="),
-    "document host": _in_header("HTTP_HOST", CONFIG),
-    "document tags": _in_header("HTTP_IF_NONE_MATCH", CONFIG),
+    "document host": _in(CONFIG, "HTTP_HOST"),
+    "document tags": _in(CONFIG, "HTTP_IF_NONE_MATCH"),
     "profile": _in_query("/email.mobileconfig", f"{FRED}&lang="),
-    "redirect": _in_header("HTTP_HOST", "/.well-known/caldav"),
+    "redirect": _in("/.well-known/caldav", "HTTP_HOST"),
     "version 2": _in_query(V2, "protocol=autodiscoverv1&email="),
     "version 2 protocol": _in_query(V2, "email=fred@example.com&protocol="),
     "version 2 path": lambda text: {"PATH_INFO": f"{V2}/v1.0/{text}"},
@@ -80,28 +80,17 @@ ENTRIES: dict[str, Fill] = {
 }
 
 CLIENTS = "thunderbird,outlook,apple,pacc,dav,page,ispdb"
+MAPPING = to_raw(loads(TWO_DOMAINS))
+CONFIGURATION = {"AUTOCONFIG": MAPPING, "AUTOCONFIG_CLIENTS": CLIENTS}
 
 
-CONFIGURATION = {
-    "AUTOCONFIG": to_raw(loads(TWO_DOMAINS)),
-    "AUTOCONFIG_CLIENTS": CLIENTS,
-}
-
-
-def _standalone() -> Wsgi:
-    return create_app(CONFIGURATION, proxies=1)
-
-
-def _site() -> Wsgi:
-    app = Flask("site")
-    app.config.update(CONFIGURATION)
-    app.register_blueprint(Autoconfig())
-    return app
-
-
-def _middleware() -> Wsgi:
-    mapping = to_raw(loads(TWO_DOMAINS))
-    return AutoconfigMiddleware(Flask("other"), mapping, clients=CLIENTS)
+def _entry_points() -> tuple[Wsgi, Wsgi, Wsgi]:
+    """Return the service, a site with the blueprint, and the middleware."""
+    site = Flask("site")
+    site.config.update(CONFIGURATION)
+    site.register_blueprint(Autoconfig())
+    middleware = AutoconfigMiddleware(Flask("other"), MAPPING, clients=CLIENTS)
+    return create_app(CONFIGURATION, proxies=1), site, middleware
 
 
 def _ask(app: Wsgi, fill: Fill) -> Callable[[str], None]:
@@ -125,7 +114,7 @@ def _ask(app: Wsgi, fill: Fill) -> Callable[[str], None]:
 @pytest.mark.world
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_every_part_of_a_request_takes_linear_time(entry: str) -> None:
-    ask = _ask(_standalone(), ENTRIES[entry])
+    ask = _ask(_entry_points()[0], ENTRIES[entry])
     for token in TOKENS:
         assert_linear(ask, token, most=MOST_SECONDS)
 
@@ -133,21 +122,20 @@ def test_every_part_of_a_request_takes_linear_time(entry: str) -> None:
 # Each part with a few tokens: together with all of them, half a minute.
 @pytest.mark.parametrize("number", range(len(ENTRIES)), ids=ENTRIES)
 def test_each_entry_point_takes_linear_time(number: int) -> None:
-    build = (_standalone, _site, _middleware)[number % 3]
-    ask = _ask(build(), [*ENTRIES.values()][number])
+    ask = _ask(_entry_points()[number % 3], [*ENTRIES.values()][number])
     for token in TOKENS[number % 10 :: 10]:
         assert_linear(ask, token, most=MOST_SECONDS)
 
 
 @pytest.mark.parametrize("start", STRIPPED)
 def test_characters_around_a_typed_address_are_stripped_quickly(start: str) -> None:
-    ask = _ask(_standalone(), ENTRIES["page email"])
+    ask = _ask(_entry_points()[0], ENTRIES["page email"])
     for middle, end in product(STRIPPED, ("", "x", "@", "<", ">", "@example.com")):
         assert_quick(ask, start * 2020 + middle * 2020 + end, MOST_SECONDS, middle)
 
 
 def test_many_elements_with_a_long_namespace_are_read_quickly() -> None:
-    ask = _ask(_standalone(), ENTRIES["body"])
+    ask = _ask(_entry_points()[0], ENTRIES["body"])
     head, tail = "http:", "://schemas.microsoft.com/exchange/autodiscover/"
     namespace = f"{head}{'n' * 30_000}{tail}outlook/requestschema/2006"
     text = f'<Autodiscover xmlns="{namespace}">{"<b/>" * 8_000}</Autodiscover>'
@@ -155,14 +143,13 @@ def test_many_elements_with_a_long_namespace_are_read_quickly() -> None:
 
 
 @pytest.mark.parametrize("length", [20, 40, 253])
-@pytest.mark.parametrize("count", [300, 1000])
-def test_the_domain_closest_to_a_typo_is_found_quickly(length: int, count: int) -> None:
+def test_the_domain_closest_to_a_typo_is_found_quickly(length: int) -> None:
     def domain(number: object) -> str:
         labels = f"customer{number}".ljust(length - 12, "a")
         return f"{'.'.join(wrap(labels, 60))}.example.com"[-length:]
 
     mapping = to_raw(loads(TWO_DOMAINS))
-    mapping["provider"][0]["domains"] = list(map(domain, range(1000, 1000 + count)))
+    mapping["provider"][0]["domains"] = list(map(domain, range(1000, 2000)))
     loaded = from_raw(mapping)
     # A distance of all letters takes 26 ms for 30 characters, and 0.9 s for 253.
     assert_quick(lambda typed: view.meant(typed, loaded), domain("1x55"), 0.01)
