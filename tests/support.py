@@ -64,9 +64,11 @@ hostname = "smtp.example.com"
 
 
 # Turns the output of `dns` into a zone file.
-ZONE_HEAD = (
-    "$TTL 60\n@ IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 127.0.0.1\n"
-)
+ZONE_HEAD = """$TTL 60
+@ IN SOA ns hostmaster 1 7200 3600 1209600 60
+@ IN NS ns
+ns IN A 127.0.0.1
+"""
 
 
 def outlook_asks(email: str) -> str:

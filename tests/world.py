@@ -40,6 +40,7 @@ import dns.rrset
 import dns.zone
 import pytest
 import trustme
+from bind import Bind, bind, named
 from click.testing import CliRunner, Result
 from namespace import Namespace, namespace, until_there
 from strangers import Behaviour, listening
@@ -464,73 +465,24 @@ def configure(
     return file
 
 
-def _users() -> str:
-    return "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
+_USERS = "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
 
 
 # --- BIND -----------------------------------------------------------------------------
 
 
-_SOA = """$TTL 60
-@ IN SOA ns hostmaster {} 7200 3600 1209600 60
-@ IN NS ns
-ns IN A 127.0.0.53
-"""
-
-
-class Bind:
+class WorldsBind:
     """A BIND that is authoritative for the zones of the world."""
 
-    def __init__(self, folder: Path, inside: Namespace) -> None:
-        self._folder, self._inside = folder, inside
-        self._serial = 1
-        self.process: subprocess.Popen[bytes] | None = None
-        folder.mkdir()
-        zones = "".join(
-            f'zone "{name}" {{ type primary; file "{name}"; }};\n'
-            for name in (DOMAIN, HOSTER, "customer.test")
-        )
-        more = "recursion no; dnssec-validation no;"
-        configure(folder, "named.conf", address=BIND, more=more, zones=zones)
-        self._write("")
-
-    def _write(self, records: str, addresses: str = ADDRESSES) -> None:
-        texts = bind_zones(records, addresses)
-        for name, text in texts.items():
-            head = _SOA.format(self._serial)
-            (self._folder / name).write_text(head + text)
+    def __init__(self, stack: ExitStack, inside: Namespace) -> None:
+        others = bind_zones("")
+        zone = others.pop(DOMAIN)
+        made = bind(DOMAIN, zone, inside, BIND, others, updates="")
+        self._bind = stack.enter_context(made)
 
     def load(self, records: str, addresses: str = ADDRESSES) -> None:
         """Serve these records and the addresses of the hosts."""
-        self._serial += 1
-        self._write(records, addresses)
-        assert self.process is not None
-        self.process.send_signal(signal.SIGHUP)
-        until_there(lambda: self._inside.call(self._is_new))
-
-    def _is_new(self) -> bool:
-        with suppress(Exception):
-            query = dns.message.make_query(f"{DOMAIN}.", "SOA")
-            reply = dns.query.udp(query, BIND, timeout=1)
-            return bool(reply.answer[0][0].serial == self._serial)
-        return False
-
-
-def _named(
-    folder: Path, inside: Namespace, address: str
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    command = (program("named"), "-f", "-c", folder / "named.conf")
-    return inside.running(*command, port=53, address=address, log=folder / "log")
-
-
-@contextmanager
-def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
-    """Run BIND with the addresses of the hosts only."""
-    names = Bind(folder, inside)
-    with _named(folder, inside, BIND) as process:
-        names.process = process
-        until_there(lambda: inside.call(names._is_new))
-        yield names
+        self._bind.serve(bind_zones(records, addresses))
 
 
 @contextmanager
@@ -538,10 +490,9 @@ def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
     """Run a BIND that forwards to the first and requires signatures, which are missing."""
     folder.mkdir()
     key = base64.b64encode(bytes(range(64))).decode()  # of no zone
-    more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
-    zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
-    configure(folder, "named.conf", address=address, more=more, zones=zones)
-    with _named(folder, inside, address):
+    options = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
+    more = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
+    with named(Bind(DOMAIN, folder, 53, address, inside), options, more):
         yield
 
 
@@ -588,7 +539,7 @@ def real_dovecot(
     folder.mkdir(mode=0o755)
     (folder / "mail").mkdir()
     (folder / "mail").chmod(0o777)
-    (folder / "users").write_text(_users())
+    (folder / "users").write_text(_USERS)
     nobody = pwd.getpwnam("nobody")
     values = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "address": address}
     usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
@@ -610,7 +561,7 @@ def radicale(
     """Run a CalDAV and CardDAV server over TLS; yield its port."""
     folder.mkdir()
     port = port or free_port()
-    (folder / "users").write_text(_users())
+    (folder / "users").write_text(_USERS)
     config = configure(folder, "radicale", certificate, address=address, port=port)
     command = (BIN / "python", "-m", "radicale", "--config", config)
     with start(*command, port=port, address=address, log=folder / "out"):
@@ -658,7 +609,7 @@ class Real(Checking):
         sasl = enter(real_dovecot(inside, folder / "dovecot", certificate, IMAP))
         enter(postfix(inside, folder / "postfix", SMTP, certificate, sasl))
         enter(radicale(folder / "radicale", certificate, inside.running, DAV, 443))
-        self.bind = enter(bind(folder / "bind", inside))
+        self.bind = WorldsBind(stack, inside)
         names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
         self.names = names
         self.front = enter(self._front(WEB, self.web_certificate, self.file))
