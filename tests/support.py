@@ -14,7 +14,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.message import Message
@@ -176,6 +176,17 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+def configure(
+    folder: Path, name: str, certificate: Sequence[object] = ("", ""), **values: object
+) -> Path:
+    """Write a configuration file from its template in tests/servers."""
+    values |= {"certificate": certificate[0], "key": certificate[1]}
+    template = Path(__file__).with_name("servers") / name
+    file = folder / template.name
+    file.write_text(template.read_text().format(folder=folder, **values))
+    return file
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:

@@ -21,7 +21,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import cache, lru_cache
@@ -44,7 +44,15 @@ from bind import Bind, bind, named
 from click.testing import CliRunner, Result
 from namespace import Namespace, namespace, until_there
 from strangers import Behaviour, listening
-from support import BIN, certificate_for, free_port, open_folder, program, running
+from support import (
+    BIN,
+    certificate_for,
+    configure,
+    free_port,
+    open_folder,
+    program,
+    running,
+)
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -452,17 +460,6 @@ class Checking(ABC):
 
 
 # --- Real servers -----------------------------------------------------------------------
-
-
-def configure(
-    folder: Path, name: str, certificate: Sequence[object] = ("", ""), **values: object
-) -> Path:
-    """Write a configuration file from its template in tests/servers."""
-    values |= {"certificate": certificate[0], "key": certificate[1]}
-    template = Path(__file__).with_name("servers") / name
-    file = folder / name
-    file.write_text(template.read_text().format(folder=folder, **values))
-    return file
 
 
 _USERS = "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
