@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, chdir, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, chdir, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
 
 import dns.resolver
 import pytest
@@ -214,26 +214,18 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: object) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
 def fetch(
     url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
 ) -> Reply:
     """Send a request; header names have `_` for `-`. Redirects are not followed."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, method=method, data=data, headers=named)
-    try:
-        with _OPENER.open(request, timeout=10) as response:
-            return Reply(response.status, response.headers, response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Reply(error.code, error.headers, error.read())
+    kind, host, target, query, _ = urlsplit(url)
+    assert kind == "http"
+    with closing(HTTPConnection(host, timeout=10)) as connection:
+        asked = urlunsplit(("", "", target or "/", query, ""))
+        connection.request(method, asked, data, {"Connection": "close", **named})
+        response = connection.getresponse()
+        return Reply(response.status, response.headers, response.read())
 
 
 def sent(url: str, ask: Ask) -> Reply:

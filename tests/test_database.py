@@ -42,7 +42,7 @@ class Postgres:
         self.port = free_port()
         self.url = f"postgresql://mail@127.0.0.1:{self.port}/postgres"
         self._folder, self._runs = folder / "data", ExitStack()
-        self._as: list[str] = []
+        self._as: list[str | Path] = []
         if os.getuid() == 0:  # as whom PostgreSQL refuses to run
             shutil.chown(folder, "postgres", "postgres")
             ids = ("--reuid=postgres", "--regid=postgres", "--clear-groups")
@@ -56,8 +56,15 @@ class Postgres:
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
-        command = [*self._as, _program("postgres"), "-D", self._folder, "-p"]
-        command += [str(self.port), "-c", "listen_addresses=127.0.0.1", "-c"]
+        command: list[str | Path] = [*self._as, _program("postgres"), "-p"]
+        command += [
+            str(self.port),
+            "-D",
+            self._folder,
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+        ]
         command += [f"unix_socket_directories={self._folder}", "-c", "fsync=off"]
         self._runs.enter_context(running(*command, port=self.port, at_once=True))
         ready = (_program("pg_isready"), "--quiet", f"--dbname={self.url}")

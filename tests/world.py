@@ -20,11 +20,10 @@ import struct
 import subprocess
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -401,12 +400,15 @@ class Front:
 # --- Both worlds ----------------------------------------------------------------------
 
 
-class Checking(ABC):
+class Checking:
     """A world, and the commands that check it."""
 
     names: Names  # for zones with mistakes
     bind: Any  # a name server that does not recurse
     front: Front  # the domain's web server
+    invoke: Callable[..., Result]  # run the command in this process
+    # Start a server; with a certificate, over TLS `at_once` or by STARTTLS.
+    listen: Callable[..., None]
     zone = ""  # the records that are true of this world
 
     def __init__(self, folder: Path) -> None:
@@ -421,22 +423,6 @@ class Checking(ABC):
         self.front.answer = lambda asked: None
         with ExitStack() as self.stack:
             yield
-
-    @abstractmethod
-    def invoke(self, *arguments: str | Path) -> Result:
-        """Run the command in this process."""
-
-    @abstractmethod
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
-    ) -> None:
-        """Start a server; with a certificate, over TLS *at_once* or by STARTTLS."""
 
     def records(self, file: Path) -> str:
         """Return the records that `dns` prints for the domain."""
@@ -572,20 +558,6 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256  # all clients ask at once
 
-    def __init__(self, where: Any, handler: Any, context: ssl.SSLContext) -> None:
-        self.context = context
-        super().__init__(where, handler)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        if self.server_address[1] == 443:
-            with (
-                suppress(OSError),
-                self.context.wrap_socket(request, server_side=True) as secure,
-            ):
-                super().finish_request(secure, client_address)
-            return
-        super().finish_request(request, client_address)
-
     def handle_error(self, *_: object) -> None:
         pass
 
@@ -669,10 +641,12 @@ class Real(Checking):
         context.load_cert_chain(*certificate)
         servers = []
         for port in (443, 80):
-            where = address, port
-            server = self.inside.call(
-                _Server, where, made.handler(port == 443), context
-            )
+            handler = made.handler(port == 443)
+            server = self.inside.call(_Server, (address, port), handler)
+            if port == 443:
+                server.socket = context.wrap_socket(
+                    server.socket, server_side=True, do_handshake_on_connect=False
+                )
             serve = server.serve_forever
             threading.Thread(target=serve, args=(0.05,), daemon=True).start()
             servers.append(server)
@@ -687,8 +661,9 @@ class Real(Checking):
         def answer(query: dns.message.Message) -> dns.message.Message | None:
             return self.inside.call(respond, query)
 
-        options = {"respond": answer}
-        made = self.inside.call(NameServer, 53, address, **options)
+        made: NameServer = self.inside.call(
+            partial(NameServer, 53, address, respond=answer)
+        )
         self.stack.enter_context(made)
 
     @contextmanager
