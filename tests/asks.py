@@ -112,9 +112,6 @@ def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
     return Got(status, dict(headers), b"".join(written))
 
 
-# --- A small site, for WSGI servers ----------------------------------------------------
-
-
 class _Counted:
     """A body of three pieces; `closed` counts the bodies that a server has closed."""
 

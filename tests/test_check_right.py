@@ -507,9 +507,6 @@ def test_a_domain_whose_signatures_do_not_hold_is_reported(really: Real) -> None
     assert set(works(report).values()) == {False}
 
 
-# --- Each cause once ------------------------------------------------------------------
-
-
 def test_an_expired_certificate_is_one_cause_with_all_its_places(here: Paper) -> None:
     at_web(good(*WEB_NAMES, days=-3))(here)
     report = here.check(USER, file=here.file)
@@ -822,9 +819,6 @@ def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
         report = really.check(DOMAIN, "--unpublished", file=really.file)
     (found,) = failures(report)
     assert found["subject"].startswith(f"smtp {SMTP_NAME}")
-
-
-# --- init -----------------------------------------------------------------------------
 
 
 def test_init_leads_to_a_domain_without_problems(really: Real, tmp_path: Path) -> None:

@@ -264,9 +264,6 @@ def test_ports_of_other_services_are_not_connected_to(
         probe(OUTSIDE, "http", 22, "192.0.32.8")
 
 
-# --- What is shown --------------------------------------------------------------------
-
-
 SHOWN = {
     "Bücher 漢字": "Bücher 漢字",
     "\x1b[31mred\x9b0m": "?[31mred?0m",

@@ -330,9 +330,6 @@ def test_documents_import_no_http_and_only_mounts_import_flask() -> None:
             assert not re.search(r"import .*\b(answers|werkzeug)\b", text), name
 
 
-# --- The README's map ------------------------------------------------------------------
-
-
 def test_the_readmes_map_lists_every_module() -> None:
     _, _, below = text_of("README.md").partition("\n    flask_autoconfig/\n")
     drawn: set[str] = set()

@@ -1,4 +1,4 @@
-"""`check` and `init` read what servers send in linear time and bounded memory."""
+"""Commands read what servers send, and print records, in linear time and bounded memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import dns.rdata
 import pytest
+from dns.rdata import Rdata
 from linear import TOKENS, assert_linear
 from strangers import server
-from support import table
+from support import TWO_DOMAINS, run, table
 
 from flask_autoconfig import families
 from flask_autoconfig.address import Address
-from flask_autoconfig.cleaning import clean
+from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.config.values import quote
 from flask_autoconfig.documents import outlook
 from flask_autoconfig.documents.setups import (
     MeaninglessError,
@@ -28,7 +33,7 @@ from flask_autoconfig.documents.setups import (
 )
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools import clients, reading
+from flask_autoconfig.tools import clients, reading, terminal
 from flask_autoconfig.tools.check import Case, Report, report, texts
 from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
@@ -37,7 +42,9 @@ from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
 from flask_autoconfig.tools.net.untrusted import Secrets, split_url
+from flask_autoconfig.tools.records import FORMATS, Published, compared, joined
 from flask_autoconfig.tools.warnings import find_warnings
+from flask_autoconfig.tools.zone import Record
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
@@ -158,9 +165,6 @@ def test_any_token_repeated(call: Call) -> None:
         assert_linear(call, token, ["", "x"] if call in (_pages, _headers) else [""])
 
 
-# --- Trees ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("start", "end"),
     [("<a>", "</a>"), ("<array>", "</array>"), ("[", "]"), ('{"Url":', "}")],
@@ -232,8 +236,6 @@ def test_a_property_list_whose_objects_overlap_is_refused() -> None:
         read_profile(b"bplist00" + text + starts + tail)
 
 
-# --- Conversations ------------------------------------------------------------------------
-
 NETWORK = Network(Resolver(("127.0.0.1", 9), timeout=0.1), allow_private=True)
 
 
@@ -268,3 +270,89 @@ def test_long_answers_of_servers(head: str, kind: str) -> None:
     with server(behave) as port:
         for token in REPEATED["http" if kind == "http" else "mail"]:
             assert_linear(call, token, [""])
+
+
+# --- DNS --------------------------------------------------------------------------------
+
+WANTED = [
+    Record("autoconfig", "CNAME", "www.example.com."),
+    Record("_imaps._tcp", "SRV", "0 1 993 imap.example.com."),
+    Record("_ua-auto-config", "TXT", '"v=UAAC1; a=sha256; d=x"'),
+]
+_TAG = b"v=UAAC1; "
+
+
+class Read(Resolver):
+    """Records that were read already, without a name server."""
+
+    def __init__(self, records: dict[str, list[Rdata]]) -> None:
+        self._records = records
+
+    def _lookup(self, name: str, type_: str, flags: int | None = None) -> list[Any]:
+        return self._records.get(type_, [])
+
+
+def _record(type_: str, wire: bytes) -> Rdata:
+    return dns.rdata.from_wire("IN", type_, wire, 0, len(wire))
+
+
+def _text(*strings: bytes) -> Rdata:
+    return _record("TXT", b"".join(bytes([len(it)]) + it for it in strings))
+
+
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _records(text: str) -> Iterator[dict[str, list[Rdata]]]:
+    """Yield a text of many strings; thousands of texts, and of names, of 48 bytes."""
+    yield {"TXT": [_text(*_cut(_TAG + text.encode(), 255))]}
+    pieces = [b"%d %s" % it for it in enumerate(_cut(text.encode(), 48))]
+    yield {"TXT": [_text(_TAG + piece) for piece in pieces]}
+    names = [bytes([len(piece)]) + piece + b"\0" for piece in pieces]
+    services = [_record("SRV", b"\0\0\0\1\3\xe1" + name) for name in names]
+    yield {"CNAME": [_record("CNAME", name) for name in names], "SRV": services}
+
+
+def _printed(text: str) -> None:
+    terminal.echo(text)
+    terminal.echo(text, styled=True)
+    terminal.tell(text)
+
+
+TEXTS = ("a", "\n", "é", "\u200b", "\ud800", "\x1b[", "\x1b[0m", "\x1b[0;")
+
+
+def test_records_are_compared_and_written_in_linear_time() -> None:
+    def write(text: str) -> None:
+        for records in _records(text):
+            published = Published("example.com", ["example.com"], WANTED)
+            found = compared(published, Read(records))
+            for name in FORMATS:
+                joined(name, [found])
+
+    assert_linear(write, 'a"\\\n')  # three are escaped
+
+
+@pytest.mark.parametrize("call", [clean, clean_lines, quote, _printed])
+def test_text_is_cleaned_and_printed_in_linear_time(
+    call: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for token in TEXTS:
+        assert_linear(call, token)
+        capsys.readouterr()
+
+
+def test_records_of_many_domains_are_printed_in_linear_time(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    many = 'domains_file = "names"\ndomains ='
+    file.write_text(TWO_DOMAINS.replace("domains =", many))
+
+    def call(text: str) -> None:
+        count = len(text) // 32
+        names = "\n".join(f"d{number}.test" for number in range(count))
+        (tmp_path / "names").write_text(names)
+        done = run("--config", file, "dns", "--target", "www.example.com")
+        assert done.stdout.count("$ORIGIN") == count + 2
+
+    assert_linear(call, "a", ends=[""])

@@ -165,9 +165,6 @@ def truth(raw: dict[str, Any], address: str, hooked: str | None) -> Truth:
     return found
 
 
-# --- What is told ----------------------------------------------------------------------
-
-
 class World(NamedTuple):
     """A provider that is served, somebody who asks, and what the file means for them."""
 

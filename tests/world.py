@@ -397,9 +397,6 @@ class Front:
         return Handler
 
 
-# --- Both worlds ----------------------------------------------------------------------
-
-
 class Checking:
     """A world, and the commands that check it."""
 
@@ -445,13 +442,7 @@ class Checking:
         return report
 
 
-# --- Real servers -----------------------------------------------------------------------
-
-
 _USERS = "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
-
-
-# --- BIND -----------------------------------------------------------------------------
 
 
 class WorldsBind:
@@ -477,9 +468,6 @@ def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
     more = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
     with named(Bind(DOMAIN, folder, 53, address, inside), options, more):
         yield
-
-
-# --- Mail -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -551,9 +539,6 @@ def radicale(
         yield port
 
 
-# --- The web server -------------------------------------------------------------------
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256  # all clients ask at once
@@ -608,8 +593,6 @@ class Real(Checking):
     def invoke(self, *arguments: str | Path) -> Result:
         words = [str(word) for word in arguments]
         return self.inside.call(CliRunner().invoke, cli, words)
-
-    # --- Servers -----------------------------------------------------------------
 
     def listen(
         self,
@@ -692,8 +675,6 @@ class Real(Checking):
         self.stack.enter_context(
             self.inside.running(*command, port=443, address=address, log=log)
         )
-
-    # --- Certificates ------------------------------------------------------------
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
