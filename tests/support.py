@@ -45,22 +45,7 @@ BIN = Path(sys.executable).parent
 ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
-TWO_DOMAINS = """
-[[provider]]
-domains = ["example.com", "example2.com"]
-
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.example.com"
-
-[[provider.incoming]]
-type = "pop3"
-hostname = "pop.example.com"
-
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.example.com"
-"""
+TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
 
 
 # Turns the output of `dns` into a zone file.
@@ -195,11 +180,14 @@ def snapshot_of(live: Live[Current]) -> Snapshot:
     return live.built.lookup.snapshot
 
 
+def tables(file: str) -> dict[str, Any]:
+    """Return what a TOML file beside the tests holds."""
+    return tomllib.loads((ROOT / "tests" / file).read_text(encoding="utf-8"))
+
+
 def table(name: str, file: str = "page.toml") -> dict[str, Any]:
     """Return a table of a TOML file beside the tests."""
-    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
-    found: dict[str, Any] = tomllib.loads(text)[name]
-    return found
+    return dict(tables(file)[name])
 
 
 def rows(name: str, parameters: str, file: str = "page.toml") -> pytest.MarkDecorator:

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from strangers import Behaviour, server
-from support import until
+from support import tables, until
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
@@ -59,10 +60,6 @@ def sending(*parts: bytes, forever: bytes = b"", pause: float = 0) -> Behaviour:
     return behave
 
 
-def hang_up(connection: socket.socket) -> None:
-    return
-
-
 def redirecting(target: str) -> Behaviour:
     """Redirect to a target, in which {} is the number of the request; 200 after 30."""
     numbers = count()
@@ -77,84 +74,31 @@ def redirecting(target: str) -> Behaviour:
     return behave
 
 
-def replying(*parts: bytes, forever: bytes = b"") -> Behaviour:
-    """Read a request, send the parts, and the rest again and again."""
-    return sending(b"", b"".join(parts), forever=forever)
+def behaviour(row: dict[str, Any]) -> Behaviour:
+    if "target" in row:
+        return redirecting(row["target"])
+    if "hangs_up" in row:
+        return lambda connection: None
+    parts = [part.encode("latin-1") for part in row.get("parts", ())]
+    forever = row.get("forever", "").encode("latin-1") * row.get("times", 1)
+    return sending(*parts, forever=forever, pause=row.get("pause", 0))
 
 
-def dripping(*parts: bytes, each: bytes = b"*") -> Behaviour:
-    """Send the parts as `sending`, then a few bytes now and then."""
-    return sending(*parts, forever=each, pause=0.05)
-
-
-LATE = "did not finish in time"
-SILENCE = sending()
-RUBBISH = sending(bytes(range(256)) + b"\r\n")
-BANNER = sending(forever=b"* this is no greeting\r\n220-\r\n" * 1000)
-CAPABILITIES = sending(b"* OK hello\r\n", b"", forever=b"* CAPABILITY X\r\n" * 1000)
-HELLO = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"  # the start of a ServerHello
-OK = b"HTTP/1.1 200 OK\r\n"
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
-MORE = b"220-and more\r\n" * 1000
-LARGE = b"Content-Length: 104857600\r\n\r\n"
-X = b"x" * 65536
-NOWHERE = "leads to no web address"
-HOSTILE: dict[str, dict[str, tuple[Behaviour, str]]] = {
-    "imap plain": {
-        "silence": (SILENCE, f"{LATE}: no greeting came"),
-        "a byte now and then": (dripping(), f"{LATE}: no greeting came"),
-        "an endless banner": (BANNER, "no IMAP greeting"),
-        "endless capabilities": (CAPABILITIES, "an answer without end"),
-        "an endless line": (sending(forever=X), "a line without end"),
-        "no word": (hang_up, "closed the connection"),
-        "rubbish": (RUBBISH, "no IMAP greeting"),
-    },
-    "smtp plain": {
-        "an endless greeting": (sending(forever=MORE), "an answer without end"),
-    },
-    "imap SSL": {
-        "silence": (SILENCE, LATE),
-        "no TLS": (dripping(), "TLS"),
-        "a handshake that drips": (dripping(HELLO, each=b"\0"), LATE),
-        "rubbish": (RUBBISH, "TLS"),
-        "no word": (hang_up, "hangs up"),
-    },
-    "https": {
-        "silence": (SILENCE, LATE),
-        "no TLS": (dripping(), "TLS"),
-        "no word": (hang_up, "hangs up"),
-    },
-    "http": {
-        "a large body": (replying(OK, LARGE, forever=X), "more than 1024 KiB"),
-        "an endless body": (replying(OK, b"\r\n", forever=X), "more than"),
-        "a body that drips": (dripping(b"", OK + b"\r\n"), LATE),
-        "endless headers": (replying(OK, forever=b"X: y\r\n"), "no HTTP answer"),
-        "headers that drip": (dripping(b"", OK, each=b"X: y\r\n"), LATE),
-        "endless interim responses": (replying(forever=INTERIM * 9), "than 2048 KiB"),
-        "interim responses that drip": (dripping(b"", each=INTERIM), LATE),
-        "a status line of rubbish": (replying(b"\0\xff\r\n\r\n"), "no HTTP answer"),
-        "silence": (SILENCE, LATE),
-        "a redirect to itself": (redirecting("/"), "redirects without end"),
-        "redirects that go on": (redirecting("/{}"), "redirects without end"),
-        "a redirect to a file": (redirecting("file:///etc/passwd"), NOWHERE),
-        "a redirect to a broken URL": (redirecting("http://[::1"), NOWHERE),
-    },
-}
 ROWS = [
-    pytest.param(kind, *row, id=f"{kind}, {name}")
-    for kind, rows in HOSTILE.items()
+    pytest.param(kind, row, id=f"{kind}, {name}")
+    for kind, rows in tables("hostile.toml").items()
     for name, row in rows.items()
 ]
 
 
-@pytest.mark.parametrize(("kind", "behave", "message"), ROWS)
+@pytest.mark.parametrize(("kind", "row"), ROWS)
 def test_a_hostile_server_ends_in_an_error_in_time_and_in_bounded_memory(
-    kind: str, behave: Behaviour, message: str
+    kind: str, row: dict[str, Any]
 ) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with server(behave) as port, pytest.raises(ProbeError, match=message):
+    before, told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, row["told"]
+    with server(behaviour(row)) as port, pytest.raises(ProbeError, match=told):
         # What is no matter of time is given plenty, since a machine may be slow.
-        probe(NETWORK if LATE in message else PATIENT, kind, port)
+        probe(NETWORK if "in time" in told else PATIENT, kind, port)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
 
@@ -200,7 +144,7 @@ def test_a_connection_that_another_address_made_needless_is_closed() -> None:
 def test_a_silent_address_leaves_the_others_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.socket() as full, server(RUBBISH) as port:
+    with socket.socket() as full, server(sending(b"hello\r\n")) as port:
         full.bind(("127.0.0.2", port))
         full.listen(0)
         with socket.create_connection(("127.0.0.2", port)):  # the queue is full now

@@ -314,12 +314,6 @@ def _records(text: str) -> Iterator[dict[str, list[Rdata]]]:
     yield {"CNAME": [_record("CNAME", name) for name in names], "SRV": services}
 
 
-def _printed(text: str) -> None:
-    terminal.echo(text)
-    terminal.echo(text, styled=True)
-    terminal.tell(text)
-
-
 TEXTS = ("a", "\n", "é", "\u200b", "\ud800", "\x1b[", "\x1b[0m", "\x1b[0;")
 
 
@@ -334,7 +328,9 @@ def test_records_are_compared_and_written_in_linear_time() -> None:
     assert_linear(write, 'a"\\\n')  # three are escaped
 
 
-@pytest.mark.parametrize("call", [clean, clean_lines, quote, _printed])
+@pytest.mark.parametrize(
+    "call", [clean, clean_lines, quote, terminal.echo, terminal.tell]
+)
 def test_text_is_cleaned_and_printed_in_linear_time(
     call: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,22 +94,7 @@ def bind_zones(records: str, addresses: str = ADDRESSES) -> dict[str, str]:
     }
 
 
-TOML = f"""
-[[provider]]
-domains = ["{DOMAIN}"]
-
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.{DOMAIN}"
-
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.{DOMAIN}"
-
-[[provider.calendar]]
-type = "caldav"
-url = "https://dav.{DOMAIN}/"
-"""
+TOML = Path(__file__).with_name("servers").joinpath("true.toml").read_text()
 
 
 # --- Names ----------------------------------------------------------------------------
