@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
-from flask_autoconfig.families import FAMILIES, Route
+from flask_autoconfig.families import FAMILIES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,20 +39,14 @@ class Ask(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def _spellings(route: Route) -> Iterator[str]:
-    is_folder = route.rest and route.path.endswith("/")
-    path = f"{route.path}example2.com" if is_folder else route.path
-    yield path
-    if route.any_case:
-        yield path.upper()
-        yield path.title()
-
-
 def asks_of(family: str) -> Iterator[Ask]:
     """Yield a request for every path and method of a family."""
     (routes,) = (known.routes for known in FAMILIES if known.name == family)
     for route in routes:
-        for path in _spellings(route):
+        is_folder = route.rest and route.path.endswith("/")
+        usual = f"{route.path}example2.com" if is_folder else route.path
+        others = (usual.upper(), usual.title()) if route.any_case else ()
+        for path in (usual, *others):
             for method in route.allowed:
                 yield Ask(path, method, body=POX if method == "POST" else b"")
 
@@ -118,9 +112,6 @@ def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
     return Got(status, dict(headers), b"".join(written))
 
 
-# --- A small site, for WSGI servers ----------------------------------------------------
-
-
 class _Counted:
     """A body of three pieces; `closed` counts the bodies that a server has closed."""
 
@@ -133,21 +124,21 @@ class _Counted:
         _Counted.closed += 1
 
 
+_BODIES: dict[str, Callable[[WSGIEnvironment], Iterable[bytes]]] = {
+    "/stream": lambda _: _Counted(),
+    "/closed": lambda _: [str(_Counted.closed).encode()],
+    "/file": lambda environ: environ["wsgi.file_wrapper"](FILE.open("rb")),
+}
+
+
 def little_site(
     environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     """A site that uses every feature of PEP 3333."""
     path, mine = environ["PATH_INFO"], [("X-Site", "mine"), ("Content-Type", "text/x")]
-    if path == "/stream":
+    if path in _BODIES:
         start_response("200 OK", mine)
-        return _Counted()
-    if path == "/closed":
-        start_response("200 OK", mine)
-        return [str(_Counted.closed).encode()]
-    if path == "/file":
-        start_response("200 OK", mine)
-        wrap = environ["wsgi.file_wrapper"]
-        return wrap(FILE.open("rb"))  # type: ignore[no-any-return]
+        return _BODIES[path](environ)
     if path == "/echo":
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         start_response("202 Accepted", mine)

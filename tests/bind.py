@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from namespace import Namespace
 from support import ZONE_HEAD, free_port, open_folder, program, running, until
@@ -15,22 +17,31 @@ from support import ZONE_HEAD, free_port, open_folder, program, running, until
 SECRET = "c2VjcmV0IG9mIG9uZSB0ZXN0LCBvZiAzMiBieXRlcyE="
 _CONFIGURATION = """
 options {{ directory "{folder}"; listen-on port {port} {{ {address}; }};
-    listen-on-v6 {{ none; }}; pid-file none; session-keyfile none; recursion no;
-    dnssec-validation no; }};
+    listen-on-v6 {{ none; }}; pid-file none; session-keyfile none; {options} }};
 controls {{ }};
-key "office" {{ algorithm hmac-sha256; secret "{secret}"; }};
+{more}
 """
-_ZONE = 'zone "{}" {{ type primary; file "{}"; allow-update {{ key office; }}; }};\n'
+_KEY = f'key "office" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
+_ZONE = 'zone "{}" {{ type primary; file "{}"; {} }};\n'
+_UPDATES = "allow-update { key office; };"
 
 
-class Bind(NamedTuple):
-    """The domain, the server and the file of its key."""
+@dataclass
+class Bind:
+    """The domain, the server and its folder."""
 
     domain: str
+    folder: Path
     port: int
-    key: Path
     address: str = "127.0.0.1"
     inside: Namespace | None = None
+    process: subprocess.Popen[bytes] | None = None
+    _serial: int = 1
+
+    @property
+    def key(self) -> Path:
+        """The file of its key."""
+        return self.folder / "key"
 
     @property
     def resolver(self) -> str:
@@ -59,35 +70,59 @@ class Bind(NamedTuple):
         found = self.run(program("dig"), *options, name, type_, check=True)
         return sorted(found.stdout.split("\n")[:-1])
 
+    def write(self, zones: Mapping[str, str]) -> None:
+        head = ZONE_HEAD.replace("127.0.0.1", self.address)
+        head = head.replace(" 1 ", f" {self._serial} ")
+        for name, lines in zones.items():
+            (self.folder / name).write_text(head + lines)
+
+    def serve(self, zones: Mapping[str, str]) -> None:
+        """Replace the lines of the zones, which the key cannot update."""
+        self._serial += 1
+        self.write(zones)
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the server has the zones as they were written last."""
+        serial = f" {self._serial} "
+        until(lambda: serial in "".join(self.ask(self.domain, "SOA")))
+
+
+@contextmanager
+def named(here: Bind, options: str, more: str) -> Iterator[None]:
+    """Run BIND with further options and statements."""
+    start = here.inside.running if here.inside else running
+    values = {"folder": here.folder, "port": here.port, "address": here.address}
+    file, log = here.folder / "named.conf", here.folder / "log"
+    file.write_text(_CONFIGURATION.format(**values, options=options, more=more))
+    command = (program("named"), "-f", "-c", file)
+    with start(*command, port=here.port, address=here.address, log=log) as here.process:
+        yield
+
 
 @contextmanager
 def bind(
     domain: str,
     zone: str = "",
     inside: Namespace | None = None,
-    address: str = "",
+    address: str = "127.0.0.1",
     others: Mapping[str, str] = MappingProxyType({}),
+    updates: str = _UPDATES,
 ) -> Iterator[Bind]:
     """Serve the domain's zone: an SOA, an NS and the lines of *zone*.
 
     *others* has the lines of further zones by their domains. In a namespace the server
-    listens on port 53 of *address*.
+    listens on port 53 of *address*. Without *updates* the zones can be replaced.
     """
     with open_folder() as folder:
-        port = 53 if inside else free_port()
-        here = Bind(domain, port, folder / "key", address or "127.0.0.1", inside)
-        here.key.write_text(
-            f'key "office" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
-        )
-        configuration = _CONFIGURATION.format(
-            folder=folder, port=port, address=here.address, secret=SECRET
-        )
-        for name, lines in {domain: zone, **others}.items():
-            (folder / name).write_text(ZONE_HEAD + lines)
-            configuration += _ZONE.format(name, name)
-        (folder / "named.conf").write_text(configuration)
-        named = (program("named"), "-f", "-c", folder / "named.conf")
-        start = inside.running if inside else running
-        with start(*named, port=port, address=here.address, log=folder / "log"):
-            until(lambda: bool(here.ask(domain, "SOA")))
+        here = Bind(domain, folder, 53 if inside else free_port(), address, inside)
+        here.key.write_text(_KEY)
+        zones = {domain: zone, **others}
+        here.write(zones)
+        lines = [_ZONE.format(name, name, updates) for name in zones]
+        options = "recursion no; dnssec-validation no;"
+        with named(here, options, _KEY + "".join(lines)):
+            here.wait()
             yield here

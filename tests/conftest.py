@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
-# --- Tiers ---------------------------------------------------------------------------
-
 _TIERS = ("world", "install")
 _HAS_ALL = find_spec("playwright") is not None
 _FAST = "not world and not install"  # as in pyproject.toml
@@ -106,9 +104,6 @@ def pytest_runtest_makereport(
     if report.skipped and _is_fast(item):
         report.outcome = "failed"
     return report
-
-
-# --- Fixtures ------------------------------------------------------------------------
 
 
 @pytest.fixture

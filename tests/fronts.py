@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from support import ROOT, lacking, program, running
+from support import ROOT, configure, lacking, program, running, table
 
 from flask_autoconfig.tools.net.http import fetch_once
 from flask_autoconfig.tools.net.resolver import Resolver
@@ -45,22 +46,22 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
+def _adapted(text: str, edits: Mapping[str, str], **values: object) -> str:
+    """Return a text of contrib with the replacements of fronts.toml."""
+    return replaced(text, *((old, new.format(**values)) for old, new in edits.items()))
+
+
+def _of_contrib(name: str, **values: object) -> str:
+    """Return a file of contrib for ports of loopback."""
+    text = (CONTRIB / name).read_text()
+    return _adapted(text, table(name, "fronts.toml"), **values)
+
+
 def nginx_site(folder: Path, service: str, https: int, http: int) -> str:
     """Return contrib's site for ports of loopback, with all files in the folder."""
+    values = {"folder": folder, "service": service, "https": https, "http": http}
     ipv6 = "listen [::1]:" if has_ipv6() else "# listen [::1]:"
-    return replaced(
-        (CONTRIB / "nginx.conf").read_text(),
-        ("listen 80;", f"listen 127.0.0.1:{http};"),
-        ("listen [::]:80;", f"{ipv6}{http};"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
-        ("listen [::]:443 ssl;", f"{ipv6}{https} ssl;"),
-        ("/etc/letsencrypt/", f"{folder}/letsencrypt/"),
-        ("/var/www/html", f"{folder}/www"),
-        ("/var/cache/nginx-autoconfig", f"{folder}/cache"),
-        ("/var/log/nginx/autoconfig.log", f"{folder}/access.log"),
-        ("/var/log/nginx/autoconfig-error.log", f"{folder}/site-error.log"),
-        ("127.0.0.1:8000", service),
-    )
+    return _of_contrib("nginx.conf", ipv6=ipv6, **values)
 
 
 def nginx_site_without_tls(
@@ -79,38 +80,19 @@ def nginx_site_without_tls(
 
 def nginx(folder: Path, site: str, port: int, user: str = "root") -> Front:
     """Run nginx with this http block; as root, its worker runs as the user."""
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
     as_user = f"user {user};" if os.getuid() == 0 else ""
-    file = folder / "nginx.conf"
-    file.write_text(
-        f"{as_user}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{site}\n}}\n"
-    )
+    file = configure(folder, "fronts/nginx.conf", user=as_user, site=site)
     return running(program("nginx"), "-p", folder, "-c", file, port=port)
 
 
 def _apache(folder: Path, site: str, *ports: int) -> Front:
     """Run Apache with these virtual hosts."""
-    names = (
-        "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout buffer "
-        "setenvif"
-    )
-    modules = "".join(
-        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
-        for name in names.split()
-    )
     addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
-    listens = [f"Listen {it}:{port}\n" for it in addresses for port in ports]
-    user = "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
-    (folder / "apache.conf").write_text(
-        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\n"
-        f"ErrorLog {folder}/error.log\nMutex file:{folder} default\n"
-        f"DefaultRuntimeDir {folder}\n{''.join(listens)}{modules}{user}{site}"
-    )
-    command = (program("apache2"), "-D", "FOREGROUND", "-f", folder / "apache.conf")
+    listens = "\n".join(f"Listen {it}:{port}" for it in addresses for port in ports)
+    user = "User nobody\nGroup nogroup" if os.getuid() == 0 else ""
+    values = {"listens": listens, "user": user, "site": site}
+    file = configure(folder, "fronts/apache.conf", **values)
+    command = (program("apache2"), "-D", "FOREGROUND", "-f", file)
     return running(*command, port=ports[0])
 
 
@@ -139,26 +121,17 @@ def behind_nginx(
 def behind_apache(
     folder: Path, service: str, https: int, http: int, pair: Pair
 ) -> Front:
-    live = "/etc/letsencrypt/live/autoconfig.example.com"
-    site = replaced(
-        (CONTRIB / "apache.conf").read_text(),
-        ("*:443", f"*:{https}"),
-        ("*:80", f"*:{http}"),
-        (f"{live}/fullchain.pem", str(pair[0])),
-        (f"{live}/privkey.pem", str(pair[1])),
-        ("/var/log/apache2/autoconfig.log", f"{folder}/access.log"),
-        ("/var/www/html", f"{folder}/www"),
-        ("127.0.0.1:8000", service),
-    )
-    return _apache(folder, site, https, http)
+    ports = {"https": https, "http": http}
+    values = {"folder": folder, "service": service, "pair": pair, **ports}
+    return _apache(folder, _of_contrib("apache.conf", **values), https, http)
 
 
 def behind_caddy(
     folder: Path, service: str, https: int, http: int, pair: Pair
 ) -> Front:
     # There is no certificate authority to ask.
-    own = ("tls {\n\t\ton_demand\n\t}", f"tls {pair[0]} {pair[1]}")
-    return caddy_of_contrib(folder, service, https, http, "", own)
+    own = f"tls {pair[0]} {pair[1]}"
+    return caddy_of_contrib(folder, service, https, http, tls=own)
 
 
 def caddy_of_contrib(
@@ -166,34 +139,30 @@ def caddy_of_contrib(
     service: str,
     https: int,
     http: int,
-    settings: str,
-    *more: tuple[str, str],
+    settings: str = "",
+    tls: str = "tls {\n\t\ton_demand\n\t}",
 ) -> Front:
-    """Run Caddy with contrib's file, with further global settings and replacements."""
+    """Run Caddy with contrib's file, with further global settings."""
+    values = {"service": service, "https": https, "http": http, "tls": tls}
     bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
-    site = replaced(
-        (CONTRIB / "Caddyfile").read_text(),
-        (
-            "{\n\ton_demand_tls",
-            f"{{\n\tadmin off\n\thttps_port {https}\n\thttp_port {http}\n"
-            f"\tdefault_bind {bind}\n{settings}\ton_demand_tls",
-        ),
-        ("127.0.0.1:8000", service),
-        *more,
-    )
+    site = _of_contrib("Caddyfile", bind=bind, settings=settings, **values)
     return caddy(folder, site, https)
 
 
 # --- A site that a web server already serves, with the lines of contrib -------------------
 
 
+def _of_site(name: str, start: str, folder: Path, service: str) -> str:
+    """Return the lines of a file that begin so, without that."""
+    _, _, text = (CONTRIB / name).read_text().rpartition("# For a domain")
+    lines = f"#{text}".splitlines()
+    kept = [line.removeprefix(start) for line in lines if line.startswith(start)]
+    edits = table("site", "fronts.toml")[name]
+    return _adapted("\n".join(kept), edits, folder=folder, service=service)
+
+
 def site_of_nginx(folder: Path, service: str, port: int) -> Front:
-    snippet = replaced(
-        (CONTRIB / "nginx-well-known.conf").read_text(),
-        ("/var/log/nginx/autoconfig-error.log", f"{folder}/site-error.log"),
-        ("127.0.0.1:8000", service),
-        ("$scheme", "https"),  # otherwise Outlook is redirected to https first
-    )
+    snippet = _of_site("nginx-well-known.conf", "", folder, service)
     site = (
         f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
         f"access_log {folder}/site.log;\n"
@@ -203,22 +172,14 @@ def site_of_nginx(folder: Path, service: str, port: int) -> Front:
 
 
 def site_of_apache(folder: Path, service: str, port: int) -> Front:
-    _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
-    kept = [line for line in lines.splitlines() if line.startswith("#   ")]
-    lines = replaced(
-        "\n".join(line.removeprefix("#   ") for line in kept),
-        ("127.0.0.1:8000", service),
-        ("/var/log/apache2/access.log", f"{folder}/site.log"),
-    )
+    lines = _of_site("apache.conf", "#   ", folder, service)
     combined = 'LogFormat "%h %t \\"%r\\" %>s" combined\n'
     site = f"{combined}<VirtualHost *:{port}>\n{lines}\n</VirtualHost>\n"
     return _apache(folder, site, port)
 
 
 def site_of_caddy(folder: Path, service: str, port: int) -> Front:
-    text = (CONTRIB / "Caddyfile").read_text()
-    kept = [it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")]
-    lines = replaced("\n".join(kept), ("127.0.0.1:8000", service))
+    lines = _of_site("Caddyfile", "#\t", folder, service)
     site = (
         f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\nhttp://:{port} {{\n"
         f"\tlog {{\n\t\toutput file {folder}/site.log\n\t}}\n{lines}\n}}\n"

@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time
 import tomllib
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, chdir, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, chdir, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
 
 import dns.resolver
 import pytest
@@ -45,28 +45,15 @@ BIN = Path(sys.executable).parent
 ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
-TWO_DOMAINS = """
-[[provider]]
-domains = ["example.com", "example2.com"]
-
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.example.com"
-
-[[provider.incoming]]
-type = "pop3"
-hostname = "pop.example.com"
-
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.example.com"
-"""
+TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
 
 
 # Turns the output of `dns` into a zone file.
-ZONE_HEAD = (
-    "$TTL 60\n@ IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 127.0.0.1\n"
-)
+ZONE_HEAD = """$TTL 60
+@ IN SOA ns hostmaster 1 7200 3600 1209600 60
+@ IN NS ns
+ns IN A 127.0.0.1
+"""
 
 
 def outlook_asks(email: str) -> str:
@@ -176,17 +163,31 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
+def configure(
+    folder: Path, name: str, certificate: Sequence[object] = ("", ""), **values: object
+) -> Path:
+    """Write a configuration file from its template in tests/servers."""
+    values |= {"certificate": certificate[0], "key": certificate[1]}
+    template = Path(__file__).with_name("servers") / name
+    file = folder / template.name
+    file.write_text(template.read_text().format(folder=folder, **values))
+    return file
+
+
 def snapshot_of(live: Live[Current]) -> Snapshot:
     """Return the snapshot in use."""
     assert live.built.lookup is not None
     return live.built.lookup.snapshot
 
 
+def tables(file: str) -> dict[str, Any]:
+    """Return what a TOML file beside the tests holds."""
+    return tomllib.loads((ROOT / "tests" / file).read_text(encoding="utf-8"))
+
+
 def table(name: str, file: str = "page.toml") -> dict[str, Any]:
     """Return a table of a TOML file beside the tests."""
-    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
-    found: dict[str, Any] = tomllib.loads(text)[name]
-    return found
+    return dict(tables(file)[name])
 
 
 def rows(name: str, parameters: str, file: str = "page.toml") -> pytest.MarkDecorator:
@@ -201,26 +202,18 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: object) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
 def fetch(
     url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
 ) -> Reply:
     """Send a request; header names have `_` for `-`. Redirects are not followed."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, method=method, data=data, headers=named)
-    try:
-        with _OPENER.open(request, timeout=10) as response:
-            return Reply(response.status, response.headers, response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Reply(error.code, error.headers, error.read())
+    kind, host, target, query, _ = urlsplit(url)
+    assert kind == "http"
+    with closing(HTTPConnection(host, timeout=10)) as connection:
+        asked = urlunsplit(("", "", target or "/", query, ""))
+        connection.request(method, asked, data, {"Connection": "close", **named})
+        response = connection.getresponse()
+        return Reply(response.status, response.headers, response.read())
 
 
 def sent(url: str, ask: Ask) -> Reply:

@@ -23,18 +23,14 @@ from flask_autoconfig.tools.net.common import ProbeError
 from flask_autoconfig.tools.net.tls import (
     REFUSED_VERSION,
     STAPLE,
-    Certificate,
     first_messages,
     start_tls,
 )
 
 HOST = "imap.example.test"
+PEM = serialization.Encoding.PEM
 NOW = datetime.now(UTC)
 Made = tuple[x509.Certificate, Any]  # and its key
-
-
-def named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def made(
@@ -43,34 +39,23 @@ def made(
     *extensions: x509.ExtensionType,
     days: int = 90,
     key: Any = None,
-    digest: Any = None,
 ) -> Made:
     """Issue a certificate, by itself without *by*."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    issuer, signer = (by[0].subject, by[1]) if by else (named(name), key)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer, signer = (by[0].subject, by[1]) if by else (subject, key)
     begins, ends = NOW - timedelta(days=400), NOW + timedelta(days=days)
-    builder = x509.CertificateBuilder(issuer, named(name), key.public_key())
+    builder = x509.CertificateBuilder(issuer, subject, key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(begins).not_valid_after(ends)
     for extension in extensions:
         builder = builder.add_extension(extension, critical=False)
-    return builder.sign(signer, digest or hashes.SHA256()), key
+    return builder.sign(signer, hashes.SHA256()), key
 
 
 AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
 NAMES = x509.SubjectAlternativeName([x509.DNSName(HOST)])
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-ROOT, STRANGER, ENDED = (
-    made("Root", None, AUTHORITY),
-    made("Stranger", None, AUTHORITY),
-    made("Ended root", None, AUTHORITY, days=-3),
-)
-R3, R4, OLD = (
-    made("R3", ROOT, AUTHORITY),
-    made("R4", ROOT, AUTHORITY),
-    made("Old", ROOT, AUTHORITY, days=-3),
-)
-OF_ENDED, UNKNOWN = made("R5", ENDED, AUTHORITY), made("R6", STRANGER, AUTHORITY)
 WHERE = x509.AuthorityInformationAccess(
     [
         x509.AccessDescription(
@@ -80,7 +65,21 @@ WHERE = x509.AuthorityInformationAccess(
     ]
 )
 SHORT = rsa.generate_private_key(65537, 1024)  # noqa: S505 - too short on purpose
-WHOLE = made("x", R3, NAMES)
+
+
+def authority(name: str, by: Made | None = None, days: int = 90) -> Made:
+    return made(name, by, AUTHORITY, days=days)
+
+
+def leaf(by: Made, *more: x509.ExtensionType, **options: Any) -> Made:
+    return made("x", by, NAMES, *more, **options)
+
+
+ROOT, STRANGER = authority("Root"), authority("Stranger")
+ENDED = authority("Ended root", days=-3)
+R3, R4, OLD = authority("R3", ROOT), authority("R4", ROOT), authority("Old", ROOT, -3)
+OF_ENDED, UNKNOWN = authority("R5", ENDED), authority("R6", STRANGER)
+WHOLE = leaf(R3)
 # What a server sends, the kind of problem and a part of its text.
 CHAINS: dict[str, tuple[list[Made], str, str]] = {
     "a whole chain": ([WHOLE, R3], "", ""),
@@ -88,26 +87,21 @@ CHAINS: dict[str, tuple[list[Made], str, str]] = {
         *([WHOLE, R4], "wrong-issuer", "sends that of R4, but R3 issued"),
     ),
     "no intermediate": ([WHOLE], "no-issuer", "that of R3"),
-    "no intermediate, which has a URL": (
-        *([made("x", R3, NAMES, WHERE)], "chain", "that of R3"),
-    ),
+    "no intermediate, which has a URL": ([leaf(R3, WHERE)], "chain", "that of R3"),
     "the root instead": ([WHOLE, ROOT], "no-issuer", "that of R3"),
     "an intermediate that ended": (
-        *([made("x", OLD, NAMES), OLD], "issuer-expired", "(Old) has expired"),
+        *([leaf(OLD), OLD], "issuer-expired", "(Old) has expired"),
     ),
     "a root that ended": (
-        [made("x", OF_ENDED, NAMES), OF_ENDED],
-        *("issuer-expired", "(Ended root) has expired"),
+        *([leaf(OF_ENDED), OF_ENDED], "issuer-expired", "(Ended root) has expired"),
     ),
-    "a certificate that ended": ([made("x", R3, NAMES, days=-2), R3], "expired", ""),
-    "an own authority": (
-        *([made("x", UNKNOWN, NAMES), UNKNOWN, STRANGER], "unknown", "(Stranger)"),
-    ),
+    "a certificate that ended": ([leaf(R3, days=-2), R3], "expired", ""),
+    "an own authority": ([leaf(UNKNOWN), UNKNOWN, STRANGER], "unknown", "(Stranger)"),
     "signed by itself": ([made(HOST, None, NAMES)], "self-signed", ""),
     "a common name alone": ([made(HOST, R3), R3], "no-names", HOST),
     "another name": ([made("other.test", R3), R3], "name", ""),
-    "for clients": ([made("x", R3, NAMES, CLIENT), R3], "usage", ""),
-    "1024 bits": ([made("x", R3, NAMES, key=SHORT), R3], "weak", ""),
+    "for clients": ([leaf(R3, CLIENT), R3], "usage", ""),
+    "1024 bits": ([leaf(R3, key=SHORT), R3], "weak", ""),
 }
 
 
@@ -124,14 +118,11 @@ def serving(context: ssl.SSLContext) -> Iterator[Callable[[], socket.socket]]:
 
 
 def loaded(chain: list[Made], folder: Path) -> ssl.SSLContext:
-    pem = serialization.Encoding.PEM
     file = folder / "chain.pem"
     key = chain[0][1].private_bytes(
-        pem,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    file.write_bytes(key + b"".join(one.public_bytes(pem) for one, _ in chain))
+    file.write_bytes(key + b"".join(one.public_bytes(PEM) for one, _ in chain))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.load_cert_chain(file)
@@ -140,24 +131,18 @@ def loaded(chain: list[Made], folder: Path) -> ssl.SSLContext:
 
 @pytest.fixture
 def trusting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pem = serialization.Encoding.PEM
-    roots = b"".join(root.public_bytes(pem) for root, _ in (ROOT, ENDED))
-    (tmp_path / "roots.pem").write_bytes(roots)
+    roots = (root.public_bytes(PEM) for root, _ in (ROOT, ENDED))
+    (tmp_path / "roots.pem").write_bytes(b"".join(roots))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
-
-
-def shown(context: ssl.SSLContext) -> Certificate:
-    with serving(context) as connect:
-        secure, certificate = start_tls(connect, HOST)
-        secure.close()
-        return certificate
 
 
 @pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_is_judged_by_what_was_sent(name: str, tmp_path: Path) -> None:
     chain, kind, words = CHAINS[name]
-    certificate = shown(loaded(chain, tmp_path))
+    with serving(loaded(chain, tmp_path)) as connect:
+        secure, certificate = start_tls(connect, HOST)
+        secure.close()
     assert certificate.kind == kind, certificate.problem
     assert words in certificate.problem
 
@@ -188,18 +173,15 @@ def test_a_handshake_that_fails_says_what_the_server_wanted(tmp_path: Path) -> N
     assert "refuses the name" in refusal(context)
 
 
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(
-    newest: ssl.TLSVersion, tmp_path: Path
-) -> None:
+def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(tmp_path: Path) -> None:
     context = loaded(CHAINS["a whole chain"][0], tmp_path)
-    context.minimum_version = newest
-    with serving(context) as connect:
-        seen = first_messages(connect, HOST)
-    if newest is ssl.TLSVersion.TLSv1_3:
-        assert seen == {REFUSED_VERSION}
-    else:
-        assert seen == {2, 11, 12, 14}
+    for oldest, expected in (
+        (ssl.TLSVersion.TLSv1_2, {2, 11, 12, 14}),
+        (ssl.TLSVersion.TLSv1_3, {REFUSED_VERSION}),
+    ):
+        context.minimum_version = oldest
+        with serving(context) as connect:
+            assert first_messages(connect, HOST) == expected
 
 
 @pytest.mark.world

@@ -97,6 +97,12 @@ def failures(report: Report) -> list[dict[str, Any]]:
     return [found for found in report["findings"] if found["status"] == "failure"]
 
 
+def coded(report: Report, code: str) -> dict[str, Any]:
+    """Return the one finding with a code."""
+    (found,) = [each for each in report["findings"] if each["code"] == code]
+    return dict(found)
+
+
 def works(report: Report) -> dict[str, bool | None]:
     return {row["client"]: row["works"] for row in report["clients"]}
 
@@ -183,6 +189,12 @@ def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
     assert "autodiscover" in str(problems(here.check(USER, file=here.file)))
 
 
+def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
+    """Return the reports of all domains."""
+    done = person(here, "--all", "--json", *options, file=file)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def test_thirty_domains_ask_hardly_any_question_twice(
     here: Paper, tmp_path: Path
 ) -> None:
@@ -202,9 +214,7 @@ def test_thirty_domains_ask_hardly_any_question_twice(
     here.listen(IMAP, 993, count, Every())
     zones = (f"$ORIGIN {name}.\n@ IN MX 1 mx.{DOMAIN}.\n" for name in names)
     here.names.load(ADDRESSES, *zones)
-    file = written(tmp_path, (f'"{DOMAIN}"', ", ".join(f'"{it}"' for it in names)))
-    done = person(here, "--all", "--json", file=file)
-    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    reports = of_all(here, written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names))))
     assert [report["domain"] for report in reports] == names
     assert len(asked) < 1.1 * len(set(asked))  # some are asked at the same moment
     assert f"d29.{DOMAIN}. IN MX" in asked
@@ -322,25 +332,21 @@ def test_many_domains_of_a_server_that_limits_requests_are_right(
     usual, here.front = here.front, here.web(WEB, Every(), file)
     here.stack.callback(setattr, here, "front", usual)
     limited(30, 0.5)(here)
-    done = person(here, "--all", "--json", "--allow-private", file=file)
-    found = [
-        one for line in done.stdout.splitlines() for one in json.loads(line)["findings"]
-    ]
-    assert not [one for one in found if one["code"].startswith("http.")]
+    reports = of_all(here, file, "--allow-private")
+    assert not [code for it in reports for code in codes(it) if code[:5] == "http."]
 
 
 @pytest.mark.parametrize("host", ["autodiscover", "@", "_autodiscover._tcp"])
 def test_thunderbird_takes_autodiscover_where_there_is_nothing_else(
     here: Paper, host: str
 ) -> None:
-    place = f"{host}.{DOMAIN}".removeprefix("@.")
-    if host.startswith("_"):
-        place = f"www.{DOMAIN}"
-    here.names.serve(ADDRESSES + f"{host} IN SRV 0 0 443 www\n" * (host[0] == "_"))
-    if host == "autodiscover":
-        here.names.serve(f"{ADDRESSES}{host} IN A {WEB}\n")
-    is_there = f"{place}{POX}"
-    when(lambda asked: asked.url != is_there, says(404))(here)
+    place, record = {
+        "autodiscover": (f"autodiscover.{DOMAIN}", f"{host} IN A {WEB}\n"),
+        "@": (DOMAIN, ""),
+        "_autodiscover._tcp": (f"www.{DOMAIN}", f"{host} IN SRV 0 0 443 www\n"),
+    }[host]
+    here.names.serve(ADDRESSES + record)
+    when(lambda asked: asked.url != f"{place}{POX}", says(404))(here)
     report = here.check(USER, "--allow-private")
     assert works(report)["Thunderbird"] is True
     assert works(report)["Kontact"] is None
@@ -406,8 +412,7 @@ def test_a_domain_at_exchange_is_told_to_publish_nothing(here: Paper) -> None:
     here.web(ELSEWHERE, here.certificate(elsewhere)).answer = answer
     report = here.check(USER, "--allow-private")
     assert failures(report) == []
-    (exchange,) = [one for one in report["findings"] if one["code"] == "http.exchange"]
-    assert elsewhere in exchange["seen"]
+    assert elsewhere in coded(report, "http.exchange")["seen"]
     assert set(works(report).values()) == {None}
 
 
@@ -421,8 +426,7 @@ def test_an_exchange_server_of_the_domains_own_needs_a_login(here: Paper) -> Non
     report = here.check(USER, "--allow-private")
     assert not [one for one in failures(report) if one["code"].startswith("http.")]
     assert "http.exchange" in codes(report)
-    (some,) = [one for one in report["findings"] if one["code"] == "document.some"]
-    assert "Outlook (classic)" not in some["clients"]
+    assert "Outlook (classic)" not in coded(report, "document.some")["clients"]
 
 
 @pytest.mark.parametrize("is_exchange", [False, True])
@@ -464,19 +468,17 @@ def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:
     done = here.invoke("--config", here.file, "export", tmp_path / "www")
     assert done.exit_code == 0, done.stderr
     types = {
-        "config-v1.1.xml": "text/xml",
-        "mail-v1.xml": "text/xml",
-        "user-agent-configuration.json": "application/json",
-        "apple-mail.mobileconfig": "application/x-apple-aspen-config",
+        ".xml": "text/xml",
+        ".json": "application/json",
+        ".mobileconfig": "application/x-apple-aspen-config",
     }
 
     def answer(asked: Asked) -> Any:
         if "autodiscover" in asked.path or "dav" in asked.path:
             return None  # files cannot answer these requests
-        name = asked.path.rpartition("/")[2]
         found = tmp_path / "www" / DOMAIN / asked.path.lstrip("/")
-        if name in types and found.is_file():
-            return 200, {"Content-Type": types[name]}, found.read_bytes()
+        if found.suffix in types and found.is_file():
+            return 200, {"Content-Type": types[found.suffix]}, found.read_bytes()
         return says(404)(asked)
 
     here.front.answer = answer
@@ -505,9 +507,6 @@ def test_a_domain_whose_signatures_do_not_hold_is_reported(really: Real) -> None
     assert set(works(report).values()) == {False}
 
 
-# --- Each cause once ------------------------------------------------------------------
-
-
 def test_an_expired_certificate_is_one_cause_with_all_its_places(here: Paper) -> None:
     at_web(good(*WEB_NAMES, days=-3))(here)
     report = here.check(USER, file=here.file)
@@ -528,18 +527,12 @@ def person(here: Paper, *arguments: str, file: Path | None = None) -> Any:
 broken = when(WHEN["without an address"], says(500))
 
 
-def test_the_verdict_says_whom_a_failure_hurts(here: Paper) -> None:
+def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(here: Paper) -> None:
     here.names.serve(f"{ADDRESSES}{here.zone}".replace(" mx.", " gone."))
-    done = person(here, USER)
-    assert done.exit_code == 1
-    works_in, fails_at, *_ = done.stdout.splitlines()
-    assert works_in.startswith(
-        f"{DOMAIN}  works in Outlook (classic), iPhone, Thunderb"
-    )
+    works_in, fails_at, *_ = person(here, USER).stdout.splitlines()
+    assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
     assert f"fails at {DOMAIN} MX: other mail servers cannot deliver mail" in fails_at
-
-
-def test_the_verdict_comes_first(here: Paper) -> None:
+    here.names.load(here.zone)
     broken(here)
     done = person(here, USER)
     works_in, fails_in, *rest = done.stdout.splitlines()
@@ -583,12 +576,11 @@ def test_all_domains_are_checked_side_by_side_for_cron(
     here: Paper, tmp_path: Path
 ) -> None:
     file = written(tmp_path, (f'["{DOMAIN}"]', f'["{DOMAIN}", "second.test"]'))
-    done = person(here, "--all", "--json", file=file)
-    first, second = map(json.loads, done.stdout.splitlines())
+    first, second = of_all(here, file)
     assert (first["domain"], second["domain"]) == (DOMAIN, "second.test")
     assert [found["code"] for found in failures(second)] == ["domain.unknown"]
-    assert done.exit_code == 1
     done = person(here, "--all", file=file)
+    assert done.exit_code == 1
     assert done.stdout.startswith(f"{DOMAIN}  works in ")
     assert "\nsecond.test  " in done.stdout
     done = person(here, "--all", "--quiet", file=file)
@@ -611,9 +603,8 @@ def test_a_finding_of_many_domains_is_shown_in_full_once(
     assert done.stdout.count("why:") == 1
     assert done.stdout.count("as for one.test: server imap ") == 2
     assert done.stderr == "3 domains: 0 work, 3 fail: one.test, two.test, three.test\n"
-    done = person(here, *options, "--json", file=file)
-    reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert all(found["why"] for report in reports for found in failures(report))
+    for report in of_all(here, file, "--unpublished"):
+        assert all(found["why"] for found in failures(report))
     assert person(here, *options, "-q", file=file).stderr == ""
 
 
@@ -724,9 +715,7 @@ def test_a_file_with_the_wrong_name_is_corrected_and_not_served(
 ) -> None:
     report = log_in(here, local_parts, "--yes", how=("--json",))
     assert failures(report)[0]["code"] == "login.wrong-name"
-    others = report["findings"]
-    cures = {one["cure"] for one in others if one["code"] == "document.differs"}
-    (cure,) = cures
+    cure = coded(report, "document.differs")["cure"]
     assert cure.startswith("correct the file first")
 
 
@@ -830,9 +819,6 @@ def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
         report = really.check(DOMAIN, "--unpublished", file=really.file)
     (found,) = failures(report)
     assert found["subject"].startswith(f"smtp {SMTP_NAME}")
-
-
-# --- init -----------------------------------------------------------------------------
 
 
 def test_init_leads_to_a_domain_without_problems(really: Real, tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import pwd
+import shutil
 import subprocess
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -19,14 +20,13 @@ from support import (
     ROOT,
     TWO_DOMAINS,
     Reply,
-    end,
     fetch,
     free_port,
     lacking,
     open_folder,
+    program,
     running,
     until,
-    wait_for,
 )
 
 pytestmark = pytest.mark.world
@@ -41,43 +41,37 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"postgresql://mail@127.0.0.1:{self.port}/postgres"
-        self._folder = folder / "data"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._options: dict[str, Any] = {}
+        self._folder, self._runs = folder / "data", ExitStack()
+        self._as: list[str | Path] = []
         if os.getuid() == 0:  # as whom PostgreSQL refuses to run
-            user = pwd.getpwnam("postgres")
-            os.chown(folder, user.pw_uid, user.pw_gid)
-            self._options = {"user": user.pw_uid, "group": user.pw_gid}
+            shutil.chown(folder, "postgres", "postgres")
+            ids = ("--reuid=postgres", "--regid=postgres", "--clear-groups")
+            self._as = [program("setpriv"), *ids]
+        command = [*self._as, _program("initdb"), "--username=mail", "--auth=trust"]
+        env = {"PGDATA": str(self._folder), "LC_ALL": "C.UTF-8"}
         subprocess.run(
-            [_program("initdb"), "--username=mail", "--auth=trust", "--no-sync"],
-            env={"PGDATA": str(self._folder), "LC_ALL": "C.UTF-8"},
-            stdout=subprocess.DEVNULL,
-            check=True,
-            **self._options,
+            [*command, "--no-sync"], env=env, check=True, capture_output=True
         )
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
-        settings = ["listen_addresses=127.0.0.1", "fsync=off"]
-        settings.append(f"unix_socket_directories={self._folder}")
-        words = [word for setting in settings for word in ("-c", setting)]
-        process = self._process = subprocess.Popen(
-            [_program("postgres"), "-D", self._folder, "-p", str(self.port), *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            **self._options,
-        )
-        wait_for(self.port, process)
+        (self._folder / "postmaster.pid").unlink(missing_ok=True)
+        command: list[str | Path] = [*self._as, _program("postgres"), "-p"]
+        command += [
+            str(self.port),
+            "-D",
+            self._folder,
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+        ]
+        command += [f"unix_socket_directories={self._folder}", "-c", "fsync=off"]
+        self._runs.enter_context(running(*command, port=self.port, at_once=True))
         ready = (_program("pg_isready"), "--quiet", f"--dbname={self.url}")
         until(lambda: subprocess.run(ready).returncode == 0)
 
-    def stop(self) -> None:
-        """Kill the server."""
-        if self._process is not None:
-            end(self._process, at_once=True)
-            self._process = None
-            (self._folder / "postmaster.pid").unlink(missing_ok=True)
+    def kill(self) -> None:
+        self._runs.close()
 
 
 def _program(name: str) -> Path:
@@ -86,7 +80,7 @@ def _program(name: str) -> Path:
     return found[-1] if found else lacking(f"PostgreSQL's {name}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[Postgres]:
     """The example's table; every second customer has servers of their own."""
     with open_folder() as folder:
@@ -106,7 +100,7 @@ def server() -> Iterator[Postgres]:
                 connection.execute("ANALYZE customer")
             yield server
         finally:
-            server.stop()
+            server.kill()
 
 
 @pytest.fixture
@@ -134,37 +128,33 @@ def is_right(reply: Reply, number: int) -> bool:
     return is_its_own and (of_file if number % 2 == 0 else own)
 
 
-class Load:
-    """Clients that request the same customers repeatedly, and new ones."""
+@contextmanager
+def load(url: str, known: range, new: range) -> Iterator[dict[str, set[int]]]:
+    """Let clients ask for the same customers repeatedly, and for new ones.
 
-    def __init__(self, url: str, known: range, new: range) -> None:
-        self.statuses: dict[str, set[int]] = defaultdict(set)
-        self.wrong: list[tuple[int, Reply]] = []
-        self._ends = threading.Event()
-        arguments = (url, known, iter(new))
-        self._threads = [
-            threading.Thread(target=self._ask, args=arguments) for _ in range(6)
-        ]
+    Yield the statuses of the responses, which must be right, or say when to come again.
+    """
+    statuses: dict[str, set[int]] = defaultdict(set)
+    wrong: list[tuple[int, Reply]] = []
+    ends, fresh = threading.Event(), iter(new)
 
-    def _ask(self, url: str, known: range, new: Iterator[int]) -> None:
-        while not self._ends.is_set():
-            for number in (next(new), *known):
+    def client() -> None:
+        while not ends.is_set():
+            for number in (next(fresh), *known):
                 reply = ask(url, number)
-                kind = "known" if number in known else "new"
-                self.statuses[kind].add(reply.status)
+                statuses["known" if number in known else "new"].add(reply.status)
                 says_when = reply.status == 503 and "Retry-After" in reply.headers
                 if not (says_when or (reply.status == 200 and is_right(reply, number))):
-                    self.wrong.append((number, reply))
+                    wrong.append((number, reply))
 
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        for thread in self._threads:
-            thread.join()
+    with ThreadPoolExecutor(6) as pool:
+        clients = [pool.submit(client) for _ in range(6)]
+        try:
+            yield statuses
+        finally:
+            ends.set()
+    assert [it.result() for it in clients] == [None] * 6
+    assert not wrong
 
 
 def test_every_customer_has_their_settings_also_while_the_database_restarts(
@@ -174,16 +164,15 @@ def test_every_customer_has_their_settings_also_while_the_database_restarts(
     for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS, *known):
         assert is_right(ask(url, number), number)
     assert ask(url, CUSTOMERS + 1).status == 404
-    with Load(url, known, range(1000, CUSTOMERS)) as load:
+    with load(url, known, range(1000, CUSTOMERS)) as statuses:
         time.sleep(2)
-        assert load.statuses == {"known": {200}, "new": {200}}
-        server.stop()
-        until(lambda: 503 in load.statuses["new"])
+        assert statuses == {"known": {200}, "new": {200}}
+        server.kill()
+        until(lambda: 503 in statuses["new"])
         time.sleep(3)  # longer than an answer is kept
         server.start()
         until(lambda: ask(url, 500).status == 200)
-    assert not load.wrong
-    assert load.statuses == {"known": {200}, "new": {200, 503}}
-    with Load(url, known, range(600, 1000)) as load:
+    assert statuses == {"known": {200}, "new": {200, 503}}
+    with load(url, known, range(600, 1000)) as statuses:
         time.sleep(1)
-    assert load.statuses == {"known": {200}, "new": {200}}
+    assert statuses == {"known": {200}, "new": {200}}

@@ -10,7 +10,10 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -68,13 +71,12 @@ def test_every_block_of_toml_is_a_configuration() -> None:
 
 
 def test_every_block_of_python_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(EXAMPLE, tmp_path)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(there)
     monkeypatch.syspath_prepend(ROOT / "tests")  # Django's settings
     for number, block in enumerate(blocks("python")):
-        file = tmp_path / f"block_{number}.py"
+        file = there / f"block_{number}.py"
         file.write_text(block.code)
         runpy.run_path(str(file))
 
@@ -109,9 +111,24 @@ def bash(code: str, cwd: Path, **env: str) -> str:
     return done.stdout
 
 
+@contextmanager
+def started(code: str, cwd: Path, port: int, **more: Any) -> Iterator[str]:
+    """Run a server as a shell does; yield its URL."""
+    code = code.rstrip()
+    with running(program("bash"), "-c", code, port=port, cwd=cwd, **more):
+        yield f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     return cloned(tmp_path / "clone")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """A folder with the example's file."""
+    shutil.copy(EXAMPLE, tmp_path)
+    return tmp_path
 
 
 @pytest.mark.install
@@ -120,8 +137,7 @@ def test_the_quick_start_ends_in_a_browser(clone: Path, visit: Open) -> None:
     code = block_with("examples/autoconfig.toml serve", "README.md").rstrip()
     assert code.endswith(" serve")
     (url,) = re.findall(rf"<(http://{SERVED}[^>]+)>", text_of("README.md"))
-    code = f"{code} --bind 127.0.0.1:{port}"
-    with running(program("bash"), "-c", code, port=port, cwd=clone, seconds=200):
+    with started(f"{code} --bind 127.0.0.1:{port}", clone, port, seconds=200):
         page = visit(url.replace(SERVED, f"127.0.0.1:{port}"), "ios", width=390)
         assert "fred@example.com" in page.inner_text("body")
 
@@ -177,31 +193,23 @@ def test_check_knows_the_codes_of_the_examples(really: Real, tmp_path: Path) -> 
 
 
 @pytest.mark.install
-@pytest.mark.parametrize("installer", ["pip", "pipx", "uv"])
+@pytest.mark.parametrize("installer", ["pip wheel", "pip", "pipx", "uv"])
 def test_each_installer_installs_the_command(
     clone: Path, tmp_path: Path, installer: str
 ) -> None:
-    lines = block_with("pipx install .", "README.md").splitlines()
-    (line,) = [line for line in lines if line.split()[0] == installer]
+    code = block_with("pip wheel ", "README.md")
+    if installer != "pip wheel":
+        lines = block_with("pipx install .", "README.md").splitlines()
+        (code,) = [line for line in lines if line.split()[0] == installer]
     home = tmp_path / "home"
-    venv = home / ".local"  # the other two install their commands here
+    venv = home / ".local"  # pipx and uv install their commands here
     bash(f"python3 -m venv {venv}", tmp_path)
     env = {"HOME": str(home), "UV_SYSTEM_CERTS": "1", "PIPX_HOME": f"{home}/pipx"}
-    path = f"{venv}/bin:{BIN}:{os.environ['PATH']}"
-    bash(line, clone, **env, PATH=path)
+    bash(code, clone, **env, PATH=f"{venv}/bin:{BIN}:{os.environ['PATH']}")
     shown = subprocess.run(
         [venv / "bin/flask-autoconfig", "--version"], capture_output=True, check=True
     )
     assert b"flask-autoconfig" in shown.stdout
-
-
-@pytest.mark.install
-def test_the_wheel_is_built_and_installed(clone: Path, tmp_path: Path) -> None:
-    venv = tmp_path / "venv"
-    bash(f"python3 -m venv {venv}", tmp_path)
-    path = f"{venv}/bin:{os.environ['PATH']}"
-    bash(block_with("pip wheel ", "README.md"), clone, PATH=path)
-    assert (venv / "bin/flask-autoconfig").exists()
 
 
 @pytest.mark.world
@@ -221,41 +229,22 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_service_alone_answers_the_request(tmp_path: Path) -> None:
-    shutil.copy(EXAMPLE, tmp_path)
+def test_the_service_alone_and_the_users_own_gunicorn_answer(there: Path) -> None:
     port = free_port()
     where = (SERVED, f"127.0.0.1:{port}")
     serve = f"exec {BIN}/{block_with('serve --bind ', 'contrib/README.md')}"
-    command = (program("bash"), "-c", replaced(serve, where))
-    with running(*command, port=port, cwd=tmp_path, at_once=True):
-        answer = bash(
-            replaced(block_with("curl ", "contrib/README.md"), where), tmp_path
-        )
+    with started(replaced(serve, where), there, port, at_once=True):
+        curl = block_with("curl ", "contrib/README.md")
+        answer = bash(replaced(curl, where), there)
     assert "<hostname>imap.example.com</hostname>" in answer
-
-
-@pytest.mark.world
-def test_the_users_own_gunicorn_serves_it(tmp_path: Path) -> None:
-    shutil.copy(EXAMPLE, tmp_path)
-    port = free_port()
-    code = replaced(
+    gunicorn = replaced(
         block_with("gunicorn ", "contrib/README.md"),
         (" gunicorn ", f" {BIN}/gunicorn "),
     )
+    port = free_port()
     env = {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}"}
-    command = (program("bash"), "-c", code)
-    with running(*command, port=port, cwd=tmp_path, env=env, at_once=True):
-        assert fetch(f"http://127.0.0.1:{port}/healthz").body == b"ok\n"
-
-
-@pytest.mark.world
-def test_export_writes_the_files_that_are_listed(tmp_path: Path) -> None:
-    shutil.copy(EXAMPLE, tmp_path)
-    code = block_with("export /srv", "contrib/README.md")
-    bash(replaced(code, ("/srv/autoconfig", "out")), tmp_path)
-    text = section("contrib/README.md", "As files")
-    for path in re.findall(r"`DOMAIN/(\S+)`", text):
-        assert (tmp_path / "out/example.com" / path).is_file(), path
+    with started(gunicorn, there, port, env=env, at_once=True) as url:
+        assert fetch(f"{url}/healthz").body == b"ok\n"
 
 
 @pytest.mark.world
@@ -273,21 +262,21 @@ def test_nsupdate_accepts_the_output_of_dns(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_import_converts_static_files(tmp_path: Path) -> None:
-    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
-    (tmp_path / "old").mkdir()
-    shown = run("show", "example.com", cwd=tmp_path).stdout
-    (tmp_path / "old/example.com.xml").write_text(shown)
-    (tmp_path / "autoconfig.toml").unlink()
-    bash(block_with("import old/", "contrib/README.md"), tmp_path)
-    assert run("show", "example.com", cwd=tmp_path).stdout == shown
-
-
-@pytest.mark.world
-def test_the_schema_is_where_the_editor_looks(tmp_path: Path) -> None:
-    bash(block_with("schema >", "contrib/README.md"), tmp_path)
+def test_export_import_and_schema_write_what_the_text_says(there: Path) -> None:
+    code = block_with("export /srv", "contrib/README.md")
+    bash(replaced(code, ("/srv/autoconfig", "out")), there)
+    text = section("contrib/README.md", "As files")
+    for path in re.findall(r"`DOMAIN/(\S+)`", text):
+        assert (there / "out/example.com" / path).is_file(), path
+    shown = run("show", "example.com", cwd=there).stdout
+    (there / "old").mkdir()
+    (there / "old/example.com.xml").write_text(shown)
+    (there / "autoconfig.toml").unlink()
+    bash(block_with("import old/", "contrib/README.md"), there)
+    assert run("show", "example.com", cwd=there).stdout == shown
+    bash(block_with("schema >", "contrib/README.md"), there)
     (line,) = [code for _, _, code in blocks("toml") if code.startswith("#:schema")]
-    assert (tmp_path / line.split()[1]).is_file()
+    assert (there / line.split()[1]).is_file()
 
 
 # --- Text ------------------------------------------------------------------------------
@@ -315,8 +304,10 @@ def test_links_tests_and_host_names_are_right(document: str) -> None:
         assert host.endswith(("example.com", "example.net", ".test")), host
 
 
-def test_the_readme_is_short_and_links_to_every_document() -> None:
+def test_the_readme_is_short_and_links_to_its_picture_and_every_document() -> None:
     readme = text_of("README.md")
+    assert "](contrib/pictures/first.png)" in readme.partition("\n## ")[0]
+    assert "![](" not in readme  # a picture has an alternative text
     assert len(readme.partition("\n## How it is built")[0].split()) < 1100
     for document in DOCUMENTS[1:]:
         assert f"]({document})" in readme
@@ -346,21 +337,19 @@ def test_what_the_readme_says_of_automx2_is_true(tmp_path: Path) -> None:
     pytest.importorskip("automx2")
     conf = tmp_path / "automx2.conf"
     conf.write_text(f"[automx2]\ndb_uri = sqlite:///{tmp_path}/db.sqlite\n")
-    code = (
-        "import json; from automx2.server import app\n"
-        "client = app.test_client(); client.get('/initdb/')\n"
-        "paths = sorted(str(rule) for rule in app.url_map.iter_rules())\n"
-        "target = '/mail/config-v1.1.xml'\n"
-        "known = client.get(target + '?emailaddress=fred@example.com').status_code\n"
-        "print(json.dumps([paths, known, client.get(target).status_code]))\n"
-    )
-    done = subprocess.run(
-        [BIN / "python", "-c", code],
-        env={**os.environ, "AUTOMX2_CONF": str(conf)},
-        capture_output=True,
-        check=True,
-    )
-    paths, known, without_address = json.loads(done.stdout)
+    code = """if True:
+        import json
+        from automx2.server import app
+        client = app.test_client()
+        client.get("/initdb/")
+        paths = sorted(str(rule) for rule in app.url_map.iter_rules())
+        target = "/mail/config-v1.1.xml"
+        known = client.get(target + "?emailaddress=fred@example.com").status_code
+        print(json.dumps([paths, known, client.get(target).status_code]))
+    """
+    env = {**os.environ, "AUTOMX2_CONF": str(conf)}
+    done = subprocess.check_output([BIN / "python", "-c", code], env=env)
+    paths, known, without_address = json.loads(done)
     thunderbird = [path for path in paths if re.search("config-v1.1|well-known", path)]
     assert len(thunderbird) == 1
     assert (known, without_address) == (200, 400)
@@ -379,10 +368,3 @@ def test_the_script_makes_the_readmes_picture_from_real_programs(
         assert picture.size == current.size
     for file in (made, PICTURES / "first.png"):
         assert file.stat().st_size < 150_000
-
-
-def test_the_readme_shows_the_picture_with_an_alternative_text() -> None:
-    readme = text_of("README.md")
-    head = readme.partition("\n## ")[0]
-    assert "](contrib/pictures/first.png)" in head
-    assert "![](" not in readme

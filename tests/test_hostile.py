@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from strangers import Behaviour, server
-from support import until
+from support import tables, until
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
@@ -59,10 +60,6 @@ def sending(*parts: bytes, forever: bytes = b"", pause: float = 0) -> Behaviour:
     return behave
 
 
-def hang_up(connection: socket.socket) -> None:
-    return
-
-
 def redirecting(target: str) -> Behaviour:
     """Redirect to a target, in which {} is the number of the request; 200 after 30."""
     numbers = count()
@@ -77,87 +74,31 @@ def redirecting(target: str) -> Behaviour:
     return behave
 
 
-def replying(*parts: bytes, forever: bytes = b"") -> Behaviour:
-    """Read a request, send the parts, and the rest again and again."""
-    return sending(b"", b"".join(parts), forever=forever)
+def behaviour(row: dict[str, Any]) -> Behaviour:
+    if "target" in row:
+        return redirecting(row["target"])
+    if "hangs_up" in row:
+        return lambda connection: None
+    parts = [part.encode("latin-1") for part in row.get("parts", ())]
+    forever = row.get("forever", "").encode("latin-1") * row.get("times", 1)
+    return sending(*parts, forever=forever, pause=row.get("pause", 0))
 
 
-def dripping(*parts: bytes, each: bytes = b"*") -> Behaviour:
-    """Send the parts as `sending`, then a few bytes now and then."""
-    return sending(*parts, forever=each, pause=0.05)
-
-
-LATE = "did not finish in time"
-SILENCE = sending()
-RUBBISH = sending(bytes(range(256)) + b"\r\n")
-BANNER = sending(forever=b"* this is no greeting\r\n220-\r\n" * 1000)
-CAPABILITIES = sending(b"* OK hello\r\n", b"", forever=b"* CAPABILITY X\r\n" * 1000)
-HELLO = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"  # the start of a ServerHello
-OK = b"HTTP/1.1 200 OK\r\n"
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
-MORE = b"220-and more\r\n" * 1000
-LARGE = b"Content-Length: 104857600\r\n\r\n"
-X = b"x" * 65536
-NOWHERE = "leads to no web address"
-HOSTILE: dict[str, dict[str, tuple[Behaviour, str]]] = {
-    "imap plain": {
-        "silence": (SILENCE, f"{LATE}: no greeting came"),
-        "a byte now and then": (dripping(), f"{LATE}: no greeting came"),
-        "an endless banner": (BANNER, "no IMAP greeting"),
-        "endless capabilities": (CAPABILITIES, "an answer without end"),
-        "an endless line": (sending(forever=X), "a line without end"),
-        "no word": (hang_up, "closed the connection"),
-        "rubbish": (RUBBISH, "no IMAP greeting"),
-    },
-    "smtp plain": {
-        "an endless greeting": (sending(forever=MORE), "an answer without end"),
-    },
-    "imap SSL": {
-        "silence": (SILENCE, LATE),
-        "no TLS": (dripping(), "TLS"),
-        "a handshake that drips": (dripping(HELLO, each=b"\0"), LATE),
-        "rubbish": (RUBBISH, "TLS"),
-        "no word": (hang_up, "hangs up"),
-    },
-    "https": {
-        "silence": (SILENCE, LATE),
-        "no TLS": (dripping(), "TLS"),
-        "no word": (hang_up, "hangs up"),
-    },
-    "http": {
-        "a large body": (replying(OK, LARGE, forever=X), "more than 1024 KiB"),
-        "an endless body": (replying(OK, b"\r\n", forever=X), "more than"),
-        "a body that drips": (dripping(b"", OK + b"\r\n"), LATE),
-        "endless headers": (replying(OK, forever=b"X: y\r\n"), "no HTTP answer"),
-        "headers that drip": (dripping(b"", OK, each=b"X: y\r\n"), LATE),
-        "endless interim responses": (
-            replying(forever=INTERIM * 9),
-            "more than 2048 KiB",
-        ),
-        "interim responses that drip": (dripping(b"", each=INTERIM), LATE),
-        "a status line of rubbish": (replying(b"\0\xff\r\n\r\n"), "no HTTP answer"),
-        "silence": (SILENCE, LATE),
-        "a redirect to itself": (redirecting("/"), "redirects without end"),
-        "redirects that go on": (redirecting("/{}"), "redirects without end"),
-        "a redirect to a file": (redirecting("file:///etc/passwd"), NOWHERE),
-        "a redirect to a broken URL": (redirecting("http://[::1"), NOWHERE),
-    },
-}
 ROWS = [
-    pytest.param(kind, *row, id=f"{kind}, {name}")
-    for kind, rows in HOSTILE.items()
+    pytest.param(kind, row, id=f"{kind}, {name}")
+    for kind, rows in tables("hostile.toml").items()
     for name, row in rows.items()
 ]
 
 
-@pytest.mark.parametrize(("kind", "behave", "message"), ROWS)
+@pytest.mark.parametrize(("kind", "row"), ROWS)
 def test_a_hostile_server_ends_in_an_error_in_time_and_in_bounded_memory(
-    kind: str, behave: Behaviour, message: str
+    kind: str, row: dict[str, Any]
 ) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with server(behave) as port, pytest.raises(ProbeError, match=message):
+    before, told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, row["told"]
+    with server(behaviour(row)) as port, pytest.raises(ProbeError, match=told):
         # What is no matter of time is given plenty, since a machine may be slow.
-        probe(NETWORK if LATE in message else PATIENT, kind, port)
+        probe(NETWORK if "in time" in told else PATIENT, kind, port)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
 
@@ -203,7 +144,7 @@ def test_a_connection_that_another_address_made_needless_is_closed() -> None:
 def test_a_silent_address_leaves_the_others_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.socket() as full, server(RUBBISH) as port:
+    with socket.socket() as full, server(sending(b"hello\r\n")) as port:
         full.bind(("127.0.0.2", port))
         full.listen(0)
         with socket.create_connection(("127.0.0.2", port)):  # the queue is full now
@@ -226,41 +167,33 @@ def test_a_silent_address_leaves_the_others_time(
 # --- Addresses and ports that are off limits ----------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1"),
-        *("0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1"),
-        *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
-        *("2001:0:53aa:64c:0:fbff:80ff:fffe", "ff02::1", "fe80::1%lo", "no address"),
-        *("64:ff9b:1::7f00:1", "fec0::1", "::ffff:0:7f00:1", "5f00::1", "3fff::1"),
-        *("4000::1", "192.88.99.1"),
-    ],
+NOT_PUBLIC = (
+    *("127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1"),
+    *("0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1"),
+    *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+    *("2001:0:53aa:64c:0:fbff:80ff:fffe", "ff02::1", "fe80::1%lo", "no address"),
+    *("64:ff9b:1::7f00:1", "fec0::1", "::ffff:0:7f00:1", "5f00::1", "3fff::1"),
+    *("4000::1", "192.88.99.1"),
 )
-def test_an_address_that_is_not_on_the_internet_is_not_public(address: str) -> None:
-    assert not is_public(address)
+PUBLIC = ["9.9.9.9", "2620:fe::fe", "::ffff:9.9.9.9"]
 
 
-@pytest.mark.parametrize("address", ["9.9.9.9", "2620:fe::fe", "::ffff:9.9.9.9"])
-def test_an_address_on_the_internet_is_public(address: str) -> None:
-    assert is_public(address)
+def test_an_address_is_public_if_it_is_on_the_internet() -> None:
+    assert [it for it in (*NOT_PUBLIC, *PUBLIC) if is_public(it)] == PUBLIC
 
 
 def test_only_the_users_own_hosts_may_have_private_addresses() -> None:
     asked: list[int] = []
     with server(lambda _: asked.append(1)) as port:
         other = replace(OUTSIDE, own=frozenset({("localhost", port + 1)}))
-        for network, kind in (
-            (OUTSIDE, "http"),
-            (OUTSIDE, "imap plain"),
-            (other, "imap plain"),
-        ):
+        imap = "imap plain"
+        for network, kind in ((OUTSIDE, "http"), (OUTSIDE, imap), (other, imap)):
             with pytest.raises(ProbeError, match="which is not on the internet"):
                 probe(network, kind, port, "localhost")
         assert not asked
         own = replace(OUTSIDE, own=frozenset({("localhost", port)}))
         with pytest.raises(ProbeError, match="the server closed the connection"):
-            probe(own, "imap plain", port, "localhost")
+            probe(own, imap, port, "localhost")
     assert asked == [1]
 
 
@@ -275,28 +208,20 @@ def test_ports_of_other_services_are_not_connected_to(
         probe(OUTSIDE, "http", 22, "192.0.32.8")
 
 
-# --- What is shown --------------------------------------------------------------------
+SHOWN = {
+    "Bücher 漢字": "Bücher 漢字",
+    "\x1b[31mred\x9b0m": "?[31mred?0m",
+    "one\nok  forged: line": "one?ok  forged: line",
+    "a\u202egnp.exe": "a?gnp.exe",
+    "a\u2066b\u2028c\u0085d\u200be": "a?b?c?d?e",
+    "x" * 2000: "x" * 999 + "…",
+}
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a plain word", "a plain word"),
-        ("Bücher 漢字", "Bücher 漢字"),
-        ("\x1b[31mred\x1b[0m", "?[31mred?[0m"),
-        ("one\nok  forged: line", "one?ok  forged: line"),
-        ("a\u202egnp.exe", "a?gnp.exe"),
-        ("a\u2066b\u2069", "a?b?"),
-        ("a\u2028b\u0085c\u200bd", "a?b?c?d"),
-        ("\x9b31m", "?31m"),
-        ("x" * 2000, "x" * 999 + "…"),
-    ],
-)
-def test_text_from_a_server_is_shown_without_control_characters(
-    text: str, shown: str
-) -> None:
-    assert clean(text) == shown
-    assert finding("dns.address", text, addresses=text).seen == shown
+def test_text_from_a_server_is_shown_without_control_characters() -> None:
+    for text, shown in SHOWN.items():
+        assert clean(text) == shown
+        assert finding("dns.address", text, addresses=text).seen == shown
 
 
 # --- Documents -------------------------------------------------------------------------
@@ -304,7 +229,7 @@ def test_text_from_a_server_is_shown_without_control_characters(
 HEAD = b'<clientConfig version="1.1"><emailProvider id="a.test"><domain>a.test</domain>'
 SERVER = b'<incomingServer type="imap"><hostname>h.test</hostname></incomingServer>'
 TAIL = b"</emailProvider></clientConfig>"
-ICON = [{"PayloadType": "x", "Icon": b"x" * 2**18}]
+ICONS = {"PayloadContent": [{"PayloadType": "x", "Icon": b"x" * 2**18}]}
 ATTRIBUTES = b" ".join(b"a%d=''" % number for number in range(20_000))
 LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
     "servers": (Reader().read, HEAD + SERVER * 500 + TAIL, "elements, more than 1000"),
@@ -314,11 +239,7 @@ LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
     "elements": (parse, b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
     "attributes": (parse, b"<a %s/>" % ATTRIBUTES, "attributes"),
     "bytes": (parse, b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
-    "a property list": (
-        read_profile,
-        plistlib.dumps({"PayloadContent": ICON}),
-        "256 KiB",
-    ),
+    "a property list": (read_profile, plistlib.dumps(ICONS), "256 KiB"),
 }
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,6 @@ import pytest
 from click.testing import CliRunner
 from documents import text_of
 from flask import Flask
-from msgspec import Struct, structs
 from strangers import answering, server
 from support import ROOT, TWO_DOMAINS, certificate_for
 from werkzeug.test import Client
@@ -25,9 +24,8 @@ from world import NameServer
 
 from flask_autoconfig import autoconfig, create_app, families
 from flask_autoconfig.address import PLACEHOLDERS
-from flask_autoconfig.config import tables
 from flask_autoconfig.config.tables import FamilyName, Provider
-from flask_autoconfig.documents import Format, Recipient, thunderbird
+from flask_autoconfig.documents import Format, Recipient
 from flask_autoconfig.families import Digest, Family, Route
 from flask_autoconfig.handlers import document
 from flask_autoconfig.tools.cli import cli
@@ -61,43 +59,38 @@ FAMILY = Family(
 
 
 @pytest.fixture
-def _new_family(monkeypatch: pytest.MonkeyPatch) -> None:
+def file(toml: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of a service that has the new family too."""
     monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, FAMILY))
     name = "flask_autoconfig.tools.commands.show"  # reads the table when imported
     monkeypatch.delitem(sys.modules, name, raising=False)
+    return toml(TWO_DOMAINS)
 
 
-def in_a_site(file: Path, **options: Any) -> Flask:
+def in_a_site(file: Path, mounted: Mapping[str, str], **options: Any) -> Flask:
     app = Flask("site", **options)
     app.config["AUTOCONFIG_FILE"] = file
-    app.register_blueprint(autoconfig)
+    if mounted:
+        app.config["SERVER_NAME"] = "example.com"
+    app.register_blueprint(autoconfig, **mounted)
     return app
 
 
-def on_a_subdomain(file: Path) -> Flask:
-    app = Flask("site", subdomain_matching=True)
-    app.config.update(AUTOCONFIG_FILE=file, SERVER_NAME="example.com")
-    app.register_blueprint(autoconfig, subdomain="greeting")
-    return app
-
-
-def in_a_host_matching_site(file: Path) -> Flask:
-    return in_a_site(file, host_matching=True, static_folder=None)
-
-
-@pytest.mark.usefixtures("_new_family")
-@pytest.mark.parametrize(
-    "mounted", [in_a_site, on_a_subdomain, in_a_host_matching_site, create_app]
-)
-def test_a_new_family_is_served_however_it_is_mounted(
-    mounted: Callable[[Path], Flask], toml: Write
-) -> None:
-    client = Client(mounted(toml(TWO_DOMAINS)))
-    reply = client.get(PATH, headers={"Host": "greeting.example.com"})
-    assert reply.data == b"Hello example.com\n"
-    assert reply.headers["Content-Type"] == "text/plain"
-    again = {"Host": "greeting.example.com", "If-None-Match": reply.headers["ETag"]}
-    assert client.get(PATH, headers=again).status_code == 304
+def test_a_new_family_is_served_however_it_is_mounted(file: Path) -> None:
+    own = {"host_matching": True, "static_folder": None}
+    subdomain = {"subdomain": "greeting"}
+    for app in (
+        create_app(file),
+        in_a_site(file, {}),
+        in_a_site(file, subdomain, subdomain_matching=True),
+        in_a_site(file, {}, **own),
+    ):
+        client, headers = Client(app), {"Host": "greeting.example.com"}
+        reply = client.get(PATH, headers=headers)
+        assert reply.data == b"Hello example.com\n"
+        assert reply.headers["Content-Type"] == "text/plain"
+        headers["If-None-Match"] = reply.headers["ETag"]
+        assert client.get(PATH, headers=headers).status_code == 304
 
 
 def command(file: Path, *arguments: str) -> str:
@@ -106,45 +99,35 @@ def command(file: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.usefixtures("_new_family")
-def test_a_new_family_is_shown_exported_and_listed(toml: Write, tmp_path: Path) -> None:
-    file = toml(TWO_DOMAINS)
+def test_a_new_family_is_shown_exported_and_listed(file: Path, tmp_path: Path) -> None:
     shown = command(file, "show", "example2.com", "--format", "greeting")
     assert shown == "Hello example2.com\n"
     command(file, "export", str(tmp_path / "out"))
     assert (tmp_path / f"out/example2.com{PATH}").read_text() == shown
-    records = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
-    assert "greeting.example2.com" in records["example2.com"]["certificate_names"]
-    assert {"name": "greeting", "type": "CNAME", "data": "www.example.com."} in (
-        records["example2.com"]["records"]
-    )
+    told = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
+    record = {"name": "greeting", "type": "CNAME", "data": "www.example.com."}
+    assert "greeting.example2.com" in told["example2.com"]["certificate_names"]
+    assert record in told["example2.com"]["records"]
 
 
-@pytest.mark.usefixtures("_new_family")
 @pytest.mark.parametrize(
     ("served", "status"),
     [(b"Hello example.test\n", "ok"), (b"Hello, stranger\n", "failure")],
 )
 def test_check_covers_a_new_family(
-    toml: Write, tmp_path: Path, monkeypatch: Any, served: bytes, status: str
+    file: Path, tmp_path: Path, monkeypatch: Any, served: bytes, status: str
 ) -> None:
-    file = toml(TWO_DOMAINS.replace("example.com", "example.test"))
+    file.write_text(TWO_DOMAINS.replace("example.com", "example.test"))
     host = "greeting.example.test"
     certificate = certificate_for(host, folder=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    head = (
-        f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(served)}"
-    )
-    reply = head.encode() + b"\r\n\r\n" + served
+    reply = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + served
     with NameServer() as names, server(answering(reply), certificate) as port:
         names.load("greeting IN A 127.0.0.1\n", '_greeting IN TXT "d=19"\n')
         options = ["--resolver", f"127.0.0.1:{names.port}", "--json"]
         options += ["--connect-to", f"{host}:443:127.0.0.1:{port}"]
         findings = json.loads(command(file, "check", "example.test", *options))
-    found = {
-        (finding["step"], finding["subject"]): finding["status"]
-        for finding in findings["findings"]
-    }
+    found = {(it["step"], it["subject"]): it["status"] for it in findings["findings"]}
     assert found["dns", host] == "ok"
     assert found["document", f"https://{host}{PATH}"] == status
     # The digest of a document that is not the file's says nothing.
@@ -215,9 +198,8 @@ def test_the_web_servers_have_the_hosts_of_every_family() -> None:
     assert nginx.split() == [f"~^{label}\\." for label in families.labels()]
     (page,) = re.findall(r"^    (/\S+) 1;$", _contrib("nginx.conf"), re.MULTILINE)
     (family,) = families.chosen("page", "")
-    assert (
-        page == family.routes[0].path
-    )  # not cached: its pictures have private headers
+    # It is not cached, since its pictures have private headers.
+    assert page == family.routes[0].path
     aliases = re.findall(r"ServerAlias (.*)", _contrib("apache.conf"))
     assert aliases == [" ".join(f"{label}.*" for label in families.labels())] * 2
 
@@ -231,55 +213,6 @@ def test_the_example_zone_has_the_hosts_of_every_family() -> None:
             assert f"\n{family.srv} IN SRV" in zone
         if family.digest:
             assert f"\n{family.digest.name} IN TXT" in zone
-
-
-# --- Keys ----------------------------------------------------------------------------
-
-# Keys without a field in config-v1.1.xml, by the struct that has them.
-NO_FIELD = {
-    "Config": "max_age hook_max_age clients sign include provider",
-    "Sign": "certificate key chain",
-    "Provider": "id domains domains_file mx_domains list_domains autodiscover_host "
-    "logo_url page",
-    "ProviderPage": "logo logo_background colour programs password password_url "
-    "privacy_url intro contact",
-    "Contact": "name phone email url hours",
-    "AuthenticationMethod": "system name",
-}
-
-
-def _tables() -> Iterator[type[Struct]]:
-    for table in vars(tables).values():
-        if isinstance(table, type) and issubclass(table, tables.Table):
-            yield table
-
-
-def _keys_of(fields: tuple[thunderbird.Field, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each table of fields ("" at the top), and a key in it."""
-    for field in fields:
-        yield "", field.key
-        if isinstance(field, thunderbird.Table):
-            for inner, key in _keys_of(field.fields):
-                yield inner or field.key, key
-
-
-def test_every_key_has_a_field_in_the_document_or_is_listed() -> None:
-    written = {"oauth2": {thunderbird.CONFIG_UPDATE.key}}
-    for table, key in _keys_of(
-        (*thunderbird.EMAIL_PROVIDER, *thunderbird.CLIENT_CONFIG)
-    ):
-        written.setdefault(table, set()).add(key)
-    # The keys written of each struct, which the provider's keys refer to by type.
-    known: dict[str, set[str]] = {"Provider": written.pop("")}
-    for struct in _tables():
-        for field in structs.fields(struct):
-            for name in re.findall(r"\w+", str(field.type)):
-                known.setdefault(name, set()).update(written.get(field.name, ()))
-    for struct in _tables():
-        keys = {field.name for field in structs.fields(struct)}
-        without = set(NO_FIELD.get(struct.__name__, "").split())
-        assert keys - without <= known.get(struct.__name__, set()), struct
-        assert without <= keys, struct
 
 
 # --- Size and imports ------------------------------------------------------------------
@@ -376,9 +309,8 @@ def test_modules_import_only_from_lower_layers() -> None:
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.ImportFrom) or node.level <= name.count("/"):
                 continue
-            for other in (
-                [node.module] if node.module else [it.name for it in node.names]
-            ):
+            named = [node.module] if node.module else [it.name for it in node.names]
+            for other in named:
                 part, imported = _part(name), str(other).partition(".")[0]
                 assert imported == part or layer[imported] < layer[part], name
 
@@ -398,25 +330,16 @@ def test_documents_import_no_http_and_only_mounts_import_flask() -> None:
             assert not re.search(r"import .*\b(answers|werkzeug)\b", text), name
 
 
-# --- The README's map ------------------------------------------------------------------
-
-
 def test_the_readmes_map_lists_every_module() -> None:
-    tree = (
-        text_of("README.md")
-        .partition("\n    flask_autoconfig/\n")[2]
-        .partition("\n\n")[0]
-    )
+    _, _, below = text_of("README.md").partition("\n    flask_autoconfig/\n")
     drawn: set[str] = set()
     folder = ""
-    for line in tree.splitlines():
-        indent, name, words = re.findall(r"^( +)(\S+) +(\S.*)$", line)[0]
-        assert words
-        if len(indent) == 6:
+    for line in below.partition("\n\n")[0].splitlines():
+        indent, name, _ = re.findall(r"^( +)(\S+) +(\S.*)$", line)[0]
+        is_top = len(indent) == 6
+        drawn.add(name if is_top else folder + name)
+        if is_top:
             folder = name if name.endswith("/") else ""
-            drawn.add(name)
-        else:
-            drawn.add(folder + name)
     there = {name for name in SOURCES if not name.endswith("__init__.py")}
     # A folder in a folder has one line for all its modules.
     folded = {name for name in drawn if re.fullmatch(r"\w+/\w+/", name)}

@@ -1,4 +1,4 @@
-"""`check` and `init` read what servers send in linear time and bounded memory."""
+"""Commands read what servers send, and print records, in linear time and bounded memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import dns.rdata
 import pytest
+from dns.rdata import Rdata
 from linear import TOKENS, assert_linear
 from strangers import server
-from support import rows, table
+from support import TWO_DOMAINS, run, table
 
 from flask_autoconfig import families
 from flask_autoconfig.address import Address
-from flask_autoconfig.cleaning import clean
+from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.config.values import quote
 from flask_autoconfig.documents import outlook
 from flask_autoconfig.documents.setups import (
     MeaninglessError,
@@ -28,7 +33,7 @@ from flask_autoconfig.documents.setups import (
 )
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools import clients, reading
+from flask_autoconfig.tools import clients, reading, terminal
 from flask_autoconfig.tools.check import Case, Report, report, texts
 from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
@@ -37,7 +42,9 @@ from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
 from flask_autoconfig.tools.net.untrusted import Secrets, split_url
+from flask_autoconfig.tools.records import FORMATS, Published, compared, joined
 from flask_autoconfig.tools.warnings import find_warnings
+from flask_autoconfig.tools.zone import Record
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
@@ -57,20 +64,20 @@ def _clients(text: str) -> None:
     """Read a document as clients do."""
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
         (client,) = [each for each in clients.CLIENTS if each.name == name]
-        seen = reading.read(_bytes(text), client.rules, WHO)
+        seen = reading.read(text.encode("utf-8", "replace"), client.rules, WHO)
         assert seen.setup is not None or (seen.reason and seen.cure)
 
 
 def _documents(text: str) -> None:
     """Read a document as `import` does, with its warnings."""
-    body = _bytes(text)
     with suppress(NotAutoconfigError, ConfigError):
-        (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
+        raw = Reader().read(text.encode("utf-8", "replace"))
+        (provider,) = from_raw({"provider": [raw]}).providers
         find_warnings([provider], ours=False)
 
 
 def _others(text: str) -> None:
-    body = _bytes(text)
+    body = text.encode("utf-8", "replace")
     for read in (read_outlook, read_pacc, read_profile):
         with suppress(MeaninglessError):
             read(body)
@@ -79,7 +86,7 @@ def _others(text: str) -> None:
 
 def _pages(text: str) -> None:
     """Look for everything that an HTTP response may be."""
-    body = _bytes(text)
+    body = text.encode("utf-8", "replace")
     for status, start in ((200, b""), (200, b"<html>"), (404, b""), (500, b"")):
         reply = Reply("https://a.test/", status, {"content-type": text}, start + body)
         web.of_reply(CASE, reply, "https://a.test/mail/config-v1.1.xml")
@@ -112,50 +119,41 @@ def _messages(text: str) -> None:
     list(report.details(output, verbose=True, width=80))
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
 SERVER = (
     "<hostname>imap.example.com</hostname><port>993</port><socketType>SSL</socketType>"
     "<authentication>password-cleartext</authentication>"
     "<username>%EMAILADDRESS%</username>"
 )
-# The start of a document, with a place for a repeated text in each of its elements.
-START = '<clientConfig version="1.1">'
-PLACES = {
-    "the root": f"{START}{{}}<emailProvider id='a.test'><domain>a.test</domain>",
-    "a provider": f"{START}<emailProvider id='a.test'><domain>a.test</domain>{{}}",
-    "a server": f"{START}<emailProvider id='a.test'><domain>a.test</domain>"
-    f'<incomingServer type="imap">{SERVER}{{}}</incomingServer>',
-}
+HEAD = '<clientConfig version="1.1">'
+PROVIDER = f"{HEAD}<emailProvider id='a.test'><domain>a.test</domain>"
+WITH_SERVER = f'{PROVIDER}<incomingServer type="imap">{SERVER}'
 END = (
     f'<incomingServer type="imap">{SERVER}</incomingServer>'
     f'<outgoingServer type="smtp">{SERVER}</outgoingServer>'
     "</emailProvider></clientConfig>"
 )
+# The start of a document, with a place for a repeated text, and what is repeated there.
+PLACES = {
+    "the root": (PROVIDER.replace("<emailP", "{}<emailP"), "elements"),
+    "a provider": (f"{PROVIDER}{{}}", "elements"),
+    "a server": (f"{WITH_SERVER}{{}}</incomingServer>", "elements"),
+} | {
+    tag: (
+        WITH_SERVER.replace(f"<{tag}>", f"<{tag}>{{}}") + "</incomingServer>",
+        "values",
+    )
+    for tag in ("hostname", "port", "username", "socketType")
+}
 REPEATED = table("repeated", "linear.toml")
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(("place", "kind"), PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("call", [_clients, _documents])
-def test_repeated_elements_of_a_document(call: Call, place: str) -> None:
-    for token in REPEATED["elements"]:
+def test_repeated_elements_and_long_values_of_a_document(
+    call: Call, place: str, kind: str
+) -> None:
+    for token in REPEATED[kind]:
         assert_linear(lambda text: call(place.format(text) + END), token, [""])
-
-
-@pytest.mark.parametrize("tag", ["hostname", "port", "username", "socketType"])
-def test_long_values_of_a_document(tag: str) -> None:
-    place = PLACES["a server"].replace("{}</inc", "</inc")
-    place = place.replace(f"<{tag}>", f"<{tag}>{{}}")
-
-    def call(text: str) -> None:
-        body = place.format(text) + END
-        _clients(body)
-        _documents(body)
-
-    for token in REPEATED["values"]:
-        assert_linear(call, token, [""])
 
 
 @pytest.mark.world
@@ -167,9 +165,6 @@ def test_any_token_repeated(call: Call) -> None:
         assert_linear(call, token, ["", "x"] if call in (_pages, _headers) else [""])
 
 
-# --- Trees ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("start", "end"),
     [("<a>", "</a>"), ("<array>", "</array>"), ("[", "]"), ('{"Url":', "}")],
@@ -177,7 +172,7 @@ def test_any_token_repeated(call: Call) -> None:
 def test_nested_elements_and_values(start: str, end: str) -> None:
     def call(text: str) -> None:
         nested = text + end * (len(text) // len(start))
-        for head, tail in (("", ""), (PLACES["a provider"].format(""), END)):
+        for head, tail in (("", ""), (PROVIDER, END)):
             _clients(head + nested + tail)
             _documents(head + nested + tail)
         _others(nested)
@@ -191,7 +186,7 @@ def test_elements_with_different_names() -> None:
     def call(text: str) -> None:
         numbers = range(len(text) // 20)
         elements = "".join(f"<a{number}> x</a{number}>" for number in numbers)
-        for place in PLACES.values():
+        for place, _ in PLACES.values():
             _clients(place.format(elements) + END)
             _documents(place.format(elements) + END)
 
@@ -241,57 +236,119 @@ def test_a_property_list_whose_objects_overlap_is_refused() -> None:
         read_profile(b"bplist00" + text + starts + tail)
 
 
-# --- Conversations ------------------------------------------------------------------------
-
 NETWORK = Network(Resolver(("127.0.0.1", 9), timeout=0.1), allow_private=True)
 
 
-class Answer:
-    """A server that sends the same bytes on each connection."""
+# How responses begin, and what sends them.
+HEADS = {name: (head, "http") for name, head in table("heads", "linear.toml").items()}
+HEADS |= {
+    "imap": ("* OK\r\n", "imap"),
+    "pop3": ("+OK\r\n+OK\r\n", "pop3"),
+    "smtp": ("220 \r\n", "smtp"),
+}
 
-    def __init__(self) -> None:
-        self.sent = b""
 
-    def __call__(self, connection: socket.socket) -> None:
-        connection.sendall(self.sent)
+@pytest.mark.parametrize(("head", "kind"), HEADS.values(), ids=HEADS)
+def test_long_answers_of_servers(head: str, kind: str) -> None:
+    sent = b""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
 
-
-@pytest.fixture(scope="module")
-def answer() -> Iterator[tuple[Answer, int]]:
-    behave = Answer()
-    with server(behave) as port:
-        yield behave, port
-
-
-@rows("heads", "head", "linear.toml")
-def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
-    behave, port = answer
-
     def call(text: str) -> None:
-        behave.sent = (head + text).encode()
+        nonlocal sent
+        sent = (head + text).encode()
         with suppress(ProbeError):
-            fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
+            if kind == "http":
+                fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
+            else:
+                mail_server(NETWORK, Endpoint(kind, "127.0.0.1", port, "plain"))
 
-    for token in REPEATED["http"]:
-        assert_linear(call, token, [""])
+    with server(behave) as port:
+        for token in REPEATED["http" if kind == "http" else "mail"]:
+            assert_linear(call, token, [""])
+
+
+# --- DNS --------------------------------------------------------------------------------
+
+WANTED = [
+    Record("autoconfig", "CNAME", "www.example.com."),
+    Record("_imaps._tcp", "SRV", "0 1 993 imap.example.com."),
+    Record("_ua-auto-config", "TXT", '"v=UAAC1; a=sha256; d=x"'),
+]
+_TAG = b"v=UAAC1; "
+
+
+class Read(Resolver):
+    """Records that were read already, without a name server."""
+
+    def __init__(self, records: dict[str, list[Rdata]]) -> None:
+        self._records = records
+
+    def _lookup(self, name: str, type_: str, flags: int | None = None) -> list[Any]:
+        return self._records.get(type_, [])
+
+
+def _record(type_: str, wire: bytes) -> Rdata:
+    return dns.rdata.from_wire("IN", type_, wire, 0, len(wire))
+
+
+def _text(*strings: bytes) -> Rdata:
+    return _record("TXT", b"".join(bytes([len(it)]) + it for it in strings))
+
+
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _records(text: str) -> Iterator[dict[str, list[Rdata]]]:
+    """Yield a text of many strings; thousands of texts, and of names, of 48 bytes."""
+    yield {"TXT": [_text(*_cut(_TAG + text.encode(), 255))]}
+    pieces = [b"%d %s" % it for it in enumerate(_cut(text.encode(), 48))]
+    yield {"TXT": [_text(_TAG + piece) for piece in pieces]}
+    names = [bytes([len(piece)]) + piece + b"\0" for piece in pieces]
+    services = [_record("SRV", b"\0\0\0\1\3\xe1" + name) for name in names]
+    yield {"CNAME": [_record("CNAME", name) for name in names], "SRV": services}
+
+
+TEXTS = ("a", "\n", "é", "\u200b", "\ud800", "\x1b[", "\x1b[0m", "\x1b[0;")
+
+
+def test_records_are_compared_and_written_in_linear_time() -> None:
+    def write(text: str) -> None:
+        for records in _records(text):
+            published = Published("example.com", ["example.com"], WANTED)
+            found = compared(published, Read(records))
+            for name in FORMATS:
+                joined(name, [found])
+
+    assert_linear(write, 'a"\\\n')  # three are escaped
 
 
 @pytest.mark.parametrize(
-    ("type_", "greeting"),
-    [("imap", "* OK\r\n"), ("pop3", "+OK\r\n+OK\r\n"), ("smtp", "220 \r\n")],
+    "call", [clean, clean_lines, quote, terminal.echo, terminal.tell]
 )
-def test_long_answers_of_mail_servers(
-    answer: tuple[Answer, int], type_: str, greeting: str
+def test_text_is_cleaned_and_printed_in_linear_time(
+    call: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    behave, port = answer
+    for token in TEXTS:
+        assert_linear(call, token)
+        capsys.readouterr()
+
+
+def test_records_of_many_domains_are_printed_in_linear_time(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    many = 'domains_file = "names"\ndomains ='
+    file.write_text(TWO_DOMAINS.replace("domains =", many))
 
     def call(text: str) -> None:
-        behave.sent = (greeting + text).encode()
-        with suppress(ProbeError):
-            mail_server(NETWORK, Endpoint(type_, "127.0.0.1", port, "plain"))
+        count = len(text) // 32
+        names = "\n".join(f"d{number}.test" for number in range(count))
+        (tmp_path / "names").write_text(names)
+        done = run("--config", file, "dns", "--target", "www.example.com")
+        assert done.stdout.count("$ORIGIN") == count + 2
 
-    for token in REPEATED["mail"]:
-        assert_linear(call, token, [""])
+    assert_linear(call, "a", ends=[""])

@@ -15,7 +15,7 @@ import readers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from readers import Account, Setting
-from support import outlook_asks
+from support import outlook_asks, table
 from werkzeug.test import EnvironBuilder
 
 from flask_autoconfig import families
@@ -32,62 +32,41 @@ DOMAIN = "example.test"
 POX = "/autodiscover/autodiscover.xml"
 # --- Providers of all kinds ----------------------------------------------------------
 
-_hosts = st.sampled_from(
-    ["a.test", "b.test", "mail.%EMAILDOMAIN%", "%EMAILDOMAIN%", "Bücher.test"]
-    + ["%EMAILLOCALPART%.box.test", "192.0.2.1", "2001:db8::1"]
-)
-_logins = st.sampled_from(
-    ["%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%", "shared"]
-)
-_methods = st.sampled_from(
-    ["password-cleartext", "password-encrypted", "OAuth2", "GSSAPI", "NTLM", "none"]
-    + [["OAuth2", "password-cleartext"], {"system": "sasl", "name": "SCRAM-SHA-256"}]
-)
+_one = {
+    name: st.sampled_from(values)
+    for name, values in table("values", "one_truth.toml").items()
+}
 # What the programs can do that know nothing but a login and a password.
 _TYPED = {"password-cleartext", "password-encrypted", "NTLM", "none"}
 _PASSWORDS = ("password-cleartext", "password-encrypted")
-_usual = {"type": "imap", "hostname": "a.test"}
-_more: dict[str, st.SearchStrategy[Any]] = {
-    "port": st.sampled_from([993, 995, 465, 587, 12345]),
-    "socket_type": st.sampled_from(["SSL", "STARTTLS", "plain"]),
-    "username": _logins,
-    "authentication": _methods,
-}
 
 
 def _mail(*types: str) -> st.SearchStrategy[dict[str, Any]]:
-    needed = {"type": st.sampled_from(types), "hostname": _hosts}
+    needed = {"type": st.sampled_from(types), "hostname": _one["hostname"]}
     methods = {"authentication": st.sampled_from(["OAuth2", *_PASSWORDS])}
+    keys = ("port", "socket_type", "username", "authentication")
     return st.one_of(
         st.fixed_dictionaries(needed),
         # What every family can say, so that the methods alone make a difference.
         st.fixed_dictionaries({**needed, "hostname": st.just("a.test"), **methods}),
-        st.fixed_dictionaries(needed, optional=_more),
+        st.fixed_dictionaries(needed, optional={key: _one[key] for key in keys}),
     )
 
 
-def _web(*types: str) -> st.SearchStrategy[dict[str, Any]]:
-    kind = st.sampled_from(types)
-    url = st.sampled_from(
-        ["https://dav.test/", "https://dav.test:8443/a/", "http://dav.test/x"]
-        + ["https://dav.test/%EMAILADDRESS%/", "https://a.test?q=1"]
-        + ["https://%EMAILDOMAIN%/.well-known/caldav", "https://192.0.2.1/"]
-        + ["https://%EMAILLOCALPART%.test/", "https://j.test/.well-known/jmap"]
-    )
-    login = {"username": _logins, "authentication": _methods}
+def _web(type_: str) -> st.SearchStrategy[dict[str, Any]]:
+    kind = st.just(type_)
+    login = {key: _one[key] for key in ("username", "authentication")}
     port = {"port": st.sampled_from([443, 8443]), **login}
     return st.one_of(
-        st.fixed_dictionaries({"type": kind, "url": url}, optional=login),
-        st.fixed_dictionaries({"type": kind, "hostname": _hosts}, optional=port),
+        st.fixed_dictionaries({"type": kind, "url": _one["url"]}, optional=login),
+        st.fixed_dictionaries(
+            {"type": kind, "hostname": _one["hostname"]}, optional=port
+        ),
     )
 
 
-_exchange = st.sampled_from(
-    [{"type": "ews", "url": "https://x.test/e"}]
-    + [{"type": "activesync", "url": "https://x.test/eas"}]
-)
 _incoming = st.one_of(
-    *(_mail("imap", "pop3"), _mail("imap", "pop3"), _web("jmap"), _exchange)
+    *(_mail("imap", "pop3"), _mail("imap", "pop3"), _web("jmap"), _one["exchange"])
 )
 services = st.fixed_dictionaries(
     {
@@ -103,8 +82,6 @@ services = st.fixed_dictionaries(
         "mx_domains": st.just(["mx.test"]),
     },
 )
-_domains = st.sampled_from([[DOMAIN], ["other.test", DOMAIN], ["*"], ["*.test"]])
-_locals = st.sampled_from(["fred", "Fred", "a.b", "o'neill+x", "EVOLUTIONUSER"])
 
 # --- The TOML by rules of our own -----------------------------------------------------
 
@@ -150,47 +127,42 @@ def _host(text: str, address: str) -> str:
     return readers.filled(text, address).lower().replace("bücher", "xn--bcher-kva")
 
 
-def _server(
-    table: dict[str, Any], place: str, address: str, hooked: str | None
-) -> Meant:
-    type_, security = table["type"], table.get("socket_type", "SSL")
-    port = table.get("port", _PORTS[type_][_SECURITIES.index(security)])
-    methods = table.get("authentication", "password-cleartext")
+def _server(raw: dict[str, Any], place: str, address: str, hooked: str | None) -> Meant:
+    type_, security = raw["type"], raw.get("socket_type", "SSL")
+    port = raw.get("port", _PORTS[type_][_SECURITIES.index(security)])
+    methods = raw.get("authentication", "password-cleartext")
     methods = methods if isinstance(methods, list) else [methods]
-    login: str | None = table.get("username", "%EMAILADDRESS%")
-    if methods == ["none"] and "username" not in table:
+    login: str | None = raw.get("username", "%EMAILADDRESS%")
+    if methods == ["none"] and "username" not in raw:
         login = None
     elif hooked and "%" in str(login):
         login = hooked
     else:
         login = readers.filled(str(login), address)
-    host = _host(table["hostname"], address)
+    host = _host(raw["hostname"], address)
     return Meant(place, Setting(type_, host, port, security, login), methods)
 
 
-def _url(table: dict[str, Any]) -> str:
-    if "url" in table:
-        return str(table["url"])
-    host = table["hostname"].replace("Bücher", "xn--bcher-kva")
+def _url(raw: dict[str, Any]) -> str:
+    if "url" in raw:
+        return str(raw["url"])
+    host = raw["hostname"].replace("Bücher", "xn--bcher-kva")
     host = f"[{host}]" if ":" in host else host
-    path = "/" if table["type"] == "webdav" else f"/.well-known/{table['type']}"
-    return f"https://{host}:{table.get('port', 443)}{path}"
+    path = "/" if raw["type"] == "webdav" else f"/.well-known/{raw['type']}"
+    return f"https://{host}:{raw.get('port', 443)}{path}"
 
 
 def truth(raw: dict[str, Any], address: str, hooked: str | None) -> Truth:
     found = Truth([], [], [])
     for key in ("incoming", "outgoing", "calendar", "address_book", "file_share"):
-        for index, table in enumerate(raw.get(key, [])):
+        for index, each in enumerate(raw.get(key, [])):
             place = f"{key}[{index}]"
-            if table["type"] in _PORTS:
+            if each["type"] in _PORTS:
                 servers = found.sending if key == "outgoing" else found.reading
-                servers.append(_server(table, place, address, hooked))
-            elif table["type"] in ("jmap", "caldav", "carddav", "webdav"):
-                found.urls.append((place, table["type"], _url(table)))
+                servers.append(_server(each, place, address, hooked))
+            elif each["type"] in ("jmap", "caldav", "carddav", "webdav"):
+                found.urls.append((place, each["type"], _url(each)))
     return found
-
-
-# --- What is told ----------------------------------------------------------------------
 
 
 class World(NamedTuple):
@@ -202,12 +174,10 @@ class World(NamedTuple):
     warned: set[tuple[str, str]]  # client and place
     records: list[tuple[str, str, str]]
 
-    def get(self, path: str, **query: str) -> Answer:
-        host, text = f"autoconfig.{DOMAIN}", query.get("email", self.address)
-        if path.startswith("/.well-known/") and path.count("/") == 2:
-            host, text = f"ua-auto-config.{DOMAIN}", ""
-        asked = f"emailaddress={quote(text)}" if text else ""
-        answer = self.service.answer(Request(path, asked, host))
+    def get(self, path: str, label: str = "autoconfig", **more: Any) -> Answer:
+        """Return the answer to a request, which by default has the address."""
+        asked = more.pop("query", f"emailaddress={quote(self.address)}")
+        answer = self.service.answer(Request(path, asked, f"{label}.{DOMAIN}", **more))
         assert answer is not None
         return answer
 
@@ -218,14 +188,14 @@ class World(NamedTuple):
 
 @st.composite
 def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
-    raw: dict[str, Any] = {"domains": draw(_domains), **draw(services)}
+    raw: dict[str, Any] = {"domains": draw(_one["domains"]), **draw(services)}
     if not raw["incoming"]:
         del raw["outgoing"]
         raw.setdefault("calendar", [{"type": "caldav", "url": "https://dav.test/"}])
     if not [it for key in ("incoming", "calendar") for it in raw.get(key, [])]:
-        raw["incoming"] = [dict(_usual)]
+        raw["incoming"] = [{"type": "imap", "hostname": "a.test"}]
         raw["outgoing"] = [{"type": "smtp", "hostname": "b.test"}]
-    address = f"{draw(_locals)}@{DOMAIN}"
+    address = f"{draw(_one['local_part'])}@{DOMAIN}"
     hooked = draw(st.sampled_from([None, "u1001"])) if hooks else None
     loaded = from_raw({"provider": [raw]})
     own = Hooks(Functions(find_username=(lambda _: hooked) if hooked else None))
@@ -269,10 +239,8 @@ def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
 def test_outlook_gets_what_the_file_means(world: World) -> None:
     body = outlook_asks(world.address).encode()
     environ = EnvironBuilder(method="POST", data=body).get_environ()
-    request = Request(POX, "", f"autodiscover.{DOMAIN}", "POST", environ)
-    answer = world.service.answer(request)
-    assert answer is not None
-    found = readers.pox(answer.body)
+    more = {"query": "", "method": "POST", "environ": environ}
+    found = readers.pox(world.get(POX, "autodiscover", **more).body)
 
     def usable(servers: list[Meant]) -> list[Meant]:
         fits = [it for it in servers if _TYPED & {*map(str, it.methods)}]
@@ -322,7 +290,8 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
 @given(worlds())
 @_usual_settings
 def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
-    answer = world.get("/.well-known/user-agent-configuration.json")
+    path = "/.well-known/user-agent-configuration.json"
+    answer = world.get(path, "ua-auto-config", query="")
     if world.service.hooks.has("find_username"):
         assert answer.status.startswith("404")
         return
@@ -337,8 +306,12 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         for it in told:
             (one,) = (first for first in firsts if first.setting.type == it.type)
             assert it == one.setting
+            takes_words = any(
+                m in _PASSWORDS or isinstance(m, dict) for m in one.methods
+            )
             for method in methods:
-                assert _takes(one, method)
+                is_oauth2 = method == "OAuth2"
+                assert "OAuth2" in one.methods if is_oauth2 else takes_words
         if told and servers:  # whoever chooses chooses the best
             assert told[0] == servers[0].setting
         for it in firsts:
@@ -351,12 +324,6 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         assert readers.with_port(url) == readers.with_port(expected)
     for type_, (place, _) in meant.first_urls().items():
         assert type_ in dict(account.urls) or world.is_told("PACC", place)
-
-
-def _takes(server: Meant, method: str) -> bool:
-    if method == "OAuth2":
-        return "OAuth2" in server.methods
-    return any(it in _PASSWORDS or isinstance(it, dict) for it in server.methods)
 
 
 @given(worlds(hooks=False))

@@ -42,7 +42,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_twine_and_check_wheel_contents_find_no_fault(built: Path) -> None:
+@pytest.fixture
+def wheel(built: Path) -> Path:
+    (file,) = built.glob("*.whl")
+    return file
+
+
+@pytest.fixture
+def sdist(built: Path) -> tarfile.TarFile:
+    (file,) = built.glob("*.tar.gz")
+    return tarfile.open(file)
+
+
+def test_twine_and_check_wheel_contents_find_no_fault(built: Path, wheel: Path) -> None:
     files = sorted(built.iterdir())
     assert [file.name for file in files] == [
         "flask_autoconfig-1.1.0-py3-none-any.whl",
@@ -50,13 +62,11 @@ def test_twine_and_check_wheel_contents_find_no_fault(built: Path) -> None:
     ]
     output = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=built)
     assert output.count("PASSED") == 2
-    wheel = files[0]
     output = _run(BIN / "check-wheel-contents", wheel, cwd=built)
     assert output == f"{wheel}: OK\n"
 
 
-def test_a_package_index_shows_the_readme_without_dead_links(built: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+def test_a_package_index_shows_the_readme_without_dead_links(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [it for it in archive.namelist() if it.endswith("/METADATA")]
         metadata = Parser().parsestr(archive.read(name).decode())
@@ -69,8 +79,7 @@ def test_a_package_index_shows_the_readme_without_dead_links(built: Path) -> Non
     assert "<code>init</code> finds your servers" in page
 
 
-def test_the_wheel_has_templates_catalogs_and_types(built: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+def test_the_wheel_has_templates_catalogs_and_types(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         *("py.typed", "page/labels.toml", "page/static/style.css"),
@@ -84,7 +93,7 @@ def test_the_wheel_has_templates_catalogs_and_types(built: Path) -> None:
 
 
 def test_the_image_contains_the_project_and_no_private_file(
-    built: Path, tmp_path: Path
+    wheel: Path, tmp_path: Path
 ) -> None:
     """Without a container engine, Docker's library tells which files it would get."""
     source, context = tmp_path / "source", tmp_path / "context"
@@ -101,17 +110,15 @@ def test_the_image_contains_the_project_and_no_private_file(
     )
     with sent, tarfile.open(fileobj=sent) as archive:
         archive.extractall(context, filter="data")
-    names = {path.relative_to(context).parts[0] for path in context.rglob("*")}
-    assert {name for name in names if name.startswith(".")} <= {".dockerignore"}
+    hidden = {path.name for path in context.glob(".*")}
+    assert hidden <= {".dockerignore"}
     assert not [path for path in context.rglob("*") if path.name == "__pycache__"]
     for name in private:
         assert not (context / name).exists(), name
     _run(*BUILD, "--wheel", cwd=context)
-    (wheel,) = context.glob("dist/*.whl")
-    (expected,) = built.glob("*.whl")
-    assert sorted(zipfile.ZipFile(wheel).namelist()) == sorted(
-        zipfile.ZipFile(expected).namelist()
-    )
+    (made,) = context.glob("dist/*.whl")
+    names, expected = (zipfile.ZipFile(it).namelist() for it in (made, wheel))
+    assert sorted(names) == sorted(expected)
 
 
 def test_a_build_leaves_the_source_tree_unchanged(tmp_path: Path) -> None:
@@ -128,10 +135,9 @@ def test_a_build_leaves_the_source_tree_unchanged(tmp_path: Path) -> None:
     assert tree() == before
 
 
-def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:
-    (sdist,) = built.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
+def test_the_sdist_has_the_tests_and_examples(sdist: tarfile.TarFile) -> None:
+    with sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
     wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py", ".ci/run"}
     assert wanted | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
     assert not [name for name in names if "__pycache__" in name]
@@ -204,17 +210,15 @@ def test_the_wheel_installs_into_an_empty_environment_and_serves(
 
 
 def test_the_sdists_tests_run_where_it_is_unpacked(
-    built: Path, bin_: Path, tmp_path: Path
+    sdist: tarfile.TarFile, bin_: Path, tmp_path: Path
 ) -> None:
     """Run a part of them against the wheel, as a distribution does."""
-    (sdist,) = built.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    with sdist:
+        sdist.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
     shutil.rmtree(source / "flask_autoconfig")  # test the wheel
     install(bin_, "pytest", "hypothesis", "jsonschema", "trustme")
-    names = ("model", "address")
-    tests = [f"tests/test_{name}.py" for name in names]
+    tests = ("tests/test_model.py", "tests/test_address.py")
     output = _run(bin_ / "python", "-P", "-m", "pytest", "-q", *tests, cwd=source)
     assert " passed" in output
     assert "skipped" not in output

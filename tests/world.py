@@ -20,11 +20,10 @@ import struct
 import subprocess
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,19 @@ import dns.rrset
 import dns.zone
 import pytest
 import trustme
+from bind import Bind, bind, named
 from click.testing import CliRunner, Result
 from namespace import Namespace, namespace, until_there
 from strangers import Behaviour, listening
-from support import BIN, certificate_for, free_port, open_folder, program, running
+from support import (
+    BIN,
+    certificate_for,
+    configure,
+    free_port,
+    open_folder,
+    program,
+    running,
+)
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -86,22 +94,7 @@ def bind_zones(records: str, addresses: str = ADDRESSES) -> dict[str, str]:
     }
 
 
-TOML = f"""
-[[provider]]
-domains = ["{DOMAIN}"]
-
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.{DOMAIN}"
-
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.{DOMAIN}"
-
-[[provider.calendar]]
-type = "caldav"
-url = "https://dav.{DOMAIN}/"
-"""
+TOML = Path(__file__).with_name("servers").joinpath("true.toml").read_text()
 
 
 # --- Names ----------------------------------------------------------------------------
@@ -389,15 +382,15 @@ class Front:
         return Handler
 
 
-# --- Both worlds ----------------------------------------------------------------------
-
-
-class Checking(ABC):
+class Checking:
     """A world, and the commands that check it."""
 
     names: Names  # for zones with mistakes
     bind: Any  # a name server that does not recurse
     front: Front  # the domain's web server
+    invoke: Callable[..., Result]  # run the command in this process
+    # Start a server; with a certificate, over TLS `at_once` or by STARTTLS.
+    listen: Callable[..., None]
     zone = ""  # the records that are true of this world
 
     def __init__(self, folder: Path) -> None:
@@ -412,22 +405,6 @@ class Checking(ABC):
         self.front.answer = lambda asked: None
         with ExitStack() as self.stack:
             yield
-
-    @abstractmethod
-    def invoke(self, *arguments: str | Path) -> Result:
-        """Run the command in this process."""
-
-    @abstractmethod
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
-    ) -> None:
-        """Start a server; with a certificate, over TLS *at_once* or by STARTTLS."""
 
     def records(self, file: Path) -> str:
         """Return the records that `dns` prints for the domain."""
@@ -450,87 +427,21 @@ class Checking(ABC):
         return report
 
 
-# --- Real servers -----------------------------------------------------------------------
+_USERS = "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
 
 
-def configure(
-    folder: Path, name: str, certificate: Sequence[object] = ("", ""), **values: object
-) -> Path:
-    """Write a configuration file from its template in tests/servers."""
-    values |= {"certificate": certificate[0], "key": certificate[1]}
-    template = Path(__file__).with_name("servers") / name
-    file = folder / name
-    file.write_text(template.read_text().format(folder=folder, **values))
-    return file
-
-
-def _users() -> str:
-    return "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
-
-
-# --- BIND -----------------------------------------------------------------------------
-
-
-_SOA = """$TTL 60
-@ IN SOA ns hostmaster {} 7200 3600 1209600 60
-@ IN NS ns
-ns IN A 127.0.0.53
-"""
-
-
-class Bind:
+class WorldsBind:
     """A BIND that is authoritative for the zones of the world."""
 
-    def __init__(self, folder: Path, inside: Namespace) -> None:
-        self._folder, self._inside = folder, inside
-        self._serial = 1
-        self.process: subprocess.Popen[bytes] | None = None
-        folder.mkdir()
-        zones = "".join(
-            f'zone "{name}" {{ type primary; file "{name}"; }};\n'
-            for name in (DOMAIN, HOSTER, "customer.test")
-        )
-        more = "recursion no; dnssec-validation no;"
-        configure(folder, "named.conf", address=BIND, more=more, zones=zones)
-        self._write("")
-
-    def _write(self, records: str, addresses: str = ADDRESSES) -> None:
-        texts = bind_zones(records, addresses)
-        for name, text in texts.items():
-            head = _SOA.format(self._serial)
-            (self._folder / name).write_text(head + text)
+    def __init__(self, stack: ExitStack, inside: Namespace) -> None:
+        others = bind_zones("")
+        zone = others.pop(DOMAIN)
+        made = bind(DOMAIN, zone, inside, BIND, others, updates="")
+        self._bind = stack.enter_context(made)
 
     def load(self, records: str, addresses: str = ADDRESSES) -> None:
         """Serve these records and the addresses of the hosts."""
-        self._serial += 1
-        self._write(records, addresses)
-        assert self.process is not None
-        self.process.send_signal(signal.SIGHUP)
-        until_there(lambda: self._inside.call(self._is_new))
-
-    def _is_new(self) -> bool:
-        with suppress(Exception):
-            query = dns.message.make_query(f"{DOMAIN}.", "SOA")
-            reply = dns.query.udp(query, BIND, timeout=1)
-            return bool(reply.answer[0][0].serial == self._serial)
-        return False
-
-
-def _named(
-    folder: Path, inside: Namespace, address: str
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    command = (program("named"), "-f", "-c", folder / "named.conf")
-    return inside.running(*command, port=53, address=address, log=folder / "log")
-
-
-@contextmanager
-def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
-    """Run BIND with the addresses of the hosts only."""
-    names = Bind(folder, inside)
-    with _named(folder, inside, BIND) as process:
-        names.process = process
-        until_there(lambda: inside.call(names._is_new))
-        yield names
+        self._bind.serve(bind_zones(records, addresses))
 
 
 @contextmanager
@@ -538,14 +449,10 @@ def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
     """Run a BIND that forwards to the first and requires signatures, which are missing."""
     folder.mkdir()
     key = base64.b64encode(bytes(range(64))).decode()  # of no zone
-    more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
-    zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
-    configure(folder, "named.conf", address=address, more=more, zones=zones)
-    with _named(folder, inside, address):
+    options = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
+    more = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
+    with named(Bind(DOMAIN, folder, 53, address, inside), options, more):
         yield
-
-
-# --- Mail -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -588,7 +495,7 @@ def real_dovecot(
     folder.mkdir(mode=0o755)
     (folder / "mail").mkdir()
     (folder / "mail").chmod(0o777)
-    (folder / "users").write_text(_users())
+    (folder / "users").write_text(_USERS)
     nobody = pwd.getpwnam("nobody")
     values = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "address": address}
     usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
@@ -610,33 +517,16 @@ def radicale(
     """Run a CalDAV and CardDAV server over TLS; yield its port."""
     folder.mkdir()
     port = port or free_port()
-    (folder / "users").write_text(_users())
+    (folder / "users").write_text(_USERS)
     config = configure(folder, "radicale", certificate, address=address, port=port)
     command = (BIN / "python", "-m", "radicale", "--config", config)
     with start(*command, port=port, address=address, log=folder / "out"):
         yield port
 
 
-# --- The web server -------------------------------------------------------------------
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256  # all clients ask at once
-
-    def __init__(self, where: Any, handler: Any, context: ssl.SSLContext) -> None:
-        self.context = context
-        super().__init__(where, handler)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        if self.server_address[1] == 443:
-            with (
-                suppress(OSError),
-                self.context.wrap_socket(request, server_side=True) as secure,
-            ):
-                super().finish_request(secure, client_address)
-            return
-        super().finish_request(request, client_address)
 
     def handle_error(self, *_: object) -> None:
         pass
@@ -658,7 +548,7 @@ class Real(Checking):
         sasl = enter(real_dovecot(inside, folder / "dovecot", certificate, IMAP))
         enter(postfix(inside, folder / "postfix", SMTP, certificate, sasl))
         enter(radicale(folder / "radicale", certificate, inside.running, DAV, 443))
-        self.bind = enter(bind(folder / "bind", inside))
+        self.bind = WorldsBind(stack, inside)
         names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
         self.names = names
         self.front = enter(self._front(WEB, self.web_certificate, self.file))
@@ -688,8 +578,6 @@ class Real(Checking):
     def invoke(self, *arguments: str | Path) -> Result:
         words = [str(word) for word in arguments]
         return self.inside.call(CliRunner().invoke, cli, words)
-
-    # --- Servers -----------------------------------------------------------------
 
     def listen(
         self,
@@ -721,10 +609,12 @@ class Real(Checking):
         context.load_cert_chain(*certificate)
         servers = []
         for port in (443, 80):
-            where = address, port
-            server = self.inside.call(
-                _Server, where, made.handler(port == 443), context
-            )
+            handler = made.handler(port == 443)
+            server = self.inside.call(_Server, (address, port), handler)
+            if port == 443:
+                server.socket = context.wrap_socket(
+                    server.socket, server_side=True, do_handshake_on_connect=False
+                )
             serve = server.serve_forever
             threading.Thread(target=serve, args=(0.05,), daemon=True).start()
             servers.append(server)
@@ -739,8 +629,9 @@ class Real(Checking):
         def answer(query: dns.message.Message) -> dns.message.Message | None:
             return self.inside.call(respond, query)
 
-        options = {"respond": answer}
-        made = self.inside.call(NameServer, 53, address, **options)
+        made: NameServer = self.inside.call(
+            partial(NameServer, 53, address, respond=answer)
+        )
         self.stack.enter_context(made)
 
     @contextmanager
@@ -769,8 +660,6 @@ class Real(Checking):
         self.stack.enter_context(
             self.inside.running(*command, port=443, address=address, log=log)
         )
-
-    # --- Certificates ------------------------------------------------------------
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
