@@ -5,8 +5,6 @@ simultaneous requests. When a hook raises, its last good result is used for a da
 that never returns blocks a limited number of threads.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from msgspec import structs
+from werkzeug.exceptions import NotFound
 
 from ..address import fold
 from ..bounded import Bounded
@@ -57,10 +56,9 @@ class HookCaches:
 
     def __init__(self, functions: Functions) -> None:
         common = functions, threading.BoundedSemaphore(_MOST_CALLS)
-        providers = "find_provider", "find_provider_by_address"
-        self.find_provider, self.find_provider_by_address = (
-            CachedHook[Found](name, _found, *common) for name in providers
-        )
+        by_address = "find_provider_by_address"
+        self.find_provider = CachedHook[Found]("find_provider", _found, *common)
+        self.find_provider_by_address = CachedHook[Found](by_address, _found, *common)
         self.find_username = CachedHook[str]("find_username", _login, *common)
 
     def refuse(self, key: str, words: str) -> HookFailed:
@@ -197,19 +195,17 @@ class CachedHook(Generic[Result]):
         try:
             result = self._functions[self.name](key)
             entry.result = self._validate(result, key, entry.result)
-        except (Exception, SystemExit) as error:
-            from werkzeug.exceptions import NotFound
-
-            # NotFound: that there is no such row is an answer.
-            if not isinstance(error, NotFound):
-                # The message of an exception may hold the address.
-                words = describe(error, in_full=self.name == "find_provider")
-                if isinstance(error, ConfigError):
-                    problems = "; ".join(map(str, error.problems))
-                    words = f"its result is faulty: {problems}"
-                self._fail(key, entry, words)
-                return
+        except NotFound:  # that there is no such row is an answer
             entry.result = None
+        except ConfigError as error:
+            problems = "; ".join(map(str, error.problems))
+            self._fail(key, entry, f"its result is faulty: {problems}")
+            return
+        except (Exception, SystemExit) as error:
+            # The message of an exception may hold the address.
+            words = describe(error, in_full=self.name == "find_provider")
+            self._fail(key, entry, words)
+            return
         # In this order, for threads that read the entry meanwhile.
         entry.good_until = time.monotonic() + max(_A_DAY, max_age)
         entry.fresh_until = time.monotonic() + max_age
