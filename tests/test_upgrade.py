@@ -1,4 +1,4 @@
-"""The examples, files and page template of version 1.0.0 still work.
+"""The examples and files of version 1.0.0 still work.
 
 The folder `v1.0.0` has them, unchanged since that release.
 """
@@ -17,7 +17,7 @@ from flask.cli import ScriptInfo
 from support import run
 from werkzeug.test import Client
 
-from flask_autoconfig import AutoconfigMiddleware, autoconfig
+from flask_autoconfig import AutoconfigMiddleware
 
 Log = pytest.LogCaptureFixture
 OLD = Path(__file__).parent / "v1.0.0"
@@ -64,15 +64,3 @@ def test_a_file_of_1_0_is_valid(name: str, tmp_path: Path, caplog: Log) -> None:
     asked = next(iter(service.snapshot.loaded.claims)).decode().lstrip("*.")
     assert service.lookup.find(f"emailaddress=fred@{asked or 'any.test'}", "")
     assert run("--config", file, "validate").returncode == 0
-
-
-def test_a_template_of_1_0_is_logged_and_replaced(tmp_path: Path, caplog: Log) -> None:
-    (tmp_path / "templates/autoconfig").mkdir(parents=True)
-    shutil.copy(OLD / "setup.html", tmp_path / "templates/autoconfig/setup.html")
-    app = Flask("site", root_path=str(tmp_path))
-    app.config["AUTOCONFIG_FILE"] = EXAMPLES / "autoconfig.toml"
-    app.register_blueprint(autoconfig)
-    page = Client(app).get("/mail/setup?emailaddress=fred@example.com")
-    assert page.status_code == 200
-    assert "imap.example.com" in page.text
-    assert '{% include "autoconfig/content.html" %}' in caplog.text

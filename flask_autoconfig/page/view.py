@@ -1,6 +1,5 @@
 """The view function of the page, and the values that its templates get."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
@@ -16,14 +15,14 @@ from ..answers import OK, UNAVAILABLE, Answer, Header, Request
 from ..config.reading import Loaded
 from ..config.tables import Contact, Provider, ProviderPage
 from ..documents import ANYBODY, apple
-from ..hooks import HOOK_NAMES, HookFailed
+from ..hooks import HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets
 from .alone import VARIABLE, render
 from .programs import BY_ID, Account, Pair, Program, chosen, grouped, usable
 from .visit import Visit
-from .words import N_, best_match, best_text, languages, translations, words_in
+from .words import N_, best_match, best_text, languages, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (
@@ -35,7 +34,6 @@ POLICY = (
 _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
 _MOST_WRONG = 2  # letters
-_NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 
 
 class Brand(NamedTuple):
@@ -129,15 +127,13 @@ class Page:
         available = languages(catalogs)
         wanted = [visit.lang, stage.language() or "", *visit.languages]
         language = best_match(filter(None, wanted), available) or "en"
-        self._words = words_in(language, translations(language, catalogs))
-        self.say = self._words.say  # translates a text of the package
-        self.label = self._words.label  # quotes a label of a program, see labels.toml
+        words = words_in(language, catalogs)
+        self.say = words.say  # translates a text of the package
+        self.label = words.label  # quotes a label of a program, see labels.toml
         self.language = language  # its tag
-        self.direction = self._words.direction
+        self.direction = words.direction
         self.path = visit.path()  # its style and script are below it
         typed = visit.typed
-        if not isinstance(lookup, Unread):
-            typed = completed(typed, lookup)
         self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.lang = language if visit.lang else ""  # if it was requested
         self.program_asked = visit.program
@@ -286,9 +282,6 @@ class Page:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
 
 
-# --- Similar domains ------------------------------------------------------------------
-
-
 def meant(domain: str, loaded: Loaded) -> str | None:
     """Return the most similar domain of a provider that lists its domains, or None.
 
@@ -297,26 +290,7 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     listing = (provider for provider in loaded.providers if provider.list_domains)
     listed = (name for provider in listing for name in provider.exact_domains)
     names = list(islice(listed, _MOST_COMPARED + 1))
-    length = len(domain)
-    if length not in _LENGTHS or len(names) > _MOST_COMPARED:
+    if len(domain) not in _LENGTHS or len(names) > _MOST_COMPARED:
         return None
-    similar = [name for name in names if abs(len(name) - length) <= _MOST_WRONG]
-    cutoff = (length - _MOST_WRONG) / length
-    return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
-
-
-def completed(typed: str, lookup: Lookup) -> str:
-    """Return a name with the domain after it, if only one is served and listed."""
-    loaded, hooks = lookup.snapshot.loaded, lookup.hooks
-    has_hook = any(map(hooks.has, HOOK_NAMES[:2]))
-    if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
-        return typed
-    domain = next(iter(loaded.claims)).decode()
-    providers = loaded.providers
-    is_listed = all(row.list_domains and not row.mx_domains for row in providers)
-    if "*" in domain or not is_listed or typed.lower().endswith(domain):
-        return typed
-    try:
-        return str(parse_address(f"{typed}@{domain}"))
-    except ValueError:
-        return typed
+    cutoff = 1 - _MOST_WRONG / len(domain)
+    return next(iter(get_close_matches(domain, names, 1, cutoff)), None)
