@@ -208,7 +208,6 @@ _HOST = "autoconfig_host"  # the variable in the rules of an app that matches ho
 
 
 def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
-    """Return the subdomains to register: the site's own and those that clients ask."""
     app = state.app
     if app.url_map.host_matching or not app.subdomain_matching:
         return (state.subdomain,)
@@ -222,8 +221,6 @@ def _rule(app: App, route: Route) -> str:
     converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
 
     class Path(BaseConverter):
-        """Matches a path with several spellings, or one that continues."""
-
         part_isolating = False
         weight = 0  # precedes a site's own catch-all
         regex = route.pattern.replace("/", "", 1)
@@ -272,7 +269,6 @@ class _Prepared(Response):
 
     @cached_property
     def headers(self) -> Headers:  # type: ignore[override]
-        """A copy of the answer's headers."""
         headers = Headers()
         headers[:] = self._answer.headers
         return headers

@@ -22,5 +22,4 @@ def clean(text: str, most: int = 1000) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """Return *text* with each line cleaned, none of them cut."""
     return "\n".join(clean(line, len(line)) for line in text.split("\n"))

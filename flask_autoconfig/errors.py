@@ -73,7 +73,6 @@ class ConfigError(Exception):
     def of(
         cls, place: str, message: str, cure: str, file: str = "flask_autoconfig"
     ) -> Self:
-        """Return the error for a single problem."""
         return cls([Problem(place, message, cure)], file)
 
     def __str__(self) -> str:

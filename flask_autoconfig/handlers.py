@@ -62,7 +62,6 @@ def profile(format_: Format, lookup: Lookup, request: Request) -> Answer:
 
 
 def by_domain(start: str, format_: Format, lookup: Lookup, request: Request) -> Answer:
-    """Return a document by the domain in the path after `start`."""
     try:
         served = lookup.find_domain(fold(request.path[len(start) :]))
     except ValueError:

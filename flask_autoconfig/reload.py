@@ -116,7 +116,6 @@ class Live(Generic[Built]):
             self._lock.release()
 
     def _signature(self) -> Signature:
-        """Return the state of all files, with those that `include` matches now."""
         base = self.file.parent
         names = matching(self._patterns, base, self.file)
         come = (os.path.join(base, name) for name in names)

@@ -34,8 +34,6 @@ log = logging.getLogger("flask_autoconfig")
 
 
 class Current(NamedTuple):
-    """A configuration and what is served from it."""
-
     lookup: Lookup | None  # None before there is a sound configuration
     families: tuple[Family, ...]
     router: Router

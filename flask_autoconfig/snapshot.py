@@ -64,7 +64,6 @@ class Directory:
         return None if index is None else Match(index, domain, False)
 
     def _by_pattern(self, domain: str) -> int | None:
-        """Find the longest pattern (`*.example.com`) that matches the domain."""
         patterns = (b"*." + name.encode() for name in _upwards(domain))
         next(patterns, None)  # `*.example.com` does not match example.com itself
         found = (self._claims.get(pattern) for pattern in patterns)
@@ -101,7 +100,6 @@ class Directory:
         return None
 
     def only(self) -> Match | None:
-        """Return the provider of a file that has only one, or None."""
         return Match(0, None, False) if self._is_alone else None
 
     def asked_domain(self, host: str) -> str:
@@ -113,7 +111,6 @@ class Directory:
 
 
 def _upwards(name: str) -> Iterator[str]:
-    """Yield a name, and the names above it."""
     while name:
         yield name
         name = name.partition(".")[2]
@@ -146,7 +143,6 @@ class Snapshot:
         self._lock = threading.Lock()  # guards changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
-        """Return the document, rendered now or taken from the cache."""
         if format_.implies_login and self.hooks.has("find_username"):
             return NO_SUCH_SERVICE
         if served.is_private(format_):
@@ -263,13 +259,11 @@ class Served(NamedTuple):
 
     @property
     def everybody(self) -> Recipient:
-        """The recipient of what all addresses and languages share."""
         match = self.match
         return Recipient(match.domain, None, match.exact, match.mx_domain)
 
     @property
     def recipient(self) -> Recipient:
-        """The recipient that documents are written for."""
         language, words = self.snapshot.words(self.language)
         return self.everybody._replace(
             address=self.address, person=self.person, language=language, words=words

@@ -51,25 +51,7 @@ _RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
-class HookCaches:
-    """The hooks of a site with the cached results for one app."""
-
-    def __init__(self, functions: Functions) -> None:
-        common = functions, threading.BoundedSemaphore(_MOST_CALLS)
-        by_address = "find_provider_by_address"
-        self.find_provider = CachedHook[Found]("find_provider", _found, *common)
-        self.find_provider_by_address = CachedHook[Found](by_address, _found, *common)
-        self.find_username = CachedHook[str]("find_username", _login, *common)
-
-    def refuse(self, key: str, words: str) -> HookFailed:
-        """Log why a domain or address cannot be served, and return the exception."""
-        hook = self.find_provider_by_address if "@" in key else self.find_provider
-        hook.log_failure(key, words)
-        return HookFailed(hook.name)
-
-
 def _found(result: Any, key: str, last: Found | None) -> Found | None:
-    """Validate the result of a hook for a domain or an address there."""
     if result is None:
         return None
     if isinstance(result, str):
@@ -232,11 +214,21 @@ class CachedHook(Generic[Result]):
             log.error("%s failed for %s: %s", self.name, domain, words)
 
 
+def cached_hooks(functions: Functions) -> dict[str, CachedHook[Any]]:
+    """Return the hooks of a site by name, with the cached results for one app."""
+    turns = threading.BoundedSemaphore(_MOST_CALLS)
+    return {
+        name: CachedHook(
+            name, _login if name == "find_username" else _found, functions, turns
+        )
+        for name in HOOK_NAMES
+    }
+
+
 # --- Importing hooks -------------------------------------------------------------------
 
 
 def name_in_environment() -> str | None:
-    """Return the name of the hooks in the environment, or None."""
     return os.environ.get("AUTOCONFIG_HOOKS") or None
 
 

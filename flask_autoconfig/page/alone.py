@@ -40,7 +40,6 @@ def show(page: object, policy: str) -> tuple[str, str]:
 
 
 def render(name: str, **values: object) -> str:
-    """Render a template of the package."""
     return environment().get_template(name).render(values)
 
 

@@ -51,7 +51,6 @@ def fits(url: str) -> bool:
 
 
 def picture(content: str | bytes) -> bytes:
-    """Return a QR code as SVG."""
     import segno
 
     code = segno.make(
@@ -63,7 +62,6 @@ def picture(content: str | bytes) -> bytes:
 
 
 def qr_code(lookup: Lookup, request: Request) -> Answer:
-    """Return the QR code of the page's URL for an address."""
     served = lookup.find_person(request.query, request.host)
     if isinstance(served, Answer):
         return served
@@ -73,7 +71,6 @@ def qr_code(lookup: Lookup, request: Request) -> Answer:
 
 
 def account_code(lookup: Lookup, request: Request) -> Answer:
-    """Return the QR code of an account for Thunderbird for Android."""
     served = lookup.find_person(request.query, request.host)
     if isinstance(served, Answer):
         return served
@@ -150,7 +147,6 @@ def _logo(served: Served) -> Logo | None:
 
 
 def logo(lookup: Lookup, request: Request) -> Answer:
-    """Return the logo of the provider that serves the address or the host."""
     served = lookup.find_person(request.query, request.host)
     if isinstance(served, Answer):
         return served
@@ -165,7 +161,6 @@ def logo(lookup: Lookup, request: Request) -> Answer:
 
 
 def colours(_lookup: Lookup, request: Request) -> Answer:
-    """Return the style sheet with a provider's colours."""
     keys = parse_qs(request.query[:100])
     given = {key: f"#{keys[key][0]}" for key in ("colour", "logo") if key in keys}
     if not given or not all(re.fullmatch("#[0-9a-f]{6}", it) for it in given.values()):

@@ -37,8 +37,6 @@ Pair = tuple[Server, Server]
 
 
 class Section(NamedTuple):
-    """A server in the table of all settings."""
-
     server: Server
     is_main: bool  # shown at once; the others are folded
     is_recommended: bool
@@ -58,12 +56,10 @@ class Account:
 
     @property
     def shown(self) -> str:
-        """The address as people write it."""
         return f"{self.address.local}@{unfold(self.address.domain)}"
 
     @cached_property
     def filled(self) -> Provider:
-        """The provider with the placeholders in its servers filled in."""
         return Recipient(address=self.address).filled(self.provider)
 
     def mail_servers(
@@ -84,7 +80,6 @@ class Account:
 
     @property
     def password_servers(self) -> Pair | None:
-        """The servers for a program that supports every kind of password."""
         return self.mail_servers(ALL_PASSWORDS)
 
     @property
@@ -200,7 +195,6 @@ class Program(Struct, frozen=True):
         return account.mail_servers(_METHODS[self.passwords], self.types)
 
     def is_usable(self, account: Account) -> bool:
-        """Whether the account has what the program needs."""
         is_enough = self.or_with and getattr(account, self.or_with)
         return bool(is_enough or self.mail_servers(account))
 

@@ -37,8 +37,6 @@ _MOST_WRONG = 2  # letters
 
 
 class Brand(NamedTuple):
-    """The look of the provider."""
-
     name: str = ""
     intro: str = ""
     logo: str = ""  # its URL
@@ -160,7 +158,6 @@ class Page:
 
     @property
     def content(self) -> Markup:
-        """The page as HTML, without a layout."""
         html = render("autoconfig/parts/body.html", **{VARIABLE: self})
         return Markup(html)  # noqa: S704 (the package's template escapes)
 
@@ -170,7 +167,6 @@ class Page:
         return f"{self.path}?{query}" if query else self.path
 
     def url(self, url: str | None) -> str:
-        """Return a URL of the file with its placeholders filled in, or ""."""
         return self._recipient.url(url)
 
     def text(self, texts: Mapping[str, str]) -> str:

@@ -48,8 +48,6 @@ _LONGEST_PROGRAM = 40
 
 
 class Visit:
-    """A request for the page."""
-
     def __init__(self, request: Request) -> None:
         self.request = request
         self.http = HttpRequest(request.environ or {})
@@ -102,7 +100,6 @@ class Visit:
 
     @property
     def root(self) -> str:
-        """The path that the application is mounted at, without a slash at the end."""
         return self.http.root_path.rstrip("/")
 
     def path(self, suffix: str = "") -> str:

@@ -95,7 +95,6 @@ def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> 
 
 @cache
 def labels() -> Mapping[str, Mapping[str, str]]:
-    """Return the texts of each label by `PROGRAM.LABEL`, then by language."""
     return {
         f"{program}.{name}": texts
         for program, names in table_beside(__file__, LABELS.name).items()
@@ -134,5 +133,4 @@ class Words:
 
 @cache
 def words_in(language: str, site_catalogs: Path | None) -> Words:
-    """Return the words of a language by its tag."""
     return Words(language, translations(language, site_catalogs).gettext)
