@@ -96,7 +96,6 @@ class Page:
     error = ""
     is_unknown = False  # the domain is not served
     meant = ""  # the address that was probably meant
-    is_unavailable = False  # it may succeed later
 
     # With an address that is served.
     address = ""  # as people write it
@@ -113,12 +112,11 @@ class Page:
     code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
     profile_parts = (False, False, False)  # whether it has mail, a calendar, contacts
-    needs_safari = False  # the browser cannot hand over a profile
     document = ""  # the URL of config-v1.1.xml
 
     def __init__(self, lookup: Lookup, visit: Visit) -> None:
         self._lookup = lookup
-        self._visit = visit
+        self.visit = visit
         stage = lookup.stage()
         catalogs = stage.catalogs()
         available = languages(catalogs)
@@ -131,27 +129,19 @@ class Page:
         self.direction = words.direction
         self.path = visit.path()  # its style and script are below it
         typed = visit.typed
-        self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
-        self.lang = language if visit.lang else ""  # if it was requested
-        self.program_asked = visit.program
-        self.device = visit.device
-        self.device_asked = visit.device_asked
-        self.name = visit.name  # of the person
+        self.typed = typed[:LONGEST_ADDRESS]
         self.languages = [tag for tag in available if tag != language]  # the other ones
 
         query = f"emailaddress={quote(typed)}" if typed else ""
-        address: Address | None = None
         try:
             served = lookup.find_person(query, visit.request.host)
         except HookFailed:
             served = UNAVAILABLE
-        if served == UNAVAILABLE:
-            self.is_unavailable = True
+        self.is_unavailable = served is UNAVAILABLE  # it may succeed later
         if isinstance(served, Served):
             self._set_brand(served)
-            address = served.address
-            if address is not None:
-                self._set_account(served, address)
+            if served.address is not None:
+                self._set_account(served, served.address)
         elif typed or self.is_unavailable:
             self._set_error(served, typed)
 
@@ -162,7 +152,7 @@ class Page:
 
     def href(self, address: Address | str | None = None, **changes: str) -> str:
         """Return the URL of the page for an address, or for another one without it."""
-        query = self._visit.query(address, **changes)
+        query = self.visit.query(address, **changes)
         return f"{self.path}?{query}" if query else self.path
 
     def url(self, url: str | None) -> str:
@@ -176,7 +166,7 @@ class Page:
         """Explain why the address is not served, and suggest one that is."""
         self.status = error.status
         try:
-            served = self._lookup.find("", self._visit.request.host)
+            served = self._lookup.find("", self.visit.request.host)
         except HookFailed:
             served = self._lookup.find("", "")  # the only provider of the file
         if isinstance(served, Served):
@@ -196,17 +186,15 @@ class Page:
             self.error = self.say(text, example=example)
             return
         self.is_unknown = True
-        address = parse_address(typed)
-        domain = unfold(address.domain)
-        self.error = self.say("“%(domain)s” is not one of our domains.", domain=domain)
-        similar = meant(address.domain, self._lookup.snapshot.loaded)
-        if similar is not None:
-            self.meant = f"{address.local}@{unfold(similar)}"
+        local, domain = parse_address(typed)
+        shown = unfold(domain)
+        self.error = self.say("“%(domain)s” is not one of our domains.", domain=shown)
+        if similar := meant(domain, self._lookup.snapshot.loaded):
+            self.meant = f"{local}@{unfold(similar)}"
 
     def _set_brand(self, served: Served) -> None:
         provider, domain = served.public_provider, served.match.domain
         self._recipient = served.recipient
-        known = unfold(served.domain_or_name)
         look = provider.page or ProviderPage()
         contact = look.contact
         if contact is not None:
@@ -214,7 +202,8 @@ class Page:
         chosen = {"colour": look.colour, "logo": look.logo_background}
         colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
         self.brand = Brand(
-            self._recipient.text(provider.display_name) or known,
+            self._recipient.text(provider.display_name)
+            or unfold(served.domain_or_name),
             self.text(look.intro),
             assets.logo_path(self.path, served),
             f"{self.path}/colours.css?{colours}" if colours else "",
@@ -227,13 +216,12 @@ class Page:
         self.example = unfold(domain or next(iter(listed), self.example))
 
     def _set_account(self, served: Served, address: Address) -> None:
-        visit, provider, paths = self._visit, served.provider, self._lookup.paths
+        visit, provider, paths = self.visit, served.provider, self._lookup.paths
         profile = paths.get("apple", "")
         if profile:
             self.profile_parts = apple.parts(provider, served.recipient)
         if any(self.profile_parts):
             self.profile = f"{visit.root}{profile}"
-            self.needs_safari = visit.needs_safari
         account = Account(
             provider,
             address,
