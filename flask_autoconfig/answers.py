@@ -97,7 +97,7 @@ def _read(environ: WSGIEnvironment, most: int) -> bytes:
     stream = get_input_stream(environ)
     body = stream.read(most + 1)
     for _ in range(64):  # a client reads the answer only when it has sent everything
-        if len(stream.read(most)) < most:
+        if not stream.read(most):
             break
     if len(body) < min(get_content_length(environ) or 0, most + 1):
         raise BodyError("the body is shorter than announced")

@@ -126,8 +126,28 @@ class Autoconfig(Blueprint):
 
     def register(self, app: App, options: dict[str, Any]) -> None:
         """Register on an app; raises ConfigError."""
-        _check_options(app, options)
-        _check_locale(app)
+        if options.get("url_prefix"):
+            raise ConfigError.of(
+                "url_prefix",
+                "mail clients send requests to the root of the host, never to a prefix",
+                "register it without url_prefix; subdomain= works",
+            )
+        matches = app.subdomain_matching and not app.url_map.host_matching
+        if options.get("subdomain") and not matches:
+            raise ConfigError.of(
+                "subdomain",
+                "this app does not match subdomains: no request would be answered",
+                "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
+                "register without subdomain to answer on every host",
+            )
+        if "autoconfig" in app.extensions:
+            message = "it is registered already"
+            raise ConfigError.of("register_blueprint", message, "register it once")
+        folder = app.config.get("AUTOCONFIG_LOCALE")
+        if folder is not None and not Path(app.root_path, folder).is_dir():
+            message = f"there is no folder {folder!r}"
+            cure = "set one that has catalogs"
+            raise ConfigError.of("AUTOCONFIG_LOCALE", message, cure)
         super().register(app, options)
 
     def _set_up(self, state: BlueprintSetupState) -> None:
@@ -174,27 +194,6 @@ class Autoconfig(Blueprint):
         if csrf is not None and hasattr(csrf, "exempt"):
             csrf.exempt(self)
         request_started.disconnect(self._exempt_from_csrf, app)
-
-
-def _check_options(app: App, options: dict[str, Any]) -> None:
-    """Refuse options with which no client would be answered."""
-    if options.get("url_prefix"):
-        raise ConfigError.of(
-            "url_prefix",
-            "mail clients send requests to the root of the host, never to a prefix",
-            "register it without url_prefix; subdomain= works",
-        )
-    matches = app.subdomain_matching and not app.url_map.host_matching
-    if options.get("subdomain") and not matches:
-        raise ConfigError.of(
-            "subdomain",
-            "this app does not match subdomains: no request would be answered",
-            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
-            "register without subdomain to answer on every host",
-        )
-    if "autoconfig" in app.extensions:
-        message = "it is registered already"
-        raise ConfigError.of("register_blueprint", message, "register it once")
 
 
 def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
@@ -323,13 +322,6 @@ def _is_strict(app: App) -> bool:
     value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
     is_set = str(value or "").lower() not in ("", "false", "0", "no", "off")
     return is_set or bool(app.debug) or bool(app.testing)
-
-
-def _check_locale(app: App) -> None:
-    folder = app.config.get("AUTOCONFIG_LOCALE")
-    if folder is not None and not Path(app.root_path, folder).is_dir():
-        message = f"there is no folder {folder!r}"
-        raise ConfigError.of("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
 
 
 autoconfig = Autoconfig()

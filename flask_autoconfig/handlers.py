@@ -81,8 +81,8 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     if not url or (parts.hostname, str(parts.port or 443), parts.path) == here:
         return NO_SUCH_SERVICE  # a redirect to the request's own URL would be a loop
     # After 301 a client may turn PROPFIND into GET.
-    stays = request.method not in ("GET", "HEAD")
-    status = "308 Permanent Redirect" if stays else "301 Moved Permanently"
+    is_get = request.method in ("GET", "HEAD")
+    status = "301 Moved Permanently" if is_get else "308 Permanent Redirect"
     return _redirected(status, url, ("Cache-Control", served.snapshot.cache_control))
 
 
@@ -120,10 +120,9 @@ def autodiscover(
     if served is None:
         return _pox_error(outlook.NOT_SERVED)
     answer = served.snapshot.document(mobile if asked.is_mobile else format_, served)
-    if answer is not NO_SUCH_SERVICE:
-        return answer
-    is_mobile = asked.is_mobile
-    return _pox_error(outlook.SCHEMA_NOT_SUPPORTED if is_mobile else outlook.NOT_SERVED)
+    if answer is NO_SUCH_SERVICE and asked.is_mobile:
+        return _pox_error(outlook.SCHEMA_NOT_SUPPORTED)
+    return _pox_error(outlook.NOT_SERVED) if answer is NO_SUCH_SERVICE else answer
 
 
 def _pox_error(code: int) -> Answer:

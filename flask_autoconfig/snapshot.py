@@ -59,15 +59,14 @@ class Directory:
         if index is not None:
             return Match(index, domain, True)
         index = self._by_pattern(domain)
-        if index is None:
-            index = self._any
+        index = self._any if index is None else index
         return None if index is None else Match(index, domain, False)
 
     def _by_pattern(self, domain: str) -> int | None:
-        patterns = (b"*." + name.encode() for name in _upwards(domain))
-        next(patterns, None)  # `*.example.com` does not match example.com itself
-        found = (self._claims.get(pattern) for pattern in patterns)
-        return next((index for index in found if index is not None), None)
+        patterns = (
+            b"*." + name.encode() for name in _upwards(domain.partition(".")[2])
+        )
+        return next((self._claims[it] for it in patterns if it in self._claims), None)
 
     def claims(self, domain: str) -> bool:
         """Whether a provider names the domain, by pattern or as that of MX hosts too."""
@@ -257,8 +256,8 @@ class Served(NamedTuple):
 
     @property
     def everybody(self) -> Recipient:
-        match = self.match
-        return Recipient(match.domain, None, match.exact, match.mx_domain)
+        _, domain, exact, mx_domain = self.match
+        return Recipient(domain, None, exact, mx_domain)
 
     @property
     def recipient(self) -> Recipient:

@@ -73,14 +73,14 @@ class Hooks:
 
     def __init__(self, functions: Functions | None = None) -> None:
         self.functions = Functions() if functions is None else functions
-        self._cached: dict[str, CachedHook[Any]] | None = None
+        self._cached: dict[str, CachedHook] | None = None
         self._lock = threading.Lock()
 
     def has(self, name: str) -> bool:
         return self.functions[name] is not None
 
     @property
-    def cached(self) -> dict[str, CachedHook[Any]]:
+    def cached(self) -> dict[str, CachedHook]:
         """The hooks by name, with their cached results."""
         if self._cached is None:
             from .calling import cached_hooks

@@ -67,7 +67,7 @@ def qr_code(lookup: Lookup, request: Request) -> Answer:
         return served
     visit = Visit(request)
     url = visit.url(visit.query(served.address), "/qr.svg")
-    return _qr_answer(url if served.address is not None and fits(url) else None)
+    return _qr_answer(url if served.address and fits(url) else None)
 
 
 def account_code(lookup: Lookup, request: Request) -> Answer:
@@ -135,11 +135,8 @@ def _exported(server: Server) -> list[Any]:
 def logo_path(path: str, served: Served) -> str:
     """Return the path of the provider's logo, "" if it has none."""
     picture = _logo(served)
-    if picture is None:
-        return ""
-    address = served.address
-    person = f"emailaddress={quote(str(address))}&" if address is not None else ""
-    return f"{path}/logo?{person}v={picture.name}"
+    person = f"emailaddress={quote(str(served.address))}&" if served.address else ""
+    return f"{path}/logo?{person}v={picture.name}" if picture else ""
 
 
 def _logo(served: Served) -> Logo | None:
