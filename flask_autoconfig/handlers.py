@@ -166,8 +166,6 @@ def autodiscover_v2(
 
 
 def _lower_keys(query: str) -> dict[str, Any]:
-    if not query.isascii():  # raw bytes, which WSGI hands over as latin-1
-        query = query.encode("latin-1", "replace").decode("utf-8", "replace")
     return {key.lower(): value for key, value in parse_qsl(query[:4096])}
 
 

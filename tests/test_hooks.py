@@ -1,7 +1,5 @@
 """The hooks of a site: their results, the cache, and failures."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 import time

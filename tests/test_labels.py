@@ -1,7 +1,5 @@
 """The labels that the page quotes, compared with what Thunderbird and Evolution install."""
 
-from __future__ import annotations
-
 import gettext
 import re
 import tomllib

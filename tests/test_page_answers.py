@@ -1,7 +1,5 @@
 """Requests for the page: its states, headers, hosts, and unusual input."""
 
-from __future__ import annotations
-
 import plistlib
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The blueprint in a Flask site: configuration, hosts, settings, page, signal."""
 
-from __future__ import annotations
-
 import logging
 import re
 import shutil

@@ -3,8 +3,6 @@
 The folder `v1.0.0` has them, unchanged since that release.
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 import sys
