@@ -168,13 +168,12 @@ class Autoconfig(Blueprint):
             options["host"] = state.options.get("host", f"<{_HOST}>")
             if "host" not in state.options:
                 app.url_defaults(partial(_add_host, f"{state.name}."))
-        routes: dict[str, FamilyRoute] = {}  # by Flask's rule or endpoint
+        routes: dict[str, FamilyRoute] = {}  # by Flask's rule
         view = _view(app, service, routes)
         for family in service.at_start:
             for route in family.routes:
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
                 routes[rule] = FamilyRoute(family.name, route)
-                routes.setdefault(endpoint, routes[rule])
                 for subdomain in _subdomains(state):
                     state.add_url_rule(
                         *(rule, endpoint, view),
@@ -234,9 +233,7 @@ def _view(
     def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert current.url_rule is not None  # noqa: S101 (Flask matched it)
-        rule = current.url_rule
-        # Rules that a site adds to an endpoint are answered as its first rule.
-        found = routes.get(rule.rule) or routes[rule.endpoint.rpartition(".")[2]]
+        found = routes[current.url_rule.rule]
         environ = current.environ
         read: bytes | None = getattr(current, "_cached_data", None)
         if read:  # by the site, before this view

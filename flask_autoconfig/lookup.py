@@ -76,9 +76,8 @@ class Lookup:
     def find_person(self, query: str, host: str) -> Served | Answer:
         """Do the same as `find` for an address that a person typed.
 
-        A program that asks at a hoster's host gets the hoster's settings for any domain.
-        A person who types an unknown domain has probably mistyped it, unless the
-        provider has customers that are known by their MX records alone.
+        An unknown domain is probably mistyped, even where a program would get a hoster's
+        settings, unless the provider knows customers by their MX records alone.
         """
         served = self.find(query, host)
         if isinstance(served, Answer) or served.hooked or served.address is None:
@@ -142,7 +141,7 @@ class Lookup:
         if name not in self.snapshot.autodiscover_hosts:
             return False
         match = self._directory.by_domain(name)
-        is_claimed = match is not None and match.exact
+        is_claimed = match and match.exact
         return self._directory.asked_domain(name) == name and not is_claimed
 
     def _by_address(self, address: Address) -> Served | None:

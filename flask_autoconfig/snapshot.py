@@ -82,9 +82,8 @@ class Directory:
         """Find by the Host header: the longest match upwards from the host."""
         host = host_of(authority)
         asked = self.asked_domain(host)
-        index = self._claims.get(host.encode()) if host != asked else None
-        if index is not None:
-            return Match(index, host, True)
+        if host != asked and host.encode() in self._claims:
+            return Match(self._claims[host.encode()], host, True)
         for name in _upwards(asked):
             index = self._claims.get(name.encode())
             if index is not None:

@@ -340,14 +340,6 @@ def test_url_for_knows_the_page_and_the_profile(toml: Write, is_matching: bool) 
         assert url_for("autoconfig.profile") == "/mail/mobileconfig"
 
 
-def test_a_site_can_add_a_path_to_an_endpoint(toml: Write) -> None:
-    app = site(toml(TWO_DOMAINS))
-    app.add_url_rule("/help/mail", endpoint="autoconfig.setup")
-    page = Client(app).get("/help/mail?emailaddress=fred@example.com").text
-    assert "<html" in page
-    assert "imap.example.com" in page
-
-
 def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -> None:
     template = layout / "templates/autoconfig/setup.html"
     file = layout / "autoconfig.toml"

@@ -229,8 +229,7 @@ def name_in_environment() -> str | None:
 def load_hooks(name: str) -> Functions:
     """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
 
-    The working directory is searched too. A class is called without arguments. There may
-    be no hooks where the import connects a receiver of the signal `answered`.
+    A module without hooks is accepted if its import connects a receiver of the signal.
     """
     here = os.getcwd()
     if here not in sys.path:
