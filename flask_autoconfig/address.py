@@ -64,8 +64,10 @@ def fold(domain: str) -> str:
         except ValueError as error:
             raise ValueError("not a host name") from error
     domain = domain.lower().removesuffix(".")
-    is_long = len(domain) > 63 and (len(domain) > 253 or _LONG_LABEL.search(domain))
-    if is_long or not _HOST.fullmatch(domain):
+    is_short = len(domain) < 64 or (
+        len(domain) < 254 and not _LONG_LABEL.search(domain)
+    )
+    if not is_short or not _HOST.fullmatch(domain):
         raise ValueError("not a host name")
     return domain
 
@@ -83,18 +85,12 @@ def unfold(domain: str) -> str:
 
 
 def parse_address(text: str) -> Address:
-    """Split `local@domain`; raises ValueError if it is not an address.
-
-    It must not be longer than RFC 5321 allows, nor contain characters outside of XML 1.0.
-    """
-    if "@" not in text and "%40" in text:  # a redirect has encoded it twice
-        text = unquote(text)
+    """Split `local@domain`; raises ValueError if it is not an address (RFC 5321)."""
     local, at, domain = text.strip().rpartition("@")
     if not at or not _LOCAL_PART.fullmatch(local):
         raise ValueError("not an e-mail address")
     address = Address(local, fold(domain))
-    octets = len(local.encode())
-    length = octets + 1 + len(address.domain)
+    octets, length = len(local.encode()), len(str(address).encode())
     if octets > _LONGEST_LOCAL_PART or length > LONGEST_ADDRESS:
         raise ValueError("not an e-mail address")
     return address
@@ -171,8 +167,8 @@ def fill_in(
 def fill_in_host(host: str | None, domain: str | None, address: Address | None) -> str:
     """Return a host name with its placeholders filled in; "" if a value is unknown.
 
-    A local part must be one DNS label (RFC 1123, section 2.1). Otherwise it could name
-    somebody else's host, and the result is "".
+    A local part must be one DNS label (RFC 1123, section 2.1), or it could name somebody
+    else's host.
     """
     if not host or "%" not in host:
         return host or ""

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +36,6 @@ from .errors import ConfigError
 from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
-from .reload import log
 from .service import Service, Settings
 
 if TYPE_CHECKING:
@@ -78,15 +76,9 @@ class Autoconfig(Blueprint):
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
-        if not isinstance(name, str):  # an app, as other extensions take it
-            raise TypeError(
-                f"the first argument is the blueprint's name, got {name!r}: write "
-                "app.register_blueprint(Autoconfig())"
-            )
         super().__init__(name, import_name, template_folder="page/templates")
         self.functions = Functions()
         self.record(self._set_up)
-        self.url_value_preprocessor(self._keep_body)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
     def find_provider(self, function: FindProviderT) -> FindProviderT:
@@ -128,18 +120,34 @@ class Autoconfig(Blueprint):
         It needs an app context; templates call `autoconfig_settings(address)`. In a
         request the URLs have the requested host, else `https://autoconfig.DOMAIN`.
         """
-        service: Service | None = current_app.extensions.get("autoconfig")
-        if service is None:
-            raise RuntimeError(
-                "this app has no autoconfig: app.register_blueprint(autoconfig) first"
-            )
+        service: Service = current_app.extensions["autoconfig"]
         environ = request.environ if has_request_context() else None
         return service.settings(address, environ)
 
     def register(self, app: App, options: dict[str, Any]) -> None:
         """Register on an app; raises ConfigError."""
-        _check_options(app, options)
-        _check_page(app)
+        if options.get("url_prefix"):
+            raise ConfigError.of(
+                "url_prefix",
+                "mail clients send requests to the root of the host, never to a prefix",
+                "register it without url_prefix; subdomain= works",
+            )
+        matches = app.subdomain_matching and not app.url_map.host_matching
+        if options.get("subdomain") and not matches:
+            raise ConfigError.of(
+                "subdomain",
+                "this app does not match subdomains: no request would be answered",
+                "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
+                "register without subdomain to answer on every host",
+            )
+        if "autoconfig" in app.extensions:
+            message = "it is registered already"
+            raise ConfigError.of("register_blueprint", message, "register it once")
+        folder = app.config.get("AUTOCONFIG_LOCALE")
+        if folder is not None and not Path(app.root_path, folder).is_dir():
+            message = f"there is no folder {folder!r}"
+            cure = "set one that has catalogs"
+            raise ConfigError.of("AUTOCONFIG_LOCALE", message, cure)
         super().register(app, options)
 
     def _set_up(self, state: BlueprintSetupState) -> None:
@@ -155,19 +163,17 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
-        _warn_of_refused_hosts(app, service)
         options: dict[str, Any] = {}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", f"<{_HOST}>")
             if "host" not in state.options:
                 app.url_defaults(partial(_add_host, f"{state.name}."))
-        routes: dict[str, FamilyRoute] = {}  # by Flask's rule or endpoint
+        routes: dict[str, FamilyRoute] = {}  # by Flask's rule
         view = _view(app, service, routes)
         for family in service.at_start:
             for route in family.routes:
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
                 routes[rule] = FamilyRoute(family.name, route)
-                routes.setdefault(endpoint, routes[rule])
                 for subdomain in _subdomains(state):
                     state.add_url_rule(
                         *(rule, endpoint, view),
@@ -188,32 +194,6 @@ class Autoconfig(Blueprint):
             csrf.exempt(self)
         request_started.disconnect(self._exempt_from_csrf, app)
 
-    def _keep_body(self, _endpoint: object, _values: object) -> None:
-        """Let no function of the site read XML that a client sends as a form."""
-        if request.method == "POST":
-            request.environ["CONTENT_TYPE"] = "text/xml"
-
-
-def _check_options(app: App, options: dict[str, Any]) -> None:
-    """Refuse options with which no client would be answered."""
-    if options.get("url_prefix"):
-        raise ConfigError.of(
-            "url_prefix",
-            "mail clients send requests to the root of the host, never to a prefix",
-            "register it without url_prefix; subdomain= works",
-        )
-    matches = app.subdomain_matching and not app.url_map.host_matching
-    if options.get("subdomain") and not matches:
-        raise ConfigError.of(
-            "subdomain",
-            "this app does not match subdomains: no request would be answered",
-            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
-            "register without subdomain to answer on every host",
-        )
-    if "autoconfig" in app.extensions:
-        message = "it is registered already"
-        raise ConfigError.of("register_blueprint", message, "register it once")
-
 
 def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
     """Let `url_for` use the requested host in an app with host matching."""
@@ -226,7 +206,6 @@ _HOST = "autoconfig_host"  # the variable in the rules of an app that matches ho
 
 
 def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
-    """Return the subdomains to register: the site's own and those that clients ask."""
     app = state.app
     if app.url_map.host_matching or not app.subdomain_matching:
         return (state.subdomain,)
@@ -240,8 +219,6 @@ def _rule(app: App, route: Route) -> str:
     converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
 
     class Path(BaseConverter):
-        """Matches a path with several spellings, or one that continues."""
-
         part_isolating = False
         weight = 0  # precedes a site's own catch-all
         regex = route.pattern.replace("/", "", 1)
@@ -256,9 +233,7 @@ def _view(
     def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert current.url_rule is not None  # noqa: S101 (Flask matched it)
-        rule = current.url_rule
-        # Rules that a site adds to an endpoint are answered as its first rule.
-        found = routes.get(rule.rule) or routes[rule.endpoint.rpartition(".")[2]]
+        found = routes[current.url_rule.rule]
         environ = current.environ
         read: bytes | None = getattr(current, "_cached_data", None)
         if read:  # by the site, before this view
@@ -290,7 +265,6 @@ class _Prepared(Response):
 
     @cached_property
     def headers(self) -> Headers:  # type: ignore[override]
-        """A copy of the answer's headers."""
         headers = Headers()
         headers[:] = self._answer.headers
         return headers
@@ -330,18 +304,14 @@ def _source_of(app: App) -> Path | Loaded:
 
 def _file_of(app: App) -> Path:
     root = Path(app.root_path)
-    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
-    if isinstance(named, str | os.PathLike):
+    if named := app.config.get("AUTOCONFIG_FILE") or file_in_environment():
         return root / named
-    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
-    if named:
-        raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
-    folders = [Path(app.instance_path), root] if isinstance(app, Flask) else [root]
-    candidates = [folder / DEFAULT_FILE for folder in folders]
+    candidates = [Path(folder, DEFAULT_FILE) for folder in (app.instance_path, root)]
     if found := next(filter(Path.is_file, candidates), None):
         return found
     tried = " or ".join(map(str, candidates))
     message = f"no configuration: it is not set, and there is no {tried}"
+    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
     raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
 
 
@@ -349,43 +319,6 @@ def _is_strict(app: App) -> bool:
     value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
     is_set = str(value or "").lower() not in ("", "false", "0", "no", "off")
     return is_set or bool(app.debug) or bool(app.testing)
-
-
-def _check_page(app: App) -> None:
-    policy = app.config.get("AUTOCONFIG_PAGE_CSP", "")
-    if not (isinstance(policy, str | None) and str(policy).isprintable()):
-        message = f"expected the value of the header, got {policy!r}"
-        raise ConfigError.of(
-            "AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\""
-        )
-    folder = app.config.get("AUTOCONFIG_LOCALE")
-    if folder is None:
-        return
-    is_path = isinstance(folder, str | os.PathLike)
-    if not is_path or not (Path(app.root_path) / folder).is_dir():
-        message = f"there is no folder {folder!r}"
-        raise ConfigError.of("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
-
-
-def _warn_of_refused_hosts(app: App, service: Service) -> None:
-    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
-    trusted = app.config.get("TRUSTED_HOSTS")
-    if not trusted:
-        return
-    from werkzeug.sansio.utils import host_is_trusted
-
-    labels = [family.label for family in service.at_start if family.label]
-    lookup = service.live.built.lookup
-    providers = lookup.snapshot.loaded.providers if lookup else ()
-    domains = islice((name for it in providers for name in it.exact_domains), 3)
-    names = (f"{at}.{name}" for name in domains for at in labels)
-    refused = [name for name in names if not host_is_trusted(name, trusted)]
-    if refused:
-        log.warning(
-            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
-            'or ".example.com" for a domain and all its subdomains',
-            ", ".join(refused),
-        )
 
 
 autoconfig = Autoconfig()

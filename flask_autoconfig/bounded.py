@@ -1,7 +1,5 @@
 """A cache with a limit on the memory that it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -28,7 +26,6 @@ class Bounded(Generic[Key, Value]):
         return None if entry is None else entry[0]
 
     def put(self, key: Key, value: Value, size: int) -> None:
-        """Store a value that takes *size* bytes."""
         self.pop(key)
         self._entries[key] = value, size
         self.bytes += size

@@ -4,8 +4,6 @@ Text from a file, DNS, a server or a certificate may hold terminal escape sequen
 ends that forge a line, and characters that hide or reorder other text.
 """
 
-from __future__ import annotations
-
 
 def is_seen(char: str) -> bool:
     """Whether the character is visible or a space: not of Unicode's C, Zl and Zp."""
@@ -24,5 +22,4 @@ def clean(text: str, most: int = 1000) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """Return *text* with each line cleaned, none of them cut."""
     return "\n".join(clean(line, len(line)) for line in text.split("\n"))

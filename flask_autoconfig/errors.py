@@ -1,11 +1,9 @@
 """The problems of a configuration, and the exception that carries them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from textwrap import indent
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 _MOST_SHOWN = 100  # problems of a file
 
@@ -74,8 +72,7 @@ class ConfigError(Exception):
     @classmethod
     def of(
         cls, place: str, message: str, cure: str, file: str = "flask_autoconfig"
-    ) -> ConfigError:
-        """Return the error for a single problem."""
+    ) -> Self:
         return cls([Problem(place, message, cure)], file)
 
     def __str__(self) -> str:

@@ -1,7 +1,5 @@
 """Reads the files that a configuration names, and detects their changes."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat
@@ -27,7 +25,6 @@ def table_beside(module: str, name: str) -> dict[str, Any]:
 
 
 def file_in_environment() -> str | None:
-    """Return the TOML file that the environment names, or None."""
     return os.environ.get("AUTOCONFIG_FILE") or None
 
 
@@ -83,7 +80,6 @@ def _check_size(size: int, path: Path, most: int) -> None:
 
 
 def refused(reason: str, path: Path) -> OSError:
-    """Return the error for a file that is refused for a reason."""
     return OSError(None, reason, str(path))
 
 

@@ -4,8 +4,6 @@ A handler looks up the provider of a request and chooses the document, or the er
 its clients understand. Its first arguments are bound in the table of families.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from importlib import import_module
@@ -64,7 +62,6 @@ def profile(format_: Format, lookup: Lookup, request: Request) -> Answer:
 
 
 def by_domain(start: str, format_: Format, lookup: Lookup, request: Request) -> Answer:
-    """Return a document by the domain in the path after `start`."""
     try:
         served = lookup.find_domain(fold(request.path[len(start) :]))
     except ValueError:
@@ -84,8 +81,8 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     if not url or (parts.hostname, str(parts.port or 443), parts.path) == here:
         return NO_SUCH_SERVICE  # a redirect to the request's own URL would be a loop
     # After 301 a client may turn PROPFIND into GET.
-    stays = request.method not in ("GET", "HEAD")
-    status = "308 Permanent Redirect" if stays else "301 Moved Permanently"
+    is_get = request.method in ("GET", "HEAD")
+    status = "301 Moved Permanently" if is_get else "308 Permanent Redirect"
     return _redirected(status, url, ("Cache-Control", served.snapshot.cache_control))
 
 
@@ -123,10 +120,9 @@ def autodiscover(
     if served is None:
         return _pox_error(outlook.NOT_SERVED)
     answer = served.snapshot.document(mobile if asked.is_mobile else format_, served)
-    if answer is not NO_SUCH_SERVICE:
-        return answer
-    is_mobile = asked.is_mobile
-    return _pox_error(outlook.SCHEMA_NOT_SUPPORTED if is_mobile else outlook.NOT_SERVED)
+    if answer is NO_SUCH_SERVICE and asked.is_mobile:
+        return _pox_error(outlook.SCHEMA_NOT_SUPPORTED)
+    return _pox_error(outlook.NOT_SERVED) if answer is NO_SUCH_SERVICE else answer
 
 
 def _pox_error(code: int) -> Answer:
@@ -170,8 +166,6 @@ def autodiscover_v2(
 
 
 def _lower_keys(query: str) -> dict[str, Any]:
-    if not query.isascii():  # raw bytes, which WSGI hands over as latin-1
-        query = query.encode("latin-1", "replace").decode("utf-8", "replace")
     return {key.lower(): value for key, value in parse_qsl(query[:4096])}
 
 

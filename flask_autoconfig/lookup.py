@@ -1,7 +1,5 @@
 """Looks up the provider of a request: in the configuration, then in the site's hooks."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -9,13 +7,36 @@ from typing import Any
 
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, Answer
-from .hooks import HookedProvider
+from .hooks import HookedProvider, HookFailed
 from .snapshot import Match, Served, Snapshot
 
 log = logging.getLogger("flask_autoconfig")
 
 _AN_HOUR = 3600.0
 _MOST_LOGGED = 100  # domains an hour
+
+
+class UnservedLog:
+    """Logs requested domains that are not served, each once an hour.
+
+    The number of lines is limited, since anybody can make up domains.
+    """
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+        self._until = 0.0  # on the monotonic clock
+
+    def add(self, domain: str) -> None:
+        now = time.monotonic()
+        if now > self._until:
+            self._logged, self._until = set(), now + _AN_HOUR
+        if not domain or domain in self._logged or len(self._logged) > _MOST_LOGGED:
+            return
+        self._logged.add(domain)
+        if len(self._logged) > _MOST_LOGGED:
+            log.warning("More domains are requested and not served than are logged")
+        else:
+            log.warning("%s was requested and is not served", domain)
 
 
 class Lookup:
@@ -55,9 +76,8 @@ class Lookup:
     def find_person(self, query: str, host: str) -> Served | Answer:
         """Do the same as `find` for an address that a person typed.
 
-        A program that asks at a hoster's host gets the hoster's settings for any domain.
-        A person who types an unknown domain has probably mistyped it, unless the
-        provider has customers that are known by their MX records alone.
+        An unknown domain is probably mistyped, even where a program would get a hoster's
+        settings, unless the provider knows customers by their MX records alone.
         """
         served = self.find(query, host)
         if isinstance(served, Answer) or served.hooked or served.address is None:
@@ -91,7 +111,7 @@ class Lookup:
             found = found._replace(is_personal=True)
         if not self.hooks.has("find_username"):
             return found
-        login = self.hooks.cached.find_username.get(str(address), self._hook_max_age)
+        login = self.hooks.cached["find_username"].get(str(address), self._hook_max_age)
         return found._replace(login=login, is_personal=True)
 
     def find_domain(self, domain: str) -> Served | None:
@@ -121,17 +141,13 @@ class Lookup:
         if name not in self.snapshot.autodiscover_hosts:
             return False
         match = self._directory.by_domain(name)
-        is_claimed = match is not None and match.exact
+        is_claimed = match and match.exact
         return self._directory.asked_domain(name) == name and not is_claimed
 
     def _by_address(self, address: Address) -> Served | None:
-        """Look up the provider that the site's hook has for this very address."""
-        is_asked = self.hooks.has("find_provider_by_address")
-        if address.local == NOBODY or not is_asked:
+        if address.local == NOBODY:
             return None
-        hook = self.hooks.cached.find_provider_by_address
-        found = hook.get(str(address), self._hook_max_age)
-        served = self._provided(found, address.domain, str(address))
+        served = self._from_hook("find_provider_by_address", str(address))
         return served and served._replace(address=address)
 
     def _by_domain(self, address: Address, host: str) -> Served | None:
@@ -145,23 +161,22 @@ class Lookup:
         return self._served(match, address)
 
     def _hooked(self, domain: str) -> Served | None:
-        if not self.hooks.has("find_provider"):
-            return None
-        found = self.hooks.cached.find_provider.get(domain, self._hook_max_age)
-        return self._provided(found, domain, domain)
+        return self._from_hook("find_provider", domain)
 
-    def _provided(
-        self, found: str | HookedProvider | None, domain: str, key: str
-    ) -> Served | None:
-        """Return the result that a hook has for a key: the domain or an address."""
+    def _from_hook(self, name: str, key: str) -> Served | None:
+        """Look up the provider that a hook has for a domain or an address."""
+        if not self.hooks.has(name):
+            return None
+        hook, domain = self.hooks.cached[name], key.rpartition("@")[2]
+        found = hook.get(key, self._hook_max_age)
         if found is None:
             return None
         if isinstance(found, HookedProvider):
             return self._served(Match(-1, domain, True), hooked=found)
         match = self._directory.by_id(found, domain)
         if match is None:
-            words = f"it named {found!r}, which the file does not have"
-            raise self.hooks.cached.refuse(key, words)
+            hook.log_failure(key, f"it named {found!r}, which the file does not have")
+            raise HookFailed(name)
         return self._served(match)
 
     def _served(
@@ -171,27 +186,3 @@ class Lookup:
         hooked: HookedProvider | None = None,
     ) -> Served | None:
         return match and Served(self.snapshot, match, address, hooked)
-
-
-class UnservedLog:
-    """Logs requested domains that are not served, each once an hour.
-
-    The number of lines is limited, since anybody can make up domains.
-    """
-
-    def __init__(self) -> None:
-        self._logged: set[str] = set()
-        self._until = 0.0  # on the monotonic clock
-
-    def add(self, domain: str) -> None:
-        """Log the domain, unless it was logged within the hour."""
-        now = time.monotonic()
-        if now > self._until:
-            self._logged, self._until = set(), now + _AN_HOUR
-        if not domain or domain in self._logged or len(self._logged) > _MOST_LOGGED:
-            return
-        self._logged.add(domain)
-        if len(self._logged) > _MOST_LOGGED:
-            log.warning("More domains are requested and not served than are logged")
-        else:
-            log.warning("%s was requested and is not served", domain)

@@ -59,16 +59,14 @@ class Directory:
         if index is not None:
             return Match(index, domain, True)
         index = self._by_pattern(domain)
-        if index is None:
-            index = self._any
+        index = self._any if index is None else index
         return None if index is None else Match(index, domain, False)
 
     def _by_pattern(self, domain: str) -> int | None:
-        """Find the longest pattern (`*.example.com`) that matches the domain."""
-        patterns = (b"*." + name.encode() for name in _upwards(domain))
-        next(patterns, None)  # `*.example.com` does not match example.com itself
-        found = (self._claims.get(pattern) for pattern in patterns)
-        return next((index for index in found if index is not None), None)
+        patterns = (
+            b"*." + name.encode() for name in _upwards(domain.partition(".")[2])
+        )
+        return next((self._claims[it] for it in patterns if it in self._claims), None)
 
     def claims(self, domain: str) -> bool:
         """Whether a provider names the domain, by pattern or as that of MX hosts too."""
@@ -84,9 +82,8 @@ class Directory:
         """Find by the Host header: the longest match upwards from the host."""
         host = host_of(authority)
         asked = self.asked_domain(host)
-        index = self._claims.get(host.encode()) if host != asked else None
-        if index is not None:
-            return Match(index, host, True)
+        if host != asked and host.encode() in self._claims:
+            return Match(self._claims[host.encode()], host, True)
         for name in _upwards(asked):
             index = self._claims.get(name.encode())
             if index is not None:
@@ -101,7 +98,6 @@ class Directory:
         return None
 
     def only(self) -> Match | None:
-        """Return the provider of a file that has only one, or None."""
         return Match(0, None, False) if self._is_alone else None
 
     def asked_domain(self, host: str) -> str:
@@ -113,7 +109,6 @@ class Directory:
 
 
 def _upwards(name: str) -> Iterator[str]:
-    """Yield a name, and the names above it."""
     while name:
         yield name
         name = name.partition(".")[2]
@@ -146,7 +141,6 @@ class Snapshot:
         self._lock = threading.Lock()  # guards changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
-        """Return the document, rendered now or taken from the cache."""
         if format_.implies_login and self.hooks.has("find_username"):
             return NO_SUCH_SERVICE
         if served.is_private(format_):
@@ -175,10 +169,8 @@ class Snapshot:
         # A text for many domains does not name a file after one of them.
         name = domain or Recipient(mx_domain=match.mx_domain).name_of(provider)
         answer = self._answer(format_, text, served, name, is_public=True)
-        size = len(answer.body) + _ANSWER_BYTES
-        if text is not None and size <= _CACHE_BYTES // 4:
-            with self._lock:
-                self._answers.put(key, answer, size)
+        with self._lock:
+            self._answers.put(key, answer, len(answer.body) + _ANSWER_BYTES)
         return answer
 
     def _text(self, format_: Format, served: Served) -> tuple[bytes | None, bool]:
@@ -263,13 +255,11 @@ class Served(NamedTuple):
 
     @property
     def everybody(self) -> Recipient:
-        """The recipient of what all addresses and languages share."""
-        match = self.match
-        return Recipient(match.domain, None, match.exact, match.mx_domain)
+        _, domain, exact, mx_domain = self.match
+        return Recipient(domain, None, exact, mx_domain)
 
     @property
     def recipient(self) -> Recipient:
-        """The recipient that documents are written for."""
         language, words = self.snapshot.words(self.language)
         return self.everybody._replace(
             address=self.address, person=self.person, language=language, words=words

@@ -1,7 +1,5 @@
 """The hooks of a site: their results, the cache, and failures."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 import time
@@ -353,14 +351,14 @@ def test_unknown_domains_evict_no_known_one(serve: Serve, monkeypatch: Patch) ->
     for domain in ("customer.test", *names, "customer.test"):
         served.config(f"a@{domain}")
     assert database.queries.count("customer.test") == 1
-    assert 5 < len(served.hooks.cached.find_provider._unknown) < 12
+    assert 5 < len(served.hooks.cached["find_provider"]._unknown) < 12
 
 
 def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None:
     monkeypatch.setattr(calling, "_MOST_KNOWN", 1024 * 1024)
     more = [f"d{number}.customer.test" for number in range(1000)]
     rows = {f"{'a' * 60}{n}.test": {**CUSTOMER, "domains": more} for n in range(40)}
-    hook = serve(find_provider=rows.get).hooks.cached.find_provider
+    hook = serve(find_provider=rows.get).hooks.cached["find_provider"]
     hook.get(next(iter(rows)), 60)  # so that what is imported late is there
     import_module("flask_autoconfig.page.view")  # by the thread of any service
     alone.environment()

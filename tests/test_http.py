@@ -1,7 +1,5 @@
 """HTTP responses, in every way to mount the service."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path

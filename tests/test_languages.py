@@ -1,7 +1,5 @@
 """The choice of the visitor's language, and the catalogs with the page's texts."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def forget_catalogs() -> None:
     words.languages.cache_clear()
     words.translations.cache_clear()
+    words.words_in.cache_clear()
     words.words_of_documents.cache_clear()
 
 

@@ -1,7 +1,5 @@
 """Edited files are taken up; invalid ones are logged and change nothing."""
 
-from __future__ import annotations
-
 import gc
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The page in Chromium: what a person sees, does and types."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 from urllib.parse import quote, unquote

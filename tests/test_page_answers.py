@@ -1,7 +1,5 @@
 """Requests for the page: its states, headers, hosts, and unusual input."""
 
-from __future__ import annotations
-
 import plistlib
 import re
 from collections.abc import Callable
@@ -145,23 +143,6 @@ def test_a_plus_is_a_plus_except_in_what_the_pages_form_sends(app: Flask) -> Non
     assert page.status_code == 400
     assert 'value="anna news@harmony.example"' in page.text
     assert 'name="form"' in page.text
-
-
-@rows("alone", "domains, example")
-def test_a_name_alone_is_an_error_where_another_domain_may_be_meant(
-    toml: Write, domains: str, example: str
-) -> None:
-    file = toml(TWO_DOMAINS.replace('["example.com", "example2.com"]', domains))
-    page = ask(file, "emailaddress=fred")
-    assert page.status_code == 400
-    assert f"looks like name@{example}." in page.text
-
-
-def test_a_name_alone_is_an_error_where_a_hook_knows_more_domains(toml: Write) -> None:
-    file = toml(TWO_DOMAINS.replace(', "example2.com"', ""))
-    for hook, status in (None, 200), (lambda _domain: None, 400):
-        app = AutoconfigMiddleware(Flask(__name__), file, find_provider=hook)
-        assert ask(app, "emailaddress=fred").status_code == status
 
 
 # --- Suggestions -----------------------------------------------------------------------
@@ -518,19 +499,6 @@ def test_a_problem_of_the_page_names_its_cure(
 
 
 # --- Hosts -----------------------------------------------------------------------------
-
-
-@rows("origins", "host, scheme, is_shown")
-def test_the_origin_is_shown_if_it_is_the_providers(
-    toml: Write, host: str, scheme: str, is_shown: bool
-) -> None:
-    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
-    for query in ("", FRED):
-        page = ask(file, query, host, X_Forwarded_Proto=scheme).text
-        assert ("The address of this page begins with" in page) == is_shown
-        assert "never asks for your password" in page
-    other = ask(file, FRED, "other.com", X_Forwarded_Proto="https").text
-    assert "The address of this page begins with" not in other
 
 
 def test_every_host_gets_a_response(toml: Write) -> None:

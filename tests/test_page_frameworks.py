@@ -1,7 +1,5 @@
 """The page in the layout of sites that use CSS frameworks, whose style sheets npm has."""
 
-from __future__ import annotations
-
 import subprocess
 import tarfile
 from functools import cache

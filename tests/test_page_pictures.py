@@ -1,7 +1,5 @@
 """The QR code for Thunderbird for Android, the logo, and the colours of the page."""
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import b64encode

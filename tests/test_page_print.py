@@ -1,7 +1,5 @@
 """The page on paper: each sheet as Chromium prints it, read by poppler and zxing."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 `contrib/pictures/make.py` looks at every combination.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

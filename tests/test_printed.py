@@ -1,7 +1,5 @@
 """Commands print visible characters and line ends only, no matter who chose the text."""
 
-from __future__ import annotations
-
 import datetime
 import io
 import json

@@ -1,7 +1,5 @@
 """The blueprint in a Flask site: configuration, hosts, settings, page, signal."""
 
-from __future__ import annotations
-
 import logging
 import re
 import shutil
@@ -57,23 +55,12 @@ def test_the_configuration_may_be_a_mapping() -> None:
         AutoconfigMiddleware(app, {"provider": [{"domain": "example.com"}]})
 
 
-def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
-    with pytest.raises(
-        TypeError, match=r"write app\.register_blueprint\(Autoconfig\(\)"
-    ):
-        Autoconfig(Flask("site"))  # type: ignore[arg-type]
-
-
 UNUSABLE = [
     ("AUTOCONFIG", {"provider": []}, "provider"),
     ("AUTOCONFIG", {"provider": [{"domains": ["a.b"], "incomming": []}]}, "incoming"),
     ("AUTOCONFIG", "autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ("AUTOCONFIG", {"provider": [], 5: 1}, "not a string"),
-    *(("AUTOCONFIG_FILE", value, "AUTOCONFIG_FILE") for value in (5, b"x", ["a.toml"])),
-    ("AUTOCONFIG_PAGE_CSP", {"default-src": "'self'"}, "expected the value"),
-    ("AUTOCONFIG_PAGE_CSP", "a\nb", "expected the value"),
     ("AUTOCONFIG_LOCALE", "nope", "there is no folder 'nope'"),
-    ("AUTOCONFIG_LOCALE", 5, "there is no folder 5"),
 ]
 
 
@@ -138,18 +125,6 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
         assert asking(app)(path, Host=host).status_code == status, (host, path)
 
 
-def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -> None:
-    app = site(toml(TWO_DOMAINS), TRUSTED_HOSTS=["www.example.com", ".example2.com"])
-    (line,) = caplog.messages
-    assert "autoconfig.example.com, autodiscover.example.com" in line
-    assert "example2" not in line
-    assert '".example.com"' in line
-    assert asking(app)(CONFIG).status_code == 400
-    caplog.clear()
-    site(toml(TWO_DOMAINS), TRUSTED_HOSTS=[".example.com", ".example2.com"])
-    assert not caplog.messages
-
-
 # --- Settings ---------------------------------------------------------------------------
 
 
@@ -190,8 +165,6 @@ def test_other_values_have_no_settings(toml: Write, caplog: Log) -> None:
         for address in others:
             assert autoconfig.settings(address) is None, address
     assert not caplog.messages
-    with Flask("other").app_context(), pytest.raises(RuntimeError, match="register"):
-        autoconfig.settings(FRED)
 
 
 def test_settings_in_a_template_have_the_hooks_login(toml: Write) -> None:
@@ -367,28 +340,16 @@ def test_url_for_knows_the_page_and_the_profile(toml: Write, is_matching: bool) 
         assert url_for("autoconfig.profile") == "/mail/mobileconfig"
 
 
-def test_a_site_can_add_a_path_to_an_endpoint(toml: Write) -> None:
-    app = site(toml(TWO_DOMAINS))
-    app.add_url_rule("/help/mail", endpoint="autoconfig.setup")
-    page = Client(app).get("/help/mail?emailaddress=fred@example.com").text
-    assert "<html" in page
-    assert "imap.example.com" in page
-
-
 def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -> None:
     template = layout / "templates/autoconfig/setup.html"
     file = layout / "autoconfig.toml"
     template.write_text("{{ 1 / 0 }}")
     with pytest.raises(ZeroDivisionError):
         Client(site(file, TESTING=True)).get(PAGE)
-    for text, error in (
-        ("{{ 1 / 0 }}", "ZeroDivisionError"),
-        ("{{ {}[autoconfig_page.address].login }}", "UndefinedError"),
-    ):
-        template.write_text(text)
-        built_in = Client(site(file)).get(PAGE).text
-        assert built_in.count('<nav class="autoconfig-languages"') == 1
-        assert f"({error} at {template}:1)" in caplog.text
+    template.write_text("{{ {}[autoconfig_page.address].login }}")
+    assert Client(site(file)).get(PAGE).status_code == 500
+    assert "page failed at UndefinedError" in caplog.text
+    assert f'File "{template}", line 1' in caplog.text
     assert "fred@" not in caplog.text
     template.write_text("{{ refuse() }}")
     app = site(file)
@@ -419,26 +380,12 @@ def test_jinja_options_do_not_change_the_page(
         assert "<script>alert" not in page.text
 
 
-@pytest.mark.parametrize("nonce", ["abc", lambda: "abc"], ids=["a text", "a function"])
-def test_script_and_style_have_the_sites_nonce(toml: Write, nonce: Any) -> None:
+def test_script_and_style_have_the_sites_nonce(toml: Write) -> None:
     app = site(toml(TWO_DOMAINS))
-    app.context_processor(lambda: {"csp_nonce": nonce})
+    app.jinja_env.globals["csp_nonce"] = lambda: "abc"
     page = Client(app).get(PAGE).text
     assert re.search(r'<script [^>]*nonce="abc"', page)
     assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
-
-
-def test_the_page_does_without_a_context_processor_that_fails(
-    layout: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    for _ in range(2):  # with the site's template, then without
-        app = site(layout / "autoconfig.toml")
-        app.context_processor(lambda: {"user": 1 // 0})
-        page = Client(app).get(PAGE)
-        assert page.status_code == 200
-        assert "Our site" not in page.text
-        (layout / "templates/autoconfig/setup.html").unlink(missing_ok=True)
-    assert caplog.text.count("ZeroDivisionError at ") == 1
 
 
 def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:

@@ -1,7 +1,5 @@
 """The walks of walks.md, and the one through the real Thunderbird."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from ..config.tables import Provider
 
 if TYPE_CHECKING:
-    from .calling import HookCaches
+    from .calling import CachedHook
 
 HOOK_NAMES = ("find_provider", "find_provider_by_address", "find_username")
 # domain (of find_provider_by_address: address) -> a provider's id, a Provider, a mapping
@@ -73,19 +73,18 @@ class Hooks:
 
     def __init__(self, functions: Functions | None = None) -> None:
         self.functions = Functions() if functions is None else functions
-        self._caches: HookCaches | None = None
+        self._cached: dict[str, CachedHook] | None = None
         self._lock = threading.Lock()
 
     def has(self, name: str) -> bool:
-        """Whether the site has this hook."""
         return self.functions[name] is not None
 
     @property
-    def cached(self) -> HookCaches:
-        """The hooks that the site has, with their cached results."""
-        if self._caches is None:
-            from .calling import HookCaches
+    def cached(self) -> dict[str, CachedHook]:
+        """The hooks by name, with their cached results."""
+        if self._cached is None:
+            from .calling import cached_hooks
 
             with self._lock:
-                self._caches = self._caches or HookCaches(self.functions)
-        return self._caches
+                self._cached = self._cached or cached_hooks(self.functions)
+        return self._cached

@@ -5,8 +5,6 @@ simultaneous requests. When a hook raises, its last good result is used for a da
 that never returns blocks a limited number of threads.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -19,9 +17,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from msgspec import structs
+from werkzeug.exceptions import NotFound
 
 from ..address import fold
 from ..bounded import Bounded
@@ -33,7 +32,6 @@ from ..errors import ConfigError
 from ..signals import answered
 from . import HOOK_NAMES, Found, Functions, HookedProvider, HookFailed
 
-Result = TypeVar("Result")
 log = logging.getLogger("flask_autoconfig")
 
 _A_DAY = 86_400.0  # seconds that the last good result is used when a hook fails
@@ -52,26 +50,7 @@ _RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
-class HookCaches:
-    """The hooks of a site with the cached results for one app."""
-
-    def __init__(self, functions: Functions) -> None:
-        common = functions, threading.BoundedSemaphore(_MOST_CALLS)
-        providers = "find_provider", "find_provider_by_address"
-        self.find_provider, self.find_provider_by_address = (
-            CachedHook[Found](name, _found, *common) for name in providers
-        )
-        self.find_username = CachedHook[str]("find_username", _login, *common)
-
-    def refuse(self, key: str, words: str) -> HookFailed:
-        """Log why a domain or address cannot be served, and return the exception."""
-        hook = self.find_provider_by_address if "@" in key else self.find_provider
-        hook.log_failure(key, words)
-        return HookFailed(hook.name)
-
-
 def _found(result: Any, key: str, last: Found | None) -> Found | None:
-    """Validate the result of a hook for a domain or an address there."""
     if result is None:
         return None
     if isinstance(result, str):
@@ -96,11 +75,9 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
     row = plain(result)
     page = row.get("page")
     # A database must not choose files of this machine.
-    if "domains_file" in row:
-        cure = "return domains instead"
-        raise ConfigError.of("domains_file", "it names a file", cure)
-    if isinstance(page, dict) and "logo" in page:
-        raise ConfigError.of("page.logo", "it names a file", "set the logo in the file")
+    for place, table in (("domains_file", row), ("page.logo", page)):
+        if isinstance(table, dict) and place.rpartition(".")[2] in table:
+            raise ConfigError.of(place, "it names a file", "leave it out")
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
     if domain in provider.domains:
         return provider
@@ -123,23 +100,23 @@ def _unusable(expected: str, result: Any) -> ConfigError:
 
 
 @dataclass(slots=True)
-class _Entry(Generic[Result]):
+class _Entry:
     """A cached result. Times are of the monotonic clock."""
 
-    result: Result | None = None
+    result: Any = None
     good_until: float = 0.0  # until then it is the fallback for a hook that fails
     fresh_until: float = 0.0  # until then the hook is not called again
     calling: threading.Lock = field(default_factory=threading.Lock)  # held in a call
     called_at: float = 0.0
 
 
-class CachedHook(Generic[Result]):
+class CachedHook:
     """A hook with a cache of its results, by domain or address."""
 
     def __init__(
         self,
         name: str,
-        validate: Callable[[Any, str, Result | None], Result | None],
+        validate: Callable[[Any, str, Any], Any],
         functions: Functions,
         turns: threading.BoundedSemaphore,
     ) -> None:
@@ -147,13 +124,13 @@ class CachedHook(Generic[Result]):
         self._validate = validate
         self._functions = functions
         self._turns = turns
-        self._known: Bounded[str, _Entry[Result]] = Bounded(_MOST_KNOWN)
+        self._known: Bounded[str, _Entry] = Bounded(_MOST_KNOWN)
         # None results, failures and first calls
-        self._unknown: Bounded[str, _Entry[Result]] = Bounded(_MOST_UNKNOWN)
+        self._unknown: Bounded[str, _Entry] = Bounded(_MOST_UNKNOWN)
         self._lock = threading.Lock()
         self._next_log = 0.0  # on the monotonic clock
 
-    def get(self, key: str, max_age: float) -> Result | None:
+    def get(self, key: str, max_age: float) -> Any:
         """Return the result for a key, at most `max_age` seconds old unless calls fail.
 
         Without the hook or key it is None. Raises HookFailed.
@@ -171,7 +148,7 @@ class CachedHook(Generic[Result]):
             raise HookFailed(self.name)
         return entry.result
 
-    def _renew(self, key: str, max_age: float, entry: _Entry[Result]) -> None:
+    def _renew(self, key: str, max_age: float, entry: _Entry) -> None:
         """Call the hook, or wait for a call with the same key if there is no fallback."""
         has_fallback = entry.good_until > time.monotonic()
         if not entry.calling.acquire(timeout=0 if has_fallback else _PATIENCE):
@@ -193,23 +170,21 @@ class CachedHook(Generic[Result]):
         finally:
             entry.calling.release()
 
-    def _call(self, key: str, max_age: float, entry: _Entry[Result]) -> None:
+    def _call(self, key: str, max_age: float, entry: _Entry) -> None:
         try:
             result = self._functions[self.name](key)
             entry.result = self._validate(result, key, entry.result)
-        except (Exception, SystemExit) as error:
-            from werkzeug.exceptions import NotFound
-
-            # NotFound: that there is no such row is an answer.
-            if not isinstance(error, NotFound):
-                # The message of an exception may hold the address.
-                words = describe(error, in_full=self.name == "find_provider")
-                if isinstance(error, ConfigError):
-                    problems = "; ".join(map(str, error.problems))
-                    words = f"its result is faulty: {problems}"
-                self._fail(key, entry, words)
-                return
+        except NotFound:  # that there is no such row is an answer
             entry.result = None
+        except ConfigError as error:
+            problems = "; ".join(map(str, error.problems))
+            self._fail(key, entry, f"its result is faulty: {problems}")
+            return
+        except (Exception, SystemExit) as error:
+            # The message of an exception may hold the address.
+            words = describe(error, in_full=self.name == "find_provider")
+            self._fail(key, entry, words)
+            return
         # In this order, for threads that read the entry meanwhile.
         entry.good_until = time.monotonic() + max(_A_DAY, max_age)
         entry.fresh_until = time.monotonic() + max_age
@@ -220,15 +195,12 @@ class CachedHook(Generic[Result]):
             cache = self._unknown if entry.result is None else self._known
             cache.put(key, entry, _RESULT_BYTES + len(key) + content)
 
-    def _fail(self, key: str, entry: _Entry[Result], words: str) -> None:
+    def _fail(self, key: str, entry: _Entry, words: str) -> None:
         entry.fresh_until = time.monotonic() + _RETRY_AFTER
         self.log_failure(key, words)
 
     def log_failure(self, key: str, words: str) -> None:
-        """Log a failure, an address as its domain.
-
-        At most one a second is logged, since anybody can cause them.
-        """
+        """Log a failure, an address as its domain, at most one a second."""
         now = time.monotonic()
         if now >= self._next_log:
             self._next_log = now + 1
@@ -236,19 +208,28 @@ class CachedHook(Generic[Result]):
             log.error("%s failed for %s: %s", self.name, domain, words)
 
 
+def cached_hooks(functions: Functions) -> dict[str, CachedHook]:
+    """Return the hooks of a site by name, with the cached results for one app."""
+    turns = threading.BoundedSemaphore(_MOST_CALLS)
+    return {
+        name: CachedHook(
+            name, _login if name == "find_username" else _found, functions, turns
+        )
+        for name in HOOK_NAMES
+    }
+
+
 # --- Importing hooks -------------------------------------------------------------------
 
 
 def name_in_environment() -> str | None:
-    """Return the name of the hooks in the environment, or None."""
     return os.environ.get("AUTOCONFIG_HOOKS") or None
 
 
 def load_hooks(name: str) -> Functions:
     """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
 
-    The working directory is searched too. A class is called without arguments. There may
-    be no hooks where the import connects a receiver of the signal `answered`.
+    A module without hooks is accepted if its import connects a receiver of the signal.
     """
     here = os.getcwd()
     if here not in sys.path:
@@ -276,18 +257,15 @@ def load_hooks(name: str) -> Functions:
 
 
 def describe(error: BaseException, *, in_full: bool) -> str:
-    """Return an exception in one line, with the line of the code that raised it.
+    """Return an exception in one line, with the user's own line that led to it.
 
-    The user's own line is more useful than that of a library called there. The message,
-    which may hold an address, is added only `in_full`.
+    The message, which may hold an address, is added only `in_full`.
     """
     text = f"{type(error).__name__}: {error}" if in_full else type(error).__name__
-    library = sysconfig.get_path("stdlib")
-    ours = (str(Path(__file__).parents[1]), "<frozen", f"{library}/importlib")
-    libraries = (library, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    paths = map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))
+    libraries = (*paths, str(Path(__file__).parents[1]), "<frozen")
     frames = traceback.extract_tb(error.__traceback__)
-    external = [it for it in frames if not it.filename.startswith(ours)]
-    users = [it for it in external if not it.filename.startswith(libraries)]
-    for frame in users[-1:] or external[:1]:
+    users = [it for it in frames if not it.filename.startswith(libraries)]
+    for frame in users[-1:]:
         text += f" at {frame.filename}:{frame.lineno}"
     return " ".join(text.split())

@@ -1,7 +1,5 @@
 """Serves what the page loads: QR codes, the logo, style sheets and the script."""
 
-from __future__ import annotations
-
 import json
 import re
 from email.utils import formatdate
@@ -53,7 +51,6 @@ def fits(url: str) -> bool:
 
 
 def picture(content: str | bytes) -> bytes:
-    """Return a QR code as SVG."""
     import segno
 
     code = segno.make(
@@ -65,17 +62,15 @@ def picture(content: str | bytes) -> bytes:
 
 
 def qr_code(lookup: Lookup, request: Request) -> Answer:
-    """Return the QR code of the page's URL for an address."""
     served = lookup.find_person(request.query, request.host)
     if isinstance(served, Answer):
         return served
     visit = Visit(request)
     url = visit.url(visit.query(served.address), "/qr.svg")
-    return _qr_answer(url if served.address is not None and fits(url) else None)
+    return _qr_answer(url if served.address and fits(url) else None)
 
 
 def account_code(lookup: Lookup, request: Request) -> Answer:
-    """Return the QR code of an account for Thunderbird for Android."""
     served = lookup.find_person(request.query, request.host)
     if isinstance(served, Answer):
         return served
@@ -140,11 +135,8 @@ def _exported(server: Server) -> list[Any]:
 def logo_path(path: str, served: Served) -> str:
     """Return the path of the provider's logo, "" if it has none."""
     picture = _logo(served)
-    if picture is None:
-        return ""
-    address = served.address
-    person = f"emailaddress={quote(str(address))}&" if address is not None else ""
-    return f"{path}/logo?{person}v={picture.name}"
+    person = f"emailaddress={quote(str(served.address))}&" if served.address else ""
+    return f"{path}/logo?{person}v={picture.name}" if picture else ""
 
 
 def _logo(served: Served) -> Logo | None:
@@ -152,7 +144,6 @@ def _logo(served: Served) -> Logo | None:
 
 
 def logo(lookup: Lookup, request: Request) -> Answer:
-    """Return the logo of the provider that serves the address or the host."""
     served = lookup.find_person(request.query, request.host)
     if isinstance(served, Answer):
         return served
@@ -167,7 +158,6 @@ def logo(lookup: Lookup, request: Request) -> Answer:
 
 
 def colours(_lookup: Lookup, request: Request) -> Answer:
-    """Return the style sheet with a provider's colours."""
     keys = parse_qs(request.query[:100])
     given = {key: f"#{keys[key][0]}" for key in ("colour", "logo") if key in keys}
     if not given or not all(re.fullmatch("#[0-9a-f]{6}", it) for it in given.values()):
@@ -186,12 +176,8 @@ def file(_lookup: Lookup, request: Request) -> Answer:
 @cache
 def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
-    # Without comments and indentation, and a style sheet without optional white space.
-    spaces = rb"(?<=[:,;{}])\s+" if file.suffix == ".css" else rb"(?<=\n) +"
-    data = re.sub(rb"/\*.*?\*/", b"", file.read_bytes(), flags=re.S)
-    data = re.sub(rb"%b| (?=\{)" % spaces, b"", data)
     return answers.public(
-        data,
+        file.read_bytes(),
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
         cache_control=answers.kept_for(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),

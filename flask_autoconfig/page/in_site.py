@@ -1,9 +1,5 @@
 """Renders the page in a Flask site, with the site's template, language and policy."""
 
-from __future__ import annotations
-
-import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +7,8 @@ from flask import current_app, render_template
 from jinja2 import Environment, TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
-from ..hooks.calling import describe
 from . import alone
 from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
-
-log = logging.getLogger("flask_autoconfig")
 
 
 def language() -> str | None:
@@ -54,21 +47,7 @@ def show(page: Any, policy: str) -> tuple[str, str]:
     page.is_in_site = _has_templates(current_app.jinja_env)
     if not page.is_in_site:
         return alone.show(page, own_policy)
-    try:
-        return render_template(TEMPLATE, **{VARIABLE: page}), site_policy or ""
-    except Exception as error:
-        if takes(error):
-            raise
-        log.error(_FAILED_TEMPLATE, TEMPLATE, describe(error, in_full=False))
-        page.is_in_site = False
-        return alone.show(page, own_policy)
-
-
-_FAILED_TEMPLATE = (
-    "The site's template %s failed (%s), so the package's template is used. "
-    "If it was written for version 1.0, let it extend the site's layout and "
-    '{%% include "autoconfig/content.html" %%}; the values are in autoconfig_page'
-)
+    return render_template(TEMPLATE, **{VARIABLE: page}), site_policy or ""
 
 
 def _has_templates(environment: Environment) -> bool:
@@ -87,9 +66,5 @@ def _has_templates(environment: Environment) -> bool:
 
 def _nonce() -> str:
     """Return the nonce of the site's policy (Talisman's `csp_nonce`), or ""."""
-    context: dict[str, Any] = {}
-    with suppress(Exception):  # of the site's functions: the page does without them
-        current_app.update_template_context(context)
-    found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
-    nonce = found() if callable(found) else found
-    return nonce if isinstance(nonce, str) else ""
+    nonce = current_app.jinja_env.globals.get("csp_nonce")
+    return str(nonce()) if callable(nonce) else ""

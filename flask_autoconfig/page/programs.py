@@ -1,7 +1,5 @@
 """An account that the page explains, and the programs that can use it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,8 +37,6 @@ Pair = tuple[Server, Server]
 
 
 class Section(NamedTuple):
-    """A server in the table of all settings."""
-
     server: Server
     is_main: bool  # shown at once; the others are folded
     is_recommended: bool
@@ -60,12 +56,10 @@ class Account:
 
     @property
     def shown(self) -> str:
-        """The address as people write it."""
         return f"{self.address.local}@{unfold(self.address.domain)}"
 
     @cached_property
     def filled(self) -> Provider:
-        """The provider with the placeholders in its servers filled in."""
         return Recipient(address=self.address).filled(self.provider)
 
     def mail_servers(
@@ -86,7 +80,6 @@ class Account:
 
     @property
     def password_servers(self) -> Pair | None:
-        """The servers for a program that supports every kind of password."""
         return self.mail_servers(ALL_PASSWORDS)
 
     @property
@@ -137,26 +130,20 @@ class Account:
         """The servers, POP3 last; POP3 and second servers of a type are folded."""
         servers = [server for _, server in self.filled.servers]
         types = {server.type for server in servers}
-        seen: set[str] = set()
+        shown = {"pop3"} if "imap" in types else set()
         found = []
         for server in sorted(servers, key=lambda server: server.type == "pop3"):
-            is_second_choice = server.type == "pop3" and "imap" in types
-            is_main = server.type not in seen and not is_second_choice
+            is_main = server.type not in shown
             is_recommended = server.type == "imap" and is_main and "pop3" in types
-            seen.add(server.type)
+            shown.add(server.type)
             found.append(Section(server, is_main, is_recommended))
         return found
 
     @property
     def dav_services(self) -> list[Server]:
         """The calendars with a known URL, then the address books."""
-        tables = {"caldav": self.filled.calendar, "carddav": self.filled.address_book}
-        return [
-            server
-            for type_, servers in tables.items()
-            for server in servers
-            if server.type == type_ and server.url
-        ]
+        servers = (*self.filled.calendar, *self.filled.address_book)
+        return [it for it in servers if it.type in ("caldav", "carddav") and it.url]
 
 
 def _first(
@@ -198,11 +185,9 @@ class Program(Struct, frozen=True):
     calendars_by: tuple[ProgramName, ...] = ()
 
     def mail_servers(self, account: Account) -> Pair | None:
-        """Return the incoming and the outgoing server that it can use, or None."""
         return account.mail_servers(_METHODS[self.passwords], self.types)
 
     def is_usable(self, account: Account) -> bool:
-        """Whether the account has what the program needs."""
         is_enough = self.or_with and getattr(account, self.or_with)
         return bool(is_enough or self.mail_servers(account))
 
@@ -225,13 +210,11 @@ def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Progr
 
 def chosen(programs: list[Program], requested: str, device: Device) -> Program | None:
     """Return the requested program, else the one preinstalled on the device, or None."""
-    for program in programs:
-        if program.id == requested.lower():
-            return program
-    for program in programs:
-        if program.is_of_device and device in program.devices:
-            return program
-    return programs[0] if len(programs) == 1 else None
+    wanted = [it for it in programs if it.id == requested.lower()]
+    wanted += [it for it in programs if it.is_of_device and device in it.devices]
+    if len(programs) == 1:
+        wanted += programs
+    return wanted[0] if wanted else None
 
 
 def grouped(

@@ -1,8 +1,5 @@
 """The view function of the page, and the values that its templates get."""
 
-from __future__ import annotations
-
-import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
@@ -18,14 +15,14 @@ from ..answers import OK, UNAVAILABLE, Answer, Header, Request
 from ..config.reading import Loaded
 from ..config.tables import Contact, Provider, ProviderPage
 from ..documents import ANYBODY, apple
-from ..hooks import HOOK_NAMES, HookFailed
+from ..hooks import HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets
 from .alone import VARIABLE, render
 from .programs import BY_ID, Account, Pair, Program, chosen, grouped, usable
 from .visit import Visit
-from .words import N_, best_match, best_text, languages, translations, words_in
+from .words import N_, best_match, best_text, languages, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (
@@ -37,12 +34,9 @@ POLICY = (
 _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
 _MOST_WRONG = 2  # letters
-_NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 
 
 class Brand(NamedTuple):
-    """The look of the provider."""
-
     name: str = ""
     intro: str = ""
     logo: str = ""  # its URL
@@ -93,7 +87,6 @@ class Page:
 
     brand = Brand()
     _recipient = ANYBODY
-    origin = ""  # of the page, if it is certainly the provider's
     example = "example.com"  # a domain for the placeholder of the address
     is_in_site = False  # rendered in a site's own template
     nonce = ""  # of a site's policy, for the script and the style
@@ -103,7 +96,6 @@ class Page:
     error = ""
     is_unknown = False  # the domain is not served
     meant = ""  # the address that was probably meant
-    is_unavailable = False  # it may succeed later
 
     # With an address that is served.
     address = ""  # as people write it
@@ -120,63 +112,50 @@ class Page:
     code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
     profile_parts = (False, False, False)  # whether it has mail, a calendar, contacts
-    needs_safari = False  # the browser cannot hand over a profile
     document = ""  # the URL of config-v1.1.xml
 
     def __init__(self, lookup: Lookup, visit: Visit) -> None:
         self._lookup = lookup
-        self._visit = visit
+        self.visit = visit
         stage = lookup.stage()
         catalogs = stage.catalogs()
         available = languages(catalogs)
         wanted = [visit.lang, stage.language() or "", *visit.languages]
         language = best_match(filter(None, wanted), available) or "en"
-        self._words = words_in(language, translations(language, catalogs))
-        self.say = self._words.say  # translates a text of the package
-        self.label = self._words.label  # quotes a label of a program, see labels.toml
+        words = words_in(language, catalogs)
+        self.say = words.say  # translates a text of the package
+        self.label = words.label  # quotes a label of a program, see labels.toml
         self.language = language  # its tag
-        self.direction = self._words.direction
+        self.direction = words.direction
         self.path = visit.path()  # its style and script are below it
         typed = visit.typed
-        if not isinstance(lookup, Unread):
-            typed = completed(typed, lookup)
-        self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
-        self.lang = language if visit.lang else ""  # if it was requested
-        self.program_asked = visit.program
-        self.device = visit.device
-        self.device_asked = visit.device_asked
-        self.name = visit.name  # of the person
+        self.typed = typed[:LONGEST_ADDRESS]
         self.languages = [tag for tag in available if tag != language]  # the other ones
 
         query = f"emailaddress={quote(typed)}" if typed else ""
-        address: Address | None = None
         try:
             served = lookup.find_person(query, visit.request.host)
         except HookFailed:
             served = UNAVAILABLE
-        if served == UNAVAILABLE:
-            self.is_unavailable = True
+        self.is_unavailable = served is UNAVAILABLE  # it may succeed later
         if isinstance(served, Served):
             self._set_brand(served)
-            address = served.address
-            if address is not None:
-                self._set_account(served, address)
+            if served.address is not None:
+                self._set_account(served, served.address)
         elif typed or self.is_unavailable:
             self._set_error(served, typed)
 
     @property
     def content(self) -> Markup:
-        """The page as HTML, without a layout."""
         html = render("autoconfig/parts/body.html", **{VARIABLE: self})
         return Markup(html)  # noqa: S704 (the package's template escapes)
 
     def href(self, address: Address | str | None = None, **changes: str) -> str:
         """Return the URL of the page for an address, or for another one without it."""
-        query = self._visit.query(address, **changes)
+        query = self.visit.query(address, **changes)
         return f"{self.path}?{query}" if query else self.path
 
     def url(self, url: str | None) -> str:
-        """Return a URL of the file with its placeholders filled in, or ""."""
         return self._recipient.url(url)
 
     def text(self, texts: Mapping[str, str]) -> str:
@@ -187,7 +166,7 @@ class Page:
         """Explain why the address is not served, and suggest one that is."""
         self.status = error.status
         try:
-            served = self._lookup.find("", self._visit.request.host)
+            served = self._lookup.find("", self.visit.request.host)
         except HookFailed:
             served = self._lookup.find("", "")  # the only provider of the file
         if isinstance(served, Served):
@@ -207,17 +186,15 @@ class Page:
             self.error = self.say(text, example=example)
             return
         self.is_unknown = True
-        address = parse_address(typed)
-        domain = unfold(address.domain)
-        self.error = self.say("“%(domain)s” is not one of our domains.", domain=domain)
-        similar = meant(address.domain, self._lookup.snapshot.loaded)
-        if similar is not None:
-            self.meant = f"{address.local}@{unfold(similar)}"
+        local, domain = parse_address(typed)
+        shown = unfold(domain)
+        self.error = self.say("“%(domain)s” is not one of our domains.", domain=shown)
+        if similar := meant(domain, self._lookup.snapshot.loaded):
+            self.meant = f"{local}@{unfold(similar)}"
 
     def _set_brand(self, served: Served) -> None:
         provider, domain = served.public_provider, served.match.domain
         self._recipient = served.recipient
-        known = unfold(served.domain_or_name)
         look = provider.page or ProviderPage()
         contact = look.contact
         if contact is not None:
@@ -225,7 +202,8 @@ class Page:
         chosen = {"colour": look.colour, "logo": look.logo_background}
         colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
         self.brand = Brand(
-            self._recipient.text(provider.display_name) or known,
+            self._recipient.text(provider.display_name)
+            or unfold(served.domain_or_name),
             self.text(look.intro),
             assets.logo_path(self.path, served),
             f"{self.path}/colours.css?{colours}" if colours else "",
@@ -237,24 +215,13 @@ class Page:
         listed = provider.exact_domains if provider.list_domains else ()
         self.example = unfold(domain or next(iter(listed), self.example))
 
-        # The origin is shown if it is https on a host of the provider.
-        directory = served.snapshot.directory
-        match = directory.by_host(self._visit.request.host)
-        is_https = self._visit.origin.startswith("https://")
-        if match is None or not is_https or served.hooked:
-            return
-        is_claimed = match.mx_domain or directory.claims(match.domain or "")
-        if is_claimed and match.provider_index == served.match.provider_index:
-            self.origin = self._visit.origin
-
     def _set_account(self, served: Served, address: Address) -> None:
-        visit, provider, paths = self._visit, served.provider, self._lookup.paths
+        visit, provider, paths = self.visit, served.provider, self._lookup.paths
         profile = paths.get("apple", "")
         if profile:
             self.profile_parts = apple.parts(provider, served.recipient)
         if any(self.profile_parts):
             self.profile = f"{visit.root}{profile}"
-            self.needs_safari = visit.needs_safari
         account = Account(
             provider,
             address,
@@ -288,9 +255,6 @@ class Page:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
 
 
-# --- Similar domains ------------------------------------------------------------------
-
-
 def meant(domain: str, loaded: Loaded) -> str | None:
     """Return the most similar domain of a provider that lists its domains, or None.
 
@@ -299,26 +263,7 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     listing = (provider for provider in loaded.providers if provider.list_domains)
     listed = (name for provider in listing for name in provider.exact_domains)
     names = list(islice(listed, _MOST_COMPARED + 1))
-    length = len(domain)
-    if length not in _LENGTHS or len(names) > _MOST_COMPARED:
+    if len(domain) not in _LENGTHS or len(names) > _MOST_COMPARED:
         return None
-    similar = [name for name in names if abs(len(name) - length) <= _MOST_WRONG]
-    cutoff = (length - _MOST_WRONG) / length
-    return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
-
-
-def completed(typed: str, lookup: Lookup) -> str:
-    """Return a name with the domain after it, if only one is served and listed."""
-    loaded, hooks = lookup.snapshot.loaded, lookup.hooks
-    has_hook = any(map(hooks.has, HOOK_NAMES[:2]))
-    if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
-        return typed
-    domain = next(iter(loaded.claims)).decode()
-    providers = loaded.providers
-    is_listed = all(row.list_domains and not row.mx_domains for row in providers)
-    if "*" in domain or not is_listed or typed.lower().endswith(domain):
-        return typed
-    try:
-        return str(parse_address(f"{typed}@{domain}"))
-    except ValueError:
-        return typed
+    cutoff = 1 - _MOST_WRONG / len(domain)
+    return next(iter(get_close_matches(domain, names, 1, cutoff)), None)

@@ -1,11 +1,9 @@
 """A request for the page, the visitor's device, and the URLs of the page's states."""
 
-from __future__ import annotations
-
 import re
 from functools import cached_property
 from typing import Literal
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -42,8 +40,6 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Browsers for iOS that cannot hand a profile to the settings: Firefox, DuckDuckGo, and the
 # windows within apps, most of which do not claim to be Safari.
 _WITHOUT_PROFILES = re.compile("FxiOS|DuckDuckGo|Ddg/|FBA[NV]|Instagram|^(?!.*Safari/)")
-# A copied link, and its address (RFC 6068, section 2).
-_LINK = re.compile(r"mailto:([^?]*)", re.IGNORECASE)
 _LONGEST_QUERY = 4096
 _LONGEST_LANGUAGES = 1024  # browsers send an Accept-Language of less than a hundred
 # Room for an address in angle brackets after a name, each octet percent-encoded.
@@ -52,8 +48,6 @@ _LONGEST_PROGRAM = 40
 
 
 class Visit:
-    """A request for the page."""
-
     def __init__(self, request: Request) -> None:
         self.request = request
         self.http = HttpRequest(request.environ or {})
@@ -77,8 +71,6 @@ class Visit:
         _, bracket, address = typed.rpartition("<")  # as in: Fred <fred@example.com>
         if bracket and address.endswith(">"):
             typed = address[:-1].strip()
-        if link := _LINK.match(typed):
-            typed = unquote(link[1])
         # Keyboards of phones add a space after a word that they suggested.
         local, at, domain = typed.rpartition("@")
         return f"{local.rstrip()}{at}{domain.strip()}"
@@ -96,8 +88,7 @@ class Visit:
         if self.device_asked:
             return self.device_asked
         headers = self.http.headers
-        names = ("Sec-CH-UA-Platform", "User-Agent")
-        text = " ".join(headers.get(name, "") for name in names)
+        text = f"{headers.get('Sec-CH-UA-Platform')} {headers.get('User-Agent')}"
         found = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
         return next(found, "")
 
@@ -109,7 +100,6 @@ class Visit:
 
     @property
     def root(self) -> str:
-        """The path that the application is mounted at, without a slash at the end."""
         return self.http.root_path.rstrip("/")
 
     def path(self, suffix: str = "") -> str:

@@ -1,7 +1,5 @@
 """The texts of the page in the visitor's language, and the labels of programs."""
 
-from __future__ import annotations
-
 import gettext
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -57,20 +55,16 @@ def translations(
 def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
     """Return the available tag for the first wanted tag that has one, or None.
 
-    Look up `fr-CA`, then `fr` (RFC 4647, section 3.4), then another region of the same
-    language (`pt` gets `pt-BR`).
+    For `fr-CA` it is that, else `fr` (RFC 4647, section 3.4), else another region.
     """
-    by_key = {_key(tag): tag for tag in available}
+    tags = {_key(tag): tag for tag in available}
     for key in map(_key, wanted):
-        prefix = key
-        while prefix:
-            if prefix in by_key:
-                return by_key[prefix]
-            prefix = prefix.rpartition("-")[0]
-        language = key.partition("-")[0]
-        for other, tag in by_key.items():
-            if language and other.partition("-")[0] == language:
-                return tag
+        parts = key.split("-")
+        prefixes = ("-".join(parts[:end]) for end in range(len(parts), 0, -1))
+        regions = (other for other in tags if other.partition("-")[0] == parts[0])
+        for found in (*prefixes, *regions):
+            if found in tags:
+                return tags[found]
     return None
 
 
@@ -80,7 +74,6 @@ def _key(tag: str) -> str:
 
 @cache
 def words_of_documents(site_catalogs: Path | None) -> documents.Words:
-    """Return the words of documents, in every language of the page."""
     tags = languages(site_catalogs)
     return tuple((tag, translations(tag, site_catalogs).gettext) for tag in tags)
 
@@ -90,8 +83,7 @@ def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> 
 
     If it is in another language, it is marked as such.
     """
-    tag = best_match([language, "en", ""], texts)
-    tag = next(iter(texts), "") if tag is None else tag
+    tag = best_match([language, "en", "", *texts], texts) or ""
     text = recipient.text(texts.get(tag, ""))
     if not text or not tag or best_match([language], [tag]):
         return text
@@ -103,7 +95,6 @@ def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> 
 
 @cache
 def labels() -> Mapping[str, Mapping[str, str]]:
-    """Return the texts of each label by `PROGRAM.LABEL`, then by language."""
     return {
         f"{program}.{name}": texts
         for program, names in table_beside(__file__, LABELS.name).items()
@@ -116,14 +107,10 @@ class Words:
 
     def __init__(self, language: str, translate: Callable[[str], str]) -> None:
         self.language = language
+        is_right = language.partition("-")[0].lower() in _RIGHT_TO_LEFT
+        self.direction = "rtl" if is_right else "ltr"  # HTML's attribute `dir`
         # Bounded: the texts are those of the code and the templates.
         self._translated = cache(lambda text: escape(translate(text)))
-
-    @property
-    def direction(self) -> str:
-        """The value of HTML's attribute `dir`."""
-        is_right = self.language.partition("-")[0].lower() in _RIGHT_TO_LEFT
-        return "rtl" if is_right else "ltr"
 
     def say(self, text: str, /, **values: object) -> Markup:
         """Translate a text, and fill in its `%(name)s`."""
@@ -133,8 +120,7 @@ class Words:
     def label(self, name: str, description: str = "") -> Markup:
         """Quote the label of a program, or describe it if nobody has seen it.
 
-        *name* is its key in labels.toml; the description is translated. Raise
-        LookupError if there is neither.
+        *name* is its key in labels.toml; the description is translated.
         """
         texts = labels().get(name, {})
         tag = best_match([self.language], texts.keys() - {"source", "unseen"})
@@ -142,12 +128,9 @@ class Words:
             return macro("quoted")(texts[tag])
         if description:
             return self.say(description)
-        if "en" not in texts:
-            raise LookupError(f"labels.toml has no {name}")
         return macro("quoted")(texts["en"], "en")
 
 
 @cache
-def words_in(language: str, catalog: gettext.NullTranslations) -> Words:
-    """Return the words of a language, by its tag, from a catalog."""
-    return Words(language, catalog.gettext)
+def words_in(language: str, site_catalogs: Path | None) -> Words:
+    return Words(language, translations(language, site_catalogs).gettext)
