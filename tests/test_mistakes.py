@@ -122,12 +122,13 @@ def test_commands_show_the_line_and_a_log_has_one_line_for_each_problem(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "autoconfig.toml"
-    file.write_text(AROUND.replace("@", "port = 0993"))
+    cure = "write text in quotes, true in small letters, and ] after the list before it"
+    file.write_text(AROUND.replace("@", "port == 993"))
     shown = [
-        f"{file}:6:8: error: not TOML: the value is not valid TOML",
-        "  6 | port = 0993",
-        "    |        ^",
-        "  do: write port = 993",
+        f"{file}:6:7: error: not TOML: Invalid value",
+        "  6 | port == 993",
+        "    |       ^",
+        f"  do: {cure}",
     ]
     done = CliRunner().invoke(cli, ["--config", str(file), "validate"])
     assert (done.exit_code, done.stdout.splitlines()) == (1, shown)
@@ -137,7 +138,7 @@ def test_commands_show_the_line_and_a_log_has_one_line_for_each_problem(
         load(file)
     assert str(caught.value).splitlines() == [
         f"{file}: 1 problem",
-        "  line 6, column 8: not TOML: the value is not valid TOML; write port = 993",
+        f"  line 6, column 7: not TOML: Invalid value; {cure}",
     ]
 
 
