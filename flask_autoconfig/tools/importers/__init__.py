@@ -1,7 +1,5 @@
 """`import`: turns the files of other servers into one TOML."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
