@@ -1,19 +1,15 @@
 """Reads a provider's logo, and refuses SVG with scripts or external content."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
+from xml.etree.ElementTree import Element, ParseError
 
 from ..files import read_file
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 MOST_BYTES = 64 * 1024
 # The first bytes of the bitmap formats (the length of WebP is between its two words).
@@ -64,8 +60,6 @@ def read_logo(path: Path) -> Logo:
 
 
 def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
-    from xml.etree.ElementTree import ParseError
-
     from defusedxml.ElementTree import fromstring
 
     cure = "save it as PNG, SVG, JPEG or WebP"

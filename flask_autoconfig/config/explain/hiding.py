@@ -1,7 +1,5 @@
 """Hides passwords, secrets and tokens in what is shown and logged."""
 
-from __future__ import annotations
-
 import re
 
 # A key by its end (`client_secret`, not `token_url`), with = or what is written for it.

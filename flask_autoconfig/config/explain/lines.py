@@ -1,7 +1,5 @@
 """Finds the lines of keys in a TOML text, which tomllib does not report."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections import Counter
