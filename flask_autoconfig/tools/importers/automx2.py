@@ -136,6 +136,7 @@ def read_seed(_file: Path, data: bytes) -> Imported:
 # --- The database ---------------------------------------------------------------------
 
 _MOST_BYTES = 64 * 1024 * 1024  # of values in all tables
+_MOST_STEPS = 100_000_000  # of SQLite's virtual machine, for a query: some seconds
 _LONGEST = 100_000  # bytes of a value or of a table's definition
 
 
@@ -225,6 +226,8 @@ class _Database:
         there = {row[1] for row in columns}
         names = [name for name in kind.__struct_fields__ if name in there]
         query = f"SELECT {', '.join(names) or 1} FROM main.{table}"  # noqa: S608
+        ticks = iter(range(_MOST_STEPS // 10_000))  # pages may lead to each other
+        self._connection.set_progress_handler(lambda: next(ticks, None) is None, 10_000)
         rows: dict[tuple[Any, ...], None] = {}  # without repeated ones
         for row in self._connection.execute(query):
             rows[row] = None
