@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,10 @@ def test_a_missing_key_has_the_line_of_the_nearest_table() -> None:
     assert lines_of(TEXT, [*nearest, *unknown]) == expected
 
 
-def test_problems_of_a_mapping_have_no_line_but_the_providers_domain() -> None:
+def test_problems_of_a_mapping_have_no_line_but_the_providers_domain(
+    toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toml(TWO_DOMAINS).parent)  # whose lines are not the mapping's
     raw = tomllib.loads(TWO_DOMAINS.replace('"imap"', '"imapp"'))
     with pytest.raises(ConfigError) as caught:
         reading.from_raw(raw)

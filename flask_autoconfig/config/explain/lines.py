@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,25 +34,25 @@ def with_lines(
     main: Path,
     providers: Iterable[Provider] = (),
     origins: Iterable[Origin] = (),
-    texts: Mapping[str, str] | None = None,
+    text: str | None = None,
 ) -> list[Problem]:
     """Return the problems with their lines and with the domains of their providers.
 
-    `main` is the main file; `origins` are the providers' places. `texts` has the content
-    of files, by their name in problems; others are read once more. A key that is missing
-    gets the line of the nearest table.
+    `main` is the main file; `origins` are the providers' places. `text` is the
+    content of the main file unless it is to be read. A key that is missing gets the line of
+    the nearest table.
     """
     problems = list(problems)
     pairs = zip(providers, origins, strict=False)
     domains = {(at.file, at.place): domain_of(provider) for provider, at in pairs}
     lines: dict[str, dict[str, int]] = {}
     for file in {problem.file for problem in problems if problem.line is None}:
-        text = (texts or {}).get(file)
-        if text is None:
+        content = None if file else text
+        if content is None:
             with suppress(OSError, ConfigError):  # changed since it was read
-                text = text_of(main.parent / file if file else main)
+                content = text_of(main.parent / file if file else main)
         places = [problem.place for problem in problems if problem.file == file]
-        lines[file] = lines_of(text or "", places)
+        lines[file] = lines_of(content or "", places)
 
     return [
         problem._replace(
