@@ -48,10 +48,10 @@ def read_logo(path: Path) -> Logo:
     """Return the logo in a file; raise UnusableLogoError."""
     try:
         data = read_file(path, MOST_BYTES)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         cure = "give a PNG, SVG, JPEG or WebP file of 64 KiB at most"
-        raise UnusableLogoError(f"cannot read {path}: {reason}", cure) from error
+        message = f"cannot read {path}: {error.strerror}"
+        raise UnusableLogoError(message, cure) from error
     kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
     if kind == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault

@@ -98,7 +98,7 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
         text = text_of(path)
         loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        reason = getattr(error, "strerror", "out of memory")
         message, cure = f"cannot read {path}: {reason}", "make it readable"
         if isinstance(error, FileNotFoundError):
             message = f"there is no file {path}"
@@ -136,10 +136,7 @@ def matching(
 
 def text_of(path: Path) -> str:
     """Return the text of a file; raise OSError, or ConfigError if it is not UTF-8."""
-    try:
-        data = read_file(path)
-    except ValueError as error:  # a null byte in the path
-        raise OSError(None, str(error), str(path)) from error
+    data = read_file(path)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
