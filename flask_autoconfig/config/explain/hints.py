@@ -67,9 +67,7 @@ def unknown_key(
         return f"remove it: {why}", ""
     if is_table and theirs in _SERVERS:
         home, type_ = _SERVERS[theirs].split()
-        below = ", below its [[provider]]" * ("provider" in known)
-        cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
-        return cure, home
+        return f'write the heading [[provider.{home}]], and type = "{type_}"', home
 
     def meant_of(keys: Mapping[str, Kind]) -> str:
         """Return the key with this name, also as other programs or XML call it."""
@@ -84,11 +82,8 @@ def unknown_key(
         value = _meant(meant, known[meant].type, raw[key])
         return f"write {meant} = {value}" if value else f"did you mean {meant}?", meant
     top = "the top of the file, before the first table"
-    homes = {
-        "the file that includes this one" if file else top: tables.Config,
-        **_HOMES,
-    }
-    for head, cls in homes.items():
+    main = ("the file that includes this one" if file else top, tables.Config)
+    for head, cls in (main, *_HOMES.items()):
         keys, _ = keys_of(cls)
         if not (meant := meant_of(keys)):
             continue
@@ -161,8 +156,6 @@ def _meant(key: str, kind: inspect.Type, raw: Any) -> str:
             return quote(word) if word else ""
         case inspect.StrType() if key == "username":
             return quote(login_for(text))
-        case inspect.StrType() if key == "hostname":
-            return quote(_bare_host(text) or "mail.example.com")
         case inspect.StrType():
             return quote(text)
     return ""

@@ -5,7 +5,7 @@ import tomllib
 
 from ...cleaning import clean, is_seen
 from ...errors import Problem
-from .hiding import HIDDEN, hidden_to_the_end
+from .hiding import HIDDEN, may_have_secret
 from .hints import WORDS
 from .lines import last_statement
 
@@ -54,13 +54,11 @@ def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
 def _problem(
     message: str, cure: str, lines: list[str], number: int, column: int
 ) -> Problem:
-    """Return a problem at a column from 0, with the line and without its secrets."""
-    above, whole = lines[: number - 1], lines[number - 1]
-    line, secret = hidden_to_the_end(whole)
-    begin = last_statement("\n".join([*above, whole[:column]]))
-    if begin < number and hidden_to_the_end(lines[begin - 1])[1]:
-        line, secret = HIDDEN, whole  # which began on an earlier line
-    at = min(column, len(line) - 1) if secret else column
+    """Return a problem at a column from 0, with the line unless it may have a secret."""
+    line, at = lines[number - 1], column
+    begin = last_statement("\n".join([*lines[: number - 1], line[:column]]))
+    if any(map(may_have_secret, lines[begin - 1 : number])):
+        line, at = HIDDEN, 0
     # The line, or the part of a long line around the place, and a mark below it.
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
     shown = clean(line[start : start + _WIDTH].replace("\t", " "))
