@@ -1,7 +1,5 @@
 """A valid file, and the faulty ones that mistakes.toml makes of it."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any

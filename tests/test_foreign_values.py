@@ -1,7 +1,5 @@
 """Invalid values from servers and from DNS: findings, never tracebacks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`import` reads each format, and reports by line what it leaves out."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -173,54 +171,47 @@ def test_the_same_servers_in_several_files_become_one_provider(tmp_path: Path) -
 RECIPIENT = Recipient("example.com", Address("fred", "example.com"))
 
 
-@pytest.mark.parametrize("write", [outlook.write, apple.write], ids=["POX", "profile"])
-@pytest.mark.parametrize("username", ["%EMAILADDRESS%", "%EMAILLOCALPART%"])
-def test_what_we_serve_is_read_again(
-    tmp_path: Path, write: Callable[..., bytes], username: str
-) -> None:
-    server = {"hostname": "mail.example.com", "username": username}
-    raw = {
+def served(**server: str) -> dict[str, Any]:
+    """A provider with these keys in each of its servers."""
+    dav = {"url": "https://a.test:8443/c", **server}
+    server |= {"hostname": "mail.example.com"}
+    return {
         "domains": ["example.com"],
         "incoming": [{"type": "imap", **server}],
         "outgoing": [{"type": "smtp", **server, "socket_type": "STARTTLS"}],
-        "calendar": [
-            {"type": "caldav", "url": "https://a.test:8443/c", "username": username}
-        ],
-        "address_book": [
-            {"type": "carddav", "url": "https://a.test/", "username": username}
-        ],
+        "calendar": [{"type": "caldav", **dav}],
+        "address_book": [{"type": "carddav", **dav}],
     }
-    loaded = from_raw({"provider": [raw]})
-    file = tmp_path / "file"
-    # The address is nowhere but in the user name where there is no other place for it.
-    body = write(loaded.providers[0], RECIPIENT)
-    if b"<Account>" in body:
-        user = b"<User><AutoDiscoverSMTPAddress>fred@example.com"
-        user += b"</AutoDiscoverSMTPAddress></User><Account>"
-        body = body.replace(b"<Account>", user)
-    file.write_bytes(body)
-    text, _ = import_files([file])
-    assert loads(text) == loaded.tables
+
+
+def exchange(type_: str, path: str) -> dict[str, Any]:
+    server = {"type": type_, "url": f"https://mail.example.com/{path}"}
+    return {"domains": ["example.com"], "incoming": [server]}
+
+
+BY_ADDRESS, BY_NAME = served(), served(username="%EMAILLOCALPART%")
+EWS = exchange("ews", "EWS/Exchange.asmx")
+ACTIVESYNC = exchange("activesync", "Microsoft-Server-ActiveSync")
 
 
 @pytest.mark.parametrize(
-    ("write", "type_", "path"),
+    ("write", "raw"),
     [
-        (outlook.write, "ews", "EWS/Exchange.asmx"),
-        (activesync.write, "activesync", "Microsoft-Server-ActiveSync"),
-        (apple.write, "activesync", "Microsoft-Server-ActiveSync"),
+        *((outlook.write, raw) for raw in (BY_ADDRESS, BY_NAME, EWS)),
+        *((apple.write, raw) for raw in (BY_ADDRESS, BY_NAME, ACTIVESYNC)),
+        (activesync.write, ACTIVESYNC),
     ],
-    ids=["POX", "mobilesync", "profile"],
 )
-def test_an_exchange_server_is_read_again(
-    tmp_path: Path, write: Callable[..., bytes], type_: str, path: str
+def test_what_we_serve_is_read_again(
+    tmp_path: Path, write: Callable[..., bytes], raw: dict[str, Any]
 ) -> None:
-    server = {"type": type_, "url": f"https://mail.example.com/{path}"}
-    raw = {"domains": ["example.com"], "incoming": [server]}
     loaded = from_raw({"provider": [raw]})
-    file = tmp_path / "file"
-    file.write_bytes(write(loaded.providers[0], RECIPIENT))
-    assert loads(import_files([file])[0]) == loaded.tables
+    # The address is nowhere but in the user name where there is no other place for it.
+    user = b"<User><AutoDiscoverSMTPAddress>fred@example.com"
+    user += b"</AutoDiscoverSMTPAddress></User><Account>"
+    body = write(loaded.providers[0], RECIPIENT)
+    (tmp_path / "file").write_bytes(body.replace(b"<Account>", user))
+    assert loads(import_files([tmp_path / "file"])[0]) == loaded.tables
 
 
 def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """`import` of files that strangers made: each ends with a message, soon, or is read."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -3,8 +3,6 @@
 The author of one brand's file must not be able to block the service for all others.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -129,21 +127,6 @@ def test_many_of_one_kind(before: str, one: str) -> None:
         explained(before + "".join(map(one.format, numbers)))
 
     assert_linear(explain, " ", ends=[""], unnoticed=0.2)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [(f"x = {it * 100_000}", "nested too deep") for it in ("[", "{a=", "[{a=")]
-    + [(f'include = ["{"*/" * 999}a"]', "more than 255")],
-)
-def test_what_is_too_deep_is_reported(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        reading.loads(text)
-
-
-def test_a_user_name_with_null_characters_is_reported() -> None:
-    with pytest.raises(ConfigError, match="there is no key"):
-        reading.from_raw({"provider": [{"incoming": [{"user": "{0}\x007\0"}]}]})
 
 
 def test_a_hostile_file_of_one_brand_leaves_the_service_up(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Many customers: domains files, and providers in included files."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time

@@ -1,7 +1,5 @@
 """The tables of the TOML file: defaults, normalization, warnings, writing, the schema."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whatever comes in: requests, files and documents that hypothesis thinks of."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """examples/reference.toml is valid and has every key of the model with its default."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tomllib

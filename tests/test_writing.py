@@ -1,7 +1,5 @@
 """Writing files in a folder that others may write to: no planted link misleads it."""
 
-from __future__ import annotations
-
 import os
 import resource
 import stat

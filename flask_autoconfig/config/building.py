@@ -1,13 +1,11 @@
 """Builds the tables from a parsed TOML document, and gathers every problem."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from msgspec import NODEFAULT, inspect
 
@@ -29,22 +27,34 @@ def holder(place: str) -> str:
     return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
-class Key(NamedTuple):
-    """The type of a key's value, with the `extra` of its `Meta`."""
+class Kind(NamedTuple):
+    """What a value must be."""
 
-    value: tuple[inspect.Type, dict[str, Any]]
-    table: tuple[inspect.Type, dict[str, Any]]  # the same if the value is a table
+    type: inspect.Type
+    extra: dict[str, Any]  # of its `Meta`
+    table: inspect.StructType | None  # what it may be as well, if it is a table
+
+
+def kind_of(type_: inspect.Type) -> Kind:
+    """Return the kind of a type, which may be wrapped."""
+    extra: dict[str, Any] = {}
+    table = None
+    while isinstance(type_, inspect.Metadata | inspect.UnionType):
+        if isinstance(type_, inspect.Metadata):
+            extra |= type_.extra or {}
+            type_ = type_.type
+        else:
+            members = [it for it in type_.types if not isinstance(it, inspect.NoneType)]
+            tables = (it for it in members if isinstance(it, inspect.StructType))
+            type_, table = members[0], next(tables, None)
+    return Kind(type_, extra, table)
 
 
 @cache
-def keys_of(cls: type) -> tuple[dict[str, Key], tuple[str, ...]]:
+def keys_of(cls: type) -> tuple[dict[str, Kind], tuple[str, ...]]:
     """Return the keys of a table's type, and the required ones."""
-    kind = inspect.type_info(cls)
-    fields = kind.fields if isinstance(kind, inspect.StructType) else ()
-    keys = {
-        field.encode_name: Key(unwrapped(field.type), unwrapped(field.type, {}))
-        for field in fields
-    }
+    fields = cast(inspect.StructType, inspect.type_info(cls)).fields
+    keys = {field.encode_name: kind_of(field.type) for field in fields}
     return keys, tuple(field.encode_name for field in fields if field.required)
 
 
@@ -55,8 +65,8 @@ class Builder:
         """`file` is the included file that problems name, "" for the main one."""
         self._file = file
         self.problems: list[Problem] = []
-        self._misspelt: set[str] = set()  # places of the keys that were meant
-        self._faulty: set[str] = set()  # places with a problem, and their holders
+        # Places with a problem, those that hold them, and keys that were misspelt.
+        self._faulty: set[str] = set()
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Add a problem."""
@@ -72,13 +82,7 @@ class Builder:
 
     def is_faulty(self, place: str) -> bool:
         """Whether there is a problem at a place, or inside it."""
-        return place in self._misspelt or place in self._faulty
-
-    @cached_property
-    def _hints(self) -> ModuleType:
-        from .explain import hints
-
-        return hints
+        return place in self._faulty
 
     def struct(self, cls: type, raw: dict[str, Any], place: str = "") -> Any:
         """Build a struct; a faulty value gets its default, so that rules can run."""
@@ -86,94 +90,84 @@ class Builder:
         values = {}
         for key, value in raw.items():
             at = below(place, key)
-            if key not in keys:
-                cure, meant = self._hints.unknown_key(key, raw, keys, self._file)
-                if meant:
-                    self._misspelt.add(below(place, meant))
-                self.add(at, f"there is no key {quote(key)} here", cure)
+            if key in keys:
+                built = self._value(keys[key], value, at)
+                if built is not NODEFAULT:
+                    values[key] = built
                 continue
-            kind = keys[key].table if isinstance(value, dict) else keys[key].value
-            built = self._value(*kind, value, at)
-            if built is not NODEFAULT:
-                values[key] = built
-
+            cure, meant = self._hints.unknown_key(key, raw, keys, self._file)
+            if meant:
+                self._faulty.add(below(place, meant))
+            self.add(at, f"there is no key {quote(key)} here", cure)
         for key in required:
-            if key not in raw and below(place, key) not in self._misspelt:
-                example = keys[key].value[1].get("example", "…")
+            if key not in raw and not self.is_faulty(below(place, key)):
+                example = keys[key].extra.get("example", "…")
                 self.add(place, f"{key} is missing", f'add {key} = "{example}"')
             values.setdefault(key, "")
         table = cls(**values)
         return table.completed() if isinstance(table, Server) else table
 
-    def _value(
-        self, kind: inspect.Type, extra: dict[str, Any], raw: Any, at: str
-    ) -> Any:
+    @cached_property
+    def _hints(self) -> ModuleType:
+        from .explain import hints
+
+        return hints
+
+    def _value(self, kind: Kind, raw: Any, at: str) -> Any:
         """Return the value, or NODEFAULT after a problem."""
-        if isinstance(kind, inspect.StructType) and isinstance(raw, dict):
-            return self.struct(kind.cls, raw, at)
-        if isinstance(kind, inspect.DictType) and isinstance(raw, dict):
-            texts = {}
-            for key, value in raw.items():
-                where = below(at, key)
-                self._value(*unwrapped(kind.key_type), key, where)
-                texts[key] = self._value(*unwrapped(kind.value_type), value, where)
-            return texts
-        if isinstance(kind, inspect.VarTupleType) and isinstance(raw, list):
-            return self._tuple(kind, extra, raw, at)
-        if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
-            value = self._value(*unwrapped(kind.item_type, raw), raw, at)
-            return NODEFAULT if value is NODEFAULT else (value,)
-        if isinstance(kind, inspect.StrType) and isinstance(raw, str):
-            try:
-                return extra["value"](raw)
-            except ValueError as error:
-                self.add(at, *self._hints.refused(error, raw, at))
-                return NODEFAULT
-        if isinstance(kind, inspect.IntType):
-            is_good = type(raw) is int and (kind.ge or 0) <= raw <= (kind.le or 0)
-        elif isinstance(kind, inspect.LiteralType):
-            is_good = raw in kind.values
-        else:
-            is_good = isinstance(kind, inspect.BoolType) and isinstance(raw, bool)
-        if is_good:
-            return raw
-        self.add(at, *self._hints.wrong(kind, raw, at))
+        type_ = kind.table if kind.table and isinstance(raw, dict) else kind.type
+        match type_:
+            case inspect.StructType() if isinstance(raw, dict):
+                return self.struct(type_.cls, raw, at)
+            case inspect.DictType() if isinstance(raw, dict):
+                name, text = kind_of(type_.key_type), kind_of(type_.value_type)
+                for key in raw:
+                    self._value(name, key, below(at, key))
+                return {key: self._value(text, raw[key], below(at, key)) for key in raw}
+            case inspect.VarTupleType() if isinstance(raw, list):
+                return self._tuple(type_, kind.extra, raw, at)
+            case inspect.VarTupleType() if kind.extra.get("single"):
+                value = self._value(kind_of(type_.item_type), raw, at)
+                return value if value is NODEFAULT else (value,)
+            case inspect.StrType() if isinstance(raw, str):
+                try:
+                    return kind.extra["value"](raw)
+                except ValueError as error:
+                    self.add(at, *self._hints.refused(error, raw, at))
+                    return NODEFAULT
+            case inspect.IntType(ge=least, le=most):
+                if type(raw) is int and (least or 0) <= raw <= (most or 0):
+                    return raw
+            case inspect.LiteralType(values=words):
+                if raw in words:
+                    return raw
+            case inspect.BoolType() if isinstance(raw, bool):
+                return raw
+        self.add(at, *self._hints.wrong(type_, raw, at))
         return NODEFAULT
 
     def _tuple(
-        self, kind: inspect.VarTupleType, extra: dict[str, Any], raw: list[Any], at: str
+        self,
+        type_: inspect.VarTupleType,
+        extra: dict[str, Any],
+        raw: list[Any],
+        at: str,
     ) -> Any:
-        if kind.min_length and not raw:
+        if type_.min_length and not raw:
             cure = f"name a {extra['item']}, or remove the key"
             self.add(at, "the list is empty", cure)
             return NODEFAULT
 
-        item, item_extra = unwrapped(kind.item_type)
-        if isinstance(item, inspect.StrType) and set(map(type, raw)) == {str}:
+        item = kind_of(type_.item_type)
+        if isinstance(item.type, inspect.StrType) and set(map(type, raw)) == {str}:
             with suppress(ValueError):  # a list of thousands of domains, at once
-                return tuple(map(item_extra["value"], raw))
+                return tuple(map(item.extra["value"], raw))
         values = [
-            self._value(*unwrapped(kind.item_type, value), value, f"{at}[{index}]")
+            self._value(item, value, f"{at}[{index}]")
             for index, value in enumerate(raw)
         ]
         # A list without its faulty items would give the others a wrong index.
         return NODEFAULT if NODEFAULT in values else tuple(values)
-
-
-def unwrapped(
-    kind: inspect.Type, raw: Any = None
-) -> tuple[inspect.Type, dict[str, Any]]:
-    """Return the type without wrappers; of a union, the member for `raw`."""
-    extra: dict[str, Any] = {}
-    while isinstance(kind, inspect.Metadata | inspect.UnionType):
-        if isinstance(kind, inspect.Metadata):
-            extra |= kind.extra or {}
-            kind = kind.type
-        else:
-            members = [it for it in kind.types if not isinstance(it, inspect.NoneType)]
-            tables = [it for it in members if isinstance(it, inspect.StructType)]
-            kind = tables[0] if tables and isinstance(raw, dict) else members[0]
-    return kind, extra
 
 
 # --- From a mapping, such as a row of a database ------------------------------------------

@@ -4,11 +4,11 @@ The names are kept as bytes, which take a fifth less memory than strings. Files 
 in slices, so that requests are answered in between.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..errors import Problem
 from ..files import State, lasting_state, read_slices
@@ -16,7 +16,7 @@ from .tables import Provider
 from .values import domain_pattern
 
 _SLICE = 1 << 13  # bytes: a fraction of a millisecond
-_MOST_SKIPPED = 10_000  # lines with a problem of their own
+_MOST_SKIPPED = 10_000  # lines with a problem
 _BOM = b"\xef\xbb\xbf"
 # A name that is folded, and no IP address, since its last character is not a digit.
 _NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
@@ -25,22 +25,13 @@ _PLAIN_LINES = re.compile(rb"(?>(?:%b\n)*)(?:%b)?" % (_NAME, _NAME))
 _PLAIN_LINE = re.compile(rb"(%b)(?=[ \t#]|\Z)" % _NAME)
 
 
-class Listing:
+class Listing(Struct, eq=False):
     """The domains and patterns in a domains file, as A-labels and in its order."""
 
-    __slots__ = ("names", "path", "skipped", "state")
-
-    def __init__(
-        self,
-        path: Path,
-        names: list[bytes],
-        skipped: tuple[Problem, ...],
-        state: State | None,
-    ) -> None:
-        self.path = path
-        self.names = names
-        self.skipped = skipped  # lines that are no domain
-        self.state = state  # of the file; None: read it again
+    path: Path
+    names: list[bytes]
+    skipped: tuple[Problem, ...]  # lines that are no domain
+    state: State | None  # of the file; None: read it again
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode() for name in self.names)
@@ -79,11 +70,6 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
         else:
             names += _names_of(lines, first, str(path), skipped)
         first += len(lines)
-    more = len(skipped) - _MOST_SKIPPED
-    if more > 0:
-        message = f"{more} more lines are no domains"
-        last = Problem("", message, "correct these first", file=str(path))
-        skipped[_MOST_SKIPPED:] = [last]
     return Listing(path, names, tuple(skipped), state)
 
 
@@ -111,4 +97,5 @@ def _names_of(
                 cure = "save the file as UTF-8"
             elif "," in word or ";" in word:
                 cure = "write each domain on a line of its own, without separators"
-            skipped.append(Problem("", message, cure, file=file, line=number))
+            if len(skipped) < _MOST_SKIPPED:
+                skipped.append(Problem("", message, cure, file=file, line=number))

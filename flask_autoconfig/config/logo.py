@@ -1,19 +1,15 @@
 """Reads a provider's logo, and refuses SVG with scripts or external content."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
+from xml.etree.ElementTree import Element, ParseError
 
 from ..files import read_file
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 MOST_BYTES = 64 * 1024
 # The first bytes of the bitmap formats (the length of WebP is between its two words).
@@ -52,10 +48,10 @@ def read_logo(path: Path) -> Logo:
     """Return the logo in a file; raise UnusableLogoError."""
     try:
         data = read_file(path, MOST_BYTES)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         cure = "give a PNG, SVG, JPEG or WebP file of 64 KiB at most"
-        raise UnusableLogoError(f"cannot read {path}: {reason}", cure) from error
+        message = f"cannot read {path}: {error.strerror}"
+        raise UnusableLogoError(message, cure) from error
     kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
     if kind == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault
@@ -64,8 +60,6 @@ def read_logo(path: Path) -> Logo:
 
 
 def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
-    from xml.etree.ElementTree import ParseError
-
     from defusedxml.ElementTree import fromstring
 
     cure = "save it as PNG, SVG, JPEG or WebP"

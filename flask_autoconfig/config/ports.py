@@ -1,7 +1,5 @@
 """The standard ports and URLs of the types of servers."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

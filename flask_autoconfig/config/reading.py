@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +49,6 @@ class Part(NamedTuple):
     """The providers of one TOML file."""
 
     file: str  # as problems name it, "" for the main file
-    base: Path  # the folder that relative paths refer to
     providers: tuple[Provider, ...]
     state: State | None = None  # None: read it again
 
@@ -99,7 +98,7 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
         text = text_of(path)
         loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        reason = getattr(error, "strerror", "out of memory")
         message, cure = f"cannot read {path}: {reason}", "make it readable"
         if isinstance(error, FileNotFoundError):
             message = f"there is no file {path}"
@@ -137,10 +136,7 @@ def matching(
 
 def text_of(path: Path) -> str:
     """Return the text of a file; raise OSError, or ConfigError if it is not UTF-8."""
-    try:
-        data = read_file(path)
-    except ValueError as error:  # a null byte in the path
-        raise OSError(None, str(error), str(path)) from error
+    data = read_file(path)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -176,32 +172,33 @@ class _Reading:
         self._base = base
         self._main = main
         self._before = before or Loaded(Config(), ())
-        self._opened: list[tuple[Part, Builder]] = []
         self._sources: list[Source] = []
         self._logos: dict[int, Logo] = {}  # by the index of the source
-        self._texts: dict[str, str] = {}  # by file, for the lines of problems
         self._parts: dict[Path, Part] = {}  # the included ones
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
-        self._unmatched: list[Problem] = []
         self._unsafe: list[Problem] = []
         self._is_unread = False  # whether a file could not be read
 
     def load(self, raw: dict[str, Any], text: str = "") -> Loaded:
         """Read a parsed document, and the text it was parsed from if there is one."""
-        self._texts[""] = text
         builder = Builder()
         config: Config = builder.struct(Config, raw)
-        self._opened.append((Part("", self._base, config.provider), builder))
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
+        opened = [(Part("", config.provider), builder)]
+        unmatched: list[Problem] = []
         for index, pattern in enumerate(config.include):
-            self._include(pattern, f"include[{index}]", builder)
-        for part, builder_of_part in self._opened:
+            names = matching([pattern], self._base, self._main)
+            if not names:
+                unmatched += _unmatched(pattern, f"include[{index}]", builder)
+            new = [it for it in names if self._base / it not in self._parts]
+            opened += map(self._read_part, new)
+        for part, builder_of_part in opened:
             self._add_sources(part, builder_of_part)
         claims = rules.claims(self._sources)
         signer = self._signer(config.sign, builder)
-        problems = [self._located(opened.problems) for _, opened in self._opened]
+        problems = [self._located(each.problems, text) for _, each in opened]
         if any(problems):
             raise ConfigError(
                 chain(*problems),
@@ -219,26 +216,13 @@ class _Reading:
             tuple(self._watched),
             config.include,
             tuple(chain(*(listing.skipped for listing in self._listings.values()))),
-            self._located(self._unmatched),
-            self._located(self._unsafe),
+            self._located(unmatched, text),
+            self._located(self._unsafe, text),
             parts=self._parts,
             listings=self._listings,
         )
 
-    def _include(self, pattern: str, place: str, builder: Builder) -> None:
-        names = matching([pattern], self._base, self._main)
-        for name in names:
-            if self._base / name not in self._parts:
-                self._read_part(name)
-        if not names and re.search(r"[*?[]", pattern):  # the folder may fill later
-            message = f"no file matches {quote(pattern)}"
-            cure = "put a file there, or correct the pattern"
-            self._unmatched.append(Problem(place, message, cure))
-        elif not names:
-            message = f"there is no file {quote(pattern)}"
-            builder.add(place, message, "correct the name, or remove it")
-
-    def _read_part(self, name: str) -> None:
+    def _read_part(self, name: str) -> tuple[Part, Builder]:
         """Read an included file, unless it is as it was before."""
         path = self._base / name
         self._watched[path] = None
@@ -248,8 +232,8 @@ class _Reading:
         if part is None or part.state is None or part.state != state:
             providers: tuple[Provider, ...] = ()
             try:
-                text = self._texts[name] = text_of(path)
-                providers = builder.struct(Included, _parsed(text)).provider
+                raw = _parsed(text_of(path))
+                providers = builder.struct(Included, raw).provider
                 rules.apply(providers, builder)
             except OSError as error:
                 self._is_unread = True
@@ -257,18 +241,19 @@ class _Reading:
                 builder.add("", message, "make it readable, or remove it")
             except ConfigError as error:
                 builder.problems += [it._replace(file=name) for it in error.problems]
-            part = Part(name, path.parent, providers, state)
+            part = Part(name, providers, state)
         self._parts[path] = part
-        self._opened.append((part, builder))
+        return part, builder
 
     def _add_sources(self, part: Part, builder: Builder) -> None:
         main = self._main.name if self._main else "the file that includes it"
+        base = (self._base / part.file).parent if part.file else self._base
         for index, provider in enumerate(part.providers):
             place, listing = f"provider[{index}]", None
             if provider.page and provider.page.logo:
-                self._add_logo(part.base / provider.page.logo, place, builder)
+                self._add_logo(base / provider.page.logo, place, builder)
             if provider.domains_file:
-                path = part.base / provider.domains_file
+                path = base / provider.domains_file
                 listing = self._listing(path, f"{place}.domains_file", builder)
             if listing:
                 from .listing import ListingProvider
@@ -327,7 +312,7 @@ class _Reading:
             self._unsafe.append(Problem(f"sign.{key}", message, cure))
         return signer
 
-    def _located(self, problems: list[Problem]) -> tuple[Problem, ...]:
+    def _located(self, problems: list[Problem], text: str) -> tuple[Problem, ...]:
         """Return the problems by line, with the domains of their providers."""
         if not problems:
             return ()
@@ -336,8 +321,18 @@ class _Reading:
         main = self._main or self._base / "autoconfig.toml"
         providers = (source.provider for source in self._sources)
         origins = (source.origin for source in self._sources)
-        found = with_lines(problems, main, providers, origins, self._texts)
+        found = with_lines(problems, main, providers, origins, text)
         return tuple(sorted(found, key=lambda problem: problem.line or 0))
+
+
+def _unmatched(pattern: str, place: str, builder: Builder) -> Iterator[Problem]:
+    """Yield the warning for a pattern without a file; a name is an error."""
+    if re.search(r"[*?[]", pattern):  # the folder may fill later
+        message = f"no file matches {quote(pattern)}"
+        yield Problem(place, message, "put a file there, or correct the pattern")
+    else:
+        message = f"there is no file {quote(pattern)}"
+        builder.add(place, message, "correct the name, or remove it")
 
 
 def domain_of(provider: Provider) -> str:

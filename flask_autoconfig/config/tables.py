@@ -4,8 +4,6 @@ Each attribute has the name of its TOML key; descriptions.toml says what the tab
 their keys mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 

@@ -3,22 +3,23 @@
 Each raises ValueError with two arguments: the message and the cure.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from urllib.parse import quote as encoded
-from urllib.parse import urlsplit, urlunsplit
 
 from ..address import CONTROL, PLACEHOLDERS, fold, is_ip, parse_address
 from ..cleaning import clean
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
+# The scheme, the host, the port with its colon, and the rest of a URL.
+_URL = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]|[^/?#:@\s<>\"{}|\\^`\[\]]+)"
+    r"((?::[0-9]{1,5})?)((?:[/?#][^\s<>\"{}|\\^`]*)?)"
+)
 _URL_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
 _LONGEST_LINE = 2000  # characters; browsers and servers take such URLs
@@ -161,29 +162,19 @@ def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     if _WITHOUT_SCHEME.fullmatch(value):
         cure = f"write {quote('https://' + value)}"
     wrong = _unexpected("a URL", value, cure)
-    if not _URL.fullmatch(value):
+    found = _URL.fullmatch(value)
+    if not found or found[1].lower() not in schemes:
         raise wrong
-    scheme, colon, _ = value.partition(":")
-    if scheme.lower() not in schemes:
-        cure = f"write one that begins with https://, not with {scheme}://"
-        raise _unexpected("an https URL", value, cure)
+    scheme, host, port, rest = found.groups()
     try:
-        parts = urlsplit(value)
-        host, port = parts.hostname or "", parts.port
-        # urlsplit puts the host into lower case, with its placeholders.
-        host = _PLACEHOLDER.sub(lambda match: match[0].upper(), host)
-        name = host if is_ip(host) else _around_placeholders(host, fold)
+        name = host if is_ip(host.strip("[]")) else _around_placeholders(host, fold)
     except ValueError:
         raise wrong from None
-    if port == 0:
+    if port and not 0 < int(port[1:]) < 65536:
         raise wrong
-
-    if not host.isascii():
-        authority = name if port is None else f"{name}:{port}"
-        value = urlunsplit(parts._replace(netloc=authority))
     # The mapping of an IRI (RFC 3987, section 3.1), since headers are ASCII.
-    rest = _BEYOND_ASCII.sub(lambda match: encoded(match[0]), value.partition(":")[2])
-    return scheme.lower() + colon + rest
+    rest = _BEYOND_ASCII.sub(lambda match: encoded(match[0]), rest)
+    return f"{scheme.lower()}://{host if host.isascii() else name}{port}{rest}"
 
 
 def issuer(value: str) -> str:

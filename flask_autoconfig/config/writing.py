@@ -1,7 +1,5 @@
 """Writes the tables as TOML, and their JSON Schema for editors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Hides passwords, secrets and tokens in what is shown and logged."""
 
-from __future__ import annotations
-
 import re
 
 # A key by its end (`client_secret`, not `token_url`), with = or what is written for it.
@@ -33,12 +31,6 @@ def hidden(line: str) -> str:
     return shown + line[done:]
 
 
-def hidden_to_the_end(line: str) -> tuple[str, str]:
-    """Split an invalid line where a secret may begin: what to show, and the rest.
-
-    In a line that is not TOML, the end of a secret is unknown.
-    """
-    found = _FIRST_KEY.match(line) or _KEY.search(line)
-    if found is None or not line[found.end() :].strip():
-        return line, ""
-    return line[: found.end()] + HIDDEN, line[found.end() :]
+def may_have_secret(line: str) -> bool:
+    """Whether an invalid line may begin a secret, whose end is then unknown."""
+    return bool(_FIRST_KEY.match(line) or _KEY.search(line))

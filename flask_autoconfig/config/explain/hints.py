@@ -1,14 +1,11 @@
 """Messages and cures for the keys and values that the tables refuse.
 
-What other programs call a key, a value or a placeholder is in words.toml.
+words.toml has the names that other programs give to keys, values and placeholders.
 """
-
-from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from msgspec import inspect
@@ -16,7 +13,7 @@ from msgspec import inspect
 from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, fold, is_ip
 from ...files import table_beside
 from .. import tables
-from ..building import Key, holder, keys_of, unwrapped
+from ..building import Kind, holder, keys_of, kind_of
 from ..values import quote
 from .hiding import is_secret
 
@@ -32,7 +29,7 @@ _HOMES = {
     "[provider.page]": tables.ProviderPage,
 }
 _OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
-_PASSWORDS, _ALL = WORDS["passwords"].split(), WORDS["all"].split()
+_PASSWORDS = WORDS["passwords"].split()
 _PLACEHOLDER_NAMES: dict[str, str]
 _SERVERS: dict[str, str]  # a heading -> our table, and the type of the server
 _PLACEHOLDER_NAMES, _SERVERS = (
@@ -56,7 +53,7 @@ def _plain(name: str) -> str:
 
 
 def unknown_key(
-    key: str, raw: dict[str, Any], known: Mapping[str, Key], file: str
+    key: str, raw: dict[str, Any], known: Mapping[str, Kind], file: str
 ) -> tuple[str, str]:
     """Return the cure, and the known key that was probably meant, or "".
 
@@ -70,33 +67,32 @@ def unknown_key(
         return f"remove it: {why}", ""
     if is_table and theirs in _SERVERS:
         home, type_ = _SERVERS[theirs].split()
-        below = ", below its [[provider]]" * ("provider" in known)
-        cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
-        return cure, home
-    # A key of another table, or of another program.
-    name = key.lower().replace("-", "_")
-    others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
-    names = [name] if is_table else [name, *others]
+        return f'write the heading [[provider.{home}]], and type = "{type_}"', home
+
+    def meant_of(keys: Mapping[str, Kind]) -> str:
+        """Return the key with this name, also as other programs or XML call it."""
+        if is_table:
+            return key if key in keys else ""
+        names = (it for it in keys if theirs in (_plain(it), *_OTHER_NAMES.get(it, ())))
+        return next(names, "")
+
+    if meant := meant_of(known):
+        if meant in raw:
+            return f"remove it: {meant} is there", meant
+        value = _meant(meant, known[meant].type, raw[key])
+        return f"write {meant} = {value}" if value else f"did you mean {meant}?", meant
     top = "the top of the file, before the first table"
-    top = "the file that includes this one" if file else top
-    homes = {top: tables.Config, **_HOMES}.items()
-    places = [("", known), *((head, keys_of(cls)[0]) for head, cls in homes)]
-    for head, keys in places:
-        for meant in filter(keys.__contains__, names):
-            heading = _heading(keys[meant].value[0], f"{head.strip('[]')}.{meant}")
-            if not head and meant in raw:
-                return f"remove it: {meant} is there", meant
-            if heading and head.startswith("[") and is_table:
-                return f"write the heading {heading}, below its {head}", ""
-            if head and meant == name:
-                return f"move {name} to {head}", ""
-            kind, extra = keys[meant].value
-            if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
-                kind = unwrapped(kind.item_type)[0]
-            value = _meant(meant, kind, raw[key], key)
-            where = f" in {head}" if head else ""
-            return f"write {meant} = {value or quote('…')}{where}", meant * (not head)
-    if near := _nearest(key, tuple(known)):
+    main = ("the file that includes this one" if file else top, tables.Config)
+    for head, cls in (main, *_HOMES.items()):
+        keys, _ = keys_of(cls)
+        if not (meant := meant_of(keys)):
+            continue
+        heading = _heading(keys[meant].type, f"{head.strip('[]')}.{meant}")
+        if is_table and heading and head.startswith("["):
+            return f"write the heading {heading}, below its {head}", ""
+        return f"move {key} to {head}" + f", as {meant}" * (meant != key), ""
+    word = "" if len(key) > 100 else key.lower().replace("-", "_")
+    for near in difflib.get_close_matches(word, known, 1):
         return f"did you mean {near}?", near
     return f"the known keys are {', '.join(known)}", ""
 
@@ -125,63 +121,44 @@ def wrong(kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
 
 def _cure(kind: inspect.Type, raw: Any, at: str) -> str:
     key = _key(at)
-    if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
-        return "begin with [[provider]] and its domains, before its other tables"
     if heading := _heading(kind, at):
         return f"write the heading {heading}, and its keys below it"
-    if key == "clients" and raw in _ALL:
-        return "remove the key: by default all are served, except ispdb"
-    if isinstance(kind, inspect.DictType) and isinstance(raw, str):
-        return f"name the language: {{en = {quote(raw)}}}"
-    if value := _meant(key, kind, raw, key):
+    if value := _meant(key, kind, raw):
         return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
     if not isinstance(kind, inspect.LiteralType):
         return ""
     if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
         return cure
-    by_lower = {str(word).lower(): word for word in kind.values}
-    near = _nearest(raw, tuple(by_lower)) if isinstance(raw, str) else ""
-    return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+    return "use one of them" * (len(kind.values) > 1)
 
 
-@lru_cache
-def _nearest(word: str, words: tuple[str, ...]) -> str:
-    """Return the word that was probably meant, or ""."""
-    if len(word) > 2 * max(map(len, words)):
-        return ""
-    plain_word = word.lower().replace("-", "_")
-    return next(iter(difflib.get_close_matches(plain_word, words, 1, 0.6)), "")
-
-
-def _meant(key: str, kind: inspect.Type, raw: Any, written: str) -> str:
-    """Return what was meant by a value of the key *written*, as TOML spells it, or ""."""
-    if isinstance(kind, inspect.VarTupleType):  # one string may hold several items
-        words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
-        items = words if isinstance(words, list) else []
-        texts = [quote(word) for word in items if word and isinstance(word, str)]
-        more = ", …" if len(texts) > 3 else ""
-        return f"[{', '.join(texts[:3])}{more}]" if texts else ""
-    if isinstance(raw, list) and len(raw) == 1:
-        raw = raw[0]
-    if isinstance(raw, list | dict):
-        return ""
+def _meant(key: str, kind: inspect.Type, raw: Any) -> str:
+    """Return what was meant by a value of the key, as TOML spells it, or ""."""
     text = raw if isinstance(raw, str) else quote(raw)
-    if isinstance(kind, inspect.IntType):
-        number = re.fullmatch(r"0*(\d{1,9})(?:\.0*)?", text)
-        is_good = number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0)
-        return number[1] if number and is_good else ""
-    if isinstance(kind, inspect.BoolType):
-        return synonym("truth", text)
-    if isinstance(kind, inspect.LiteralType):
-        word = synonym(key, text, map(str, kind.values))
-        is_starttls = "starttls" in _plain(written) and raw is not False
-        word = "STARTTLS" if is_starttls else word
-        return quote(word) if word else ""
-    if key == "username":
-        return quote(login_for(text))
-    if key == "hostname":
-        return quote(_bare_host(text) or "mail.example.com")
-    return quote(text) if isinstance(kind, inspect.StrType) else ""
+    match kind:
+        case inspect.VarTupleType() if isinstance(raw, str | list):
+            item = kind_of(kind.item_type).type
+            words = re.split(r"[\s,;]+", raw.strip()) if isinstance(raw, str) else raw
+            items = [_meant(key, item, word) for word in words[:3]]
+            more = ", …" if len(words) > 3 else ""
+            return f"[{', '.join(items)}{more}]" if all(items) else ""
+        case inspect.DictType() if isinstance(raw, str):
+            return f"{{en = {quote(raw)}}}"
+        case _ if isinstance(raw, list | dict):
+            return ""
+        case inspect.IntType(ge=least, le=most) if re.fullmatch("[0-9]{1,9}", text):
+            number = int(text)
+            return str(number) if (least or 0) <= number <= (most or 0) else ""
+        case inspect.BoolType():
+            return synonym("truth", text)
+        case inspect.LiteralType():
+            word = synonym(key, text, map(str, kind.values))
+            return quote(word) if word else ""
+        case inspect.StrType() if key == "username":
+            return quote(login_for(text))
+        case inspect.StrType():
+            return quote(text)
+    return ""
 
 
 def synonym(key: str, value: str, words: Iterable[str] = ()) -> str:
@@ -212,7 +189,7 @@ def _heading(kind: inspect.Type, at: str) -> str:
     path = ".".join(part.partition("[")[0] for part in at.split("."))
     is_list = at.endswith("]")
     if isinstance(kind, inspect.VarTupleType):
-        kind, is_list = unwrapped(kind.item_type)[0], True
+        kind, is_list = kind_of(kind.item_type).type, True
     if not isinstance(kind, inspect.StructType):
         return ""
     return f"[[{path}]]" if is_list else f"[{path}]"
@@ -294,10 +271,9 @@ def no_host(value: str) -> str:
 
 def no_domain(value: str) -> tuple[str, str]:
     """Return the message and the cure for a value that is no domain or pattern."""
-    if is_ip(value.removeprefix("*.").strip("[]")):
+    host = _bare_host(value.removeprefix("*."))
+    if host and is_ip(host):
         return f"{quote(value)} is an IP address", "write the mail domain"
-    message = f"expected a domain, got {quote(value)}"
-    if host := _bare_host(value):
-        return message, f"write {quote(host)}"
     cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
-    return message, cure
+    cure = f"write {quote(host)}" if host else cure
+    return f"expected a domain, got {quote(value)}", cure

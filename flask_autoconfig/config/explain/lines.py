@@ -1,11 +1,9 @@
 """Finds the lines of keys in a TOML text, which tomllib does not report."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,19 +13,12 @@ from ..reading import domain_of, text_of
 from ..rules import Origin
 from ..tables import Provider
 
-_STRING = r'"(?>(?:[^"\\\n]++|\\.)*)"?'
-_LITERAL = r"'[^'\n]*+'?"
-_KEY = rf"(?>[A-Za-z0-9_-]++|{_STRING}|{_LITERAL})"
-_KEYS = re.compile(_KEY)
-_BLANK = r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)"
-_STATEMENT = re.compile(
-    rf"{_BLANK}(?P<all>(?:(?P<open>\[\[?)?(?P<keys>[ \t]*+{_KEY}"
-    rf"(?>(?:[ \t]*+\.[ \t]*+{_KEY})*)[ \t]*+)(?(open)\]\]?|=))?)"
-)
 _TOKEN = re.compile(
     r'"""(?>(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*)"{0,5}'
     r"|'''(?>(?:[^']++|'{1,2}(?!'))*)'{0,5}"
-    rf"|{_STRING}|{_LITERAL}|#[^\n]*+|\n|[^\S\n]++|[\[\]{{}},]|[^\s\[\]{{}},#\"']++"
+    r'|"(?>(?:[^"\\\n]++|\\.)*)"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+|\n|[^\S\n]++|[\[\]{},.=]|[^\s\[\]{},.=#\"']++"
 )
 
 
@@ -36,25 +27,26 @@ def with_lines(
     main: Path,
     providers: Iterable[Provider] = (),
     origins: Iterable[Origin] = (),
-    texts: Mapping[str, str] | None = None,
+    text: str | None = None,
 ) -> list[Problem]:
     """Return the problems with their lines and with the domains of their providers.
 
-    `main` is the main file; `origins` are the providers' places. `texts` has the content
-    of files, by their name in problems; others are read once more. A key that is missing
-    gets the line of the nearest table.
+    `main` is the main file; `origins` are the providers' places. `text` is the content of
+    the main file unless it is to be read. A key that is missing gets the line of the
+    nearest table.
     """
     problems = list(problems)
     pairs = zip(providers, origins, strict=False)
     domains = {(at.file, at.place): domain_of(provider) for provider, at in pairs}
     lines: dict[str, dict[str, int]] = {}
     for file in {problem.file for problem in problems if problem.line is None}:
-        text = (texts or {}).get(file)
-        if text is None:
-            with suppress(OSError, ConfigError):  # changed since it was read
-                text = text_of(main.parent / file if file else main)
         places = [problem.place for problem in problems if problem.file == file]
-        lines[file] = lines_of(text or "", places)
+        content = None if file else text
+        lines[file] = {}
+        with suppress(OSError, ConfigError, ValueError):  # changed since it was read
+            if content is None:
+                content = text_of(main.parent / file if file else main)
+            lines[file] = lines_of(content, places)
 
     return [
         problem._replace(
@@ -92,66 +84,62 @@ def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
 
 
 def last_statement(text: str) -> int:
-    """Return the line, from 1, of the last key or heading of a text.
-
-    Only the last one may be invalid TOML.
-    """
-    start = max((start for start, _, _ in _statements(text)), default=0)
+    """Return the line, from 1, of the last key or heading of a text."""
+    start = max((start for start, *_ in _statements(text)), default=0)
     return text.count("\n", 0, start) + 1
 
 
 def _places(text: str, counts: Counter[str]) -> Iterator[tuple[str, int]]:
     """Yield each place with its offset, and count the tables of each list."""
     table = ""
-    for start, found, items in _statements(text):
-        if not found["all"]:
-            return
-        many = found["open"] == "[["
-        place = "" if found["open"] else table
-        keys = _KEYS.findall(found["keys"])
+    for start, opened, keys, items in _statements(text):
+        place = "" if opened else table
         for number, key in enumerate(keys, 1):
             if key[0] in "\"'":
                 (key,) = tomllib.loads(f"{key} = 0")
             place = below(place, key)
             yield place, start
-            if many and number == len(keys):
+            if opened == "[[" and number == len(keys):
                 counts[place] += 1
-            if found["open"] and counts[place]:
+            if opened and counts[place]:
                 place = f"{place}[{counts[place] - 1}]"
                 yield place, start
-        if found["open"]:
+        if opened:
             table = place
         for index, offset in enumerate(items):
             yield f"{place}[{index}]", offset
 
 
-def _statements(text: str) -> Iterator[tuple[int, re.Match[str], list[int]]]:
-    """Yield each key or heading: its offset, the match, the offsets of a list's items.
+def _statements(text: str) -> Iterator[tuple[int, str, list[str], list[int]]]:
+    """Yield each key or heading: its offset, `[`, `[[` or "", and its parts.
 
-    The match is empty for what is neither.
+    The offsets of the items come last, for a key with a list. Only the last statement may
+    be invalid TOML.
     """
-    end = 0
-    while (found := _STATEMENT.match(text, end)) and found.start("all") < len(text):
-        items: list[int] = []
-        end = found.end() if found["all"] else len(text)
-        if found["all"] and not found["open"]:
-            items, end = _value(text, end)
-        yield found.start("all"), found, items
-
-
-def _value(text: str, start: int) -> tuple[list[int], int]:
-    """Return the offsets of the items of a list, and the end of the value."""
+    start, opened, depth = -1, "", 0
+    keys: list[str] = []
     items: list[int] = []
-    depth = 0
-    is_next = False  # whether an item may begin
-    for token in _TOKEN.finditer(text, start):
+    is_value = is_next = False  # whether a key was read, and whether an item may begin
+    for token in _TOKEN.finditer(text):
         sign = token[0][0]
-        if sign in "#\n" and not depth:
-            return items, token.start()
-        if sign == "#" or sign.isspace():
+        if sign == "\n" and depth <= 0:
+            if start >= 0:
+                yield start, opened, keys, items
+            start, opened, depth, is_value = -1, "", 0, False
+            keys, items = [], []
+        elif sign == "#" or sign.isspace():
             continue
-        if is_next and sign not in "]}":
-            items.append(token.start())
-        depth += (sign in "[{") - (sign in "]}")
-        is_next = depth == 1 and sign in "[,"
-    return items, len(text)
+        elif is_value:
+            if is_next and sign not in "]}":
+                items.append(token.start())
+            depth += (sign in "[{") - (sign in "]}")
+            is_next = depth == 1 and sign in "[,"
+        else:
+            start = token.start() if start < 0 else start
+            is_value = sign == "="
+            if sign == "[":
+                opened = f"{opened[:1]}["
+            elif sign not in "].=":
+                keys.append(token[0])
+    if start >= 0:
+        yield start, opened, keys, items

@@ -1,7 +1,5 @@
 """`import`: turns the files of other servers into one TOML."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -98,12 +96,11 @@ def _read(file: Source) -> Imported:
         message = f"cannot read it: {error.strerror}"
         raise UnreadableError(message, "name a file that you may read") from error
     except NotAutoconfigError as error:
-        is_broken = isinstance(error.__cause__, NotXmlError)
-        is_broken &= data.lstrip().startswith(b"<")
-        words, cure = beginning(data, error) if is_broken else ("", "")
-        cure = cure or ("generate it anew" if is_broken else f"name {_NAMES}")
+        words, cure = "", f"name {_NAMES}"
+        if isinstance(error.__cause__, NotXmlError) and data.lstrip().startswith(b"<"):
+            words, cure = beginning(data, error)
         message = "; ".join(filter(None, (str(error), words)))
-        raise UnreadableError(message, cure) from error
+        raise UnreadableError(message, cure or "generate it anew") from error
     except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:
         is_encoding = isinstance(error, UnicodeDecodeError)
         cure = "save it in UTF-8" if is_encoding else "correct it, or import another"

@@ -1,7 +1,5 @@
 """Imports an automx.conf, the configuration of automx 1 (version 1.1.1)."""
 
-from __future__ import annotations
-
 import re
 from collections import ChainMap
 from collections.abc import Mapping
@@ -30,7 +28,7 @@ def read(_file: Path, data: bytes) -> Imported:
     """Read an automx.conf: a section for a domain, else [global]; raises ValueError."""
     sections = _parse(data.decode())
     notes: dict[str, None] = {}
-    listed = re.findall(r"[^\s,]+", sections.get("automx", {}).get("domains", ""))
+    listed = sections.get("automx", {}).get("domains", "").replace(",", " ").split()
     domains = dict.fromkeys(listed)
     if not listed or "*" in domains:
         domains |= dict.fromkeys(it for it in sections if "." in it)
@@ -39,12 +37,9 @@ def read(_file: Path, data: bytes) -> Imported:
         name = domain if domain in sections else "global"
         if sections.get(name, {}).get("backend") == "global":
             name = "global"
-        backend = sections.get(name, {}).get("backend", "")
-        if name not in sections:
-            notes[f"{domain}: left out, it has no section"] = None
-        elif backend in ("file", "filter", "script"):
-            why = f"its backend is {backend!r}, which has the settings elsewhere"
-            notes[f"{domain}: left out, {why}"] = None
+        backend = sections.get(name, {"backend": "missing"}).get("backend")
+        if backend in ("file", "filter", "missing", "script"):
+            notes[f"{domain}: left out, it has no section with settings"] = None
         else:
             providers.setdefault(name, {"domains": []})["domains"].append(domain)
     for name, raw in providers.items():
@@ -55,38 +50,27 @@ def read(_file: Path, data: bytes) -> Imported:
 def _parse(text: str) -> dict[str, Mapping[str, str]]:
     """Return the sections by their names, each with the keys of [DEFAULT].
 
-    The result is that of Python's configparser, as automx uses it, which takes quadratic
-    time for long lines and for many invalid ones. Raises UnreadableError.
+    Python's configparser takes quadratic time for long lines and for many invalid ones.
+    Raises UnreadableError.
     """
-    default: dict[str, list[str]] = {}
-    sections = {"DEFAULT": default}
-    section: dict[str, list[str]] | None = None
-    value: list[str] | None = None
-    indent = 0
+    default: dict[str, str] = {}
+    sections: dict[str, Mapping[str, str]] = {}
+    section: dict[str, str] | None = None
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
+        option = re.match(r"([^=:]+)[=:](.*)", stripped)
         if not stripped or stripped[0] in "#;":
             continue
-        line_indent = len(line) - len(line.lstrip())
-        if value is not None and line_indent > indent:  # the value goes on
-            value.append(stripped)
-            continue
-        indent = line_indent
-        option = re.match(r"([^=:]+)[=:](.*)", stripped)
-        if stripped[0] == "[" and "]" in stripped:
-            name = stripped[1 : stripped.rindex("]")]
-            section, value = sections.setdefault(name, {}), None
+        if stripped == "[DEFAULT]":
+            section = default
+        elif stripped[0] == "[" and stripped[-1] == "]":
+            section = {}
+            sections[stripped[1:-1]] = ChainMap(section, default)
         elif section is None or option is None:
             raise UnreadableError(f"line {number} has no `key = value` of a section")
         else:
-            value = section[option[1].rstrip()] = [option[2].strip()]
-
-    texts = {
-        name: {key: "\n".join(lines) for key, lines in values.items()}
-        for name, values in sections.items()
-    }
-    shared = texts.pop("DEFAULT")
-    return {name: ChainMap(values, shared) for name, values in texts.items()}
+            section[option[1].rstrip()] = option[2].strip()
+    return sections
 
 
 @dataclass
@@ -107,12 +91,9 @@ class _Section:
             words = "is lost: a find_username function can look it up"
             self._note(f"what {backend} looks up for a user {words}")
         for key in ("imap", "pop", "smtp", *DAV):
-            if self._get(key).lower() in _YES:
-                server = self._server(key)
-                if server:
-                    add_server(raw, server)
-        url = self._filled("server_url")
-        if url:
+            if self._get(key).lower() in _YES and (server := self._server(key)):
+                add_server(raw, server)
+        if url := self._filled("server_url"):
             add_server(raw, {"type": "activesync", "url": url})
         for key, why in _WORDS["lost"].items():
             if self._get(key).lower() not in _NO:
@@ -127,9 +108,8 @@ class _Section:
         server: Raw = {"type": type_, "username": "%EMAILLOCALPART%"}  # as automx does
         if self._get(f"{key}_auth_identity"):
             server["username"] = self._filled(f"{key}_auth_identity") or None
-        method = self._get(f"{key}_auth").lower()
-        if key not in DAV and method:
-            server["authentication"] = _WORDS["methods"].get(method)
+        if key not in DAV and (method := self._get(f"{key}_auth")):
+            server["authentication"] = _WORDS["methods"].get(method.lower())
             if not server["authentication"]:
                 self._leave_out(f"{key}_auth", "no client knows this method")
         given, port = self._get(f"{key}_port"), None
@@ -138,14 +118,11 @@ class _Section:
         elif given:
             self._leave_out(f"{key}_port", "it is no port")
 
-        encryption = self._get(f"{key}_encryption")
-        socket_type = _WORDS["socket_types"].get(encryption.lower())
+        encryption = self._get(f"{key}_encryption").lower()
+        socket_type = _WORDS["socket_types"].get(encryption)
         if socket_type is None:
             is_direct = key in DAV or (port and port == standard_port(type_, "SSL"))
             socket_type = "SSL" if is_direct else "STARTTLS"
-            if encryption:
-                became = f"{encryption[:60]} became {socket_type}"
-                self._note(f"{key}_encryption = {became}")
         if "/" in host:
             url = url_with_port(host, port, socket_type != "plain")
             return {**server, "url": url}

@@ -1,7 +1,5 @@
 """What every importer returns and raises, and the words that several of them share."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple

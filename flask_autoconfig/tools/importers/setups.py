@@ -1,7 +1,5 @@
 """Imports what one person's client gets: an Autodiscover answer, or a profile of Apple."""
 
-from __future__ import annotations
-
 import plistlib
 import re
 from collections.abc import Iterable
