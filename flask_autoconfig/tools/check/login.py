@@ -1,7 +1,5 @@
 """Real logins with the published user name and method, and their findings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial

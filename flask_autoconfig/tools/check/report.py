@@ -1,7 +1,5 @@
 """The report on a domain, as text and as JSON, and the line that says what is done."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

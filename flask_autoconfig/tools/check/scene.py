@@ -1,7 +1,5 @@
 """What rules look at: the case, its facts, the clients' requests and plays, documents."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The texts of findings, read from `texts.toml`."""
 
-from __future__ import annotations
-
 import re
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The command `dns`."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress

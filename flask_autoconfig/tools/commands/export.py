@@ -1,7 +1,5 @@
 """`export`: writes every answer that depends on the domain alone as a file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import signal

@@ -1,7 +1,5 @@
 """`validate`: reports what is wrong with the file, and what clients cannot take."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
