@@ -217,6 +217,17 @@ def test_a_domain_whose_lookup_fails_hides_no_other(
     assert names == {"example.com.zone", "static.example.com.zone"}
 
 
+def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> None:
+    domains = ", ".join(f'"d{number}.test"' for number in range(50))
+    file = toml(TWO_DOMAINS.replace('"example.com", "example2.com"', domains))
+    nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
+    done = run("--config", file, "dns", *TARGET, *nobody)
+    assert done.returncode == 1
+    assert done.stderr.count("error:") == 11
+    assert "and 6 more like it" in done.stderr
+    assert "the other domains: not compared either" in done.stderr
+
+
 # --- Options and messages ----------------------------------------------------------------
 
 

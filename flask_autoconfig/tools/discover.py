@@ -6,6 +6,8 @@ Autodiscover or as a customary name of both IMAP and SMTP; then the settings tha
 hoster publishes, then single customary names of the domain, then those at the MX.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress

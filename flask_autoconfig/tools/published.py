@@ -1,5 +1,7 @@
 """What a domain publishes for `init`, and the settings that its hoster publishes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress

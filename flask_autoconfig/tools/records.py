@@ -4,6 +4,8 @@ Records in DNS may hold anything. So they are compared as data and written in pr
 format (RFC 1035, section 5.1), which escapes all that is not printable ASCII.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterable

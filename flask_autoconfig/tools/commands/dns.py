@@ -1,10 +1,12 @@
 """The command `dns`."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -62,8 +64,8 @@ def command(
     published = _published(service, domain, target, previous)
     claims = service.snapshot.loaded.claims
     if not domain and any(claim.startswith(b"*") for claim in claims):
-        note = "note: patterns have no records: name a domain that matches one"
-        terminal.tell(note, err=True)
+        note = "note: patterns have no records: name a domain that one of them matches"
+        terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
     if not diff:
         _output(name, published, folder)
         return
@@ -97,9 +99,14 @@ def _published(
 def _compared(
     published: Iterator[Published], resolver: Resolver
 ) -> tuple[list[Published], list[Problem]]:
-    """Return what differs in each domain, and the domains whose lookup failed."""
+    """Return what differs in each domain, and the domains whose lookup failed.
+
+    If the first ones all time out, there is no name server to be reached, and the others
+    are not looked up.
+    """
     different: list[Published] = []
     failed: list[Problem] = []
+    silent = 0  # lookups that timed out
 
     def compare(domain: Published) -> tuple[str, Published | LookupFailed]:
         try:
@@ -108,16 +115,23 @@ def _compared(
             return domain.domain, error
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for name, outcome in pool.map(compare, published):
-            if isinstance(outcome, LookupFailed):
-                cure = outcome.cure or "check the name servers of the domain"
-                failed.append(Problem(name, f"not compared: {outcome}", cure))
-                continue
-            failed += [Problem(name, fault, "") for fault in outcome.faults]
-            for note in outcome.notes:
-                terminal.tell(f"note: {name}: {note}", err=True)
-            if outcome.records or outcome.outdated:
-                different.append(outcome)
+        done = pool.map(compare, published)
+        with closing(cast("Generator[Any]", done)):  # which cancels what is queued
+            for count, (name, outcome) in enumerate(done, 1):
+                if isinstance(outcome, LookupFailed):
+                    cure = outcome.cure or "check the name servers of the domain"
+                    failed.append(Problem(name, f"not compared: {outcome}", cure))
+                    silent += outcome.kind == "timeout"
+                else:
+                    failed += [Problem(name, fault, "") for fault in outcome.faults]
+                    for note in outcome.notes:
+                        terminal.tell(f"note: {name}: {note}", err=True)
+                    if outcome.records or outcome.outdated:
+                        different.append(outcome)
+                if count == silent == _WORKERS:
+                    message = "not compared either: no name server has answered"
+                    failed.append(Problem("the other domains", message, ""))
+                    break
     return different, failed
 
 
