@@ -129,8 +129,6 @@ def read(document: bytes, rules: Rules, address: Address) -> Reading:
 
 
 class _Server(NamedTuple):
-    """A server as the document has it."""
-
     place: str
     type: str
     values: dict[str, str]
@@ -144,8 +142,6 @@ class _Server(NamedTuple):
 
 
 class _Reader:
-    """Reads one document and collects the faults that the client finds."""
-
     def __init__(self, rules: Rules, address: Address) -> None:
         self.rules = rules
         self.address = address

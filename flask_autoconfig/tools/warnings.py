@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from msgspec import to_builtins
 
 from .. import documents, oauth_hosts
-from ..address import Address, is_for_all, is_ip, unfold
+from ..address import Address, is_for_all, is_ip
 from ..config.building import below
 from ..config.explain.hints import for_type, login_for, theirs_in
 from ..config.ports import MAIL_TYPES, standard_port
@@ -54,14 +54,8 @@ def find_warnings(
         rules += [_of_ours, partial(_played, families)]
     problems: dict[str, list[Problem]] = {code: [] for code in _texts()}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
-    first_of: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
-        first = first_of.setdefault(provider.identity, origin)
-        found = [each for rule in rules for each in rule(provider)]
-        if first is not origin:
-            name, place = unfold(provider.identity), first.seen_from(origin)
-            found.append(_found("shared-id", "id", first=place, id=name))
-        for code, problem in found:
+        for code, problem in (each for rule in rules for each in rule(provider)):
             place = f"{origin.place}.{problem.place}" if problem.place else origin.place
             if _texts()[code].get("family", "") in ("", *families):
                 problems[code].append(problem._replace(place=place, file=origin.file))
@@ -86,7 +80,6 @@ def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
 def by_fault(
     readings: Iterable[tuple[Client, Reading]],
 ) -> Iterable[tuple[list[str], Fault]]:
-    """Return each fault once, with the names of all clients that find it."""
     found: dict[Fault, list[str]] = {}
     for client, reading in readings:
         for fault in reading.faults:
@@ -208,7 +201,6 @@ def why_unreachable(host: str) -> str:
 
 
 def _shared_usernames(provider: Provider) -> Findings:
-    """Yield user names without a placeholder, or with one that no client fills in."""
     names = {
         f"{place}.username": server.username
         for place, server in provider.servers
@@ -248,7 +240,6 @@ _IN_SRV = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%
 
 
 def _of_ours(provider: Provider) -> Findings:
-    """Yield what a document or record of ours cannot express."""
     for index, domain in enumerate(provider.domains):
         if "." not in domain.removeprefix("*.") and domain != "*":
             yield _found("undotted-domain", f"domains[{index}]", name=domain)

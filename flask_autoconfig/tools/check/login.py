@@ -168,7 +168,6 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
 
 
 def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
-    """Return the findings of all logins, causes before what follows from them."""
     accepted = {each.user: each.subject for each in reversed(tries) if each.is_in}
     refused = [each for each in tries if each.finding is None]
     findings: list[Finding] = []

@@ -194,7 +194,6 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def closing(number: int, failed: Sequence[str]) -> str:
-    """Return the last line of a check of several domains."""
     good = number - len(failed)
     text = f"{_counted(number, 'domain')}: {good} {'works' if good == 1 else 'work'}"
     if failed:
