@@ -1,7 +1,5 @@
 """`check` and `init` read what servers send in linear time and bounded memory."""
 
-from __future__ import annotations
-
 import gc
 import itertools
 import plistlib

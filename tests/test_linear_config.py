@@ -3,8 +3,6 @@
 The author of one brand's file must not be able to block the service for all others.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from contextlib import suppress

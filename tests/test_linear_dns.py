@@ -1,7 +1,5 @@
 """DNS records are compared, written and shown in linear time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The time of `import` grows linearly with the size of a file, whatever it holds."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import suppress
