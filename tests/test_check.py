@@ -26,7 +26,7 @@ from seeds import (
     tables,
 )
 from strangers import HEARING, at_terminal
-from support import BIN, rows, run, until
+from support import BIN, run, until
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -405,7 +405,9 @@ def test_a_login_that_is_of_no_use_is_named(
 
 
 @pytest.mark.world
-@rows("postfix", "more, code", "check_logins.toml")
+@pytest.mark.parametrize(
+    ("more", "code"), LOGINS["postfix"].values(), ids=LOGINS["postfix"]
+)
 def test_a_real_postfix_that_sends_no_mail_of_people_is_named(
     really: Real, more: str, code: str
 ) -> None:
