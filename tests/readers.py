@@ -4,8 +4,6 @@ Every reader gives the servers that its client would set an account up with, the
 first, with the login that it would use there.
 """
 
-from __future__ import annotations
-
 import json
 import plistlib
 from collections.abc import Iterable

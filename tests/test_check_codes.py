@@ -1,7 +1,5 @@
 """The codes of findings: each has its texts, and `check` lists and ignores them."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

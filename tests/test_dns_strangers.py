@@ -1,7 +1,5 @@
 """`dns --diff` of a zone with hostile records, written to be taken for commands."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """From `dns` by nsupdate into a real BIND, until `check` finds nothing wrong."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from pathlib import Path

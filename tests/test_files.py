@@ -1,7 +1,5 @@
 """Files that are not ordinary ones: pipes, sockets, devices; and odd dates."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

@@ -1,7 +1,5 @@
 """Commands read what servers send, and print records, in linear time and bounded memory."""
 
-from __future__ import annotations
-
 import gc
 import itertools
 import plistlib

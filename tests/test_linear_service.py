@@ -1,7 +1,5 @@
 """Every part of a request is handled in linear time, at every entry point."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from itertools import product

@@ -1,7 +1,5 @@
 """`check --login` shows the password nowhere, and reports each login that is not tried."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

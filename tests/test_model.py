@@ -284,13 +284,6 @@ def test_warnings_are_in_the_order_of_harm() -> None:
     ]
 
 
-def test_two_providers_with_the_same_id_are_a_warning() -> None:
-    second = changed('id = "example.com"', "# prov")
-    text = VALID + second.replace('["example.com"]', '["example.net"]')
-    (found,) = find_warnings(reading.loads(text).provider)
-    assert found.place == "provider[1].id"
-
-
 # --- Writing ----------------------------------------------------------------------------
 
 

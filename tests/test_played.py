@@ -4,8 +4,6 @@ What the file says is read here by the rules of `test_one_truth`, and what a cli
 up is compared with that without its faults, which the warnings are made of.
 """
 
-from __future__ import annotations
-
 import tomllib
 from typing import Any
 

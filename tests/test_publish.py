@@ -4,8 +4,6 @@ Everything but the internet is real: BIND, certbot and a certificate authority, 
 nginx, Dovecot and Postfix, the commands of the units under systemd's socket activation.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -3,8 +3,6 @@
 exchangelib is not among them: since version 5 it uses Autodiscover over SOAP alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The DNS records to publish: what they offer, and what they leave out."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

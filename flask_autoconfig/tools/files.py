@@ -80,7 +80,6 @@ def reported(named: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[Folder]:
-    """Open the folder that the user named, which may be a link."""
     if create:
         path.mkdir(parents=True, exist_ok=True)
     number = os.open(path, _FOLDER)
@@ -103,8 +102,7 @@ class Folder:
     """An open folder; each method raises OSError with the whole path."""
 
     def __init__(self, number: int, path: Path) -> None:
-        self._number = number
-        self.path = path  # for messages
+        self._number, self.path = number, path
 
     @contextmanager
     def below(self, *names: str) -> Iterator[Folder]:
@@ -136,17 +134,14 @@ class Folder:
         name = f"{_STAGING}{os.urandom(8).hex()}"
         with _naming(self.path):
             os.mkdir(name, 0o700, dir_fd=self._number)
-        try:
-            with self.below(name) as folder:
-                try:
-                    yield folder
-                finally:
+        with self.below(name) as folder:
+            try:
+                yield folder
+            finally:
+                with suppress(OSError):
                     for each in os.listdir(folder._number):
-                        with suppress(OSError):
-                            os.unlink(each, dir_fd=folder._number)
-        finally:
-            with suppress(OSError):
-                os.rmdir(name, dir_fd=self._number)
+                        os.unlink(each, dir_fd=folder._number)
+                    os.rmdir(name, dir_fd=self._number)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a new file; after an error there is none."""

@@ -7,8 +7,6 @@
 Editors jump to the place that the first line names; it holds the whole problem.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

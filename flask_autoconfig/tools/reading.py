@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -22,7 +21,6 @@ from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
-    type_hint,
 )
 from ..documents.xml import DeclarationsError
 from ..files import table_beside
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
-_DROPS, _MOST_FAULTS = "the client drops the whole document", 3  # in one sentence
+_DROPS, _MOST = "the client drops the whole document", 3  # in one sentence
 # The begin and end of a server; a value with a reference or CDATA, which cuts it off.
 # CDATA without an end extends to the end of the document, so that it is searched once.
 _CUT = re.compile(
@@ -45,7 +43,6 @@ _CUT = re.compile(
 _XMLNS = re.compile(rb"""\sxmlns\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GENERATE = "make it with this program's `show` or `export`"
-_UTF_16 = re.compile(rb"(?i)utf-16(?:le|be)?")
 # The TOML's keys for servers, and for their values that a client looks at.
 _WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
 _KEYS = {name: name for name in ("hostname", "port", "username", "authentication")}
@@ -72,7 +69,7 @@ class Rules(NamedTuple):
     needs_username: bool = False
     # What it makes of no <username>, and of an empty one; "" for a tolerant client.
     made_up: tuple[str, str] = ("", "")
-    gecko: bool = False  # it takes an xmlns, UTF-16 that is declared only, a final dot
+    gecko: bool = False  # it takes an xmlns and a final dot
     usernames: frozenset[str] = frozenset()  # the only ones; else the address
     no_extra_attributes: bool = False  # of a server, beside `type`
     no_byte_order_mark: bool = False
@@ -119,7 +116,7 @@ class Reading(NamedTuple):
     @property
     def _worst(self) -> list[Fault]:
         effect = self.faults[0].effect if self.faults else ""
-        return [it for it in self.faults if it.effect == effect][:_MOST_FAULTS]
+        return [it for it in self.faults if it.effect == effect][:_MOST]
 
 
 def read(document: bytes, rules: Rules, address: Address) -> Reading:
@@ -132,8 +129,6 @@ def read(document: bytes, rules: Rules, address: Address) -> Reading:
 
 
 class _Server(NamedTuple):
-    """A server as the document has it."""
-
     place: str
     type: str
     values: dict[str, str]
@@ -147,18 +142,12 @@ class _Server(NamedTuple):
 
 
 class _Reader:
-    """Reads one document and collects the faults that the client finds."""
-
     def __init__(self, rules: Rules, address: Address) -> None:
         self.rules = rules
         self.address = address
         self.faults: list[Fault] = []
-        self.has_other = False  # an incoming server of `other_types`
-        self.odd: dict[str, str] = {}  # elements with a wrong type, and what to write
 
-    def _fault(
-        self, code: str, place: str, *, cure: str = "", **values: object
-    ) -> None:
+    def _fault(self, code: str, place: str, cure: str = "", **values: object) -> None:
         text = table_beside(__file__, "faults.toml")[code]
         effect, message = text["effect"], text["message"].format(cure=cure, **values)
         if effect == "server" and self.rules.all_or_nothing:
@@ -181,7 +170,10 @@ class _Reader:
         outgoing = self._servers(provider, "outgoingServer")
         server = self._picked(incoming, "imap") or self._picked(incoming, "pop3")
         chosen = {"incoming": server, "outgoing": self._picked(outgoing, "smtp")}
-        return self._set_up(chosen)
+        if not all(chosen.values()):
+            self._explain_absence(provider, chosen)
+            return None
+        return Setup(tuple(self._account(it) for it in chosen.values() if it))
 
     # --- The document -----------------------------------------------------------------
 
@@ -202,7 +194,7 @@ class _Reader:
             if not why:
                 words, cure = beginning(document, error)
                 why = "; ".join(filter(None, (str(error)[:200], words)))
-            self._fault("not-autoconfig", "", why=why, cure=cure or _GENERATE)
+            self._fault("not-autoconfig", "", cure or _GENERATE, why=why)
             return None
 
     def _without_references(self, document: bytes) -> bytes:
@@ -242,15 +234,8 @@ class _Reader:
 
     def _servers(self, provider: Element, tag: str) -> list[_Server]:
         taken = []
-        names = {str(child.tag) for child in provider} - {tag}
-        for name in get_close_matches(tag, names, 1, 0.85):
-            self.odd[f"<{name}>"] = f"write <{tag}>"
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_WAYS[tag]}[{index}]")
-            tagged, hint = f'<{tag} type="{server.type[:40]}">', type_hint(server.type)
-            if hint and tagged not in hint:
-                self.odd[tagged] = hint
-            self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 self._fault("attribute", server.place, server=server)
             if server.type in self.rules.types and self._takes(server):
@@ -271,38 +256,41 @@ class _Reader:
 
     def _takes(self, server: _Server) -> bool:
         rules, before = self.rules, len(self.faults)
-        known = in_words(rules.socket_types, "or")
         value = {tag: server.values.get(tag, "") for tag in _KEYS}
-
-        def check(is_right: object, code: str, tag: str) -> bool:
-            if not is_right:
-                said = {"server": server, "value": value[tag], "known": known}
-                other = {} if value[tag] else server.values.keys() - _KEYS.keys()
-                like = get_close_matches(tag, other, 1, 0.75)
-                cure = f"write <{tag}>, not <{like[0]}>" if like else ""
-                self._fault(code, server.place_of(tag), cure=cure, **said)
-            return bool(is_right)
-
-        check(value["hostname"], "hostname", "hostname")
-        code = "any-socket-type" if rules.any_socket else "socket-type"
-        check(value["socketType"] in rules.socket_types, code, "socketType")
         port, name = value["port"], value["username"]
-        check(port_of(port if rules.all_or_nothing else port.strip()), "port", "port")
-        check(name or not rules.needs_username, "no-username", "username")
+        port = port if rules.all_or_nothing else port.strip()
+        socket_code = "any-socket-type" if rules.any_socket else "socket-type"
         made_up = rules.made_up["username" in server.values]
-        if made_up and not name and not set(server.methods) <= set(WITHOUT_LOGIN):
-            place = server.place_of("username")
-            self._fault("username-made-up", place, server=server, name=made_up)
+        is_anonymous = not name and not WITHOUT_LOGIN.issuperset(server.methods)
+        is_clean = name == name.strip()
         is_twice = has_domain_twice(name, self.address)
-        if check(name == name.strip(), "username-space", "username"):
-            check(rules.usernames or not is_twice, "username-twice", "username")
-            is_read = not name or is_twice or self._reads_name(name)
-            check(is_read, "username", "username")
+        is_ignored = name and not is_twice and not self._reads_name(name)
+        for is_wrong, code, tag in (
+            (not value["hostname"], "hostname", "hostname"),
+            (value["socketType"] not in rules.socket_types, socket_code, "socketType"),
+            (not port_of(port), "port", "port"),
+            (rules.needs_username and not name, "no-username", "username"),
+            (made_up and is_anonymous, "username-made-up", "username"),
+            (not is_clean, "username-space", "username"),
+            (
+                is_clean and is_twice and not rules.usernames,
+                "username-twice",
+                "username",
+            ),
+            (is_clean and is_ignored, "username", "username"),
+        ):
+            if is_wrong:
+                known = in_words(rules.socket_types, "or")
+                values = {"value": value[tag], "known": known, "name": made_up}
+                self._fault(code, server.place_of(tag), server=server, **values)
         self._check_methods(server)
         return all(fault.effect in _ACCOUNTS for fault in self.faults[before:])
 
     def _filled_in(self, text: str) -> str:
         return fill_in(text, self.address.domain, self.address)
+
+    def _is_oauth_host(self, server: _Server) -> bool:
+        return oauth_hosts.is_known(self._filled_in(server.values.get("hostname", "")))
 
     def _reads_name(self, name: str) -> bool:
         names = self.rules.usernames
@@ -322,13 +310,12 @@ class _Reader:
         if not code:
             return
         cure = ""
-        if _OAUTH in methods and self._is_known(server):  # the host takes nothing else
+        if _OAUTH in methods and self._is_oauth_host(
+            server
+        ):  # the host takes nothing else
             cure = f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
         place, names = server.place_of("authentication"), ", ".join(methods)
-        self._fault(code, place, cure=cure, server=server, method=method, methods=names)
-
-    def _is_known(self, server: _Server) -> bool:
-        return oauth_hosts.is_known(self._filled_in(server.values.get("hostname", "")))
+        self._fault(code, place, cure, server=server, method=method, methods=names)
 
     # --- The choice -------------------------------------------------------------------
 
@@ -341,31 +328,34 @@ class _Reader:
             for it in (found[0], found[-1])
         )
         if (first, found[0].methods) != (last, found[-1].methods):
-            name = SERVERS[type_]
-            self._fault("takes-last", found[-1].place, value=name)
+            self._fault("takes-last", found[-1].place, value=SERVERS[type_])
         return found[-1]
 
-    def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
+    def _explain_absence(
+        self, provider: Element, chosen: dict[str, _Server | None]
+    ) -> None:
         absent = [way for way, server in chosen.items() if server is None]
-        is_whole = not absent
+        unexplained = list(absent)
         for index, fault in enumerate(self.faults):
             way = fault.place.partition("[")[0]
-            if chosen.get(way, "") is not None or fault.effect in _ACCOUNTS:
+            if way not in absent or fault.effect in _ACCOUNTS:
                 continue
-            absent = [it for it in absent if it != way]  # its servers were dropped
+            unexplained = [it for it in unexplained if it != way]  # it was dropped
             if fault.effect == "server":
                 message = f"{fault.message}, and {_DROPS}"
                 lost = fault._replace(effect="document", message=message)
                 self.faults[index] = lost
-        if absent:
-            is_other = absent == ["incoming"] and self.has_other
-            code = "exchange" if is_other else "no-server"
-            ways = " and no ".join(absent)
-            hints = {it: why for it, why in self.odd.items() if why[7:15] in absent}
-            odd = f" (it has {in_words([*hints])})" if hints else ""
-            self._fault(code, "", ways=ways, odd=odd, cure="; ".join(hints.values()))
-        servers = [server for server in chosen.values() if server is not None]
-        return Setup(tuple(map(self._account, servers))) if is_whole else None
+        if unexplained:
+            tags = [tag for tag, way in _WAYS.items() if way in unexplained]
+            found = (
+                it.get("type", "") for tag in tags for it in provider.iterfind(tag)
+            )
+            types = dict.fromkeys(found)
+            is_other = self.rules.other_types.intersection(types)
+            code = "exchange" if is_other and len(tags) == 1 else "no-server"
+            names = ", ".join(type_[:40] for type_ in [*types][:_MOST])
+            odd = f" (only of type {names})" if types else ""
+            self._fault(code, "", ways=" and no ".join(unexplained), odd=odd)
 
     def _account(self, server: _Server) -> Account:
         values = server.values
@@ -402,7 +392,7 @@ class _Reader:
         known = [name for name in methods if not rules.methods or name in rules.methods]
         if rules.oauth == "unknown":
             known = [name for name in known if name != _OAUTH] or ["none"]
-        if rules.oauth == "by host" and not self._is_known(server):
+        if rules.oauth == "by host" and not self._is_oauth_host(server):
             known = [name for name in known if name != _OAUTH]
         if rules.cleartext_last:
             known = [name for name in known if name in _NAMES] or known
@@ -414,10 +404,7 @@ _parsed = lru_cache(maxsize=8)(client_config)  # every client reads the same doc
 
 
 def _as_in_gecko(document: bytes) -> bytes:
-    """Return a document without what Thunderbird does not look at."""
-    declaration, end, rest = document.partition(b"?>")
-    if declaration.startswith(b"<?xml"):  # it is no UTF-16
-        document = _UTF_16.sub(b"UTF-8", declaration, count=1) + end + rest
+    """Return a document without the xmlns, which Thunderbird does not look at."""
     before, root, rest = document.partition(b"<clientConfig")
     attributes, end, rest = rest.partition(b">")
     return before + root + _XMLNS.sub(b"", attributes, count=1) + end + rest
@@ -430,7 +417,6 @@ def has_domain_twice(name: str | None, who: Address) -> bool:
 
 
 def in_words(names: Sequence[str], last: str = "and") -> str:
-    """Return names as an enumeration."""
     return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

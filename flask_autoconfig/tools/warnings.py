@@ -5,8 +5,6 @@ that no client's rules explain come from rules: they yield codes with values, an
 `warnings.toml` has the client, the texts and the order of the codes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,12 +14,12 @@ from urllib.parse import urlsplit
 from msgspec import to_builtins
 
 from .. import documents, oauth_hosts
-from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
+from ..address import Address, is_for_all, is_ip
 from ..config.building import below
 from ..config.explain.hints import for_type, login_for, theirs_in
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
-from ..config.tables import WITHOUT_LOGIN, Provider, Server
+from ..config.tables import URL_KEYS, WITHOUT_LOGIN, Provider, Server
 from ..config.values import quote
 from ..documents import Recipient, apple, outlook, pacc
 from ..errors import Problem
@@ -32,6 +30,9 @@ from . import zone
 from .clients import CLIENTS, Client, readings_of
 from .net.untrusted import is_public
 from .reading import Fault, Reading, in_words
+
+Findings = Iterator[tuple[str, Problem]]  # with the code of each
+_texts = partial(table_beside, __file__, "warnings.toml")
 
 
 def find_warnings(
@@ -53,14 +54,8 @@ def find_warnings(
         rules += [_of_ours, partial(_played, families)]
     problems: dict[str, list[Problem]] = {code: [] for code in _texts()}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
-    first_of: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
-        first = first_of.setdefault(provider.identity, origin)
-        found = [each for rule in rules for each in rule(provider)]
-        if first is not origin:
-            name, place = unfold(provider.identity), first.seen_from(origin)
-            found.append(_found("shared-id", "id", first=place, id=name))
-        for code, problem in found:
+        for code, problem in (each for rule in rules for each in rule(provider)):
             place = f"{origin.place}.{problem.place}" if problem.place else origin.place
             if _texts()[code].get("family", "") in ("", *families):
                 problems[code].append(problem._replace(place=place, file=origin.file))
@@ -85,7 +80,6 @@ def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
 def by_fault(
     readings: Iterable[tuple[Client, Reading]],
 ) -> Iterable[tuple[list[str], Fault]]:
-    """Return each fault once, with the names of all clients that find it."""
     found: dict[Fault, list[str]] = {}
     for client, reading in readings:
         for fault in reading.faults:
@@ -94,12 +88,6 @@ def by_fault(
 
 
 # --- Rules ----------------------------------------------------------------------------
-
-Findings = Iterator[tuple[str, Problem]]  # with the code of each
-
-
-# The texts, client and family of each code, the worst first.
-_texts = partial(table_beside, __file__, "warnings.toml")
 
 
 def _found(code: str, place: str, **values: object) -> tuple[str, Problem]:
@@ -112,14 +100,11 @@ def _mail_servers(provider: Provider) -> Iterator[tuple[str, Server]]:
     return (found for found in provider.servers if found[1].type in MAIL_TYPES)
 
 
-# --- Servers --------------------------------------------------------------------------
-
 _STANDARD = {
     standard_port(type_, socket_type): (type_, socket_type)
     for type_ in MAIL_TYPES
     for socket_type in ("SSL", "STARTTLS")
 }
-_BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
 
 
 def _mail(provider: Provider) -> Findings:
@@ -137,14 +122,13 @@ def _mail(provider: Provider) -> Findings:
             kind = "replaced-outgoing" if server.type == "smtp" else "replaced"
             yield _found(f"{kind}-server", f"{place}.use_global_preferred_server")
 
-        place = f"{place}.port"
         own = (server.type, server.socket_type)
         type_, socket_type = _STANDARD.get(server.port, own)
-        if type_ != server.type:
-            yield _found("port-of-another-type", place, server=server, standard=type_)
-        elif server.socket_type not in ("plain", socket_type):
-            code = "port-of-another-socket"
-            yield _found(code, place, server=server, standard=socket_type)
+        code, standard = "port-of-another-type", type_
+        if type_ == server.type:
+            code, standard = "port-of-another-socket", str(socket_type)
+        if type_ != server.type or server.socket_type not in ("plain", socket_type):
+            yield _found(code, f"{place}.port", server=server, standard=standard)
 
 
 def _services(provider: Provider) -> Findings:
@@ -152,9 +136,6 @@ def _services(provider: Provider) -> Findings:
         is_known = provider.oauth2 or oauth_hosts.is_known(server.hostname)
         if "OAuth2" in server.authentication and not is_known:
             yield _found("missing-oauth2", f"{place}.authentication")
-
-        if broken := _BROKEN.search(server.username or ""):
-            yield _found("broken-placeholder", f"{place}.username", word=broken[0])
 
         is_dav, url = server.type in ("caldav", "carddav"), server.url
         if is_dav and url and not urlsplit(url).path:
@@ -166,15 +147,12 @@ def _services(provider: Provider) -> Findings:
             yield _found(code, place, server=server, table=table, cure=cure)
 
 
-# --- URLs and hosts -------------------------------------------------------------------
-
 # Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
 # choices of routers and older guides.
 _PRIVATE_DOMAINS = re.compile(
     r"\.(local|localdomain|localhost|lan|home|home\.arpa|internal|intranet|corp|private"
     r"|workgroup|fritz\.box|invalid)$"
 )
-_URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
 
 
 def _unencrypted_urls(provider: Provider) -> Findings:
@@ -193,7 +171,7 @@ def _unencrypted_urls(provider: Provider) -> Findings:
 
 
 def _unreachable(provider: Provider) -> Findings:
-    urls = []
+    urls: dict[str, str | None] = {}
     for place, server in provider.servers:
         host = server.hostname or ""
         reason = why_unreachable(host)
@@ -202,35 +180,27 @@ def _unreachable(provider: Provider) -> Findings:
             reason += "and clients refuse the server"
         if reason:
             yield _found("unreachable-host", f"{place}.hostname", reason=reason)
-        urls += [(f"{place}.{key}", getattr(server, key, None)) for key in _URL_KEYS]
-
+        urls |= {f"{place}.{key}": getattr(server, key, None) for key in URL_KEYS}
     if provider.webmail:
-        urls.append(("webmail.login_page", provider.webmail.login_page))
-    for place, url in urls:
-        if reason := why_unreachable(urlsplit(url).hostname or "") if url else "":
+        urls["webmail.login_page"] = provider.webmail.login_page
+    for place, url in urls.items():
+        if reason := why_unreachable(urlsplit(url or "").hostname or ""):
             yield _found("unreachable-url", place, reason=reason)
 
 
 def why_unreachable(host: str) -> str:
     """Return why nobody reaches the host from outside, "" if somebody may."""
-    if not host or "%" in host:
+    if not host or "%" in host or (is_ip(host) and is_public(host)):
         return ""
     if is_ip(host):
-        reason = "is a private or reserved address, which nobody outside reaches"
-        return "" if is_public(host) else f"{host} {reason}"
-    if host == "localhost":
-        return "localhost is each computer's name for itself"
+        return f"{host} is a private or reserved address, which nobody outside reaches"
     if "." not in host:
         return f"{host} has no dot: only your own network may know it"
     ending = _PRIVATE_DOMAINS.search(host)
     return f"only your own network knows a name in {ending[0]}" if ending else ""
 
 
-# --- User names -----------------------------------------------------------------------
-
-
 def _shared_usernames(provider: Provider) -> Findings:
-    """Yield user names without a placeholder, or with one that no client fills in."""
     names = {
         f"{place}.username": server.username
         for place, server in provider.servers
@@ -239,16 +209,11 @@ def _shared_usernames(provider: Provider) -> Findings:
     if provider.webmail and (info := provider.webmail.login_page_info):
         names["webmail.login_page_info.username"] = info.username
     for place, name in names.items():
-        unknown, is_shared = theirs_in(name), is_for_all(name)
-        is_broken = any(word[:-1] in name.replace(word, "") for word in PLACEHOLDERS)
-        if is_broken or not (unknown or is_shared):
-            continue
-        code = "unfilled-username" if unknown else "shared-username"
-        login = quote(login_for(name))
-        yield _found(code, place, unknown=unknown, name=quote(name), login=login)
-
-
-# --- Documents, records and the page --------------------------------------------------
+        unknown = theirs_in(name)
+        if unknown or is_for_all(name):
+            code = "unfilled-username" if unknown else "shared-username"
+            login = quote(login_for(name))
+            yield _found(code, place, unknown=unknown, name=quote(name), login=login)
 
 
 def _sizes_and_colours(provider: Provider) -> Findings:
@@ -262,24 +227,19 @@ def _sizes_and_colours(provider: Provider) -> Findings:
     if number > 1000:
         yield _found("long-list", "list_domains", number=number)
 
-    colour = provider.page.colour if provider.page else None
-    contrast = look.contrast(colour, look.PAPER) if colour else look.ENOUGH
-    if colour and contrast < look.ENOUGH:
+    colour = (provider.page and provider.page.colour) or "#000000"
+    contrast = look.contrast(colour, look.PAPER)
+    if contrast < look.ENOUGH:
         known = {"enough": look.ENOUGH, "shade": look.legible(colour, look.PAPER)}
         yield _found("pale-colour", "page.colour", contrast=contrast, **known)
 
 
-_LEFT_OUT = {
-    "outlook": outlook.left_out,
-    "apple": apple.left_out,
-    "srv": zone.left_out,
-    "pacc": pacc.left_out,
-}
+_LEFT_OUT = {"outlook": outlook.left_out, "apple": apple.left_out}
+_LEFT_OUT |= {"srv": zone.left_out, "pacc": pacc.left_out}
 _IN_SRV = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%")
 
 
 def _of_ours(provider: Provider) -> Findings:
-    """Yield what a document or record of ours cannot express."""
     for index, domain in enumerate(provider.domains):
         if "." not in domain.removeprefix("*.") and domain != "*":
             yield _found("undotted-domain", f"domains[{index}]", name=domain)

@@ -6,8 +6,6 @@ service is not offered. It is published for mail alone: a client that finds it f
 calendars (DAVx5) does not try the well-known URL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -35,8 +33,8 @@ URL_SERVICES = (
     ("_jmap._tcp", "jmap"),
 )
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
-_SIEVE = "_sieve._tcp"
-_OTHERS = {"managesieve": _SIEVE, **_URL_TYPES}
+_NAMES = {(type_, socket_type): name for name, type_, socket_type in MAIL_SERVICES}
+_NAMES["managesieve", "STARTTLS"] = "_sieve._tcp"
 _LONGEST_PATH = 250  # after `path=`, in one string (RFC 1035, section 3.3)
 
 
@@ -126,7 +124,7 @@ def _groups(provider: Provider) -> Iterator[list[tuple[str, Server]]]:
             for place, server in provider.servers
             if place.startswith(way) and server.type in MAIL_TYPES
         ]
-    for type_ in _OTHERS:
+    for type_ in ("managesieve", *_URL_TYPES):
         yield [pair for pair in provider.servers if pair[1].type == type_][:1]
 
 
@@ -135,38 +133,29 @@ def _target(server: Server, domain: str) -> tuple[str, str, int | None, str] | s
 
     If no record can name the server, return why.
     """
-    type_, path = server.type, ""
-    host, port = with_domain(server.hostname or "", domain), server.port
-    if type_ in _URL_TYPES:
-        name, url = _URL_TYPES[type_], known_part(server.url or "", domain)
-        parts = urlsplit(url)
-        usual = f"/.well-known/{type_}"  # RFC 6764, section 4
-        host, port = parts.hostname or "%", parts.port or 443
-        path = "" if parts.path == usual else parts.path or "/"
-        if not url:
-            return "it has no url"
-        if url.startswith("http://"):
-            return "their services are encrypted, and its url is not"
-        if type_ == "jmap" and url != f"https://{parts.netloc}{usual}":
+    host, port, path = with_domain(server.hostname or "", domain), server.port, ""
+    if server.type in _URL_TYPES:
+        name = _URL_TYPES[server.type]
+        url = urlsplit(known_part(server.url or "", domain))
+        usual = f"/.well-known/{server.type}"  # RFC 6764, section 4
+        host, port = url.hostname or "%", url.port or 443
+        path = "" if url.path == usual else url.path or "/"
+        if url.scheme != "https":
+            return "their services have a url that begins with https"
+        if server.type == "jmap" and (path or url.query):
             return f"RFC 8620 implies the path {usual}, and its url has another"
         if len(path) > _LONGEST_PATH:
             return f"a path has {_LONGEST_PATH} characters at most"
-    elif server.socket_type == "plain":
-        return "their services are encrypted"
-    elif type_ == "managesieve":
-        name = _SIEVE
-        if server.socket_type == "SSL":
-            return f"{_SIEVE} is found with STARTTLS"
     else:
-        names = {tuple(service): name for name, *service in MAIL_SERVICES}
-        name = names[type_, server.socket_type or "SSL"]
+        service = (server.type, server.socket_type or "SSL")
+        if service not in _NAMES:
+            return "no record stands for {} over {}".format(*service)
+        name = _NAMES[service]
     if "%" in host:
         return "the host is not the same for everybody"
-    return (
-        "they name a host, never an IP address"
-        if is_ip(host)
-        else (name, host, port, path)
-    )
+    if is_ip(host):
+        return "they name a host, never an IP address"
+    return name, host, port, path
 
 
 def digest_records(
@@ -174,11 +163,9 @@ def digest_records(
 ) -> Iterator[Record]:
     """Yield the TXT records of the documents that clients verify by a digest."""
     for family in families:
-        if family.digest is None:
-            continue
-        for format_ in family.formats:
+        for format_ in family.formats if family.digest else ():
             document = format_.write(provider, Recipient(domain))
-            if document is not None:
+            if family.digest and document is not None:
                 value = family.digest.value(document)
                 yield Record(family.digest.name, "TXT", f'"{value}"')
 
@@ -190,10 +177,9 @@ def certificate_names(
 
     Clients of a family with an SRV record come to `autodiscover_host` instead.
     """
-    names = []
-    for family in families:
-        if family.srv and provider.autodiscover_host:
-            names.append(provider.autodiscover_host)
-        elif family.label:
-            names.append(f"{family.label}.{domain}")
-    return list(dict.fromkeys((*names, domain)))
+    hosts = {
+        (family.srv and provider.autodiscover_host) or f"{family.label}.{domain}": None
+        for family in families
+        if family.label
+    }
+    return list(hosts | {domain: None})

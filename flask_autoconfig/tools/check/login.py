@@ -1,8 +1,6 @@
 """Real logins with the published user name and method, and their findings."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +16,7 @@ from . import texts
 from .facts import side_by_side
 from .findings import FAILURE, Case, Finding, finding
 from .rules.servers import endpoint_of
-from .run import Fare
+from .run import Fare, reach
 
 _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
@@ -47,11 +45,10 @@ def for_login(
 
     A server with a failure gets no password, nor does one that was not looked at.
     """
-    seen = [found for found in findings if found.step == "server"]
-    faulty = {
-        place for found in seen if found.status == FAILURE for place in found.places
-    }
-    sound = {place for found in seen for place in found.places} - faulty
+    seen: dict[str, bool] = {}  # whether a server has a failure
+    for found in findings:
+        for place in found.places if found.step == "server" else ():
+            seen[place] = seen.get(place, False) or found.status == FAILURE
     servers: list[Server] = []
     others = []
     for _, server in provider.servers:
@@ -60,100 +57,70 @@ def for_login(
         subject = str(endpoint_of(case, server))
         if not server.username:
             others.append(finding("login.no-user-name", subject))
-        elif subject in faulty:
-            others.append(finding("login.server-faulty", subject))
-        elif subject not in sound:
+        elif subject not in seen:
             others.append(finding("login.server-unseen", subject))
+        elif seen[subject]:
+            others.append(finding("login.server-faulty", subject))
         elif server not in servers:
             servers.append(server)
     return servers, others
 
 
-def log_in_at(
+def logged_in(
+    case: Case,
+    network: Network,
+    servers: Iterable[Server],
+    password: str,
+    may_retry: Callable[[str, str], bool],
+    fares: Sequence[Fare],
+) -> tuple[list[Finding], tuple[Fare, ...]]:
+    """Log in at each of the servers; return findings, and how the clients fare then.
+
+    At the first server that refuses, the other form of the user name is tried, if
+    *may_retry* allows it, which gets the name and the server. It is one login only, since
+    servers count failures and lock accounts.
+    """
+    tries = _log_in_at(case, network, servers, password)
+    again = None
+    first = next((each for each in tries if each.finding is None), None)
+    if first is not None and case.address is not None:
+        address = str(case.address)
+        other = case.address.local if first.user == address else address
+        if may_retry(other, first.subject):
+            (again,) = _log_in_at(case, network, [first.server], password, other)
+    return _after(_findings(case, tries, again), tries, fares)
+
+
+def _log_in_at(
     case: Case,
     network: Network,
     servers: Iterable[Server],
     password: str,
     user: str = "",
 ) -> list[Try]:
-    """Log in at each of the servers, with the published name unless *user* is given."""
-    with ending.within(PATIENCE + network.timeout + _MARGIN, "the logins"):
-        return side_by_side(
-            partial(_try, case, network, server, password, user) for server in servers
-        )
+    wait = PATIENCE + network.timeout  # servers may delay a login
+    log_in_here = partial(_try, case, reach(case, network, wait), password, user)
+    with ending.within(wait + _MARGIN, "the logins"):
+        return side_by_side(partial(log_in_here, server) for server in servers)
 
 
-def once_more(
-    case: Case,
-    network: Network,
-    tries: list[Try],
-    password: str,
-    may: Callable[[str, str], bool],
-) -> Try | None:
-    """Try the other form of the user name at the first server that refused a login.
-
-    It is one login only, since servers count failures and lock accounts, and only if
-    *may* allows it, which gets the name and the server.
-    """
-    first = next((each for each in tries if each.finding is None), None)
-    if first is None or case.address is None:
-        return None
-    address = str(case.address)
-    other = case.address.local if first.user == address else address
-    if not may(other, first.subject):
-        return None
-    (again,) = log_in_at(case, network, [first.server], password, other)
-    return again
-
-
-def findings_of(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
-    """Return the findings of all logins, causes before what follows from them."""
-    accepted = {each.user: each.subject for each in reversed(tries) if each.is_in}
-    refused = [each for each in tries if each.finding is None]
-    findings: list[Finding] = []
-    if again is not None and again.is_in:
-        first = refused.pop(0)
-        placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
-        values = {"other": again.user, "placeholder": placeholder}
-        findings.append(_refusal("login.wrong-name", first, **values))
-        follow = [each for each in refused if each.user == first.user]
-        refused = [each for each in refused if each.user != first.user]
-        host = again.endpoint.host
-        findings += [
-            _refusal("login.refused-as-well", each, other_host=host) for each in follow
-        ]
-    findings += [_refused(case, each, accepted) for each in refused]
-    findings += [each.finding for each in tries if each.finding is not None]
-    if again is not None and again.finding is None and not accepted:
-        findings.append(finding("login.both-refused", again.subject, user=again.user))
-    return findings
-
-
-def hurting(
-    findings: Iterable[Finding], tries: Iterable[Try], fares: Iterable[Fare]
-) -> list[Finding]:
-    """Return the findings, the failures with the clients that set up such a server."""
+def _after(
+    findings: Iterable[Finding], tries: Iterable[Try], fares: Sequence[Fare]
+) -> tuple[list[Finding], tuple[Fare, ...]]:
     endpoints = {each.subject: each.endpoint for each in tries}
     clients: dict[Endpoint, list[str]] = {}
     for fare in fares:
         for account in fare.sets_up.servers if fare.sets_up is not None else ():
             if not account.url:
                 clients.setdefault(Endpoint.of(account), []).append(fare.client)
-    return [
-        found.hurting(*dict.fromkeys(clients.get(endpoints[found.subject], ())))
-        if found.status == FAILURE and found.subject in endpoints
-        else found
-        for found in findings
-    ]
-
-
-def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Fare, ...]:
-    """Return how clients fare with the logins: without one, a client does not work."""
+    told = []
     stops: dict[str, str] = {}
     for found in findings:
-        for client in found.clients if found.status == FAILURE else ():
-            stops.setdefault(client, str(found))
-    return tuple(
+        if found.status == FAILURE and found.subject in endpoints:
+            found = found.hurting(*clients.get(endpoints[found.subject], ()))
+            stops = dict.fromkeys(found.clients, str(found)) | stops
+        told.append(found)
+    return told, tuple(
         replace(fare, works=False, stopped_by=stops[fare.client])
         if fare.works and fare.client in stops
         else fare
@@ -164,7 +131,7 @@ def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Far
 # --- One login ------------------------------------------------------------------------
 
 
-def _try(case: Case, network: Network, server: Server, password: str, user: str) -> Try:
+def _try(case: Case, network: Network, password: str, user: str, server: Server) -> Try:
     endpoint = endpoint_of(case, server)
     user = user or fill_in(server.username, case.domain, case.address)
     method = next((each for each in server.authentication if each in _LOGINS), None)
@@ -200,6 +167,38 @@ def _try(case: Case, network: Network, server: Server, password: str, user: str)
 # --- Findings -------------------------------------------------------------------------
 
 
+def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
+    accepted = {each.user: each.subject for each in reversed(tries) if each.is_in}
+    refused = [each for each in tries if each.finding is None]
+    findings: list[Finding] = []
+    if again is not None and again.is_in:
+        placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
+        values = {"other": again.user, "placeholder": placeholder}
+        first, *follow = [each for each in refused if each.user == refused[0].user]
+        findings.append(_refusal("login.wrong-name", first, **values))
+        host = again.endpoint.host
+        findings += [
+            _refusal("login.refused-as-well", each, other_host=host) for each in follow
+        ]
+        refused = [each for each in refused if each.user != first.user]
+    # The password is the same for all of them.
+    for login in refused:
+        values = {"other": accepted.get(login.user, "")}
+        code = "login.refused-name"
+        if login.user in accepted:
+            code = "login.refused-here-alone"
+        elif accepted:
+            code = "login.refused-name-here"
+            values["name"], values["other"] = next(iter(accepted.items()))
+        elif login.user == str(case.address):
+            code = "login.refused"
+        findings.append(_refusal(code, login, **values))
+    findings += [each.finding for each in tries if each.finding is not None]
+    if again is not None and again.finding is None and not accepted:
+        findings.append(finding("login.both-refused", again.subject, user=again.user))
+    return findings
+
+
 def _refusal(code: str, login: Try, **values: Any) -> Finding:
     return finding(
         code,
@@ -210,17 +209,3 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         type=login.endpoint.type.upper(),
         **values,
     )
-
-
-def _refused(case: Case, login: Try, accepted: Mapping[str, str]) -> Finding:
-    """Return why a login is refused; *accepted* has servers by the names they accept.
-
-    The password is the same for all of them.
-    """
-    if login.user in accepted:
-        other = accepted[login.user]
-        return _refusal("login.refused-here-alone", login, other=other)
-    for name, server in accepted.items():
-        return _refusal("login.refused-name-here", login, other=server, name=name)
-    is_address = login.user == str(case.address)
-    return _refusal("login.refused" if is_address else "login.refused-name", login)

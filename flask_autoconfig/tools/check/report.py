@@ -1,19 +1,14 @@
 """The report on a domain, as text and as JSON, and the line that says what is done."""
 
-from __future__ import annotations
-
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 
 import click
 
 from ...cleaning import clean
 from ..clients import CALENDARS
-from ..terminal import columns, replace_line, wrapped
-from ..terminal import width as terminal_width
+from ..terminal import columns, replace_line, width, wrapped
 from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure
 from .run import Report
 
@@ -22,11 +17,10 @@ _INDENT = 9  # columns for a status
 _NARROW = 50  # columns: narrower terminals get a smaller indent
 _MOST_NAMED = 20  # domains in the closing line
 _MOST_PLACES = 6  # of one finding
+# Programs that people know; all others are named after them.
+_KNOWN = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
 # The first domain with a finding, by its status, step and texts.
 Known = dict[tuple[str, ...], str]
-
-
-# --- JSON -------------------------------------------------------------------------------
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -43,11 +37,6 @@ def as_json(report: Report) -> dict[str, object]:
     keys = ("code", "status", "step", "subject", "seen", "why", "cure", "clients")
     findings = [{key: getattr(found, key) for key in keys} for found in report.findings]
     return {"domain": report.domain, "clients": clients, "findings": findings}
-
-
-def line(report: Report) -> str:
-    """Return the report as one line of JSON."""
-    return json.dumps(as_json(report))
 
 
 # --- The verdict ------------------------------------------------------------------------
@@ -69,17 +58,7 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
-    works = _by_fame(fare.client for fare in report.fares if fare.works)
-    if not report.fares:
-        failures = [one for one in report.findings if one.status == FAILURE]
-        wrong = [found for found in failures if found.step != "login"]
-        number = _counted(len(wrong), "failure")
-        failing = click.style(f"{number} at the servers of the file", fg="red")
-        right = click.style("the servers of the file work", fg="green")
-        yield failing if wrong else right
-    elif works:
-        yield f"{click.style('works in', fg='green')} {', '.join(works)}"
-
+    works = _clients(report, True)
     stops: dict[str, list[str]] = {}
     for fare in report.fares:
         if fare.works is False:
@@ -88,53 +67,69 @@ def _outcomes(report: Report) -> Iterator[str]:
             cause = seen if place.startswith("http") and seen else fare.stopped_by
             stops.setdefault(cause, []).append(fare.client)
     stopped = {client for clients in stops.values() for client in clients}
-    for found in report.findings:
-        is_cause = bool(found.clients) and stopped.issuperset(found.clients)
-        if found.step == "login" and found.status == FAILURE and not is_cause:
-            red = click.style("the login fails at", fg="red")
-            yield f"{red} {found.subject}: {clean(found.seen, 300)}"
+    failures = [found for found in report.findings if found.status == FAILURE]
+    logins = [found for found in failures if found.step == "login"]
+
+    if works:
+        yield f"{click.style('works in', fg='green')} {', '.join(works)}"
+    elif not report.fares and len(failures) > len(logins):
+        number = _counted(len(failures) - len(logins), "failure")
+        yield _red(f"{number} at the servers of the file")
+    elif not report.fares:
+        yield click.style("the servers of the file work", fg="green")
+    for found in logins:
+        if not found.clients or not stopped.issuperset(found.clients):
+            yield f"{_red('the login fails at')} {_said(found.subject, found.seen)}"
     for cause, clients in stops.items():
-        red = click.style("fails in", fg="red")
-        yield f"{red} {', '.join(_by_fame(clients))}: {clean(cause, 300)}"
-    yield from _beyond_clients(report)
-
-    without = _by_fame(fare.client for fare in report.fares if fare.works is None)
-    unasked = next(
-        (one.clients for one in report.findings if one.code == "ispdb.not-reached"), ()
-    )
-    more = "; Thunderbird's ISP database could not be asked"
-    more = "" if {*unasked}.isdisjoint(without) else more
-    if without and report.has("check.no-time"):
-        yield f"unknown for {', '.join(without)}: the check ran out of time"
-    elif report.fares and not (works or stops):
-        is_failure = has_failure(report.findings)
-        text = "works in no client: nothing is published" if is_failure else _NOTHING
-        text = f"nothing is published{more}" if more else text
-        yield click.style(text, fg="red") if is_failure else text
-    elif without:
-        yield f"nothing is published for {', '.join(without)}{more}"
+        yield f"{_red('fails in')} {_said(', '.join(_by_fame(clients)), cause)}"
+    if works:  # whom failures hurt that no client of the list meets
+        hurt: dict[str, str] = {}
+        for found in failures:
+            if not found.clients and found not in logins:
+                hurt.setdefault(found.why or found.seen, found.places[0])
+        for why, place in hurt.items():
+            yield f"{_red('fails at')} {_said(place, why)}"
+    yield from _without_settings(report)
 
 
-_NOTHING = "nothing is published that clients can read without a login"
+def _without_settings(report: Report) -> Iterator[str]:
+    clients = _clients(report, None)
+    names = ", ".join(clients)
+    unasked = {
+        client
+        for found in report.findings
+        if found.code == "ispdb.not-reached"
+        for client in found.clients
+    }
+    is_unasked = not unasked.isdisjoint(clients)
+    more = "; Thunderbird's ISP database could not be asked" if is_unasked else ""
+    if clients and report.has("check.no-time"):
+        yield f"unknown for {names}: the check ran out of time"
+    elif clients and len(clients) < len(report.fares):
+        yield f"nothing is published for {names}{more}"
+    elif clients and more:
+        text = f"nothing is published{more}"
+        yield _red(text) if has_failure(report.findings) else text
+    elif clients and has_failure(report.findings):
+        yield _red("works in no client: nothing is published")
+    elif clients:
+        yield "nothing is published that clients can read without a login"
 
 
-def _beyond_clients(report: Report) -> Iterator[str]:
-    """Yield whom failures hurt that no client of the list meets."""
-    hurt: dict[str, str] = {}
-    works = any(fare.works for fare in report.fares)
-    for found in report.findings if works else ():
-        if found.status == FAILURE and not found.clients and found.step != "login":
-            hurt.setdefault(found.why or found.seen, found.places[0])
-    for why, place in hurt.items():
-        yield f"{click.style('fails at', fg='red')} {place}: {clean(why, 300)}"
-
-
-# Programs that people know; all others are named after them.
-_KNOWN = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
+def _clients(report: Report, works: bool | None) -> list[str]:
+    return _by_fame(fare.client for fare in report.fares if fare.works is works)
 
 
 def _by_fame(clients: Iterable[str]) -> list[str]:
     return sorted(clients, key=lambda one: [*_KNOWN, one].index(one))
+
+
+def _red(text: str) -> str:
+    return click.style(text, fg="red")
+
+
+def _said(place: str, text: str) -> str:
+    return f"{place}: {clean(text, 300)}"
 
 
 # --- Findings ---------------------------------------------------------------------------
@@ -165,24 +160,19 @@ def details(
         if known is not None and found.status != OK:
             key = (found.status, found.step, found.seen, found.why, found.cure)
             first = known.setdefault(key, first)
-        if first == report.domain:
-            place = "" if len(found.places) > 1 else f" {found.subject}"
-            sentence = f"{found.step}{place}: {found.seen}"
-            yield wrapped(f"{_status(found)} {sentence}", width, indent)
-            for label, text in _parts(found, everybody):
-                yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
-        else:
-            same = f"as for {first}: {found.step} {found.subject}: {found.seen}"
-            yield wrapped(f"{_status(found)} {same}", width, indent)
-    notes = [_counted(folded[NOTE], "note")] if folded[NOTE] else []
-    good = [f"{folded[OK]} ok"] if folded[OK] else []
-    if (notes or good) and not quiet:
-        yield f"{', '.join(notes + good)} (--verbose shows them)"
-
-
-def _status(found: Finding) -> str:
-    text = f"{found.status:{_INDENT - 1}}"
-    return click.style(text, fg=_COLOURS[found.status], bold=True)
+        is_same = first != report.domain
+        place = f" {found.subject}" if is_same or len(found.places) == 1 else ""
+        same = f"as for {first}: " if is_same else ""
+        status = f"{found.status:{_INDENT - 1}}"
+        status = click.style(status, fg=_COLOURS[found.status], bold=True)
+        text = f"{status} {same}{found.step}{place}: {found.seen}"
+        yield wrapped(text, width, indent)
+        for label, words in () if is_same else _parts(found, everybody):
+            yield wrapped(f"{' ' * indent}{label:5}{words}", width, indent + 5)
+    counts = [_counted(folded[NOTE], "note")] if folded[NOTE] else []
+    counts += [f"{folded[OK]} ok"] if folded[OK] else []
+    if counts and not quiet:
+        yield f"{', '.join(counts)} (--verbose shows them)"
 
 
 def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
@@ -204,7 +194,6 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def closing(number: int, failed: Sequence[str]) -> str:
-    """Return the last line of a check of several domains."""
     good = number - len(failed)
     text = f"{_counted(number, 'domain')}: {good} {'works' if good == 1 else 'work'}"
     if failed:
@@ -229,9 +218,13 @@ class Progress:
         self._length = 0
 
     def __call__(self, text: str) -> None:
-        most = _columns()
+        if width(err=True) is None:
+            return
+        # Not by COLUMNS, which may be too large: a wrapped line could not be removed. In
+        # the last column some terminals begin a new line.
+        most = min(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 78)
         if most > 0:
-            text = clean(text, min(most, 78))
+            text = clean(text, most)
             replace_line(text.ljust(self._length))
             self._length = len(text)
 
@@ -240,17 +233,3 @@ class Progress:
             replace_line(" " * self._length)
             replace_line("")
             self._length = 0
-
-
-def _columns() -> int:
-    """Return how long a line on stderr may be, 0 if it is not a terminal.
-
-    In the last column some terminals begin a new line. COLUMNS may say that there are
-    more, but a wrapped line could not be removed.
-    """
-    width = terminal_width(err=True)
-    if width is None:
-        return 0
-    with suppress(OSError, ValueError):
-        width = min(width, os.get_terminal_size(sys.stderr.fileno()).columns or width)
-    return width - 1

@@ -1,9 +1,8 @@
 """What rules look at: the case, its facts, the clients' requests and plays, documents."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import punctuation
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -41,7 +40,6 @@ class Play:
 
     @property
     def place(self) -> str:
-        """Where the settings came from, for people."""
         return shown(self.found.url) if self.found else self.client
 
     @property
@@ -55,7 +53,6 @@ class Play:
         return [one for one in accounts if one.type in MAIL_TYPES and not one.url]
 
     def failures(self) -> list[Finding]:
-        """Return the findings that keep the client from working."""
         return [found for found in self.findings if found.status == FAILURE]
 
 
@@ -74,7 +71,6 @@ class Document(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The first URL, for people."""
         return shown(self.asks[0].url)
 
 
@@ -163,6 +159,10 @@ class Scene:
 # --- The requests of a client ---------------------------------------------------------
 
 
+# What a client may leave unencoded in a request line.
+_AS_IT_IS = "".join({*punctuation} - {*'"<>\\'})
+
+
 def mx_domains(hosts: list[str], domain: str) -> list[str]:
     """Return the domains of MX hosts: without the first label, and the last two labels."""
     labels = [host.split(".") for host in hosts[:2]]
@@ -173,25 +173,21 @@ def mx_domains(hosts: list[str], domain: str) -> list[str]:
 def steps_of(client: Client, case: Case) -> list[Step]:
     """Return the steps of a client, without those for families that the file leaves out."""
     served = {family.name for family in case.families}
-    return [
-        step
-        for step in client.steps
-        if case.provider is None or family_of(step) in served
-    ]
+    every = case.provider is None
+    return [step for step in client.steps if every or family_of(step) in served]
 
 
 def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
     """Return the requests of a step, one for each MX host where it goes by those."""
-    names = [case.domain]
-    if "mx" in step.place:
-        names = facts.mx_hosts(case.domain)
-        if step.place != "mx host":
-            names = mx_domains(names, case.domain)
+    names = facts.mx_hosts(case.domain) if "mx" in step.place else [case.domain]
+    if "mx" in step.place and step.place != "mx host":
+        names = mx_domains(names, case.domain)
     if step.place.startswith("ispdb"):
         return [Ask(f"{ISPDB}{name}") for name in names[:2]]
-    label = "" if step.place == "domain" else f"{label_of(step)}."
-    bases = [f"{label}{name}" for name in names[:2]]
-    return [ask_of(step, case, f"{step.scheme}://{base}{step.path}") for base in bases]
+    start = f"{step.scheme}://" + (
+        "" if step.place == "domain" else label_of(step) + "."
+    )
+    return [ask_of(step, case, f"{start}{name}{step.path}") for name in names[:2]]
 
 
 def ask_of(step: Step, case: Case, url: str) -> Ask:
@@ -202,12 +198,9 @@ def ask_of(step: Step, case: Case, url: str) -> Ask:
         return Ask(url, "POST", outlook.request(who), headers)
     if step.kind == "v2":
         return Ask(f"{url}?Email={quote(who)}&Protocol=AutodiscoverV1&RedirectCount=1")
-    named = {
-        "address": quote(who),
-        "raw": who,
-        "evolution": quote(str(Address(NOBODY, case.domain))),
-        "none": "",
-    }[step.form]
-    if step.form == "raw" and not (who.isascii() and {*who}.isdisjoint(' "<>\\')):
-        named = quote(who, safe="@")  # as it must be in a request line
-    return Ask(f"{url}?emailaddress={named}" if named else url)
+    if step.form == "none":
+        return Ask(url)
+    if step.form == "evolution":
+        who = str(Address(NOBODY, case.domain))
+    named = quote(who, safe=_AS_IT_IS if step.form == "raw" else "/")
+    return Ask(f"{url}?emailaddress={named}")

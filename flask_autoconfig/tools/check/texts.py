@@ -1,7 +1,5 @@
 """The texts of findings, read from `texts.toml`."""
 
-from __future__ import annotations
-
 import re
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
@@ -13,8 +11,6 @@ Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermos
 
 
 class Text(NamedTuple):
-    """The texts of one finding."""
-
     step: str
     seen: str
     why: str
@@ -26,30 +22,26 @@ _file = partial(table_beside, __file__, "texts.toml")
 
 @cache
 def template(code: str) -> Text:
-    """Return the texts of a code with their placeholders; raise KeyError if unknown."""
+    """Return the texts of a code with their placeholders."""
     row = _file()[code]
     like = template(row["like"])._asdict() if "like" in row else {}
     return Text(*(row.get(part, like.get(part, "")) for part in Text._fields))
 
 
 def table(name: str) -> dict[str, Any]:
-    """Return a table that is no code, such as the texts that codes share, by name."""
+    """Return a table that is no code, such as the texts that codes share."""
     return dict(_file()[name])
 
 
 def codes() -> list[str]:
-    """Return all codes, in the order of the file."""
     return [key for key in _file() if "." in key]
 
 
 def means(code: str) -> str:
-    """Return the meaning of a code, a sentence."""
     return str(_file()[code]["means"])
 
 
-@cache
 def status(code: str) -> str:
-    """Return the status of a code: ok, note, warning or failure."""
     return str(_file()[code].get("status", "failure"))
 
 
@@ -60,9 +52,10 @@ def follows(code: str) -> str:
 
 def code_on(step: str, kind: str, default: str) -> str:
     """Return the code of a step, such as "tls", for a kind of error or a status."""
-    rows = _file().items()
-    listed = (code for code, row in rows if kind in row.get("on", ()))
-    return next((one for one in listed if one.startswith(f"{step}.")), default)
+    for code, row in _file().items():
+        if code.startswith(f"{step}.") and kind in row.get("on", ()):
+            return code
+    return default
 
 
 @cache

@@ -1,7 +1,5 @@
 """The command `check`."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -37,7 +35,6 @@ from ..check.findings import (
 )
 from ..check.rules.servers import endpoint_of
 from ..check.run import Report
-from ..net.mail import PATIENCE
 from ..net.tcp import Network
 from ..warnings import find_warnings
 
@@ -55,12 +52,10 @@ def _known_code(code: str) -> str:
 
 
 def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
-    if not is_asked:
-        return
-    width = max(map(len, texts.codes()))
-    for code in texts.codes():
-        terminal.echo(f"{code:{width}}  {texts.status(code):7}  {texts.means(code)}")
-    ctx.exit()
+    if is_asked:
+        for code in texts.codes():
+            terminal.echo(f"{code:30}  {texts.status(code):7}  {texts.means(code)}")
+        ctx.exit()
 
 
 @click.command("check")
@@ -132,17 +127,15 @@ def _misuse(
     if asked.every and asked.subject:
         return "--all checks every domain: name no ADDRESS or DOMAIN"
     if service is None and (asked.every or asked.unpublished):
-        option = "--all" if asked.every else "--unpublished"
         cure = "name one with --config, or write one by `flask-autoconfig init DOMAIN`"
-        return f"{option} requires a file that serves the domain: {cure}"
+        return f"--all and --unpublished require a file that serves the domain: {cure}"
     if service is None and not asked.subject:
         return "name an ADDRESS or DOMAIN, or a file with --config"
-    if not asked.login or sys.stdin.isatty():
-        return ""
-    if asked.password_fd is None:
+    is_piped = asked.login and not sys.stdin.isatty()
+    if is_piped and asked.password_fd is None:
         cure = "use --password-fd N (--password-fd 0 reads stdin)"
         return f"--login asks for the password, but stdin is not a terminal: {cure}"
-    if not (service or asked.yes):
+    if is_piped and not (service or asked.yes):
         cure = "name a file with --config, or add --yes"
         return f"without a file, --login asks a question in a terminal: {cure}"
     return ""
@@ -154,13 +147,13 @@ def _service(subject: str) -> Service | None:
     if not is_named and not project.is_there():
         return None
     service = project.service()
-    if subject:
-        try:
+    try:
+        if subject:
             project.served(service, project.domain(subject))
-        except ConfigError:
-            if is_named:
-                raise
-            return None
+    except ConfigError:
+        if is_named:
+            raise
+        return None
     return service
 
 
@@ -177,15 +170,13 @@ def _cases(
     if len(names) > _MOST_DOMAINS and not asked.every:
         message = f"the file has {len(names)} domains: name one, or add --all"
         raise click.UsageError(message)
+    signs = service.snapshot.loaded.tables.sign is not None
     cases = []
     for name in names:
         served = project.served(service, name, address)
-        case = Case(
-            *(name, service.families, served.provider, served.match.exact, address),
-            signs=service.snapshot.loaded.tables.sign is not None,
-            has_own_login=served.login is not None,
-            ignored=ignored,
-        )
+        known = (served.provider, served.match.exact, address, signs)
+        has_own_login = served.login is not None
+        case = Case(name, service.families, *known, has_own_login, ignored)
         cases.append(case)
     return cases
 
@@ -268,16 +259,15 @@ def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -
         return
     if asked.quiet and not wrong:
         return
-    width = terminal.width()
+    verbose, quiet, width = asked.verbose, asked.quiet, terminal.width()
     terminal.show(report.verdict(result, width))
-    is_short = known is not None and not has_failure(result.findings)
-    if is_short and not (asked.verbose or asked.quiet):
-        return
-    quiet = asked.quiet or known is not None
-    for line in report.details(
-        result, verbose=asked.verbose, quiet=quiet, width=width, known=known
-    ):
-        terminal.echo(line, styled=True)
+    if known is None or has_failure(result.findings) or verbose or quiet:
+        quiet = quiet or known is not None
+        terminal.show(
+            report.details(
+                result, verbose=verbose, quiet=quiet, width=width, known=known
+            )
+        )
 
 
 # --- Logins -----------------------------------------------------------------------------
@@ -295,39 +285,36 @@ def _with_logins(
     Without a file, other people name the servers: the settings must have come completely
     over verified https, and the user must agree.
     """
-    subject, code = str(case.address), ""
-    if checked.provider is None:
-        code = "login.no-settings"
-    elif not checked.is_trusted:
-        # With a file this means that the lookup of the domain failed.
-        code = "login.domain-faulty" if case.provider else "login.untrusted"
-    if checked.provider is None or code:
+    subject = str(case.address)
+
+    def untried(code: str) -> Report:
         return result.with_findings([finding(code, subject)])
+
+    if checked.provider is None:
+        return untried("login.no-settings")
+    if not checked.is_trusted:
+        # With a file this means that the lookup of the domain failed.
+        return untried("login.domain-faulty" if case.provider else "login.untrusted")
     servers, others = logins.for_login(case, checked.provider, checked.findings)
     result = result.with_findings(others)
     if not servers:
-        none = [] if others else [finding("login.no-server", subject)]
-        return result.with_findings(none)
+        return result if others else untried("login.no-server")
 
     endpoints = [str(endpoint_of(case, server)) for server in servers]
     # Never shortened: a server that is not shown must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = asked.yes or case.provider is not None
     if not (is_sure or _confirmed(f"Send the password of {where}?")):
-        return result.with_findings([finding("login.declined", subject)])
-    password = _password(asked.password_fd, where)
+        return untried("login.declined")
 
     def may_retry(user: str, server: str) -> bool:
         text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
         return asked.yes or (sys.stdin.isatty() and _confirmed(text))
 
-    def unhurried() -> Network:  # servers may delay a login
-        return run.reach(case, network, PATIENCE + network.timeout)
-
-    tries = logins.log_in_at(case, unhurried(), servers, password)
-    again = logins.once_more(case, unhurried(), tries, password, may_retry)
-    more = logins.hurting(logins.findings_of(case, tries, again), tries, result.fares)
-    fares = logins.fares_after(result.fares, more)
+    password = _password(asked.password_fd, where)
+    more, fares = logins.logged_in(
+        case, network, servers, password, may_retry, result.fares
+    )
     return replace(result, fares=fares).with_findings(more)
 
 
@@ -338,16 +325,13 @@ def _confirmed(question: str) -> bool:
 
 def _password(descriptor: int | None, where: str) -> str:
     if descriptor is None:
-        text = f"Password of {where}"
         with ending.asking():
-            password: str = click.prompt(text, hide_input=True, err=True)
-        return password
+            asked = click.prompt(f"Password of {where}", hide_input=True, err=True)
+        return str(asked)
     terminal.echo(f"Logging in as {where}", err=True)
     try:
         with os.fdopen(descriptor, encoding="utf-8", closefd=False) as stream:
             return stream.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
-        raise click.BadParameter(
-            f"the password cannot be read from file descriptor {descriptor}",
-            param_hint="--password-fd",
-        ) from None
+        message = f"the password cannot be read from file descriptor {descriptor}"
+        raise click.BadParameter(message, param_hint="--password-fd") from None

@@ -1,12 +1,11 @@
 """`export`: writes every answer that depends on the domain alone as a file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,9 +20,8 @@ from ..files import write_all
 _DOCUMENTS = "documents"  # the folder of the documents, below the exported one
 _MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
 # Headers that nginx writes itself, or that differ between domains.
-_OMITTED = {
-    *("Content-Type", "Content-Length", "Content-Disposition", "ETag", "Last-Modified"),
-}
+_OMITTED = ["Content-Type", "Content-Length", "Content-Disposition"]
+_OMITTED += ["ETag", "Last-Modified"]
 _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 
 
@@ -49,18 +47,15 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
     """
     notes: list[str] = []
     static = _static_answers(service, notes)
+    files: Iterable[tuple[Path, bytes]]
+    files = ((Path(domain + path), it.body) for domain, path, it in static)
     if for_nginx:
-        kept = set(write_all(directory, _files_for_nginx(static, directory)))
-    else:
-        files = ((Path(domain + path), it.body) for domain, path, it in static)
-        kept = set(write_all(directory, files))
-    for known_path in families.static_paths(families.FAMILIES):
-        for file in sorted(directory.glob("*" + known_path)):
-            if file.relative_to(directory) not in kept:
-                notes.append(
-                    f"{file} is no longer served; remove it if nothing else needs it"
-                )
-    return notes
+        files = _files_for_nginx(static, directory)
+    kept = {directory / path for path in write_all(directory, files)}
+    paths = families.static_paths(families.FAMILIES)
+    known = {file for path in paths for file in directory.glob("*" + path)}
+    rest = "is no longer served; remove it if nothing else needs it"
+    return [*notes, *(f"{file} {rest}" for file in sorted(known - kept))]
 
 
 def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
@@ -89,7 +84,8 @@ def _files_for_nginx(
     last.
     """
     written: set[str] = set()
-    found: dict[str, dict[str, str]] = {}  # path -> domain -> the document's name
+    # The name of each domain's document, by path.
+    found: dict[str, dict[str, str]] = {}
     headers: dict[str, dict[str, str]] = {}  # by path
     last: dict[str, bytes] = {}  # by path
     for domain, path, answer in static:
@@ -106,7 +102,7 @@ def _files_for_nginx(
         found.setdefault(path, {})[domain] = name
         headers.setdefault(path, dict(answer.headers))
 
-    maps: list[dict[str, str]] = []  # paths with the same documents have one
+    maps: list[dict[str, str]] = []  # paths with the same documents share one
     for documents in found.values():
         if documents not in maps:
             maps.append(documents)
@@ -117,9 +113,7 @@ def _files_for_nginx(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["quoted"] = lambda text: json.dumps(
-        str(text), ensure_ascii=False
-    )
+    environment.filters["quoted"] = partial(json.dumps, ensure_ascii=False)
     values = {
         "labels": labels,
         "maps": maps,
@@ -129,7 +123,7 @@ def _files_for_nginx(
         "exact": [name for name in domains if name.partition(".")[0] in labels],
         "headers": headers,
         "omitted": _OMITTED,
-        "root": directory.absolute() / _DOCUMENTS,
+        "root": str(directory.absolute() / _DOCUMENTS),
         "mark": _MARK.decode(),
     }
     for config in ("nginx-locations.conf", "nginx-map.conf"):

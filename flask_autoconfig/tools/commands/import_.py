@@ -1,7 +1,5 @@
 """`import`: turns what other servers have into one TOML."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

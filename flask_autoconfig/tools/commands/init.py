@@ -1,7 +1,5 @@
 """`init`: find a domain's servers and write the file that fits them."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The command `show`."""
 
-from __future__ import annotations
-
 import click
 
 from ... import families
@@ -21,8 +19,9 @@ def command(subject: str, name: str) -> None:
     for a request that names no domain.
     """
     service = project.service()
-    whose = f"for {subject}" if subject else "without an address"
-    nothing = f"nothing is served {whose}"
+    nothing = (
+        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
+    )
     format_ = families.formats(service.families).get(name)
     if format_ is None:
         message = f"{name} is not among the clients that are served"

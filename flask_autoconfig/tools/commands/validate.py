@@ -1,7 +1,5 @@
 """`validate`: reports what is wrong with the file, and what clients cannot take."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +29,6 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Each comes with its line and a remedy. The exit code is 1 if there are errors.
     """
     file = project.file()
-    problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     counted = "and warnings once it is mended"
     try:
@@ -42,22 +39,21 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
     if as_json:
         report: dict[str, Any] = {"file": str(file)}
-        for kind, found in (("problems", problems), ("warnings", warnings)):
+        for kind, listed in (("problems", problems), ("warnings", warnings)):
             report[kind] = [
-                it._asdict() | {"file": it.file or str(file)} for it in found
+                it._asdict() | {"file": it.file or str(file)} for it in listed
             ]
             for each in report[kind]:
                 del each["excerpt"]  # a program has line and column
         terminal.echo(json.dumps(report, indent=2))
     else:
-        for kind, found in (("error", problems), ("warning", warnings)):
-            terminal.show(shown(found, file, kind, terminal.width()))
+        terminal.show(shown(problems, file, "error", terminal.width()))
+        terminal.show(shown(warnings, file, "warning", terminal.width()))
         terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
     ctx.exit(1 if problems else 0)
 
 
-def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
-    """Return the problems and the warnings of a file that can be served."""
+def _read(file: Path) -> tuple[Sequence[Problem], Sequence[Problem]]:
     loaded, service = project.loaded(), project.of_project()
     served = service.speaking if service else families.overriding()
     if served is None:
@@ -74,9 +70,8 @@ def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
             if family not in served
         ),
     ]
-    return [*loaded.skipped], warnings
+    return loaded.skipped, warnings
 
 
 def _count(found: Sequence[Problem], word: str) -> str:
-    number = str(len(found) or "no")
-    return f"{number} {word}{'' if len(found) == 1 else 's'}"
+    return f"{len(found) or 'no'} {word}{'' if len(found) == 1 else 's'}"
