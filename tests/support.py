@@ -358,6 +358,18 @@ def names(
         yield
 
 
+@contextmanager
+def typed(password: str) -> Iterator[int]:
+    """Yield a file descriptor for `--password-fd`."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{password}\n".encode())
+    os.close(writing)
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+
+
 def run(
     *arguments: str | Path, cwd: Path | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -44,6 +43,7 @@ from seeds import (
     when,
 )
 from strangers import at_terminal
+from support import typed
 from world import (
     ADDRESSES,
     BIND,
@@ -666,15 +666,10 @@ def log_in(
     how: tuple[str, ...] = UNPUBLISHED,
 ) -> Any:
     """Return what `check --json` prints, or without --json in `how` the text."""
-    read, write = os.pipe()
-    os.write(write, f"{password}\n".encode())
-    os.close(write)
-    given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
     named = ("--config", file) if file else ()
-    try:
+    with typed(password) as read:
+        given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
         done = here.invoke(*named, "check", USER, *how, *given, *options)
-    finally:
-        os.close(read)
     assert done.exit_code in (0, 1), done.output
     assert password not in done.output
     return json.loads(done.stdout) if "--json" in how else done.stdout
