@@ -175,7 +175,6 @@ def configure(
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:
-    """Return the snapshot in use."""
     assert live.built.lookup is not None
     return live.built.lookup.snapshot
 

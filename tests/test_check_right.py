@@ -108,7 +108,6 @@ def works(report: Report) -> dict[str, bool | None]:
 
 
 def assert_right(report: Report) -> None:
-    """Every client works, without a problem."""
     assert problems(report) == []
     assert works(report) == dict.fromkeys(ALL, True)
 
@@ -190,7 +189,6 @@ def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
 
 
 def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
-    """Return the reports of all domains."""
     done = person(here, "--all", "--json", *options, file=file)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
