@@ -52,8 +52,6 @@ def asks_of(family: str) -> Iterator[Ask]:
 
 
 class Got(NamedTuple):
-    """A response."""
-
     status: str
     headers: dict[str, str]
     body: bytes
@@ -91,7 +89,6 @@ def got(app: WSGIApplication, ask: Ask, **changes: Any) -> Got:
 
 
 def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
-    """Return the response of an application."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 

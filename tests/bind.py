@@ -40,7 +40,6 @@ class Bind:
 
     @property
     def key(self) -> Path:
-        """The file of its key."""
         return self.folder / "key"
 
     @property

@@ -21,8 +21,6 @@ def children_of(process: int) -> list[int]:
 
 
 class Service(NamedTuple):
-    """A running server."""
-
     port: int
     process: subprocess.Popen[bytes]
     log: Path
@@ -45,7 +43,6 @@ class Service(NamedTuple):
         return sock
 
     def send(self, data: bytes) -> bytes:
-        """Send all that follows, and return the response."""
         received = b""
         with self.connect() as sock:
             with suppress(OSError):  # the server may have refused the rest

@@ -175,7 +175,6 @@ def configure(
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:
-    """Return the snapshot in use."""
     assert live.built.lookup is not None
     return live.built.lookup.snapshot
 
@@ -356,6 +355,18 @@ def names(
         patch.setattr(socket, "getaddrinfo", look_up)
         patch.setattr(dns.resolver, "default_resolver", resolver)
         yield
+
+
+@contextmanager
+def typed(password: str) -> Iterator[int]:
+    """Yield a file descriptor for `--password-fd`."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{password}\n".encode())
+    os.close(writing)
+    try:
+        yield reading
+    finally:
+        os.close(reading)
 
 
 def run(

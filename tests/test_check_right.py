@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -44,6 +43,7 @@ from seeds import (
     when,
 )
 from strangers import at_terminal
+from support import typed
 from world import (
     ADDRESSES,
     BIND,
@@ -108,7 +108,6 @@ def works(report: Report) -> dict[str, bool | None]:
 
 
 def assert_right(report: Report) -> None:
-    """Every client works, without a problem."""
     assert problems(report) == []
     assert works(report) == dict.fromkeys(ALL, True)
 
@@ -190,7 +189,6 @@ def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
 
 
 def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
-    """Return the reports of all domains."""
     done = person(here, "--all", "--json", *options, file=file)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -666,15 +664,10 @@ def log_in(
     how: tuple[str, ...] = UNPUBLISHED,
 ) -> Any:
     """Return what `check --json` prints, or without --json in `how` the text."""
-    read, write = os.pipe()
-    os.write(write, f"{password}\n".encode())
-    os.close(write)
-    given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
     named = ("--config", file) if file else ()
-    try:
+    with typed(password) as read:
+        given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
         done = here.invoke(*named, "check", USER, *how, *given, *options)
-    finally:
-        os.close(read)
     assert done.exit_code in (0, 1), done.output
     assert password not in done.output
     return json.loads(done.stdout) if "--json" in how else done.stdout

@@ -54,7 +54,6 @@ class Postgres:
         )
 
     def start(self) -> None:
-        """Start the server, and wait until it accepts connections."""
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
         command: list[str | Path] = [*self._as, _program("postgres"), "-p"]
         command += [

@@ -1,4 +1,4 @@
-"""config-v1.1.xml, written and read."""
+"""config-v1.1.xml, written and read, and files like those of the ISP database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import Struct, structs
-from support import ISP_FILES, TWO_DOMAINS, rows, shared
+from support import ISP, ISP_FILES, TWO_DOMAINS, rows, run, shared
 
 from flask_autoconfig.config import tables
 from flask_autoconfig.config.reading import from_raw, loads
@@ -211,3 +211,68 @@ def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() 
 def test_what_is_no_such_document_is_refused(document: bytes, why: str) -> None:
     with pytest.raises(NotAutoconfigError, match=why):
         Reader().read(document)
+
+
+# --- Files like those of the ISP database -------------------------------------------------
+
+
+def _paths(element: etree._Element, above: str = "") -> Iterator[str]:
+    """Yield the path of each element and attribute, with the types of servers."""
+    path = f"{above}/{element.tag}"
+    yield path
+    yield from (f"{path}/@{name}" for name in element.attrib)
+    if type_ := element.get("type"):
+        path += f"[{type_}]"
+    for child in element.iterchildren(etree.Element):
+        yield from _paths(child, path)
+
+
+@pytest.mark.world
+def test_the_files_have_every_element_of_the_real_isp_database() -> None:
+    real = shared("ispdb").glob("*.xml")
+    expected = {path for file in real for path in _paths(etree.parse(file).getroot())}
+    assert expected <= {
+        path for file in ISP_FILES for path in _paths(etree.parse(file).getroot())
+    }
+
+
+def test_only_a_misspelt_element_is_lost() -> None:
+    done = run("import", *ISP_FILES)
+    assert done.returncode == 0
+    assert done.stderr.rstrip().endswith(
+        ": <displayNameShort> is left out: the format has no such element"
+    )
+    assert done.stderr.count("left out") == 1
+
+
+def test_an_unfinished_placeholder_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(run("import", ISP / "slips.test.xml").stdout)
+    done = run("--config", file, "validate")
+    assert done.returncode == 0
+    place = "incoming[1].username (slips.test): Every client: %EMAILADDRESS without"
+    assert place in done.stdout
+
+
+@pytest.mark.parametrize("file", ISP_FILES, ids=lambda file: file.stem)
+def test_a_file_that_is_read_and_written_reads_the_same(file: Path) -> None:
+    provider, _ = read(file.read_bytes())
+    assert read(thunderbird.write(provider)) == (provider, [])
+
+
+@rows("invalid_urls", "element, before, lost", "imports.toml")
+def test_only_an_invalid_url_is_left_out(
+    tmp_path: Path, element: str, before: str, lost: list[str]
+) -> None:
+    usual = ISP / "diary.test.xml"
+    file = tmp_path / "odd.xml"
+    text = usual.read_text(encoding="utf-8")
+    file.write_text(text.replace(before, element + before, 1), encoding="utf-8")
+    done = run("import", file)
+    assert done.returncode == 0, done.stderr
+    lines = [line.partition("odd.xml: ")[2] for line in done.stderr.splitlines()]
+    places = [line.partition(" is left out")[0] for line in lines if line[0] != "<"]
+    assert places == lost
+    assert loads(done.stdout)
+    expected = run("import", usual).stdout.splitlines()
+    assert set(expected) <= set(done.stdout.splitlines())

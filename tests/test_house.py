@@ -224,7 +224,6 @@ def test_the_package_is_small() -> None:
 
 
 def _modules_after(code: str) -> list[str]:
-    """Return the modules that a new Python process has imported after this code."""
     tail = "import sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{tail}"],

@@ -59,7 +59,6 @@ def _without_collector() -> Iterator[None]:
 
 
 def _clients(text: str) -> None:
-    """Read a document as clients do."""
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
         (client,) = [each for each in clients.CLIENTS if each.name == name]
         seen = reading.read(text.encode("utf-8", "replace"), client.rules, WHO)
@@ -106,7 +105,6 @@ def _headers(text: str) -> None:
 
 
 def _messages(text: str) -> None:
-    """Show the words of a server."""
     clean(text)
     for kind in ("login", "sending", "inbox"):
         texts.code_of(kind, text[:200])

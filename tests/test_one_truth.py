@@ -102,8 +102,6 @@ class Meant(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What the file means."""
-
     reading: list[Meant]
     sending: list[Meant]
     urls: list[tuple[str, str, str]]  # place, type, URL with its port

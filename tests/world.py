@@ -172,7 +172,6 @@ class Names:
         self._zone = Zone(text)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
-        """Return the response to a query."""
         return self._zone.respond(query)
 
 
@@ -651,7 +650,6 @@ class Real(Checking):
     def nginx(
         self, address: str, certificate: Any, service: str, tls: str = ""
     ) -> None:
-        """Run nginx in front of a service, for one test."""
         folder = self._folder("nginx")
         values = {"address": address, "service": service, "tls": tls}
         file = configure(folder, "nginx.conf", certificate, **values)
