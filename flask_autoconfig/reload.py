@@ -105,8 +105,6 @@ class Live(Generic[Built]):
             signature = self._signature()
             if signature != self._known and self._is_settled(signature):
                 self._load(signature)
-        except (OSError, MemoryError):
-            pass  # out of a resource: the next check tries again
         except Exception:  # an internal error must not reach the requests
             self._known = signature
             reloads.exception("Cannot load %s. %s", self.file, self._goes_on)

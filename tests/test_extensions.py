@@ -279,7 +279,8 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     assert '<html lang="fr">' in page.text
     chosen = ask(site, ("GET", "/mail/setup?lang=de", ""))
     assert '<html lang="de">' in chosen.text
-    (nonce,) = re.findall(r'<script [^>]*nonce="([^"]+)"', page.text)
+    (nonce,) = {*re.findall(r'<(?:script|link) [^>]*nonce="([^"]+)"', page.text)}
+    assert page.text.count(f'nonce="{nonce}"') == 2  # of the script and the style
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 

@@ -2,8 +2,7 @@
 
 import gc
 import os
-import subprocess
-import sys
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -201,57 +200,21 @@ def test_an_edit_during_a_reload_is_taken_up_too(
     assert has_domain(live, "early.test" if is_main else "later.test")
 
 
-# Limits the resources of its process.
-SHORT_OF = """
-import logging, os, resource, sys, time
-from flask_autoconfig.answers import Request
-from flask_autoconfig.service import Service
-
-file, limit, spare = sys.argv[1], getattr(resource, sys.argv[2]), int(sys.argv[3])
-logging.basicConfig()
-service = Service(file)
-ask = lambda: service.answer(Request("/mail/config-v1.1.xml")).body
-ask()  # so that all modules are imported, and the thread runs
-with open("/proc/self/statm") as statm:
-    size = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-used = size if limit == resource.RLIMIT_AS else len(os.listdir("/proc/self/fd")) - 1
-_, hard = resource.getrlimit(limit)
-resource.setrlimit(limit, (used + spare, hard))
-os.rename(file + ".new", file)
-time.sleep(3)
-print(b"mail.example.com" in ask())
-resource.setrlimit(limit, (hard, hard))
-until = time.monotonic() + 10
-while b"mail.example.com" not in ask() and time.monotonic() < until:
-    time.sleep(0.05)
-print(b"mail.example.com" in ask())
-"""
-
-
-# The limit, bytes or files above what is used, bytes of the edited file, and whether the
-# edit is taken up at once.
-LIMITS = [
-    ("RLIMIT_NOFILE", 0, 0, False),
-    ("RLIMIT_AS", 16 * 1024 * 1024, 40 * 1024 * 1024, False),
-    ("RLIMIT_AS", 64 * 1024 * 1024, 0, True),
-]
-
-
-def test_an_edit_that_cannot_be_read_for_lack_of_resources_is_read_later(
-    toml: Write,
+def test_a_file_that_cannot_be_opened_for_lack_of_descriptors_is_read_later(
+    toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
-    processes = []
-    for number, (limit, spare, size, _) in enumerate(LIMITS):
-        file = toml(TWO_DOMAINS, f"{number}.toml")
-        toml(f"{EDITED}# {'x' * size}\n", f"{number}.toml.new")
-        command = [sys.executable, "-c", SHORT_OF, str(file), limit, str(spare)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, **pipes))  # type: ignore[call-overload]
-    for process, (*_, is_taken_up) in zip(processes, LIMITS, strict=True):
-        answers, log = process.communicate()
-        assert answers.split() == [str(is_taken_up), "True"], log
-        kept = log.count("The last valid configuration remains in use.")
-        assert kept == (0 if is_taken_up else 1)
+    live = Service(toml(TWO_DOMAINS)).live
+    toml(EDITED)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(first_free := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
+    try:
+        look(live)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caplog.text.count("The last valid configuration remains in use.") == 1
+    look(live)
+    assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
 NAMING_A_FOLDER = [

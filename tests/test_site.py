@@ -380,14 +380,6 @@ def test_jinja_options_do_not_change_the_page(
         assert "<script>alert" not in page.text
 
 
-def test_script_and_style_have_the_sites_nonce(toml: Write) -> None:
-    app = site(toml(TWO_DOMAINS))
-    app.jinja_env.globals["csp_nonce"] = lambda: "abc"
-    page = Client(app).get(PAGE).text
-    assert re.search(r'<script [^>]*nonce="abc"', page)
-    assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
-
-
 def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:
     template = layout / "templates/autoconfig/setup.html"
     delimiters = {"variable_start_string": "[[", "variable_end_string": "]]"}
