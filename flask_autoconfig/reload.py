@@ -129,7 +129,8 @@ class Live(Generic[Built]):
         )
 
     def _load(self, signature: Signature) -> None:
-        started, clock, before = time.time_ns(), time.monotonic(), self._loaded
+        started, clock = time.time_ns(), time.monotonic()
+        before = self._loaded
         try:
             loaded, built = self._read()
         except ConfigError as fault:
@@ -197,9 +198,9 @@ class Live(Generic[Built]):
 
 def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
     """Log the skipped lines of the files that were read, and unsafe keys, once."""
-    known = _warnings(before) if before else []
-    for head, problems in _warnings(loaded):
-        if not problems or (head, problems) in known:
+    known = _warnings(before) if before else {}
+    for head, problems in _warnings(loaded).items():
+        if not problems or problems == known.get(head):
             continue
         lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
         if len(problems) > _MOST_LINES:
@@ -207,12 +208,12 @@ def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
         reloads.warning("%s", "\n".join([f"{head}:", *lines]))
 
 
-def _warnings(loaded: Loaded) -> list[tuple[str, Sequence[Problem]]]:
-    return [
-        *((f"{path}: skipped", it.skipped) for path, it in loaded.listings.items()),
-        ("Nothing is included", loaded.unmatched),
-        ("Profiles are not signed safely", loaded.unsafe),
-    ]
+def _warnings(loaded: Loaded) -> dict[str, Sequence[Problem]]:
+    return {
+        **{f"{path}: skipped": it.skipped for path, it in loaded.listings.items()},
+        "Nothing is included": loaded.unmatched,
+        "Profiles are not signed safely": loaded.unsafe,
+    }
 
 
 def _counted(number: int, what: str) -> str:

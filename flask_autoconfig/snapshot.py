@@ -166,8 +166,10 @@ class Snapshot:
         # A text for many domains does not name a file after one of them.
         name = domain or Recipient(mx_domain=match.mx_domain).name_of(provider)
         answer = self._answer(format_, text, served, name, is_public=True)
-        with self._lock:
-            self._answers.put(key, answer, len(answer.body) + _ANSWER_BYTES)
+        size = len(answer.body) + _ANSWER_BYTES
+        if text is not None and size <= _CACHE_BYTES // 4:
+            with self._lock:
+                self._answers.put(key, answer, size)
         return answer
 
     def _text(self, format_: Format, served: Served) -> tuple[bytes | None, bool]:

@@ -501,6 +501,19 @@ def test_a_problem_of_the_page_names_its_cure(
 # --- Hosts -----------------------------------------------------------------------------
 
 
+@rows("origins", "host, scheme, is_shown")
+def test_the_origin_is_shown_if_it_is_the_providers(
+    toml: Write, host: str, scheme: str, is_shown: bool
+) -> None:
+    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
+    for query in ("", FRED):
+        page = ask(file, query, host, X_Forwarded_Proto=scheme).text
+        assert ("The address of this page begins with" in page) == is_shown
+        assert "never asks for your password" in page
+    other = ask(file, FRED, "other.com", X_Forwarded_Proto="https").text
+    assert "The address of this page begins with" not in other
+
+
 def test_every_host_gets_a_response(toml: Write) -> None:
     hosts = ["xn--.test", "xn--a.example.com", "xn--\xe9.test", "a..b", "[::1]:80"]
     with serving(toml(TWO_DOMAINS)) as url:

@@ -1,12 +1,17 @@
 """Renders the page without a Flask site, by the package's templates and Jinja alone."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE = "autoconfig/setup.html"
@@ -47,8 +52,16 @@ def macro(name: str) -> Callable[..., Markup]:
 
 @cache
 def environment() -> Environment:
+    """Return the environment, with the templates as they are at the first call.
+
+    An upgrade may replace the files before a page is rendered.
+    """
+    from jinja2 import DictLoader, Environment
+
+    files = {str(it.relative_to(TEMPLATES)): it for it in TEMPLATES.rglob("*.*")}
+    texts = {name: file.read_text("utf-8") for name, file in files.items()}
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=DictLoader(texts),
         autoescape=True,
         auto_reload=False,
         trim_blocks=True,

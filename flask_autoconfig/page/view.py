@@ -87,6 +87,7 @@ class Page:
 
     brand = Brand()
     _recipient = ANYBODY
+    origin = ""  # of the page, if it is certainly the provider's
     example = "example.com"  # a domain for the placeholder of the address
     is_in_site = False  # rendered in a site's own template
     nonce = ""  # of a site's policy, for the script and the style
@@ -214,6 +215,16 @@ class Page:
         )
         listed = provider.exact_domains if provider.list_domains else ()
         self.example = unfold(domain or next(iter(listed), self.example))
+
+        # The origin is shown if it is https on a host of the provider.
+        directory = served.snapshot.directory
+        match = directory.by_host(self._visit.request.host)
+        is_https = self._visit.origin.startswith("https://")
+        if match is None or not is_https or served.hooked:
+            return
+        is_claimed = match.mx_domain or directory.claims(match.domain or "")
+        if is_claimed and match.provider_index == served.match.provider_index:
+            self.origin = self._visit.origin
 
     def _set_account(self, served: Served, address: Address) -> None:
         visit, provider, paths = self.visit, served.provider, self._lookup.paths
