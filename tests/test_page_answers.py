@@ -145,6 +145,23 @@ def test_a_plus_is_a_plus_except_in_what_the_pages_form_sends(app: Flask) -> Non
     assert 'name="form"' in page.text
 
 
+@rows("alone", "domains, example")
+def test_a_name_alone_is_an_error_where_another_domain_may_be_meant(
+    toml: Write, domains: str, example: str
+) -> None:
+    file = toml(TWO_DOMAINS.replace('["example.com", "example2.com"]', domains))
+    page = ask(file, "emailaddress=fred")
+    assert page.status_code == 400
+    assert f"looks like name@{example}." in page.text
+
+
+def test_a_name_alone_is_an_error_where_a_hook_knows_more_domains(toml: Write) -> None:
+    file = toml(TWO_DOMAINS.replace(', "example2.com"', ""))
+    for hook, status in (None, 200), (lambda _domain: None, 400):
+        app = AutoconfigMiddleware(Flask(__name__), file, find_provider=hook)
+        assert ask(app, "emailaddress=fred").status_code == status
+
+
 # --- Suggestions -----------------------------------------------------------------------
 
 

@@ -346,10 +346,14 @@ def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -
     template.write_text("{{ 1 / 0 }}")
     with pytest.raises(ZeroDivisionError):
         Client(site(file, TESTING=True)).get(PAGE)
-    template.write_text("{{ {}[autoconfig_page.address].login }}")
-    assert Client(site(file)).get(PAGE).status_code == 500
-    assert "page failed at UndefinedError" in caplog.text
-    assert f'File "{template}", line 1' in caplog.text
+    for text, error in (
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ {}[autoconfig_page.address].login }}", "UndefinedError"),
+    ):
+        template.write_text(text)
+        built_in = Client(site(file)).get(PAGE).text
+        assert built_in.count('<nav class="autoconfig-languages"') == 1
+        assert f"({error} at {template}:1)" in caplog.text
     assert "fred@" not in caplog.text
     template.write_text("{{ refuse() }}")
     app = site(file)
@@ -378,6 +382,28 @@ def test_jinja_options_do_not_change_the_page(
         page = Client(app).get(target)
         assert page.text == Client(bare).get(target).text
         assert "<script>alert" not in page.text
+
+
+@pytest.mark.parametrize("nonce", ["abc", lambda: "abc"], ids=["a text", "a function"])
+def test_script_and_style_have_the_sites_nonce(toml: Write, nonce: Any) -> None:
+    app = site(toml(TWO_DOMAINS))
+    app.context_processor(lambda: {"csp_nonce": nonce})
+    page = Client(app).get(PAGE).text
+    assert re.search(r'<script [^>]*nonce="abc"', page)
+    assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
+
+
+def test_the_page_does_without_a_context_processor_that_fails(
+    layout: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):  # with the site's template, then without
+        app = site(layout / "autoconfig.toml")
+        app.context_processor(lambda: {"user": 1 // 0})
+        page = Client(app).get(PAGE)
+        assert page.status_code == 200
+        assert "Our site" not in page.text
+        (layout / "templates/autoconfig/setup.html").unlink(missing_ok=True)
+    assert caplog.text.count("ZeroDivisionError at ") == 1
 
 
 def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:

@@ -1,5 +1,7 @@
 """Renders the page in a Flask site, with the site's template, language and policy."""
 
+import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,11 @@ from flask import current_app, render_template
 from jinja2 import Environment, TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
+from ..hooks.calling import describe
 from . import alone
 from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
+
+log = logging.getLogger("flask_autoconfig")
 
 
 def language() -> str | None:
@@ -47,7 +52,21 @@ def show(page: Any, policy: str) -> tuple[str, str]:
     page.is_in_site = _has_templates(current_app.jinja_env)
     if not page.is_in_site:
         return alone.show(page, own_policy)
-    return render_template(TEMPLATE, **{VARIABLE: page}), site_policy or ""
+    try:
+        return render_template(TEMPLATE, **{VARIABLE: page}), site_policy or ""
+    except Exception as error:
+        if takes(error):
+            raise
+        log.error(_FAILED_TEMPLATE, TEMPLATE, describe(error, in_full=False))
+        page.is_in_site = False
+        return alone.show(page, own_policy)
+
+
+_FAILED_TEMPLATE = (
+    "The site's template %s failed (%s), so the package's template is used. "
+    "If it was written for version 1.0, let it extend the site's layout and "
+    '{%% include "autoconfig/content.html" %%}; the values are in autoconfig_page'
+)
 
 
 def _has_templates(environment: Environment) -> bool:
@@ -66,5 +85,9 @@ def _has_templates(environment: Environment) -> bool:
 
 def _nonce() -> str:
     """Return the nonce of the site's policy (Talisman's `csp_nonce`), or ""."""
-    nonce = current_app.jinja_env.globals.get("csp_nonce")
-    return str(nonce()) if callable(nonce) else ""
+    context: dict[str, Any] = {}
+    with suppress(Exception):  # of the site's functions: the page does without them
+        current_app.update_template_context(context)
+    found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
+    nonce = found() if callable(found) else found
+    return nonce if isinstance(nonce, str) else ""

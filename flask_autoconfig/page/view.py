@@ -1,5 +1,6 @@
 """The view function of the page, and the values that its templates get."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
@@ -15,7 +16,7 @@ from ..answers import OK, UNAVAILABLE, Answer, Header, Request
 from ..config.reading import Loaded
 from ..config.tables import Contact, Provider, ProviderPage
 from ..documents import ANYBODY, apple
-from ..hooks import HookFailed
+from ..hooks import HOOK_NAMES, HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets
@@ -34,6 +35,7 @@ POLICY = (
 _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
 _MOST_WRONG = 2  # letters
+_NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 
 
 class Brand(NamedTuple):
@@ -130,7 +132,9 @@ class Page:
         self.direction = words.direction
         self.path = visit.path()  # its style and script are below it
         typed = visit.typed
-        self.typed = typed[:LONGEST_ADDRESS]
+        if not isinstance(lookup, Unread):
+            typed = completed(typed, lookup)
+        self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.languages = [tag for tag in available if tag != language]  # the other ones
 
         query = f"emailaddress={quote(typed)}" if typed else ""
@@ -218,13 +222,13 @@ class Page:
 
         # The origin is shown if it is https on a host of the provider.
         directory = served.snapshot.directory
-        match = directory.by_host(self._visit.request.host)
-        is_https = self._visit.origin.startswith("https://")
+        match = directory.by_host(self.visit.request.host)
+        is_https = self.visit.origin.startswith("https://")
         if match is None or not is_https or served.hooked:
             return
         is_claimed = match.mx_domain or directory.claims(match.domain or "")
         if is_claimed and match.provider_index == served.match.provider_index:
-            self.origin = self._visit.origin
+            self.origin = self.visit.origin
 
     def _set_account(self, served: Served, address: Address) -> None:
         visit, provider, paths = self.visit, served.provider, self._lookup.paths
@@ -266,6 +270,9 @@ class Page:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
 
 
+# --- Similar domains ------------------------------------------------------------------
+
+
 def meant(domain: str, loaded: Loaded) -> str | None:
     """Return the most similar domain of a provider that lists its domains, or None.
 
@@ -274,7 +281,26 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     listing = (provider for provider in loaded.providers if provider.list_domains)
     listed = (name for provider in listing for name in provider.exact_domains)
     names = list(islice(listed, _MOST_COMPARED + 1))
-    if len(domain) not in _LENGTHS or len(names) > _MOST_COMPARED:
+    length = len(domain)
+    if length not in _LENGTHS or len(names) > _MOST_COMPARED:
         return None
-    cutoff = 1 - _MOST_WRONG / len(domain)
-    return next(iter(get_close_matches(domain, names, 1, cutoff)), None)
+    similar = [name for name in names if abs(len(name) - length) <= _MOST_WRONG]
+    cutoff = (length - _MOST_WRONG) / length
+    return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
+
+
+def completed(typed: str, lookup: Lookup) -> str:
+    """Return a name with the domain after it, if only one is served and listed."""
+    loaded, hooks = lookup.snapshot.loaded, lookup.hooks
+    has_hook = any(map(hooks.has, HOOK_NAMES[:2]))
+    if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
+        return typed
+    domain = next(iter(loaded.claims)).decode()
+    providers = loaded.providers
+    is_listed = all(row.list_domains and not row.mx_domains for row in providers)
+    if "*" in domain or not is_listed or typed.lower().endswith(domain):
+        return typed
+    try:
+        return str(parse_address(f"{typed}@{domain}"))
+    except ValueError:
+        return typed

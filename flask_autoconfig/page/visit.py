@@ -3,7 +3,7 @@
 import re
 from functools import cached_property
 from typing import Literal
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -40,6 +40,8 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Browsers for iOS that cannot hand a profile to the settings: Firefox, DuckDuckGo, and the
 # windows within apps, most of which do not claim to be Safari.
 _WITHOUT_PROFILES = re.compile("FxiOS|DuckDuckGo|Ddg/|FBA[NV]|Instagram|^(?!.*Safari/)")
+# A copied link, and its address (RFC 6068, section 2).
+_LINK = re.compile(r"mailto:([^?]*)", re.IGNORECASE)
 _LONGEST_QUERY = 4096
 _LONGEST_LANGUAGES = 1024  # browsers send an Accept-Language of less than a hundred
 # Room for an address in angle brackets after a name, each octet percent-encoded.
@@ -71,6 +73,8 @@ class Visit:
         _, bracket, address = typed.rpartition("<")  # as in: Fred <fred@example.com>
         if bracket and address.endswith(">"):
             typed = address[:-1].strip()
+        if link := _LINK.match(typed):
+            typed = unquote(link[1])
         # Keyboards of phones add a space after a word that they suggested.
         local, at, domain = typed.rpartition("@")
         return f"{local.rstrip()}{at}{domain.strip()}"
@@ -88,7 +92,8 @@ class Visit:
         if self.device_asked:
             return self.device_asked
         headers = self.http.headers
-        text = f"{headers.get('Sec-CH-UA-Platform')} {headers.get('User-Agent')}"
+        names = ("Sec-CH-UA-Platform", "User-Agent")
+        text = " ".join(headers.get(name, "") for name in names)
         found = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
         return next(found, "")
 
