@@ -86,6 +86,8 @@ def unfold(domain: str) -> str:
 
 def parse_address(text: str) -> Address:
     """Split `local@domain`; raises ValueError if it is not an address (RFC 5321)."""
+    if "@" not in text and "%40" in text:  # a redirect has encoded it twice
+        text = unquote(text)
     local, at, domain = text.strip().rpartition("@")
     if not at or not _LOCAL_PART.fullmatch(local):
         raise ValueError("not an e-mail address")

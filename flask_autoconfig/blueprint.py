@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +37,7 @@ from .errors import ConfigError
 from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
+from .reload import log
 from .service import Service, Settings
 
 if TYPE_CHECKING:
@@ -76,9 +78,15 @@ class Autoconfig(Blueprint):
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
+        if not isinstance(name, str):  # an app, as other extensions take it
+            raise TypeError(
+                f"the first argument is the blueprint's name, got {name!r}: write "
+                "app.register_blueprint(Autoconfig())"
+            )
         super().__init__(name, import_name, template_folder="page/templates")
         self.functions = Functions()
         self.record(self._set_up)
+        self.url_value_preprocessor(self._keep_body)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
     def find_provider(self, function: FindProviderT) -> FindProviderT:
@@ -120,7 +128,11 @@ class Autoconfig(Blueprint):
         It needs an app context; templates call `autoconfig_settings(address)`. In a
         request the URLs have the requested host, else `https://autoconfig.DOMAIN`.
         """
-        service: Service = current_app.extensions["autoconfig"]
+        service: Service | None = current_app.extensions.get("autoconfig")
+        if service is None:
+            raise RuntimeError(
+                "this app has no autoconfig: app.register_blueprint(autoconfig) first"
+            )
         environ = request.environ if has_request_context() else None
         return service.settings(address, environ)
 
@@ -163,6 +175,7 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
+        _warn_of_refused_hosts(app, service)
         options: dict[str, Any] = {}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", f"<{_HOST}>")
@@ -193,6 +206,11 @@ class Autoconfig(Blueprint):
         if csrf is not None and hasattr(csrf, "exempt"):
             csrf.exempt(self)
         request_started.disconnect(self._exempt_from_csrf, app)
+
+    def _keep_body(self, _endpoint: object, _values: object) -> None:
+        """Let no function of the site read XML that a client sends as a form."""
+        if request.method == "POST":
+            request.environ["CONTENT_TYPE"] = "text/xml"
 
 
 def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
@@ -304,14 +322,18 @@ def _source_of(app: App) -> Path | Loaded:
 
 def _file_of(app: App) -> Path:
     root = Path(app.root_path)
-    if named := app.config.get("AUTOCONFIG_FILE") or file_in_environment():
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
+    if isinstance(named, str | os.PathLike):
         return root / named
-    candidates = [Path(folder, DEFAULT_FILE) for folder in (app.instance_path, root)]
+    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
+    if named:
+        raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
+    folders = [Path(app.instance_path), root] if isinstance(app, Flask) else [root]
+    candidates = [folder / DEFAULT_FILE for folder in folders]
     if found := next(filter(Path.is_file, candidates), None):
         return found
     tried = " or ".join(map(str, candidates))
     message = f"no configuration: it is not set, and there is no {tried}"
-    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
     raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
 
 
@@ -319,6 +341,27 @@ def _is_strict(app: App) -> bool:
     value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
     is_set = str(value or "").lower() not in ("", "false", "0", "no", "off")
     return is_set or bool(app.debug) or bool(app.testing)
+
+
+def _warn_of_refused_hosts(app: App, service: Service) -> None:
+    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
+    trusted = app.config.get("TRUSTED_HOSTS")
+    if not trusted:
+        return
+    from werkzeug.sansio.utils import host_is_trusted
+
+    labels = [family.label for family in service.at_start if family.label]
+    lookup = service.live.built.lookup
+    providers = lookup.snapshot.loaded.providers if lookup else ()
+    domains = islice((name for it in providers for name in it.exact_domains), 3)
+    names = (f"{at}.{name}" for name in domains for at in labels)
+    refused = [name for name in names if not host_is_trusted(name, trusted)]
+    if refused:
+        log.warning(
+            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
+            'or ".example.com" for a domain and all its subdomains',
+            ", ".join(refused),
+        )
 
 
 autoconfig = Autoconfig()

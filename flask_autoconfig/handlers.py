@@ -4,6 +4,8 @@ A handler looks up the provider of a request and chooses the document, or the er
 its clients understand. Its first arguments are bound in the table of families.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from importlib import import_module
@@ -166,6 +168,8 @@ def autodiscover_v2(
 
 
 def _lower_keys(query: str) -> dict[str, Any]:
+    if not query.isascii():  # raw bytes, which WSGI hands over as latin-1
+        query = query.encode("latin-1", "replace").decode("utf-8", "replace")
     return {key.lower(): value for key, value in parse_qsl(query[:4096])}
 
 

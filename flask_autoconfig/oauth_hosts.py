@@ -1,5 +1,7 @@
 """The hosts at which Thunderbird can log in with OAuth2."""
 
+from __future__ import annotations
+
 # OAuth2Providers.sys.mjs of Thunderbird 153.8, which has no others: the mail hosts in its
 # table `kHostnames`, each of which includes the names below it.
 _HOSTS = (

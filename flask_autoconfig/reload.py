@@ -1,5 +1,7 @@
 """Reloads the configuration when a file changes, and keeps the last valid one."""
 
+from __future__ import annotations
+
 import logging
 import os
 import sys
@@ -9,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from .config.reading import Loaded, matching, read
 from .errors import ConfigError, Problem
@@ -29,7 +31,6 @@ _SHARE = 10  # a check takes at most a tenth of the time between two
 _LONGEST_WAIT = 0.8  # seconds between two checks, however many files there are
 _MOST_LINES = 5  # of a file, in the log
 _SETTLED_AFTER = 0.2  # seconds without a change after which a file is complete
-_OUTDATED: State = (0,)  # the state of no file
 
 
 class Live(Generic[Built]):
@@ -44,19 +45,23 @@ class Live(Generic[Built]):
         source: str | os.PathLike[str] | Loaded,
         build: Callable[[Loaded], Built],
         fallback: Built | None,
+        change: Callable[[Built, Built], str],
+        prepare: Callable[[], object],
     ) -> None:
         """Read the file, or use a configuration without a file, which never changes.
 
         Raises ConfigError unless there is a `fallback`, which is used until a file that is
-        faulty or missing at the start is corrected.
+        faulty or missing at the start is corrected. `change` returns what the user has to
+        do after an edit, or "". The thread calls `prepare` after each check.
         """
         self._build = build
+        self._change = change
+        self.prepare = prepare
         self._stale_at = float("-inf")  # on the monotonic clock
         self._pid = 0  # of the process that the thread runs in
         self._lock = threading.Lock()  # held during a check
         self.is_static = isinstance(source, Loaded)
         if isinstance(source, Loaded):
-            self._stale_at = float("inf")
             self.file = Path("AUTOCONFIG")  # the key in the app's configuration
             self.built = build(source)
             log_warnings(source)
@@ -69,7 +74,8 @@ class Live(Generic[Built]):
         self._patterns: tuple[str, ...] = ()
         # The state of the files that `built` was made of, or that were found faulty.
         self._known: Signature = {}
-        self._fault = ""  # the last one that was logged
+        # The last state that could not be read and was logged; reading is tried again.
+        self._unread: Signature = {}
         self._loaded: Loaded | None = None  # the last valid one
         signature, started = self._signature(), time.time_ns()
         try:
@@ -90,21 +96,27 @@ class Live(Generic[Built]):
             if self._pid != os.getpid():  # the first request, here or after a fork
                 self._pid = os.getpid()
                 self._lock = threading.Lock()  # the parent may have held the other
-                arguments = (weakref.ref(self),)
+                watch = threading.Thread(
+                    target=_watch, args=(weakref.ref(self),), daemon=True
+                )
                 with suppress(RuntimeError):  # without a thread, requests check
-                    threading.Thread(target=_watch, args=arguments, daemon=True).start()
+                    watch.start()
+            if self.is_static:
+                self._stale_at = float("inf")
             self.look()
         return self.built
 
     def look(self) -> None:
         """Load what has changed, if it is complete; one thread at a time."""
-        if not self._lock.acquire(blocking=False):
+        if self.is_static or not self._lock.acquire(blocking=False):
             return
         signature = self._pending
         try:
             signature = self._signature()
             if signature != self._known and self._is_settled(signature):
                 self._load(signature)
+        except (OSError, MemoryError):
+            pass  # out of a resource: the next check tries again
         except Exception:  # an internal error must not reach the requests
             self._known = signature
             reloads.exception("Cannot load %s. %s", self.file, self._goes_on)
@@ -114,6 +126,7 @@ class Live(Generic[Built]):
             self._lock.release()
 
     def _signature(self) -> Signature:
+        """Return the state of all files, with those that `include` matches now."""
         base = self.file.parent
         names = matching(self._patterns, base, self.file)
         come = (os.path.join(base, name) for name in names)
@@ -122,15 +135,17 @@ class Live(Generic[Built]):
 
     def _is_settled(self, signature: Signature) -> bool:
         """Whether writing has ended: an editor may truncate a file and then rewrite it."""
+        if signature == self._pending:
+            return True
         now = time.time_ns()
-        return signature == self._pending or all(
+        return all(
             state and abs(now - state[2]) > _SETTLED_AFTER * 1e9
             for state in signature.values()
         )
 
     def _load(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
-        before = self._loaded
+        before, last = self._loaded, self.built
         try:
             loaded, built = self._read()
         except ConfigError as fault:
@@ -141,12 +156,12 @@ class Live(Generic[Built]):
             return  # it changed while it was read
         self._remember(loaded, signature, started)
         self.built, self._loaded = built, loaded
-        news = (
-            _counted(len(loaded.providers), "provider"),
-            _counted(len(loaded.claims), "domain"),
-            f"in {round((time.monotonic() - clock) * 1000)} milliseconds",
-        )
-        reloads.info("%s is loaded: %s", self.file, ", ".join(news))
+        took = round((time.monotonic() - clock) * 1000)
+        providers = _counted(len(loaded.providers), "provider")
+        domains = _counted(len(loaded.claims), "domain")
+        news = f"{providers}, {domains}, in {took} milliseconds"
+        todo = self._change(last, built)
+        reloads.info("%s is loaded: %s", self.file, f"{news}; {todo}" if todo else news)
         log_warnings(loaded, before)
 
     def _read(self) -> tuple[Loaded, Built]:
@@ -175,25 +190,26 @@ class Live(Generic[Built]):
         """Watch the files that were read, and remember their state at that time.
 
         The state of a file that was not watched before is known only after reading. If it
-        may have changed since reading began, it is read again.
+        may have changed since reading began, it is read again. A problem is logged once.
         """
+        is_unread = isinstance(found, ConfigError) and found.is_unread
         if isinstance(found, Loaded):
             self._watched, self._patterns = found.watched, found.patterns
-            self._fault = ""
         else:
-            if not found.is_unread or str(found) != self._fault:
+            if not is_unread or self._unread != signature:
                 reloads.error("%s\n%s", found, self._goes_on)
-            self._fault = str(found)
             self._watched = tuple(dict.fromkeys((*self._watched, *found.named)))
             self._patterns = tuple(dict.fromkeys((*self._patterns, *found.patterns)))
-        self._known = {}
+        known: Signature = {}
         for path in map(str, (self.file, *self._watched)):
             state = signature[path] if path in signature else state_of(path)
             if state and path not in signature and changed_since(state, started):
-                state = _OUTDATED
-            self._known[path] = state
-        if isinstance(found, ConfigError) and found.is_unread:
-            self._known[str(self.file)] = _OUTDATED  # it may be readable later
+                state = (0,)  # that of no file
+            known[path] = state
+        if is_unread:
+            self._unread = known
+        else:
+            self._known = known
 
 
 def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
@@ -220,7 +236,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _watch(reference: weakref.ref[Live[Any]]) -> None:
+def _watch(reference: weakref.ref[Live[Built]]) -> None:
     pid, wait = os.getpid(), _CHECK_EVERY
     while True:
         time.sleep(wait)
@@ -229,6 +245,10 @@ def _watch(reference: weakref.ref[Live[Any]]) -> None:
             return
         start = time.thread_time()
         live.look()
+        with suppress(Exception):  # logged where a request meets it
+            live.prepare()
+        if live.is_static:
+            return
         took = time.thread_time() - start
         wait = max(_CHECK_EVERY, min(_LONGEST_WAIT, _SHARE * took))
         del live  # or it would never be freed

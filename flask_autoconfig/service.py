@@ -11,6 +11,7 @@ import os
 import time
 import traceback
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from .address import is_authority, parse_address
 from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
 from .config.reading import Loaded
 from .config.tables import Incoming, Outgoing, Provider, Server
-from .documents import Recipient, Words
+from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
 from .lookup import Lookup, UnservedLog
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 log = logging.getLogger("flask_autoconfig")
+
+_MOST_COMPARED = 100  # domains whose documents are compared after an edit
 
 
 class Current(NamedTuple):
@@ -96,7 +99,7 @@ class Service:
         fallback = None if strict else Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
-        self.live = Live(source, self._build, fallback)
+        self.live = Live(source, self._build, fallback, self._change, self._prepare)
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
@@ -117,6 +120,35 @@ class Service:
         lookup = Lookup(snapshot, self.stage, router.first_paths, self._unserved)
         return Current(lookup, served, router)
 
+    def _change(self, before: Current, now: Current) -> str:
+        """Return a message about digests in DNS that an edit made outdated, or ""."""
+        if before.lookup is None or now.lookup is None:
+            return ""
+        old, new = before.lookup.snapshot.loaded, now.lookup.snapshot.loaded
+        if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
+            return ""  # it would slow the reload down
+
+        def document(format_: Format, of: Loaded, name: bytes) -> bytes | None:
+            provider = of.providers[of.claims[name]]
+            return format_.write(provider, Recipient(name.decode()))
+
+        messages = []
+        formats = (family.formats for family in self.speaking if family.digest)
+        for format_ in chain.from_iterable(formats):
+            changed = sorted(
+                name.decode()
+                for name in new.claims.keys() & old.claims.keys()
+                if not name.startswith(b"*")
+                and document(format_, old, name) != document(format_, new, name)
+            )
+            if changed:
+                more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+                messages.append(
+                    f"the {format_.name} document of {changed[0]}{more} changed: "
+                    "publish its digest, `flask-autoconfig dns --diff`"
+                )
+        return "; ".join(messages)
+
     @property
     def families(self) -> tuple[Family, ...]:
         return self.live.current().families
@@ -127,7 +159,7 @@ class Service:
         has_own_logins = self.hooks.has("find_username")
         return tuple(
             family
-            for family in self.families
+            for family in self.live.built.families  # `_change` runs during a check
             if not (family.implies_login and has_own_logins)
         )
 
@@ -176,6 +208,14 @@ class Service:
     def stage(self) -> Any:
         """Import the page's renderer: `page.in_site`, or `page.alone` as a service."""
         return import_module(f".page.{self._stage}", __package__)
+
+    def _prepare(self) -> None:
+        """Load the page, whose files an upgrade may replace before its first visit."""
+        if self.path_of("page"):
+            from .page import alone, view  # noqa: F401
+
+            alone.environment()
+            self.stage()
 
     def _stand_in(self, family: str) -> Any:
         """Return what the page has instead of a lookup; raises Unavailable elsewhere."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 Read = TypeVar("Read")
+_LEAST_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
 _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
 
@@ -61,6 +62,8 @@ class Signer:
 
     def warnings(self) -> Iterator[tuple[str, str, str]]:
         """Yield what is unsafe: the key in `[sign]`, a message and a cure."""
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
         ends = min(it.not_valid_after_utc for it in (self._certificate, *self._chain))
         if ends < datetime.now(UTC):
             cure = "renew it: devices warn of what is signed with it"
@@ -68,6 +71,13 @@ class Signer:
         if self._mode & 0o007:
             message = f"every user of the machine may use it ({self._mode:04o})"
             yield "key", message, f"chmod 600 {shlex.quote(str(self._file))}"
+        bits = self._key.key_size
+        if isinstance(self._key, rsa.RSAPrivateKey) and bits < _LEAST_BITS:
+            cure = (
+                f"make one of {_LEAST_BITS} bits, and a certificate for it: "
+                f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{_LEAST_BITS}"
+            )
+            yield "key", f"an RSA key of {bits} bits can be broken", cure
 
     def sign(self, document: bytes) -> bytes:
         """Return the signed document in DER."""

@@ -1,5 +1,7 @@
 """Addresses, and the placeholders that they fill in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +21,7 @@ from flask_autoconfig.address import (
     fill_in,
     fill_in_host,
     fill_in_url,
+    is_for_all,
     known_part,
     parse_address,
 )
@@ -255,6 +258,14 @@ def test_without_an_address_a_profile_has_only_hosts_that_are_the_same_for_all(
     assert mail["IncomingMailServerHostName"] == "pop.example.com"
 
 
+def test_an_address_made_of_placeholders_does_not_enlarge_the_document(
+    personal: Client,
+) -> None:
+    usual = len(_in_pox(personal, "a" * 60 + "@example.com").data)
+    local = "%EMAILADDRESS%%REALNAME%%EMAILADDRESS%%REALNAME%"
+    assert len(_in_pox(personal, f"{local}@example.com").data) < usual + 500
+
+
 # --- URLs without an address ----------------------------------------------------------
 
 
@@ -268,3 +279,8 @@ def test_without_a_domain_its_placeholder_is_unknown() -> None:
     url = "https://dav.test/a/%EMAILDOMAIN%/b"
     assert known_part(url, None) == "https://dav.test/a/"
     assert fill_in(url, None, None) == ""
+
+
+def test_only_the_domain_is_the_same_for_all_addresses() -> None:
+    same = [name for name in PLACEHOLDERS if is_for_all(f"a {name} b")]
+    assert same == ["%EMAILDOMAIN%"]

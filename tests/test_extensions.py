@@ -4,6 +4,9 @@ The lines that the site itself must say stand in a table of examples/README.md, 
 where they are taken to be run here.
 """
 
+from __future__ import annotations
+
+import gzip
 import re
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +28,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from sqlalchemy import text
-from support import Asking, asking, outlook_asks
+from support import BIN, ROOT, Asking, asking, fetch, free_port, outlook_asks, running
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 
@@ -183,6 +186,11 @@ def create_site(*plugs: Plug, is_first: bool = False) -> Flask:
     return app
 
 
+def served() -> Flask:
+    """Return the site with everything, for a server."""
+    return create_site(*(plug for name, plug in PLUGS.items() if "Debug" not in name))
+
+
 # --- What clients get ------------------------------------------------------------------
 
 # What is not the same in two sites of the same file.
@@ -245,6 +253,28 @@ def test_the_extensions_apply_to_the_sites_own_pages() -> None:
         assert ask(site, question).status_code == status, name
 
 
+def test_all_extensions_work_together_under_gunicorn() -> None:
+    port = free_port()
+    address, app = f"127.0.0.1:{port}", "test_extensions:served()"
+    env = {"PYTHONPATH": str(ROOT / "tests")}
+    command = (BIN / "gunicorn", "--bind", address, app)
+    with running(*command, port=port, env=env, at_once=True):
+        # Talisman redirects requests without TLS.
+        plain = fetch(f"http://{address}{CONFIG}", Host=HOST)
+        assert plain.status == 302
+        assert plain.headers["Location"] == f"https://{HOST}{CONFIG}"
+        secure: Any = {"Host": HOST, "X_Forwarded_Proto": "https"}
+        url = f"http://{address}{CONFIG}"
+        answer = fetch(url, Accept_Encoding="gzip", **secure)
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert b"imap.example.com" in gzip.decompress(answer.body)
+        url = f"http://{address}{OUTLOOK}"
+        answer = fetch(
+            url, method="POST", data=POX.encode(), Content_Type="text/xml", **secure
+        )
+        assert b"<Server>imap.example.com</Server>" in answer.body
+
+
 # --- Single extensions -----------------------------------------------------------------
 
 
@@ -284,7 +314,15 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 
-def test_a_body_that_the_site_has_read_is_still_answered() -> None:
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ],
+)
+def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> None:
     for read in (
         lambda: request.get_data(),
         lambda: request.get_json(force=True, silent=True),
@@ -294,7 +332,7 @@ def test_a_body_that_the_site_has_read_is_still_answered() -> None:
         app = site_with_blueprint(FILE)
         app.before_request(reading(read))
         client = Client(app)
-        answer = client.post(OUTLOOK, data=TAGGED, content_type="text/xml")
+        answer = client.post(OUTLOOK, data=TAGGED, content_type=media_type)
         assert b"<Server>imap.example.com</Server>" in answer.get_data()
         assert b"<LoginName>fred+a@example.com<" in answer.get_data()
 

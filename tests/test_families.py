@@ -1,5 +1,7 @@
 """Outlook, Apple, PACC, calendars and address books: what each client is told."""
 
+from __future__ import annotations
+
 import hashlib
 import html
 import json
@@ -34,7 +36,7 @@ from support import (
     table,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app, load
 from flask_autoconfig.config.reading import loads
@@ -434,6 +436,17 @@ def test_a_profile_has_the_persons_name_where_the_request_says_it(serve: Serve) 
     assert "Ann" not in ask("/mail/mobileconfig").text
 
 
+def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
+    query = "emailaddress=fred@example.com&name=Frédéric".encode().decode("latin-1")
+    environ = EnvironBuilder("/mail/mobileconfig").get_environ()
+    body, status, _ = run_wsgi_app(
+        create_app(toml(FULL)), {**environ, "QUERY_STRING": query}
+    )
+    assert status.startswith("200")
+    mail = payloads(b"".join(body))["com.apple.mail.managed"]
+    assert mail["EmailAccountName"] == "Frédéric"
+
+
 def test_a_profile_speaks_the_language_that_its_url_says(serve: Serve) -> None:
     ask = serve(FULL)
 
@@ -553,7 +566,7 @@ def test_a_signing_key_that_is_not_safe_is_told_with_its_cure(
     new = ("req", "-x509", "-nodes", "-subj", "/CN=signer", "-days", "9")
     files = ("-keyout", "signer.key", "-out", "signer.pem")
     file = toml(SIGN + TWO_DOMAINS)
-    _openssl(*new, "-newkey", "rsa:2048", *files, cwd=tmp_path)
+    _openssl(*new, "-newkey", "rsa:1024", *files, cwd=tmp_path)
     key = tmp_path / "signer.key"
     key.chmod(0o644)
     create_app(file)
@@ -562,6 +575,8 @@ def test_a_signing_key_that_is_not_safe_is_told_with_its_cure(
     for told in (caplog.text, " ".join(validated.stdout.split())):
         assert "sign.key: every user of the machine may use it (0644)" in told
         assert f"chmod 600 {key}" in told
+        assert "sign.key: an RSA key of 1024 bits can be broken" in told
+        assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in told
     for kind in (("rsa:2048",), ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
         _openssl(*new, "-newkey", *kind, *files, cwd=tmp_path)
         key.chmod(0o600)

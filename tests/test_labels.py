@@ -104,7 +104,7 @@ def test_a_label_that_nobody_saw_in_a_language_is_described() -> None:
     assert german.label("samsung.other", "ein <Knopf>") == "ein &lt;Knopf&gt;"
     other = Words("ja", str).label("thunderbird.continue")
     assert other == '<b class="autoconfig-label" lang="en">Continue</b>'
-    with pytest.raises(LookupError, match=r"thunderbird\.telegram"):
+    with pytest.raises(LookupError):
         english.label("thunderbird.telegram")
 
 

@@ -55,6 +55,13 @@ def test_the_configuration_may_be_a_mapping() -> None:
         AutoconfigMiddleware(app, {"provider": [{"domain": "example.com"}]})
 
 
+def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
+    with pytest.raises(
+        TypeError, match=r"write app\.register_blueprint\(Autoconfig\(\)"
+    ):
+        Autoconfig(Flask("site"))  # type: ignore[arg-type]
+
+
 UNUSABLE = [
     ("AUTOCONFIG", {"provider": []}, "provider"),
     ("AUTOCONFIG", {"provider": [{"domains": ["a.b"], "incomming": []}]}, "incoming"),
@@ -125,6 +132,18 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
         assert asking(app)(path, Host=host).status_code == status, (host, path)
 
 
+def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -> None:
+    app = site(toml(TWO_DOMAINS), TRUSTED_HOSTS=["www.example.com", ".example2.com"])
+    (line,) = caplog.messages
+    assert "autoconfig.example.com, autodiscover.example.com" in line
+    assert "example2" not in line
+    assert '".example.com"' in line
+    assert asking(app)(CONFIG).status_code == 400
+    caplog.clear()
+    site(toml(TWO_DOMAINS), TRUSTED_HOSTS=[".example.com", ".example2.com"])
+    assert not caplog.messages
+
+
 # --- Settings ---------------------------------------------------------------------------
 
 
@@ -165,6 +184,8 @@ def test_other_values_have_no_settings(toml: Write, caplog: Log) -> None:
         for address in others:
             assert autoconfig.settings(address) is None, address
     assert not caplog.messages
+    with Flask("other").app_context(), pytest.raises(RuntimeError, match="register"):
+        autoconfig.settings(FRED)
 
 
 def test_settings_in_a_template_have_the_hooks_login(toml: Write) -> None:

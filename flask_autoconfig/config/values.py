@@ -161,7 +161,7 @@ def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     cure = "write one like https://www.example.com/"
     if _WITHOUT_SCHEME.fullmatch(value):
         cure = f"write {quote('https://' + value)}"
-    wrong = _unexpected("a URL", value, cure)
+    wrong = _unexpected("an https URL", value, cure)
     found = _URL.fullmatch(value)
     if not found or found[1].lower() not in schemes:
         raise wrong

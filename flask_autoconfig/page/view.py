@@ -1,5 +1,7 @@
 """The view function of the page, and the values that its templates get."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
