@@ -17,6 +17,7 @@ from support import BIN, program, rows
 from test_import import AUTOMX, CASES, SEED, import_files, moved
 
 from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.tools.importers.automx2 import _Database
 
 ISP = Path(__file__).parent / "isp"
 # ruff: noqa: S608 (the queries are made of constants)
@@ -80,6 +81,13 @@ def test_a_repeated_server_counts_once(tmp_path: Path, row: str) -> None:
     text, _ = import_files([database(tmp_path / "db.sqlite", script)])
     (provider,) = tomllib.loads(text)["provider"]
     assert len(provider["incoming"]) == len(set(row.split(", ")))
+
+
+def test_nothing_in_a_database_may_be_computed() -> None:
+    with closing(sqlite3.connect(":memory:")) as base:
+        _Database(base)
+        with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+            base.execute("SELECT hex(1)")
 
 
 @rows("unread", "script", "imports.toml")
