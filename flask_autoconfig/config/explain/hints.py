@@ -128,7 +128,10 @@ def _cure(kind: inspect.Type, raw: Any, at: str) -> str:
         return ""
     if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
         return cure
-    return "use one of them" * (len(kind.values) > 1)
+    by_lower = {str(word).lower(): word for word in kind.values}
+    for near in difflib.get_close_matches(quote(raw).strip('"').lower(), by_lower, 1):
+        return f'did you mean "{by_lower[near]}"?'
+    return "use one of them"
 
 
 def _meant(key: str, kind: inspect.Type, raw: Any) -> str:
