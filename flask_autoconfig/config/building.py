@@ -36,7 +36,6 @@ class Kind(NamedTuple):
 
 
 def kind_of(type_: inspect.Type) -> Kind:
-    """Return the kind of a type, which may be wrapped."""
     extra: dict[str, Any] = {}
     table = None
     while isinstance(type_, inspect.Metadata | inspect.UnionType):
@@ -52,7 +51,6 @@ def kind_of(type_: inspect.Type) -> Kind:
 
 @cache
 def keys_of(cls: type) -> tuple[dict[str, Kind], tuple[str, ...]]:
-    """Return the keys of a table's type, and the required ones."""
     fields = cast(inspect.StructType, inspect.type_info(cls)).fields
     keys = {field.encode_name: kind_of(field.type) for field in fields}
     return keys, tuple(field.encode_name for field in fields if field.required)
@@ -69,7 +67,6 @@ class Builder:
         self._faulty: set[str] = set()
 
     def add(self, place: str, message: str, cure: str) -> None:
-        """Add a problem."""
         self.problems.append(Problem(place, message, cure, file=self._file))
         while place and place not in self._faulty:
             self._faulty.add(place)

@@ -40,8 +40,6 @@ _LONG_KEY = re.compile(
 
 
 class Included(Table, frozen=True):
-    """An included file."""
-
     provider: tuple[Provider, ...] = ()
 
 
@@ -164,8 +162,6 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 class _Reading:
-    """Reads one configuration and gathers its problems."""
-
     def __init__(
         self, base: Path, main: Path | None = None, before: Loaded | None = None
     ) -> None:

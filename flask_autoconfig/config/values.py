@@ -47,7 +47,6 @@ def _unexpected(what: str, value: str, cure: str) -> ValueError:
 
 
 def line(value: str, most: int = _LONGEST_LINE) -> str:
-    """Return a line of at most that many characters."""
     if len(value) > most:
         message = f"it has {len(value)} characters, more than {most}"
         raise ValueError(message, "shorten it")
@@ -87,7 +86,6 @@ def _check_placeholder(found: str) -> None:
 
 
 def host_name(value: str) -> str:
-    """Return a host name, folded; it may contain placeholders."""
     return _around_placeholders(placeholder_text(value), _fold)
 
 
@@ -112,7 +110,6 @@ def _fold(value: str) -> str:
 
 
 def exact_domain(value: str) -> str:
-    """Return a domain without a pattern, folded."""
     if value.startswith("*"):
         raise _unexpected("a domain", value, 'write one like "example.com"')
     return domain_pattern(value)
@@ -229,7 +226,6 @@ phone = _matching(
 
 
 def email(value: str) -> str:
-    """Return an e-mail address as written."""
     try:
         parse_address(line(value))
     except ValueError:

@@ -14,7 +14,6 @@ HIDDEN = "\u2026"
 
 
 def is_secret(key: str) -> bool:
-    """Whether the value of a key is a secret."""
     return _KEY.search(f"{key}=") is not None
 
 

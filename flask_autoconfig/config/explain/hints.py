@@ -106,7 +106,6 @@ def refused(error: ValueError, raw: str, at: str) -> tuple[str, str]:
 
 
 def wrong(kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
-    """Describe a value that its key cannot have."""
     expected = _KINDS.get(type(kind), "")
     if isinstance(kind, inspect.IntType):
         expected = f"an integer from {kind.ge} to {kind.le}"
@@ -129,7 +128,10 @@ def _cure(kind: inspect.Type, raw: Any, at: str) -> str:
         return ""
     if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
         return cure
-    return "use one of them" * (len(kind.values) > 1)
+    by_lower = {str(word).lower(): word for word in kind.values}
+    for near in difflib.get_close_matches(quote(raw).strip('"').lower(), by_lower, 1):
+        return f'did you mean "{by_lower[near]}"?'
+    return "use one of them"
 
 
 def _meant(key: str, kind: inspect.Type, raw: Any) -> str:
@@ -207,7 +209,6 @@ _ANY = re.compile(
 
 
 def unknown_placeholder(found: str) -> str:
-    """Return the cure for a placeholder that no client knows."""
     if _meaning_of(found.strip("%")):
         return f"write {_translated(found)}"
     return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
@@ -229,8 +230,6 @@ def login_for(text: str) -> str:
 
 
 def _translated(text: str) -> str:
-    """Return the text with our placeholders instead of other programs'."""
-
     def ours_for(found: re.Match[str]) -> str:
         name = found[found.lastindex] if found.lastindex else ""
         return _meaning_of(name) or _ADDRESS if name else found[0]
@@ -262,7 +261,6 @@ def _bare_host(value: str) -> str:
 
 
 def no_host(value: str) -> str:
-    """Return the cure for a value that is no host name."""
     if host := _bare_host(value):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"
@@ -270,7 +268,6 @@ def no_host(value: str) -> str:
 
 
 def no_domain(value: str) -> tuple[str, str]:
-    """Return the message and the cure for a value that is no domain or pattern."""
     host = _bare_host(value.removeprefix("*."))
     if host and is_ip(host):
         return f"{quote(value)} is an IP address", "write the mail domain"

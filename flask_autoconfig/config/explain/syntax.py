@@ -44,7 +44,6 @@ def explain(text: str, error: Exception) -> Problem:
 
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
-    """Return the problem of a file that is not UTF-8."""
     lines = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     *before, start = data[: error.start].decode("utf-8").split("\n")
     message = f"not UTF-8 at byte {error.start}"

@@ -75,8 +75,6 @@ def _parse(text: str) -> dict[str, Mapping[str, str]]:
 
 @dataclass
 class _Section:
-    """A section with settings, and notes of what is left out of it."""
-
     name: str
     values: Mapping[str, str]
     notes: dict[str, None]
@@ -112,10 +110,9 @@ class _Section:
             server["authentication"] = _WORDS["methods"].get(method.lower())
             if not server["authentication"]:
                 self._leave_out(f"{key}_auth", "no client knows this method")
-        given, port = self._get(f"{key}_port"), None
-        if re.fullmatch("[0-9]{1,5}", given) and 0 < int(given) < 65536:
-            port = int(given)
-        elif given:
+        given = self._get(f"{key}_port")
+        port = int(given) if re.fullmatch("[0-9]{1,5}", given) else None
+        if given and not port:
             self._leave_out(f"{key}_port", "it is no port")
 
         encryption = self._get(f"{key}_encryption").lower()

@@ -43,8 +43,6 @@ class _Domain(Struct):
 
 
 class _Server(Struct):
-    """A server for mail, or for calendars and address books."""
-
     type: str
     id: int = 0
     name: str | None = None

@@ -22,8 +22,6 @@ class Imported(NamedTuple):
 
 
 class UnreadableError(ValueError):
-    """A file of a known format that cannot be read."""
-
     def __init__(
         self, message: str, cure: str = "correct it, or import another file"
     ) -> None:
@@ -32,7 +30,6 @@ class UnreadableError(ValueError):
 
 
 def add_server(provider: Raw, server: Raw) -> None:
-    """Add a server to the provider's list for its type."""
     key = {"smtp": "outgoing", **DAV}.get(server["type"], "incoming")
     provider.setdefault(key, []).append(server)
 
