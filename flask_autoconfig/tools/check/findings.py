@@ -86,7 +86,8 @@ class Finding(NamedTuple):
 
     @property
     def text(self) -> Text:
-        return texts.text_of(self.code, self.values, self.around, self.advice)
+        protocol = self.subject.partition(" ")[0]  # of a mail server
+        return texts.text_of(self.code, self.values, self.around, self.advice, protocol)
 
     @property
     def seen(self) -> str:
@@ -114,6 +115,10 @@ class Finding(NamedTuple):
     def within(self, name: str, **values: object) -> Finding:
         """Return the finding wrapped in the text `around.NAME` of texts.toml."""
         return self._replace(around=(*self.around, (name, _clean(values))))
+
+    def of_software(self, name: str) -> Finding:
+        """Return the finding with the software whose settings the cure names."""
+        return self._replace(values=(*self.values, ("software", name)))
 
     def at(self, subject: str) -> Finding:
         """Return the finding at another place."""

@@ -37,6 +37,7 @@ class Try(NamedTuple):
     user: str
     is_in: bool = False
     refusal: str = ""  # the server's words
+    software: str = ""  # of the server
     finding: Finding | None = None  # None where the server refused name or password
 
 
@@ -178,7 +179,7 @@ def _try(case: Case, network: Network, server: Server, password: str, user: str)
         return login._replace(finding=finding("login.unencrypted", subject))
     address = str(case.address)
     try:
-        failed, said = log_in(
+        failed, said, software = log_in(
             network, endpoint, _LOGINS[method], user, password, address
         )
     except ProbeError as error:
@@ -187,7 +188,8 @@ def _try(case: Case, network: Network, server: Server, password: str, user: str)
         advice = error.cure if is_untried else ""
         found = finding(code, subject, advice=advice, user=user, reason=error)
         return login._replace(finding=found)
-    login = login._replace(is_in=failed != "login", refusal=said)
+    is_in = failed != "login"
+    login = login._replace(is_in=is_in, refusal=said, software=software)
     kind = {"login": "login", "inbox": "inbox", "": ""}.get(failed, "sending")
     others = {"": "login.good", "inbox": "login.no-inbox", "login": ""}
     is_sender = failed == "sender" and said.startswith("5")
@@ -206,7 +208,7 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         login.subject,
         user=login.user,
         said=login.refusal + meaning(login.refusal),
-        judge=texts.table("shared")[f"judge_{login.endpoint.type}"],
+        software=login.software,
         type=login.endpoint.type.upper(),
         **values,
     )

@@ -156,6 +156,17 @@ def of(
     facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
 ) -> Iterator[Finding]:
     """Yield what is wrong with a server, or that it is right."""
+    try:
+        software = facts.server(endpoint).software
+    except ProbeError as error:
+        software = error.software
+    for found in _of(facts, endpoint, methods):
+        yield found.of_software(software)
+
+
+def _of(
+    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
+) -> Iterator[Finding]:
     subject = str(endpoint)
     try:
         server = facts.server(endpoint)
@@ -329,9 +340,8 @@ def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
 ) -> Iterator[Finding]:
     subject = str(endpoint)
-    switch_on = texts.table("shared")[f"switch_on_{endpoint.type}"]
     if code:
-        yield finding(code, subject, switch_on=switch_on)
+        yield finding(code, subject)
         return
     offered = ", ".join(sorted(server.mechanisms))
     possible = (one for one, names in MECHANISMS.items() if names & server.mechanisms)
@@ -346,7 +356,6 @@ def _logins(
             method=method if isinstance(method, str) else method.name,
             offered=offered,
             better=better,
-            switch_on=switch_on,
         )
     if not missing:
         at = f" ({server.address})" if server.address else ""
