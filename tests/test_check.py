@@ -432,7 +432,7 @@ def test_a_login_that_is_of_no_use_is_named(
             "smtpd_recipient_restrictions = reject_unknown_recipient_domain\n"
             "smtpd_helo_restrictions = reject_invalid_helo_hostname, "
             "reject_non_fqdn_helo_hostname",
-            "sending-unknown",  # no name server is there
+            "recipient-domain",  # no name server is there
         ),
     ],
     ids=["no relay for logins", "an address of nobody", "DNS is asked"],

@@ -190,11 +190,12 @@ def _try(case: Case, network: Network, server: Server, password: str, user: str)
         return login._replace(finding=found)
     is_in = failed != "login"
     login = login._replace(is_in=is_in, refusal=said, software=software)
-    kind = {"login": "login", "inbox": "inbox", "": ""}.get(failed, "sending")
+    kind = "sending" if failed in ("sender", "recipient") else failed
     others = {"": "login.good", "inbox": "login.no-inbox", "login": ""}
     is_sender = failed == "sender" and said.startswith("5")
     other = "login.sender-refused" if is_sender else "login.sending-unknown"
     code = texts.code_of(kind, said, others.get(failed, other))
+    code = texts.code_of(failed, said, code) if failed == "sender" else code
     end = _refusal(code, login, address=address) if code else None
     return login._replace(finding=end)
 

@@ -280,8 +280,10 @@ class Smtp(Conversation):
         domains = ("example.net", f"www.{address.rpartition('@')[2]}")
         found = self._tried("sender", f"MAIL FROM:<{address}>")
         for domain in () if found[0] else domains:
-            found = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
-            if not (found[0] and _NO_DOMAIN.search(found[1])):
+            tried = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
+            is_unknown = bool(tried[0] and _NO_DOMAIN.search(tried[1]))
+            found = found if is_unknown and found[0] else tried  # the first says more
+            if not is_unknown:
                 break
         with suppress(OSError, ProbeError):
             self.command("RSET")
