@@ -504,6 +504,7 @@ def another_imap(here: World) -> None:
 def mail_server(
     at: Sequence[Any] = ("imap", 993),
     says: str = "",
+    greets: str = "",
     offers: str = "",
     replies: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
@@ -519,6 +520,7 @@ def mail_server(
     }[host]
     encrypted = talks("", *inside.items()) if inside else None
     said = (replies or dict([usual])).items()
+    greeting = greets or greeting
     behave = says_first(says) if says else talks(greeting, *said, inside=encrypted)
 
     def later(*connection: Any) -> None:

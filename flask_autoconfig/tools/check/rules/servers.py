@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
@@ -119,6 +119,9 @@ _ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption
 _ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
 
 
+_SHUT = ("server.no-connection", "server.silent")
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
@@ -136,6 +139,8 @@ def look(scene: Scene) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
+            if found.code in _SHUT and not found.advice:
+                found = _elsewhere(scene.facts, listed, endpoint, found)
             found = found.marked("unlisted" if is_unlisted else "")
             is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
             whose = {families[name] for name in set_up.get(endpoint, ())}
@@ -308,6 +313,54 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     )
 
 
+def _elsewhere(
+    facts: Facts, listed: list[Endpoint], endpoint: Endpoint, found: Finding
+) -> Finding:
+    """Return a finding of a shut port with the host that has such a server.
+
+    Where none has, it gets what answers instead, at a host that has no other server.
+    """
+
+    def alive(each: Endpoint, host: str) -> Iterator[Endpoint]:
+        ways = [way._replace(host=host) for way in (each, *_usual(each))]
+        yield from (way for way in ways if is_alive(facts, way))
+
+    def told(code: str, **values: Any) -> Finding:
+        return finding(code, found.subject, **{**dict(found.values), **values})
+
+    host, type_ = endpoint.host, endpoint.type
+    others = [each for each in listed if each.type != type_]
+    hosts = dict.fromkeys(each.host for each in listed if each.host != host)
+    for there in each_of(partial(alive, endpoint), hosts):
+        for each in others:
+            is_dead = each.host == there.host and not is_alive(facts, each)
+            if is_dead and any(alive(each, host)):
+                pair = sorted(
+                    f"{it.type.upper()} at {it.host}" for it in (endpoint, each)
+                )
+                return told("server.hosts-swapped", pair=" and ".join(pair))
+        at = {"port": there.port, "socket_type": there.socket_type}
+        return told("server.other-host", there=there.host, **at)
+
+    def answering(each: Endpoint) -> Iterator[tuple[Endpoint, MailServer]]:
+        with suppress(ProbeError):
+            yield each, facts.server(each)
+
+    ports = [
+        Endpoint(other, host, standard_port(other, way) or 0, way)
+        for _, other, way in zone.MAIL_SERVICES
+        if other != type_ and type_ != "smtp"
+    ]
+    ports.append(Endpoint("smtp", host, 25, "plain"))  # of a mail filter
+    if type_ != "smtp" and any(each.host == host for each in others):
+        ports = []  # it is the right host
+    for each, server in each_of(answering, ports):
+        said = {"at": each.port, "other_type": each.type.upper()}
+        found = told("server.other-service", said=server.heard[0][:100], **said)
+        return found.of_software(server.software if each.type == type_ else "")
+    return found
+
+
 def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
     for way in ("SSL", "STARTTLS"):
         port = standard_port(endpoint.type, way) or endpoint.port
@@ -333,6 +386,9 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
     return others
 
 
+# Methods that need a Windows domain or a certificate.
+_INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
+
 # --- Logins -----------------------------------------------------------------------------
 
 
@@ -344,7 +400,8 @@ def _logins(
         yield finding(code, subject)
         return
     offered = ", ".join(sorted(server.mechanisms))
-    possible = (one for one, names in MECHANISMS.items() if names & server.mechanisms)
+    outside = (one for one in MECHANISMS if one not in _INSIDE)
+    possible = (one for one in outside if MECHANISMS[one] & server.mechanisms)
     better = next(possible, None)
     is_usual = better == "password-cleartext"  # all clients support it
     code = "server.method-not-offered" if is_usual else "server.method-unusual"
