@@ -213,7 +213,7 @@ def judge(
     certificate.problem = text["problem"].format(**values)
     certificate.cure = text["cure"].format(**values)
     names = certificate.names
-    if kind == "expired" and names and not any(_matches(host, one) for one in names):
+    if kind == "expired" and names and not any(matches(host, one) for one in names):
         other = texts()["certificate"]["name"]
         certificate.problem += f", and {other['problem'].format(**values)}"
         certificate.cure = other["cure"].format(**values)
@@ -223,9 +223,9 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
     """Return what is wrong with a certificate, "" if nothing is."""
     first = sent[0] if sent else {}
     if code == 0:
-        if any(_matches(host, name) for name in certificate.names):
+        if any(matches(host, name) for name in certificate.names):
             return ""
-        is_named = _matches(host, _name(sent[:1], "subject"))
+        is_named = matches(host, _name(sent[:1], "subject"))
         return "no-names" if is_named and not certificate.names else "name"
     days = certificate.days_left
     is_own = bool(first) and first.get("issuer") == first.get("subject")
@@ -279,7 +279,7 @@ def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def _matches(host: str, name: str) -> bool:
+def matches(host: str, name: str) -> bool:
     """Match a certificate's name, whose first label may be a wildcard (RFC 6125, 6.4.3)."""
     host, name = host.lower().rstrip("."), name.lower()
     if name.startswith("*."):

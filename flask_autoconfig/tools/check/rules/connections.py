@@ -20,13 +20,15 @@ _FEW_DAYS = 14  # before the expiry date
 
 
 def of_certificate(
-    step: str, subject: str, certificate: Certificate, host: str, alias_of: str = ""
+    step: str, subject: str, certificate: Certificate, host: str, advice: str = ""
 ) -> Finding:
     """Return whether clients accept a certificate, and for how long.
 
+    *advice* replaces its cure.
     The texts for web servers do not name the host, so that equal causes can be merged.
     """
-    problem, cure, days = certificate.problem, certificate.cure, certificate.days_left
+    problem, days = certificate.problem, certificate.days_left
+    cure = advice or certificate.cure
     if not problem and days is not None and days < _FEW_DAYS:
         words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
         return finding("tls.ends-soon", subject, step=step, days=words)
@@ -38,9 +40,6 @@ def of_certificate(
         problem = problem.replace(f"not for {host}", "not for the requested name")
         cure = cure.replace(f"the name {host}", "these names")
         cure = cure.replace(f"for {host} ", "for each of these names ")
-    if certificate.kind == "name" and alias_of in certificate.names:
-        cure = f"publish {alias_of} as the server: {host} is its alias, and the "
-        cure += "certificate has its name"
     if certificate.address:
         problem += f" ({certificate.address})"
     code = texts.code_on("tls", certificate.kind, "tls.bad")

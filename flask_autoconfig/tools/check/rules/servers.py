@@ -16,6 +16,7 @@ from ...clients import Client
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
+from ...net.tls import Certificate, matches
 from ...net.untrusted import is_public
 from ...warnings import why_unreachable
 from .. import texts
@@ -188,8 +189,8 @@ def _of(
         return
     if server.certificate is not None:
         host = endpoint.host
-        alias_of = web.names_of(facts, host)[-1]
-        yield of_certificate("server", subject, server.certificate, host, alias_of)
+        advice = _better(facts, host, server.certificate)
+        yield of_certificate("server", subject, server.certificate, host, advice)
         if not server.certificate.problem:
             shown = server.certificate
             yield from of_older_clients(facts, subject, endpoint, shown)
@@ -208,6 +209,39 @@ def _of(
         yield finding("server.plain-before-tls", subject)
     yield from _private(facts, endpoint)
     yield from _logins(endpoint, methods, server, without_login)
+
+
+def _ports(host: str) -> list[Endpoint]:
+    """Return the usual ports of all mail services."""
+    return [
+        Endpoint(type_, host, standard_port(type_, way) or 0, way)
+        for _, type_, way in zone.MAIL_SERVICES
+    ]
+
+
+def _better(facts: Facts, host: str, certificate: Certificate) -> str:
+    """Return a cure for a bad certificate that needs no new one, "" for none."""
+    names = (web.names_of(facts, host)[-1], *certificate.names[:5])
+    for name in names if certificate.kind == "name" else ():
+        is_meant = any(matches(name, one) for one in certificate.names)
+        if is_meant and name != host and web.is_same_host(facts, host, name):
+            return (
+                f"publish {name} as the server: it has the same address as {host}, "
+                "and the certificate has its name"
+            )
+
+    def good(each: Endpoint) -> Iterator[Endpoint]:
+        with suppress(ProbeError):
+            shown = facts.server(each).certificate
+            yield from [each] if shown and not shown.problem else []
+
+    is_over = certificate.kind == "expired"
+    for each in each_of(good, _ports(host)) if is_over else ():
+        return (
+            f"let this server load the renewed certificate[how: reload], which port "
+            f"{each.port} of {host} has already, and do so after each renewal"
+        )
+    return ""
 
 
 def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
@@ -346,11 +380,7 @@ def _elsewhere(
         with suppress(ProbeError):
             yield each, facts.server(each)
 
-    ports = [
-        Endpoint(other, host, standard_port(other, way) or 0, way)
-        for _, other, way in zone.MAIL_SERVICES
-        if other != type_ and type_ != "smtp"
-    ]
+    ports = [each for each in _ports(host) if each.type != type_ != "smtp"]
     ports.append(Endpoint("smtp", host, 25, "plain"))  # of a mail filter
     if type_ != "smtp" and any(each.host == host for each in others):
         ports = []  # it is the right host
