@@ -183,11 +183,13 @@ def _try(case: Case, network: Network, server: Server, password: str, user: str)
             network, endpoint, _LOGINS[method], user, password, address
         )
     except ProbeError as error:
-        is_untried = error.kind in ("login", "private")
-        code = "login.not-possible" if is_untried else "login.no-answer"
-        advice = error.cure if is_untried else ""
-        found = finding(code, subject, advice=advice, user=user, reason=error)
-        return login._replace(finding=found)
+        if error.kind in ("login", "private"):
+            code = "login.not-possible"
+            found = finding(code, subject, advice=error.cure, reason=error)
+            return login._replace(finding=found)
+        code = texts.code_of("login", str(error), "login.no-answer")
+        login = login._replace(refusal=str(error), software=error.software)
+        return login._replace(finding=_refusal(code, login))
     is_in = failed != "login"
     login = login._replace(is_in=is_in, refusal=said, software=software)
     kind = "sending" if failed in ("sender", "recipient") else failed
