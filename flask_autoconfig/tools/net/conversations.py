@@ -101,11 +101,10 @@ class Conversation:
 
     def unlike(self, line: str) -> ProbeError:
         """Return the error for a line that is no greeting of the protocol."""
-        problem, cure = f"no {self.name} greeting: “{self.quoted(line)}”", ""
-        if server := server_of(line):
-            problem = f"{server} answers there (“{self.quoted(line)}”)"
-            cure = texts()["mail"]["other"].format(name=self.name)
-        return ProbeError("protocol", problem, cure)
+        server, said = server_of(line), f"“{self.quoted(line)}”"
+        there = f"{server} answers there ({said})" if server else ""
+        cure = texts()["mail"]["other"].format(name=self.name)
+        return ProbeError("protocol", there or f"no {self.name} greeting: {said}", cure)
 
     def response(self) -> list[str]:
         """Read a response."""

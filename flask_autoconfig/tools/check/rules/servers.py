@@ -21,7 +21,7 @@ from ...net.untrusted import is_public
 from ...warnings import why_unreachable
 from .. import texts
 from ..facts import Ask, Facts, each_of
-from ..findings import Case, Finding, finding
+from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
 from . import web
 from .connections import at_addresses, of_certificate, of_older_clients
@@ -314,6 +314,13 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
             yield each
 
     other = next(iter(each_of(answering, _others(endpoint, error))), endpoint)
+    stops = (one for one in of(facts, other) if one.status == FAILURE)
+    if other.port != endpoint.port and (stop := next(stops, None)):
+        reason = f"{error}; at port {other.port}, {stop.seen}"
+        advice = f"{stop.cure}; then publish port {other.port}, {other.socket_type}"
+        return finding(
+            "server.wrong-port", subject, reason=reason, advice=advice, **way
+        )
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
@@ -380,14 +387,20 @@ def _elsewhere(
         with suppress(ProbeError):
             yield each, facts.server(each)
 
-    ports = [each for each in _ports(host) if each.type != type_ != "smtp"]
-    ports.append(Endpoint("smtp", host, 25, "plain"))  # of a mail filter
-    if type_ != "smtp" and any(each.host == host for each in others):
-        ports = []  # it is the right host
+    is_right = any(each.host == host for each in others)
+    ports = [] if is_right else [each for each in _ports(host) if each.type != type_]
+    if type_ == "smtp" or not is_right:
+        ports.insert(0, Endpoint("smtp", host, 25, "plain"))  # of a mail filter, too
     for each, server in each_of(answering, ports):
         said = {"at": each.port, "other_type": each.type.upper()}
-        found = told("server.other-service", said=server.heard[0][:100], **said)
-        return found.of_software(server.software if each.type == type_ else "")
+        other = told("server.other-service", said=server.heard[0][:100], **said)
+        return other.of_software(server.software if each.type == type_ else "")
+    if not is_right:
+        with suppress(ProbeError):
+            reply = facts.reply(Ask(f"http://{host}/"))
+            words = reply.headers.get("server") or f"status {reply.status}"
+            at_web = {"at": 80, "other_type": "HTTP", "said": words[:100]}
+            return told("server.other-service", **at_web)
     return found
 
 
