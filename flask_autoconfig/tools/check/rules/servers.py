@@ -9,11 +9,10 @@ from typing import Any, get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
-from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
+from ....config.tables import Method, Provider, Server, SocketType
 from ....documents.setups import Account, Setup
 from ... import zone
-from ...clients import Client
-from ...net.mail import MECHANISMS, Endpoint, MailServer
+from ...net.mail import Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.tls import Certificate, matches
@@ -23,7 +22,7 @@ from .. import texts
 from ..facts import Ask, Facts, each_of
 from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
-from . import web
+from . import logins, web
 from .connections import at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
@@ -196,19 +195,19 @@ def _of(
             yield from of_older_clients(facts, subject, endpoint, shown)
     if server.greeted > min(_SLOW, facts.network.timeout):
         yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
-    without_login = _without_login(endpoint, methods, server)
+    no_login = logins.without_login(endpoint, methods, server)
     if endpoint.type == "smtp" and endpoint.port == 25:
-        is_shut = without_login not in ("", "server.good-without-login")
+        is_shut = no_login not in ("", "server.good-without-login")
         yield finding("server.port-25-shut" if is_shut else "server.port-25", subject)
         if is_shut:  # another port is the cure, whatever the encryption
             return
     if endpoint.socket_type == "plain":
-        if without_login != "server.starttls-first":
+        if no_login != "server.starttls-first":
             yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
         yield finding("server.plain-before-tls", subject)
     yield from _private(facts, endpoint)
-    yield from _logins(endpoint, methods, server, without_login)
+    yield from logins.of_logins(endpoint, methods, server, no_login)
 
 
 def _ports(host: str) -> list[Endpoint]:
@@ -257,29 +256,6 @@ def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
             yield finding(code, str(endpoint), host=host, addresses=listed)
 
 
-def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[Finding]:
-    """Yield that a client would use a method that the server does not offer, or none."""
-    wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
-    endpoint = Endpoint.of(account)
-    at = str(endpoint)
-    with suppress(ProbeError):
-        offered = facts.server(endpoint).mechanisms
-        listed = ", ".join(sorted(offered))
-        if wanted and offered and not wanted & offered:
-            usual = offered & MECHANISMS["password-cleartext"]
-            code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
-            if client.family == "apple":
-                code = "profile.method-not-offered"
-            method, name = account.authentication, client.name
-            found = finding(code, at, method=method, client=name, offered=listed)
-            yield found.hurting(name)
-        # A relay at port 25 may know people by their network.
-        if account.authentication == "none" and offered and account.port != 25:
-            cure = texts.table("log_in")[client.family]
-            found = finding("autodiscover.no-auth", at, advice=cure, offered=listed)
-            yield found.hurting(client.name)
-
-
 # --- Servers that cannot be reached -----------------------------------------------------
 
 # How web proxies name themselves in the header `Server`, in lower case.
@@ -314,18 +290,13 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
             yield each
 
     other = next(iter(each_of(answering, _others(endpoint, error))), endpoint)
-    stops = (one for one in of(facts, other) if one.status == FAILURE)
-    if other.port != endpoint.port and (stop := next(stops, None)):
-        reason = f"{error}; at port {other.port}, {stop.seen}"
-        advice = f"{stop.cure}; then publish port {other.port}, {other.socket_type}"
-        return finding(
-            "server.wrong-port", subject, reason=reason, advice=advice, **way
-        )
+    reason = str(error)
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
+    cure = ""
     if other == endpoint:
-        code = texts.code_on("server", kind, "server.no-connection")
+        code, cure = texts.code_on("server", kind, "server.no-connection"), advice
         is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
         if copied and (is_unknown or host == "localhost"):
             code = "server.copied-host"
@@ -333,6 +304,10 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
+        stops = (one for one in of(facts, other) if one.status == FAILURE)
+        if stop := next(stops, None):
+            reason += f"; at port {other.port}, {stop.seen}"
+            cure = f"{stop.cure}; then publish port {other.port}, {other.socket_type}"
     elif other.socket_type == "plain":
         code = "server.no-encryption"
     elif endpoint.port == standard_port(endpoint.type, "SSL") and is_later:
@@ -342,8 +317,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     return finding(
         code,
         subject,
-        advice=advice if other == endpoint else "",
-        reason=error,
+        advice=cure,
+        reason=reason,
         host=host,
         port=other.port,
         socket_type=other.socket_type,
@@ -427,59 +402,3 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
             and standard_port(type_, socket_type) == endpoint.port
         ]
     return others
-
-
-# Methods that need a Windows domain or a certificate.
-_INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
-
-# --- Logins -----------------------------------------------------------------------------
-
-
-def _logins(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
-) -> Iterator[Finding]:
-    subject = str(endpoint)
-    if code:
-        yield finding(code, subject)
-        return
-    offered = ", ".join(sorted(server.mechanisms))
-    outside = (one for one in MECHANISMS if one not in _INSIDE)
-    possible = (one for one in outside if MECHANISMS[one] & server.mechanisms)
-    better = next(possible, None)
-    is_usual = better == "password-cleartext"  # all clients support it
-    code = "server.method-not-offered" if is_usual else "server.method-unusual"
-    missing = [method for method in methods if not _is_offered(method, server)]
-    for method in missing:
-        yield finding(
-            code if better else "server.method-unknown",
-            subject,
-            method=method if isinstance(method, str) else method.name,
-            offered=offered,
-            better=better,
-        )
-    if not missing:
-        at = f" ({server.address})" if server.address else ""
-        yield finding("server.good", subject, offered=offered, at=at)
-
-
-def _without_login(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
-) -> str:
-    """Return the code for a server on which nobody can log in, or ""."""
-    is_shut = server.mechanisms <= {"LOGIN"}
-    if endpoint.socket_type == "plain" and server.starttls and is_shut:
-        return "server.starttls-first"
-    if server.login_disabled and is_shut:
-        return "server.logindisabled"
-    if server.mechanisms:
-        return ""
-    if methods and not any(method in MECHANISMS for method in methods):
-        return "server.good-without-login"
-    return "server.auth-before-tls" if server.before_tls else "server.no-login"
-
-
-def _is_offered(method: Method, server: MailServer) -> bool:
-    wanted = MECHANISMS.get(method)
-    if isinstance(method, AuthenticationMethod) and method.system == "sasl":
-        wanted = frozenset((method.name.upper(),))
-    return wanted is None or bool(wanted & server.mechanisms)
