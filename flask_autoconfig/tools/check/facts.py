@@ -286,6 +286,13 @@ class Facts:
         look = partial(mail_server, replace(self.network, only=""), endpoint)
         return self._once("server", endpoint, look)
 
+    def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
+        """Return what a mail server offers, or why that is not known."""
+        try:
+            return self.server(endpoint)
+        except ProbeError as error:
+            return error
+
     def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
         """Return what a client of TLS 1.2 gets from a server; an empty set if unknown.
 

@@ -19,10 +19,10 @@ from ...net.tls import Certificate, matches
 from ...net.untrusted import is_public
 from ...warnings import why_unreachable
 from .. import texts
-from ..facts import Ask, Facts, each_of
+from ..facts import Ask, Facts, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
-from . import logins, web
+from . import connections, web
 from .connections import at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
@@ -50,20 +50,17 @@ def endpoints(
 
 def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether no client can log in; False for servers that cannot be tried."""
-    try:
-        server = facts.server(endpoint)
-    except ProbeError as error:
-        return error.kind not in ("private", "no-route", "late")
+    server = facts.tried(endpoint)
+    if isinstance(server, ProbeError):
+        return server.kind not in ("private", "no-route", "late")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 
 
 def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether clients can log in; False for servers that cannot be tried."""
-    with suppress(ProbeError):
-        facts.server(endpoint)
-        return not is_dead(facts, endpoint)
-    return False
+    is_tried = isinstance(facts.tried(endpoint), MailServer)
+    return is_tried and not is_dead(facts, endpoint)
 
 
 def settled(facts: Facts, setup: Setup | None) -> Setup | None:
@@ -117,8 +114,6 @@ def each_address(scene: Scene) -> list[Finding]:
 # of those whose cure is an encryption: Autodiscover has other words for it.
 _ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption")
 _ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
-
-
 _SHUT = ("server.no-connection", "server.silent")
 
 
@@ -140,7 +135,7 @@ def look(scene: Scene) -> Iterator[Finding]:
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             if found.code in _SHUT and not found.advice:
-                found = _elsewhere(scene.facts, listed, endpoint, found)
+                found = _instead(scene.facts, listed, endpoint, found)
             found = found.marked("unlisted" if is_unlisted else "")
             is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
             whose = {families[name] for name in set_up.get(endpoint, ())}
@@ -161,24 +156,25 @@ def of(
     facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
 ) -> Iterator[Finding]:
     """Yield what is wrong with a server, or that it is right."""
-    try:
-        software = facts.server(endpoint).software
-    except ProbeError as error:
-        software = error.software
-    for found in _of(facts, endpoint, methods):
-        yield found.of_software(software)
+    server = facts.tried(endpoint)
+    for found in _of(facts, endpoint, methods, server):
+        yield found.of_software(server.software)
 
 
 def _of(
-    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
+    facts: Facts,
+    endpoint: Endpoint,
+    methods: tuple[Method, ...],
+    server: MailServer | ProbeError,
 ) -> Iterator[Finding]:
-    subject = str(endpoint)
-    try:
-        server = facts.server(endpoint)
-    except ProbeError as error:
-        if error.certificate is not None and error.certificate.problem:
-            yield of_certificate("server", subject, error.certificate, endpoint.host)
-        found = _unreachable(facts, endpoint, error)
+    subject, host, certificate = str(endpoint), endpoint.host, server.certificate
+    if certificate is not None:
+        advice = _better(facts, host, certificate)
+        shown = of_certificate("server", subject, certificate, host, advice)
+        if certificate.problem or isinstance(server, MailServer):
+            yield shown
+    if isinstance(server, ProbeError):
+        found = _unreachable(facts, endpoint, server)
         others = _usual(endpoint) if found.code.endswith(_ONE_PORT) else ()
         other = next((each for each in others if is_alive(facts, each)), None)
         if other:
@@ -186,16 +182,11 @@ def _of(
             found = found.within("beside", port=other.port, socket_type=way)
         yield found
         return
-    if server.certificate is not None:
-        host = endpoint.host
-        advice = _better(facts, host, server.certificate)
-        yield of_certificate("server", subject, server.certificate, host, advice)
-        if not server.certificate.problem:
-            shown = server.certificate
-            yield from of_older_clients(facts, subject, endpoint, shown)
+    if certificate and not certificate.problem:
+        yield from of_older_clients(facts, subject, endpoint, certificate)
     if server.greeted > min(_SLOW, facts.network.timeout):
         yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
-    no_login = logins.without_login(endpoint, methods, server)
+    no_login = connections.without_login(endpoint, methods, server)
     if endpoint.type == "smtp" and endpoint.port == 25:
         is_shut = no_login not in ("", "server.good-without-login")
         yield finding("server.port-25-shut" if is_shut else "server.port-25", subject)
@@ -207,7 +198,7 @@ def _of(
     elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
         yield finding("server.plain-before-tls", subject)
     yield from _private(facts, endpoint)
-    yield from logins.of_logins(endpoint, methods, server, no_login)
+    yield from connections.of_logins(endpoint, methods, server, no_login)
 
 
 def _ports(host: str) -> list[Endpoint]:
@@ -228,18 +219,13 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
                 f"publish {name} as the server: it has the same address as {host}, "
                 "and the certificate has its name"
             )
-
-    def good(each: Endpoint) -> Iterator[Endpoint]:
-        with suppress(ProbeError):
-            shown = facts.server(each).certificate
-            yield from [each] if shown and not shown.problem else []
-
-    is_over = certificate.kind == "expired"
-    for each in each_of(good, _ports(host)) if is_over else ():
-        return (
-            f"let this server load the renewed certificate[how: reload], which port "
-            f"{each.port} of {host} has already, and do so after each renewal"
-        )
+    ports = _ports(host) if certificate.kind == "expired" else []
+    for each, server in _answering(facts, ports):
+        if server.certificate and not server.certificate.problem:
+            return (
+                f"let this server load the renewed certificate[how: reload], which port "
+                f"{each.port} of {host} has already, and do so after each renewal"
+            )
     return ""
 
 
@@ -283,13 +269,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
-
-    def answering(each: Endpoint) -> Iterator[Endpoint]:
-        with suppress(ProbeError):
-            facts.server(each)
-            yield each
-
-    other = next(iter(each_of(answering, _others(endpoint, error))), endpoint)
+    answering = _answering(facts, _others(endpoint, error))
+    other = answering[0][0] if answering else endpoint
     reason = str(error)
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
@@ -329,54 +310,31 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     )
 
 
-def _elsewhere(
+def _instead(
     facts: Facts, listed: list[Endpoint], endpoint: Endpoint, found: Finding
 ) -> Finding:
-    """Return a finding of a shut port with the host that has such a server.
-
-    Where none has, it gets what answers instead, at a host that has no other server.
-    """
-
-    def alive(each: Endpoint, host: str) -> Iterator[Endpoint]:
-        ways = [way._replace(host=host) for way in (each, *_usual(each))]
-        yield from (way for way in ways if is_alive(facts, way))
-
-    def told(code: str, **values: Any) -> Finding:
-        return finding(code, found.subject, **{**dict(found.values), **values})
-
+    """Return the finding of a shut port with what else answers at its host."""
     host, type_ = endpoint.host, endpoint.type
-    others = [each for each in listed if each.type != type_]
-    hosts = dict.fromkeys(each.host for each in listed if each.host != host)
-    for there in each_of(partial(alive, endpoint), hosts):
-        for each in others:
-            is_dead = each.host == there.host and not is_alive(facts, each)
-            if is_dead and any(alive(each, host)):
-                pair = sorted(
-                    f"{it.type.upper()} at {it.host}" for it in (endpoint, each)
-                )
-                return told("server.hosts-swapped", pair=" and ".join(pair))
-        at = {"port": there.port, "socket_type": there.socket_type}
-        return told("server.other-host", there=there.host, **at)
-
-    def answering(each: Endpoint) -> Iterator[tuple[Endpoint, MailServer]]:
-        with suppress(ProbeError):
-            yield each, facts.server(each)
-
-    is_right = any(each.host == host for each in others)
+    is_right = any(each.host == host and each.type != type_ for each in listed)
     ports = [] if is_right else [each for each in _ports(host) if each.type != type_]
     if type_ == "smtp" or not is_right:
         ports.insert(0, Endpoint("smtp", host, 25, "plain"))  # of a mail filter, too
-    for each, server in each_of(answering, ports):
-        said = {"at": each.port, "other_type": each.type.upper()}
-        other = told("server.other-service", said=server.heard[0][:100], **said)
-        return other.of_software(server.software if each.type == type_ else "")
-    if not is_right:
-        with suppress(ProbeError):
-            reply = facts.reply(Ask(f"http://{host}/"))
-            words = reply.headers.get("server") or f"status {reply.status}"
-            at_web = {"at": 80, "other_type": "HTTP", "said": words[:100]}
-            return told("server.other-service", **at_web)
+    for other, server in _answering(facts, ports):
+        said: dict[str, Any] = {"at": other.port, "other_type": other.type.upper()}
+        said = {**dict(found.values), **said, "said": server.heard[0][:100]}
+        there = finding("server.other-service", found.subject, **said)
+        return there.of_software(server.software if other.type == type_ else "")
     return found
+
+
+def _answering(
+    facts: Facts, endpoints: Iterable[Endpoint]
+) -> list[tuple[Endpoint, MailServer]]:
+    """Return those that answer, with what they offer."""
+    listed = list(endpoints)
+    tried = side_by_side(partial(facts.tried, one) for one in listed)
+    pairs = zip(listed, tried, strict=True)
+    return [(one, found) for one, found in pairs if isinstance(found, MailServer)]
 
 
 def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
