@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
@@ -114,7 +114,6 @@ def each_address(scene: Scene) -> list[Finding]:
 # of those whose cure is an encryption: Autodiscover has other words for it.
 _ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption")
 _ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
-_SHUT = ("server.no-connection", "server.silent")
 
 
 def look(scene: Scene) -> Iterator[Finding]:
@@ -134,8 +133,6 @@ def look(scene: Scene) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
-            if found.code in _SHUT and not found.advice:
-                found = _instead(scene.facts, listed, endpoint, found)
             found = found.marked("unlisted" if is_unlisted else "")
             is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
             whose = {families[name] for name in set_up.get(endpoint, ())}
@@ -156,17 +153,15 @@ def of(
     facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
 ) -> Iterator[Finding]:
     """Yield what is wrong with a server, or that it is right."""
-    server = facts.tried(endpoint)
-    for found in _of(facts, endpoint, methods, server):
-        yield found.of_software(server.software)
+    software = facts.tried(endpoint).software
+    for found in _of(facts, endpoint, methods):
+        yield found.of_software(software) if software else found
 
 
 def _of(
-    facts: Facts,
-    endpoint: Endpoint,
-    methods: tuple[Method, ...],
-    server: MailServer | ProbeError,
+    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
 ) -> Iterator[Finding]:
+    server = facts.tried(endpoint)
     subject, host, certificate = str(endpoint), endpoint.host, server.certificate
     if certificate is not None:
         advice = _better(facts, host, certificate)
@@ -201,14 +196,6 @@ def _of(
     yield from connections.of_logins(endpoint, methods, server, no_login)
 
 
-def _ports(host: str) -> list[Endpoint]:
-    """Return the usual ports of all mail services."""
-    return [
-        Endpoint(type_, host, standard_port(type_, way) or 0, way)
-        for _, type_, way in zone.MAIL_SERVICES
-    ]
-
-
 def _better(facts: Facts, host: str, certificate: Certificate) -> str:
     """Return a cure for a bad certificate that needs no new one, "" for none."""
     names = (web.names_of(facts, host)[-1], *certificate.names[:5])
@@ -219,7 +206,11 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
                 f"publish {name} as the server: it has the same address as {host}, "
                 "and the certificate has its name"
             )
-    ports = _ports(host) if certificate.kind == "expired" else []
+    ports = [
+        Endpoint(type_, host, standard_port(type_, way) or 0, way)
+        for _, type_, way in zone.MAIL_SERVICES
+        if certificate.kind == "expired"
+    ]
     for each, server in _answering(facts, ports):
         if server.certificate and not server.certificate.problem:
             return (
@@ -270,8 +261,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
     answering = _answering(facts, _others(endpoint, error))
-    other = answering[0][0] if answering else endpoint
-    reason = str(error)
+    other, server = answering[0] if answering else (endpoint, MailServer())
+    reason, said = str(error), "".join(server.heard[:1])[:100]
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
@@ -281,6 +272,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
         if copied and (is_unknown or host == "localhost"):
             code = "server.copied-host"
+    elif kind in ("connect", "silent") and other.port == 25:
+        code, cure = "server.other-service", advice
     elif other.type != endpoint.type:
         code = "server.other-type"
     elif other.port != endpoint.port:
@@ -307,24 +300,9 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         other_type=other.type.upper(),
         usual=standard_port(endpoint.type, "SSL"),
         copied=copied,
+        said=said,
+        software=server.software if other.type == endpoint.type else "",
     )
-
-
-def _instead(
-    facts: Facts, listed: list[Endpoint], endpoint: Endpoint, found: Finding
-) -> Finding:
-    """Return the finding of a shut port with what else answers at its host."""
-    host, type_ = endpoint.host, endpoint.type
-    is_right = any(each.host == host and each.type != type_ for each in listed)
-    ports = [] if is_right else [each for each in _ports(host) if each.type != type_]
-    if type_ == "smtp" or not is_right:
-        ports.insert(0, Endpoint("smtp", host, 25, "plain"))  # of a mail filter, too
-    for other, server in _answering(facts, ports):
-        said: dict[str, Any] = {"at": other.port, "other_type": other.type.upper()}
-        said = {**dict(found.values), **said, "said": server.heard[0][:100]}
-        there = finding("server.other-service", found.subject, **said)
-        return there.of_software(server.software if other.type == type_ else "")
-    return found
 
 
 def _answering(
@@ -349,6 +327,8 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
     is_shut = error.kind in ("connect", "silent")
     is_relay = endpoint.type == "smtp" and endpoint.port == 25
     others = list(_usual(endpoint)) if is_shut or is_relay else []
+    if is_shut:  # of a mail filter, or of a server without submission
+        others.append(Endpoint("smtp", endpoint.host, 25, "plain"))
     is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
