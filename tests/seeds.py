@@ -754,9 +754,6 @@ SEEDS: dict[str, Seed] = {
     "the certificate of another name of the host": (
         mail_server(offers="AUTH=PLAIN", names=["mail.example.test"])
     ),
-    "a certificate that was renewed and not loaded": mail_server(
-        ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}
-    ),
     "a firewall masks STARTTLS alone": mail_server(("smtp", 465), offers="AUTH PLAIN"),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
     "a mail server that says nothing": mail("imap", 993, silent),

@@ -85,8 +85,7 @@ def text_of(
 ) -> Text:
     """Return the texts of a finding; *advice* replaces the cure of the code.
 
-    A cure names the settings of the software that the values name, or of the usual one
-    for the protocol.
+    The cure names settings of the software in the values, or of the protocol's usual one.
     """
     known = {**table("shared"), **dict(values)}
     software = known.get("software", "")

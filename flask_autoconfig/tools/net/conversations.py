@@ -19,8 +19,7 @@ MOST_TEXT = 64 * 1024  # bytes that one connection may send
 class Conversation:
     """Commands to a mail server and its responses, of bounded length and number.
 
-    *left* returns the seconds left for the conversation, and *heard* gets the lines.
-    Responses are lists of lines,
+    *left* returns the seconds left for the conversation. Responses are lists of lines,
     of which the last has the status. Every method raises ProbeError, and OSError.
     """
 
@@ -34,14 +33,10 @@ class Conversation:
     success: str  # what that line begins with if the response is good
 
     def __init__(
-        self,
-        sock: socket.socket,
-        secrets: Secrets,
-        left: Callable[[], float],
-        heard: list[str],
+        self, sock: socket.socket, secrets: Secrets, left: Callable[[], float]
     ) -> None:
         self.sock, self._secrets, self._left = sock, secrets, left
-        self._heard = heard
+        self.heard: list[str] = []
         self._buffer = b""
         self._received = 0
         self._last = ""  # line that was read
@@ -64,7 +59,7 @@ class Conversation:
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         self._last = line.rstrip(b"\r").decode("utf-8", "replace")
-        self._heard.append(self._last)
+        self.heard.append(self._last)
         return self._last
 
     def refused(self, problem: str, line: str) -> ProbeError:

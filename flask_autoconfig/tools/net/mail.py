@@ -150,8 +150,9 @@ class _Session:
     def _conversation(self, sock: socket.socket) -> Conversation:
         self.stack.callback(sock.close)
         protocol = CONVERSATIONS[self.endpoint.type]
-        left, heard = (lambda: self.network.left()), self.server.heard
-        return protocol(sock, self.secrets, left, heard)
+        talk = protocol(sock, self.secrets, lambda: self.network.left())
+        talk.heard = self.server.heard
+        return talk
 
     def _greeted(self, sock: socket.socket) -> Conversation:
         """A mail server speaks first, and may take its time (RFC 9051, 7.1.5)."""

@@ -6,6 +6,7 @@ import errno
 import http.client
 import math
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, as_completed
@@ -220,8 +221,12 @@ def failures(kind: str, place: Callable[[], str], prefix: str = "") -> Iterator[
     except (OSError, http.client.HTTPException, ValueError) as error:
         if kind == "http" and isinstance(error, ConnectionError):
             kind, error = "closed", ConnectionError("the server hangs up")
-        other = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}")
-        found, cause = tls.ended_later(error) or other, error
+        found, cause = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}"), error
+        # In TLS 1.3 a server judges the client's part when the client has long gone on
+        # (RFC 8446, section 4.4.2.4): its alert arrives with the first answer.
+        if isinstance(error, ssl.SSLError):
+            end = "the server hangs up after the TLS handshake"
+            found = tls.explained(error, "TLS breaks off", end)
     else:
         return
     where, message = place(), str(found)

@@ -306,24 +306,10 @@ def _handshake_error(
         with suppress(Exception), _trusting().wrap_socket(connect()):
             reason = "UNRECOGNIZED_NAME"  # since it works without one
     failure = "the TLS handshake fails"
-    return _explained(error, failure, f"{failure}: the server hangs up", reason)
+    return explained(error, failure, f"{failure}: the server hangs up", reason)
 
 
-def ended_later(error: Exception) -> ProbeError | None:
-    """Return why a server ended TLS after the handshake, None if it is not TLS that ended.
-
-    In TLS 1.3 a server judges the client's part when the client has long gone on
-    (RFC 8446, section 4.4.2.4): its alert arrives with the first answer.
-    """
-    if not isinstance(error, ssl.SSLError):
-        return None
-    end = "the server hangs up after the TLS handshake"
-    return _explained(error, "TLS breaks off", end)
-
-
-def _explained(
-    error: Exception, failure: str, end: str, reason: str = ""
-) -> ProbeError:
+def explained(error: Exception, failure: str, end: str, reason: str = "") -> ProbeError:
     """Return the error in words, which are *end* where the server hung up."""
     cures, reason = texts()["cures"], reason or _reason(error)
     for entry in texts()["handshake"]:

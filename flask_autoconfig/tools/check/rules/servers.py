@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import get_args
@@ -110,10 +110,7 @@ def each_address(scene: Scene) -> list[Finding]:
     return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
-# Ends of the codes of faults of one port, beside which another may let people log in, and
-# of those whose cure is an encryption: Autodiscover has other words for it.
-_ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption")
-_ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
+_GROUPS = texts.table("groups")  # of codes
 
 
 def look(scene: Scene) -> Iterator[Finding]:
@@ -134,9 +131,9 @@ def look(scene: Scene) -> Iterator[Finding]:
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
-            is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
+            is_way = found.code in _GROUPS["encryption"] and endpoint not in published
             whose = {families[name] for name in set_up.get(endpoint, ())}
-            if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
+            if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
@@ -153,9 +150,9 @@ def of(
     facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
 ) -> Iterator[Finding]:
     """Yield what is wrong with a server, or that it is right."""
-    software = facts.tried(endpoint).software
+    software = ("software", facts.tried(endpoint).software)
     for found in _of(facts, endpoint, methods):
-        yield found.of_software(software) if software else found
+        yield found._replace(values=(software, *found.values))
 
 
 def _of(
@@ -170,7 +167,7 @@ def _of(
             yield shown
     if isinstance(server, ProbeError):
         found = _unreachable(facts, endpoint, server)
-        others = _usual(endpoint) if found.code.endswith(_ONE_PORT) else ()
+        others = _usual(endpoint) if found.code in _GROUPS["one_port"] else ()
         other = next((each for each in others if is_alive(facts, each)), None)
         if other:
             way = other.socket_type
@@ -202,21 +199,8 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
     for name in names if certificate.kind == "name" else ():
         is_meant = any(matches(name, one) for one in certificate.names)
         if is_meant and name != host and web.is_same_host(facts, host, name):
-            return (
-                f"publish {name} as the server: it has the same address as {host}, "
-                "and the certificate has its name"
-            )
-    ports = [
-        Endpoint(type_, host, standard_port(type_, way) or 0, way)
-        for _, type_, way in zone.MAIL_SERVICES
-        if certificate.kind == "expired"
-    ]
-    for each, server in _answering(facts, ports):
-        if server.certificate and not server.certificate.problem:
-            return (
-                f"let this server load the renewed certificate[how: reload], which port "
-                f"{each.port} of {host} has already, and do so after each renewal"
-            )
+            shared = texts.table("shared")["other_name"]
+            return str(shared).format(name=name, host=host)
     return ""
 
 
@@ -260,8 +244,12 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
-    answering = _answering(facts, _others(endpoint, error))
+    others = _others(endpoint, error)
+    tried = side_by_side(partial(facts.tried, one) for one in others)
+    pairs = zip(others, tried, strict=True)
+    answering = [(one, it) for one, it in pairs if isinstance(it, MailServer)]
     other, server = answering[0] if answering else (endpoint, MailServer())
+    software = server.software if other.type == endpoint.type else ""
     reason, said = str(error), "".join(server.heard[:1])[:100]
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
@@ -301,18 +289,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         usual=standard_port(endpoint.type, "SSL"),
         copied=copied,
         said=said,
-        software=server.software if other.type == endpoint.type else "",
+        software=software or error.software,
     )
-
-
-def _answering(
-    facts: Facts, endpoints: Iterable[Endpoint]
-) -> list[tuple[Endpoint, MailServer]]:
-    """Return those that answer, with what they offer."""
-    listed = list(endpoints)
-    tried = side_by_side(partial(facts.tried, one) for one in listed)
-    pairs = zip(listed, tried, strict=True)
-    return [(one, found) for one, found in pairs if isinstance(found, MailServer)]
 
 
 def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
@@ -322,7 +300,7 @@ def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
             yield endpoint._replace(port=port, socket_type=way)
 
 
-def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
+def _others(endpoint: Endpoint, error: ProbeError) -> list[Endpoint]:
     """Return other ports, encryptions and protocols to try after an error."""
     is_shut = error.kind in ("connect", "silent")
     is_relay = endpoint.type == "smtp" and endpoint.port == 25
