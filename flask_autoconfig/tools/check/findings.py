@@ -1,7 +1,5 @@
 """Findings: their status, and which are merged or dropped; the case of a check."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -92,19 +90,19 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         return f"{self.subject}: {self.seen}"
 
-    def hurting(self, *clients: str) -> Finding:
+    def hurting(self, *clients: str) -> "Finding":
         """Return the finding with further affected clients."""
         return self._replace(clients=tuple(dict.fromkeys((*self.clients, *clients))))
 
-    def marked(self, *marks: str) -> Finding:
+    def marked(self, *marks: str) -> "Finding":
         """Return the finding with further marks; empty strings are ignored."""
         return self._replace(marks=self.marks | set(filter(None, marks)))
 
-    def within(self, name: str, **values: object) -> Finding:
+    def within(self, name: str, **values: object) -> "Finding":
         """Return the finding wrapped in the text `around.NAME` of texts.toml."""
         return self._replace(around=(*self.around, (name, _clean(values))))
 
-    def at(self, subject: str) -> Finding:
+    def at(self, subject: str) -> "Finding":
         """Return the finding at another place."""
         return self._replace(subject=subject, places=(subject,))
 

@@ -1,7 +1,5 @@
 """Connections: certificates, what fails at single addresses of a host, and logins."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial

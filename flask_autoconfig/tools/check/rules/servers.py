@@ -1,7 +1,5 @@
 """Mail servers: whether they can be reached and offer what is published."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
