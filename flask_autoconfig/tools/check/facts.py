@@ -55,8 +55,6 @@ class AtAddress(NamedTuple):
 
 
 class _WebServer:
-    """What is known of a web server's limits."""
-
     def __init__(self) -> None:
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         self.turn = threading.Lock()

@@ -233,7 +233,6 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 
 
 def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
-    """Return that the domain itself is parked and has no mail, which explains the rest."""
     pages = (
         split_url(found.subject).hostname
         for play in plays

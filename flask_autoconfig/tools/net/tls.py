@@ -218,7 +218,6 @@ def judge(
 
 
 def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
-    """Return what is wrong with a certificate, "" if nothing is."""
     first = sent[0] if sent else {}
     if code == 0:
         if any(matches(host, name) for name in certificate.names):

@@ -86,7 +86,6 @@ def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
 
 
 def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
-    """Return the mail servers of the file or the documents, with their methods."""
     found = endpoints(scene.case, scene.provider)
     for document in () if scene.case.provider else scene.documents:
         if document not in scene.foreign:
@@ -203,7 +202,6 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
 
 
 def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
-    """Yield that addresses of the host are private, unless that is allowed."""
     network, host = facts.network, endpoint.host
     is_meant = network.allow_private or (host, endpoint.port) in network.connect_to
     with suppress(LookupFailed):
@@ -223,7 +221,6 @@ _PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imper
 
 
 def _web_proxy(facts: Facts, host: str) -> str:
-    """Return the name of the web proxy that a host leads to, or ""."""
     with suppress(ProbeError):
         named = facts.reply(Ask(f"http://{host}/")).headers.get("server", "")
         return named[:40] if named.lower().startswith(_PROXIES) else ""
