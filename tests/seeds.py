@@ -532,6 +532,12 @@ def mail_server(
     return mail(host, port, later, certificate, at_once=at_once)
 
 
+def old_server(here: World) -> None:
+    """Another IMAP server at the IPv6 address of the host."""
+    here.names.serve(records(here, add="imap IN AAAA ::1\n"))
+    here.listen("::1", 993, offering("AUTH=PLAIN"), here.certificate(f"old.{DOMAIN}"))
+
+
 def web_proxy(here: World) -> None:
     proxy = here.web(ELSEWHERE, here.certificate(IMAP_NAME))
     proxy.answer = says(403, Server="cloudflare")
@@ -744,6 +750,7 @@ SEEDS: dict[str, Seed] = {
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
+    "an old server by IPv6": old_server,
     "a web proxy before imap": web_proxy,
     "STARTTLS at both ports of SMTP": mail_server(
         ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}

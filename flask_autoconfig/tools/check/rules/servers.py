@@ -160,6 +160,8 @@ def _of(
     if certificate is not None:
         advice = _better(facts, host, certificate)
         shown = of_certificate("server", subject, certificate, host, advice)
+        at_one = at_addresses(facts, endpoint) if certificate.problem else ()
+        shown = next((one for one in at_one if one.code == shown.code), shown)
         if certificate.problem or isinstance(server, MailServer):
             yield shown
     if isinstance(server, ProbeError):
