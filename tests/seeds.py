@@ -504,6 +504,7 @@ def another_imap(here: World) -> None:
 def mail_server(
     at: Sequence[Any] = ("imap", 993),
     says: str = "",
+    greets: str = "",
     offers: str = "",
     replies: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
@@ -519,6 +520,7 @@ def mail_server(
     }[host]
     encrypted = talks("", *inside.items()) if inside else None
     said = (replies or dict([usual])).items()
+    greeting = greets or greeting
     behave = says_first(says) if says else talks(greeting, *said, inside=encrypted)
 
     def later(*connection: Any) -> None:
@@ -528,6 +530,12 @@ def mail_server(
     certificate = certified(f"{host}.{DOMAIN}", **more)
     at_once = port in (993, 995) or (port == 465 and not inside)
     return mail(host, port, later, certificate, at_once=at_once)
+
+
+def old_server(here: World) -> None:
+    """Another IMAP server at the IPv6 address of the host."""
+    here.names.serve(records(here, add="imap IN AAAA ::1\n"))
+    here.listen("::1", 993, offering("AUTH=PLAIN"), here.certificate(f"old.{DOMAIN}"))
 
 
 def web_proxy(here: World) -> None:
@@ -742,12 +750,16 @@ SEEDS: dict[str, Seed] = {
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
+    "an old server by IPv6": old_server,
     "a web proxy before imap": web_proxy,
     "STARTTLS at both ports of SMTP": mail_server(
         ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}
     ),
     "an alias of the hoster's server, whose certificate has no other name": (
         mail_server(offers="AUTH=PLAIN")
+    ),
+    "the certificate of another name of the host": (
+        mail_server(offers="AUTH=PLAIN", names=["mail.example.test"])
     ),
     "a firewall masks STARTTLS alone": mail_server(("smtp", 465), offers="AUTH PLAIN"),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),

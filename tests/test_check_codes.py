@@ -13,6 +13,7 @@ from flask_autoconfig.tools import check
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.check.findings import OK, STATUSES, finding
 from flask_autoconfig.tools.cli import cli
+from flask_autoconfig.tools.net import common
 
 CODES = texts.codes()
 DEAD = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
@@ -44,6 +45,26 @@ def test_each_code_has_a_meaning_a_status_and_texts() -> None:
         assert "{" not in "".join(found.text), code
 
 
+def test_a_cure_has_the_settings_of_the_software_or_of_the_usual_one() -> None:
+    known = common.texts()
+    folder = Path(common.__file__).parents[1]
+    files = (*folder.glob("*/*.toml"), *folder.glob("check/rules/*.py"))
+    data = "".join(file.read_text() for file in files)
+    topics = set(re.findall(r"\[how: (\w+)\]", data))
+    assert topics == known["settings"].keys()
+    for rows in known["settings"].values():
+        assert rows.keys() <= known["software"].keys()
+    said = ["220 mx ESMTP Postfix", "535 Incorrect authentication data"]
+    assert common.software_of(said) == "Exim"
+    assert common.for_software("a[how: relay]b", "Exim", "smtp").startswith(
+        "a (Exim: accept"
+    )
+    assert common.for_software("a[how: queue]b", "", "smtp").startswith(
+        "a (Postfix: /var/"
+    )
+    assert common.for_software("a[how: queue]b", "qmail", "smtp") == "ab"
+
+
 def test_every_finding_gets_the_values_of_its_texts() -> None:
     listed = list(calls())
     assert len(listed) > 60
@@ -63,7 +84,7 @@ def test_every_code_is_used() -> None:
     ]
     source = "".join(file.read_text() for file in files)
     entries = tomllib.loads(Path(texts.__file__).with_name("texts.toml").read_text())
-    keys = {"on", "page", "refusal", "login", "sending", "inbox"}
+    keys = {"on", "page", "refusal", "login", "sending", "sender", "inbox"}
     chosen_by_data = [code for code in CODES if entries[code].keys() & keys]
     computed = ("http.private-inside", "http.redirect-inside", "login.not-tried")
     prefixes = ("dns.", "mx.", "server.", "file.", "document.warning", "document.pacc")

@@ -1,7 +1,5 @@
 """The documents that clients read, one module for each format."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple

@@ -4,8 +4,6 @@ They ask at Outlook's path, by the same request in another namespace, and get Ou
 errors (see :mod:`outlook`).
 """
 
-from __future__ import annotations
-
 from xml.etree import ElementTree as ET
 
 from ..config.tables import Provider

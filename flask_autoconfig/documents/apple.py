@@ -4,8 +4,6 @@ Without an address the device asks for it; with one everything but the password 
 in. There is never a key for a password: an empty one would suppress the question.
 """
 
-from __future__ import annotations
-
 import plistlib
 import uuid
 from collections.abc import Callable, Container, Iterator

@@ -4,8 +4,6 @@ An error of POX is an answer with status 200 (section 2.2.4.1.1.2), never a 401:
 would send the password.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ DNS carries the digest of the exact bytes, so they are a function of the provide
 domain alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

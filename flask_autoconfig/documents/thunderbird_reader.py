@@ -1,7 +1,5 @@
 """Reads config-v1.1.xml files of any origin by the table of :mod:`thunderbird`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any, get_args

@@ -1,7 +1,5 @@
 """A parser for untrusted XML, and the output of documents."""
 
-from __future__ import annotations
-
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 

@@ -5,8 +5,6 @@ Its rows are in clients.toml. `check` plays the clients over the network
 (:mod:`warnings`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple

@@ -18,7 +18,7 @@ from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .net import mail
-from .net.common import texts
+from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
@@ -300,6 +300,7 @@ class _Search:
         for endpoint in needed:
             error = self.failed[endpoint]
             cure = error.cure or _WORDS.get(error.kind, _WORDS["connect"])
+            cure = for_software(cure, error.software, endpoint.type)
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
             return f"{endpoint}: {error}: {cure}; then run init again"

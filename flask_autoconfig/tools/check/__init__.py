@@ -7,8 +7,6 @@ to the settings that the client would set up. The rules in `rules` look at all o
 equal causes and drops consequences; `texts.toml` has the words, and `report` prints them.
 """
 
-from __future__ import annotations
-
 from .facts import Facts
 from .findings import Case
 from .run import Report, published, reach, unpublished

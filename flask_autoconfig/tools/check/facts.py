@@ -1,7 +1,5 @@
 """Facts: results of lookups and requests, each obtained once and shared by threads."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -43,7 +41,7 @@ class Ask(NamedTuple):
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
-    def by(self, agent: str) -> Ask:
+    def by(self, agent: str) -> "Ask":
         """Return the request with another User-Agent."""
         return self._replace(headers=(*self.headers, ("User-Agent", agent)))
 
@@ -57,8 +55,6 @@ class AtAddress(NamedTuple):
 
 
 class _WebServer:
-    """What is known of a web server's limits."""
-
     def __init__(self) -> None:
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         self.turn = threading.Lock()
@@ -69,10 +65,10 @@ class _WebServer:
         self.is_slow = False  # also where a request is the only one
 
 
-def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[[Facts, str], T]:
+def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[["Facts", str], T]:
     """Return a method of facts that makes a lookup once for each name."""
 
-    def kept(facts: Facts, name: str) -> T:
+    def kept(facts: "Facts", name: str) -> T:
         look = partial(lookup, facts.network.resolver, name)
         return facts._once(lookup.__name__, name, look)
 
@@ -86,7 +82,7 @@ class Facts:
     results with; their network may have another deadline.
     """
 
-    def __init__(self, network: Network, shared: Facts | None = None) -> None:
+    def __init__(self, network: Network, shared: "Facts | None" = None) -> None:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses, which arrived
@@ -285,6 +281,13 @@ class Facts:
         """Return what a mail server offers."""
         look = partial(mail_server, replace(self.network, only=""), endpoint)
         return self._once("server", endpoint, look)
+
+    def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
+        """Return what a mail server offers, or why that is not known."""
+        try:
+            return self.server(endpoint)
+        except ProbeError as error:
+            return error
 
     def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
         """Return what a client of TLS 1.2 gets from a server; an empty set if unknown.

@@ -1,7 +1,5 @@
 """Findings: their status, and which are merged or dropped; the case of a check."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,22 +16,10 @@ from .texts import Around, Text, Values
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
 
-# The worst status that a finding with a mark may have.
-_LIMITS = {
-    "absent": NOTE,  # nothing is published there, and need not be
-    "by chance": NOTE,  # the response of a wildcard record or of a web site
-    "exchange": NOTE,  # an Exchange server, which requires authentication
-    "elsewhere": NOTE,  # the client went on and found its settings
-    "unlisted": NOTE,  # a server that the file does not name
-    "same server": NOTE,  # another name of the same server
-    "late": NOTE,  # the check had no time left for the question
-    "explained": NOTE,  # another finding names the cause
-    "first place": WARNING,  # the client asks there first, and went on
-    "beside": WARNING,  # a server beside the right one
-    "filter": NOTE,  # mail may go through it to other servers
-    "POP3 alone": WARNING,  # a server of the person's choice, which some clients lack
-    "for others": WARNING,  # it affects clients of other domains
-}
+_MARKS: dict[str, str] = texts.table(
+    "marks"
+)  # the worst status of a finding with one of them
+_GROUPS = texts.table("groups")  # of codes
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 
 # The order of steps: causes before their consequences.
@@ -72,7 +58,7 @@ class Finding(NamedTuple):
     values: Values = ()  # of the placeholders in the texts
     around: Around = ()
     advice: str = ""  # replaces the cure of the code
-    marks: frozenset[str] = frozenset()  # circumstances, such as those of _LIMITS
+    marks: frozenset[str] = frozenset()  # circumstances, such as those of _MARKS
     clients: tuple[str, ...] = ()  # that are affected
     places: tuple[str, ...] = ()  # the parts of the subject
 
@@ -81,12 +67,13 @@ class Finding(NamedTuple):
         status = texts.status(self.code)
         if _ONLY_WAY in self.marks and status == WARNING:
             status = FAILURE
-        limits = (_LIMITS[mark] for mark in self.marks if mark in _LIMITS)
+        limits = (_MARKS[mark] for mark in self.marks if mark in _MARKS)
         return max((status, *limits), key=STATUSES.index)
 
     @property
     def text(self) -> Text:
-        return texts.text_of(self.code, self.values, self.around, self.advice)
+        kind = self.subject.partition(" ")[0]  # of a mail server, such as imap
+        return texts.text_of(self.code, self.values, self.around, self.advice, kind)
 
     @property
     def seen(self) -> str:
@@ -103,19 +90,19 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         return f"{self.subject}: {self.seen}"
 
-    def hurting(self, *clients: str) -> Finding:
+    def hurting(self, *clients: str) -> "Finding":
         """Return the finding with further affected clients."""
         return self._replace(clients=tuple(dict.fromkeys((*self.clients, *clients))))
 
-    def marked(self, *marks: str) -> Finding:
+    def marked(self, *marks: str) -> "Finding":
         """Return the finding with further marks; empty strings are ignored."""
         return self._replace(marks=self.marks | set(filter(None, marks)))
 
-    def within(self, name: str, **values: object) -> Finding:
+    def within(self, name: str, **values: object) -> "Finding":
         """Return the finding wrapped in the text `around.NAME` of texts.toml."""
         return self._replace(around=(*self.around, (name, _clean(values))))
 
-    def at(self, subject: str) -> Finding:
+    def at(self, subject: str) -> "Finding":
         """Return the finding at another place."""
         return self._replace(subject=subject, places=(subject,))
 
@@ -211,16 +198,6 @@ def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
     return {name for found in findings if found.code in codes for name in found.clients}
 
 
-# What is wrong with settings that are another customer's anyway.
-_OF_STRANGERS = (
-    "document.stale",
-    "digest.differs",
-    "digest.missing",
-    "autodiscover.v2-elsewhere",
-)
-_OF_METHODS = ("autodiscover.no-method", "profile.method-not-offered")
-
-
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that no other causes: a wrong value, or another customer's site.
 
@@ -246,9 +223,9 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         if found.code == "document.unusable":
             is_bad_value = found.subject in places and (is_theirs or not is_failure)
             is_told = is_bad_value or bool(shut & who) or set() < who <= nameless
-        elif found.code in _OF_STRANGERS:
+        elif found.code in _GROUPS["strangers"]:
             is_told = bool(strangers & who)
-        elif found.code in _OF_METHODS and found.subject in methods:
+        elif found.code in _GROUPS["methods"] and found.subject in methods:
             is_told = True
         if not is_told:
             yield found
@@ -270,9 +247,6 @@ def _badness(found: Finding) -> int:
     return STATUSES.index(found.status)
 
 
-_FILE_IS_WRONG = ("setup.file-outdated", "srv.file-outdated", "login.wrong-name")
-
-
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Return each cause once, with all its places and clients, worst first.
 
@@ -281,7 +255,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     after it: to adapt the rest to a dead server would break what is right.
     """
     listed = list(findings)
-    is_file_wrong = any(found.code in _FILE_IS_WRONG for found in listed)
+    is_file_wrong = any(found.code in _GROUPS["file_is_wrong"] for found in listed)
     causes: dict[tuple[str, ...], Finding] = {}
     for found in listed:
         is_by_file = texts.follows(found.code) == "a dead server"

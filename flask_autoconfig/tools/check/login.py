@@ -35,6 +35,7 @@ class Try(NamedTuple):
     user: str
     is_in: bool = False
     refusal: str = ""  # the server's words
+    software: str = ""  # of the server
     finding: Finding | None = None  # None where the server refused name or password
 
 
@@ -145,21 +146,25 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
         return login._replace(finding=finding("login.unencrypted", subject))
     address = str(case.address)
     try:
-        failed, said = log_in(
+        failed, said, software = log_in(
             network, endpoint, _LOGINS[method], user, password, address
         )
     except ProbeError as error:
-        is_untried = error.kind in ("login", "private")
-        code = "login.not-possible" if is_untried else "login.no-answer"
-        advice = error.cure if is_untried else ""
-        found = finding(code, subject, advice=advice, user=user, reason=error)
-        return login._replace(finding=found)
-    login = login._replace(is_in=failed != "login", refusal=said)
-    kind = {"login": "login", "inbox": "inbox", "": ""}.get(failed, "sending")
+        if error.kind in ("login", "private"):
+            code = "login.not-possible"
+            found = finding(code, subject, advice=error.cure, reason=error)
+            return login._replace(finding=found)
+        code = texts.code_of("login", str(error), "login.no-answer")
+        login = login._replace(refusal=str(error), software=error.software)
+        return login._replace(finding=_refusal(code, login))
+    is_in = failed != "login"
+    login = login._replace(is_in=is_in, refusal=said, software=software)
+    kind = "sending" if failed in ("sender", "recipient") else failed
     others = {"": "login.good", "inbox": "login.no-inbox", "login": ""}
     is_sender = failed == "sender" and said.startswith("5")
     other = "login.sender-refused" if is_sender else "login.sending-unknown"
     code = texts.code_of(kind, said, others.get(failed, other))
+    code = texts.code_of(failed, said, code) if failed == "sender" else code
     end = _refusal(code, login, address=address) if code else None
     return login._replace(finding=end)
 
@@ -205,7 +210,7 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         login.subject,
         user=login.user,
         said=login.refusal + meaning(login.refusal),
-        judge=texts.table("shared")[f"judge_{login.endpoint.type}"],
+        software=login.software,
         type=login.endpoint.type.upper(),
         **values,
     )

@@ -5,6 +5,7 @@ from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from ...files import table_beside
+from ..net.common import for_software
 
 Values = tuple[tuple[str, str], ...]
 Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
@@ -72,9 +73,16 @@ def code_of(kind: str, said: str, default: str = "") -> str:
 
 
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
-def text_of(code: str, values: Values, around: Around = (), advice: str = "") -> Text:
-    """Return the texts of a finding; *advice* replaces the cure of the code."""
+def text_of(
+    code: str, values: Values, around: Around = (), advice: str = "", protocol: str = ""
+) -> Text:
+    """Return the texts of a finding; *advice* replaces the cure of the code.
+
+    The cure names settings of the software in the values, or of the protocol's usual one.
+    """
     known = {**table("shared"), **dict(values)}
+    software = known.get("software", "")
+    known["maker"] = f" ({software})" if software else ""
     step, *rest = template(code)
     seen, why, cure = (text.format_map(known) for text in rest)
     cure = advice or cure
@@ -86,4 +94,4 @@ def text_of(code: str, values: Values, around: Around = (), advice: str = "") ->
         if "cure" in outer:
             rest_of_cure = f"{outer['then']}{cure}" if cure and "then" in outer else ""
             cure = outer["cure"].format_map(known) + rest_of_cure
-    return Text(step, seen, why, cure)
+    return Text(step, seen, why, for_software(cure, software, protocol))

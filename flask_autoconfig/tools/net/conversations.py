@@ -1,7 +1,5 @@
 """The protocols of mail servers: IMAP, POP3 and SMTP, line by line."""
 
-from __future__ import annotations
-
 import base64
 import re
 import socket
@@ -36,6 +34,7 @@ class Conversation:
         self, sock: socket.socket, secrets: Secrets, left: Callable[[], float]
     ) -> None:
         self.sock, self._secrets, self._left = sock, secrets, left
+        self.heard: list[str] = []
         self._buffer = b""
         self._received = 0
         self._last = ""  # line that was read
@@ -58,6 +57,7 @@ class Conversation:
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         self._last = line.rstrip(b"\r").decode("utf-8", "replace")
+        self.heard.append(self._last)
         return self._last
 
     def refused(self, problem: str, line: str) -> ProbeError:
@@ -94,11 +94,10 @@ class Conversation:
 
     def unlike(self, line: str) -> ProbeError:
         """Return the error for a line that is no greeting of the protocol."""
-        problem, cure = f"no {self.name} greeting: “{self.quoted(line)}”", ""
-        if server := server_of(line):
-            problem = f"{server} answers there (“{self.quoted(line)}”)"
-            cure = texts()["mail"]["other"].format(name=self.name)
-        return ProbeError("protocol", problem, cure)
+        server, said = server_of(line), f"“{self.quoted(line)}”"
+        there = f"{server} answers there ({said})" if server else ""
+        cure = texts()["mail"]["other"].format(name=self.name)
+        return ProbeError("protocol", there or f"no {self.name} greeting: {said}", cure)
 
     def response(self) -> list[str]:
         """Read a response."""
@@ -273,8 +272,10 @@ class Smtp(Conversation):
         domains = ("example.net", f"www.{address.rpartition('@')[2]}")
         found = self._tried("sender", f"MAIL FROM:<{address}>")
         for domain in () if found[0] else domains:
-            found = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
-            if not (found[0] and _NO_DOMAIN.search(found[1])):
+            tried = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
+            is_unknown = bool(tried[0] and _NO_DOMAIN.search(tried[1]))
+            found = found if is_unknown and found[0] else tried  # the first says more
+            if not is_unknown:
                 break
         with suppress(OSError, ProbeError):
             self.command("RSET")

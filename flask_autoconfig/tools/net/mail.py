@@ -1,7 +1,5 @@
 """What IMAP, POP3 and SMTP servers offer, and logins at them."""
 
-from __future__ import annotations
-
 import base64
 import hmac
 import socket
@@ -13,7 +11,7 @@ from typing import NamedTuple
 
 from ...config.tables import Method
 from ...documents.setups import Account
-from .common import ProbeError, texts
+from .common import ProbeError, software_of, texts
 from .conversations import CONVERSATIONS, Conversation, in_base64
 from .tcp import Network, failures
 from .tls import Certificate, address_of
@@ -32,7 +30,7 @@ class Endpoint(NamedTuple):
     socket_type: str  # SSL, STARTTLS or plain
 
     @classmethod
-    def of(cls, account: Account) -> Endpoint:
+    def of(cls, account: Account) -> "Endpoint":
         """Return the endpoint of a server that a client sets up."""
         return cls(*account[:4])
 
@@ -51,6 +49,12 @@ class MailServer:
     before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
     address: str = ""  # that it was reached at
     greeted: float = 0.0  # the seconds that its greeting took
+    heard: list[str] = field(default_factory=list)  # its lines
+
+    @property
+    def software(self) -> str:
+        """What it is, as its lines tell, or ""."""
+        return software_of(self.heard)
 
     @property
     def plain_before_tls(self) -> bool:
@@ -76,6 +80,7 @@ class Outcome(NamedTuple):
 
     failed: str = ""  # login, inbox, sender or recipient
     said: str = ""
+    software: str = ""
 
 
 @dataclass
@@ -143,7 +148,9 @@ class _Session:
     def _conversation(self, sock: socket.socket) -> Conversation:
         self.stack.callback(sock.close)
         protocol = CONVERSATIONS[self.endpoint.type]
-        return protocol(sock, self.secrets, lambda: self.network.left())
+        talk = protocol(sock, self.secrets, lambda: self.network.left())
+        talk.heard = self.server.heard
+        return talk
 
     def _greeted(self, sock: socket.socket) -> Conversation:
         """A mail server speaks first, and may take its time (RFC 9051, 7.1.5)."""
@@ -203,6 +210,7 @@ def _conversation(
                     talk.send(talk.farewell)  # without it, servers log an error
         except ProbeError as error:
             error.certificate = session.server.certificate
+            error.software = session.server.software
             raise
 
 
@@ -256,13 +264,13 @@ def log_in(
         else:
             lines = _authenticate(talk, offered[0], user, password, secrets)
         if not talk.is_good(lines):
-            return Outcome("login", talk.quoted(lines[-1], 200))
+            return Outcome("login", talk.quoted(lines[-1], 200), server.software)
         try:
             failed, said = talk.use(address)
         except (OSError, ProbeError) as error:
             failed = "sender" if endpoint.type == "smtp" else "inbox"
             said = f"no answer ({error})"
-        return Outcome(failed, talk.quoted(said, 200))
+        return Outcome(failed, talk.quoted(said, 200), server.software)
 
 
 def _authenticate(

@@ -1,11 +1,10 @@
 """TCP and TLS connections to the servers of a domain, within one deadline."""
 
-from __future__ import annotations
-
 import errno
 import http.client
 import math
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, as_completed
@@ -50,13 +49,13 @@ class Network:
     until: float = math.inf  # the deadline of the step, on the monotonic clock
     only: str = ""  # connect to this address of a host, and to no other
 
-    def step(self, seconds: float | None = None) -> Network:
+    def step(self, seconds: float | None = None) -> "Network":
         """Return the network for one step, which ends within *seconds* or the timeout."""
         end = time.monotonic() + (self.timeout if seconds is None else seconds)
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
 
-    def patient(self) -> Network:
+    def patient(self) -> "Network":
         """Return the network for responses, which may take all that is left of a step."""
         return replace(self, timeout=_MOST_SECONDS)
 
@@ -220,8 +219,12 @@ def failures(kind: str, place: Callable[[], str], prefix: str = "") -> Iterator[
     except (OSError, http.client.HTTPException, ValueError) as error:
         if kind == "http" and isinstance(error, ConnectionError):
             kind, error = "closed", ConnectionError("the server hangs up")
-        other = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}")
-        found, cause = tls.ended_later(error) or other, error
+        found, cause = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}"), error
+        # In TLS 1.3 a server judges the client's part when the client has long gone on
+        # (RFC 8446, section 4.4.2.4): its alert arrives with the first answer.
+        if isinstance(error, ssl.SSLError):
+            end = "the server hangs up after the TLS handshake"
+            found = tls.explained(error, "TLS breaks off", end)
     else:
         return
     where, message = place(), str(found)

@@ -1,7 +1,5 @@
 """TLS handshakes: what is wrong with a certificate, and why a handshake fails."""
 
-from __future__ import annotations
-
 import re
 import socket
 import ssl
@@ -213,19 +211,18 @@ def judge(
     certificate.problem = text["problem"].format(**values)
     certificate.cure = text["cure"].format(**values)
     names = certificate.names
-    if kind == "expired" and names and not any(_matches(host, one) for one in names):
+    if kind == "expired" and names and not any(matches(host, one) for one in names):
         other = texts()["certificate"]["name"]
         certificate.problem += f", and {other['problem'].format(**values)}"
         certificate.cure = other["cure"].format(**values)
 
 
 def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
-    """Return what is wrong with a certificate, "" if nothing is."""
     first = sent[0] if sent else {}
     if code == 0:
-        if any(_matches(host, name) for name in certificate.names):
+        if any(matches(host, name) for name in certificate.names):
             return ""
-        is_named = _matches(host, _name(sent[:1], "subject"))
+        is_named = matches(host, _name(sent[:1], "subject"))
         return "no-names" if is_named and not certificate.names else "name"
     days = certificate.days_left
     is_own = bool(first) and first.get("issuer") == first.get("subject")
@@ -279,7 +276,7 @@ def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def _matches(host: str, name: str) -> bool:
+def matches(host: str, name: str) -> bool:
     """Match a certificate's name, whose first label may be a wildcard (RFC 6125, 6.4.3)."""
     host, name = host.lower().rstrip("."), name.lower()
     if name.startswith("*."):
@@ -306,24 +303,10 @@ def _handshake_error(
         with suppress(Exception), _trusting().wrap_socket(connect()):
             reason = "UNRECOGNIZED_NAME"  # since it works without one
     failure = "the TLS handshake fails"
-    return _explained(error, failure, f"{failure}: the server hangs up", reason)
+    return explained(error, failure, f"{failure}: the server hangs up", reason)
 
 
-def ended_later(error: Exception) -> ProbeError | None:
-    """Return why a server ended TLS after the handshake, None if it is not TLS that ended.
-
-    In TLS 1.3 a server judges the client's part when the client has long gone on
-    (RFC 8446, section 4.4.2.4): its alert arrives with the first answer.
-    """
-    if not isinstance(error, ssl.SSLError):
-        return None
-    end = "the server hangs up after the TLS handshake"
-    return _explained(error, "TLS breaks off", end)
-
-
-def _explained(
-    error: Exception, failure: str, end: str, reason: str = ""
-) -> ProbeError:
+def explained(error: Exception, failure: str, end: str, reason: str = "") -> ProbeError:
     """Return the error in words, which are *end* where the server hung up."""
     cures, reason = texts()["cures"], reason or _reason(error)
     for entry in texts()["handshake"]:

@@ -30,7 +30,7 @@ from ...reading import in_words as enumerated
 from ..facts import Ask
 from ..findings import FAILURE, WARNING, Case, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
-from . import documents, servers, single, sources, web
+from . import connections, documents, servers, single, sources, web
 
 
 def reference(scene: Scene) -> Document | None:
@@ -76,7 +76,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
         if "none" in (ours.authentication, theirs.authentication):
-            told = list(servers.refused_method(scene.facts, theirs, client))
+            told = list(connections.refused_method(scene.facts, theirs, client))
             yield from told
             if told and sources.is_same(theirs._replace(authentication=""), ours, who):
                 continue
@@ -175,7 +175,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
         if client.family in ("outlook", "apple"):
-            yield from servers.refused_method(scene.facts, account, client)
+            yield from connections.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
         types = {account.type for account in play.mail}
         missing = "" if "smtp" in types else SERVERS["smtp"]

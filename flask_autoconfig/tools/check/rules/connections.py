@@ -1,13 +1,14 @@
-"""Connections: certificates, and what fails at some of a host's addresses only."""
-
-from __future__ import annotations
+"""Connections: certificates, what fails at single addresses of a host, and logins."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
 from ....config.ports import MAIL_TYPES
-from ...net.mail import Endpoint
+from ....config.tables import AuthenticationMethod, Method
+from ....documents.setups import Account
+from ...clients import Client
+from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.tcp import ProbeError
 from ...net.tls import REFUSED_VERSION, STAPLE, Certificate
 from ...net.untrusted import split_url
@@ -20,13 +21,15 @@ _FEW_DAYS = 14  # before the expiry date
 
 
 def of_certificate(
-    step: str, subject: str, certificate: Certificate, host: str, alias_of: str = ""
+    step: str, subject: str, certificate: Certificate, host: str, advice: str = ""
 ) -> Finding:
     """Return whether clients accept a certificate, and for how long.
 
+    *advice* replaces its cure.
     The texts for web servers do not name the host, so that equal causes can be merged.
     """
-    problem, cure, days = certificate.problem, certificate.cure, certificate.days_left
+    problem, days = certificate.problem, certificate.days_left
+    cure = advice or certificate.cure
     if not problem and days is not None and days < _FEW_DAYS:
         words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
         return finding("tls.ends-soon", subject, step=step, days=words)
@@ -38,9 +41,6 @@ def of_certificate(
         problem = problem.replace(f"not for {host}", "not for the requested name")
         cure = cure.replace(f"the name {host}", "these names")
         cure = cure.replace(f"for {host} ", "for each of these names ")
-    if certificate.kind == "name" and alias_of in certificate.names:
-        cure = f"publish {alias_of} as the server: {host} is its alias, and the "
-        cure += "certificate has its name"
     if certificate.address:
         problem += f" ({certificate.address})"
     code = texts.code_on("tls", certificate.kind, "tls.bad")
@@ -129,3 +129,82 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
         elif certificate and certificate.problem and not are_bad:
             bad = of_certificate(step, subject, certificate, endpoint.host)
             yield bad.within("address", whose=whose, count=count, address=address)
+
+
+# --- Logins -----------------------------------------------------------------------------
+
+# Methods that need a Windows domain or a certificate.
+_INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
+
+
+def of_logins(
+    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
+) -> Iterator[Finding]:
+    subject = str(endpoint)
+    if code:
+        yield finding(code, subject)
+        return
+    offered = ", ".join(sorted(server.mechanisms))
+    outside = (one for one in MECHANISMS if one not in _INSIDE)
+    possible = (one for one in outside if MECHANISMS[one] & server.mechanisms)
+    better = next(possible, None)
+    is_usual = better == "password-cleartext"  # all clients support it
+    code = "server.method-not-offered" if is_usual else "server.method-unusual"
+    missing = [method for method in methods if not _is_offered(method, server)]
+    for method in missing:
+        yield finding(
+            code if better else "server.method-unknown",
+            subject,
+            method=method if isinstance(method, str) else method.name,
+            offered=offered,
+            better=better,
+        )
+    if not missing:
+        at = f" ({server.address})" if server.address else ""
+        yield finding("server.good", subject, offered=offered, at=at)
+
+
+def without_login(
+    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
+) -> str:
+    """Return the code for a server on which nobody can log in, or ""."""
+    is_shut = server.mechanisms <= {"LOGIN"}
+    if endpoint.socket_type == "plain" and server.starttls and is_shut:
+        return "server.starttls-first"
+    if server.login_disabled and is_shut:
+        return "server.logindisabled"
+    if server.mechanisms:
+        return ""
+    if methods and not any(method in MECHANISMS for method in methods):
+        return "server.good-without-login"
+    return "server.auth-before-tls" if server.before_tls else "server.no-login"
+
+
+def _is_offered(method: Method, server: MailServer) -> bool:
+    wanted = MECHANISMS.get(method)
+    if isinstance(method, AuthenticationMethod) and method.system == "sasl":
+        wanted = frozenset((method.name.upper(),))
+    return wanted is None or bool(wanted & server.mechanisms)
+
+
+def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[Finding]:
+    """Yield that a client would use a method that the server does not offer, or none."""
+    wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
+    endpoint = Endpoint.of(account)
+    at = str(endpoint)
+    with suppress(ProbeError):
+        offered = facts.server(endpoint).mechanisms
+        listed = ", ".join(sorted(offered))
+        if wanted and offered and not wanted & offered:
+            usual = offered & MECHANISMS["password-cleartext"]
+            code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
+            if client.family == "apple":
+                code = "profile.method-not-offered"
+            method, name = account.authentication, client.name
+            found = finding(code, at, method=method, client=name, offered=listed)
+            yield found.hurting(name)
+        # A relay at port 25 may know people by their network.
+        if account.authentication == "none" and offered and account.port != 25:
+            cure = texts.table("log_in")[client.family]
+            found = finding("autodiscover.no-auth", at, advice=cure, offered=listed)
+            yield found.hurting(client.name)

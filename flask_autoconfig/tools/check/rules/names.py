@@ -266,7 +266,7 @@ def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> 
         [it for it, _ in part if facts.exists(it)] for part in (wanted, offered)
     )
     pairs = [(ours, theirs) for ours in hosts for theirs in led]
-    return bool(pairs) and not any(sources.is_same_host(facts, *pair) for pair in pairs)
+    return bool(pairs) and not any(web.is_same_host(facts, *pair) for pair in pairs)
 
 
 def _is_of_file(
@@ -277,7 +277,7 @@ def _is_of_file(
         endpoint.host for endpoint in servers.endpoints(scene.case, scene.case.provider)
     }
     return bool(offered) and all(
-        any(sources.is_same_host(scene.facts, host, ours) for ours in hosts)
+        any(web.is_same_host(scene.facts, host, ours) for ours in hosts)
         and servers.is_alive(scene.facts, Endpoint(service[1], host, port, service[2]))
         for host, port in offered
     )

@@ -1,28 +1,26 @@
 """Mail servers: whether they can be reached and offer what is published."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
-from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
+from ....config.tables import Method, Provider, Server, SocketType
 from ....documents.setups import Account, Setup
 from ... import zone
-from ...clients import Client
-from ...net.mail import MECHANISMS, Endpoint, MailServer
+from ...net.mail import Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
+from ...net.tls import Certificate, matches
 from ...net.untrusted import is_public
 from ...warnings import why_unreachable
 from .. import texts
-from ..facts import Ask, Facts, each_of
-from ..findings import Case, Finding, finding
+from ..facts import Ask, Facts, each_of, side_by_side
+from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
-from . import web
+from . import connections, web
 from .connections import at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
@@ -50,20 +48,17 @@ def endpoints(
 
 def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether no client can log in; False for servers that cannot be tried."""
-    try:
-        server = facts.server(endpoint)
-    except ProbeError as error:
-        return error.kind not in ("private", "no-route", "late")
+    server = facts.tried(endpoint)
+    if isinstance(server, ProbeError):
+        return server.kind not in ("private", "no-route", "late")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 
 
 def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether clients can log in; False for servers that cannot be tried."""
-    with suppress(ProbeError):
-        facts.server(endpoint)
-        return not is_dead(facts, endpoint)
-    return False
+    is_tried = isinstance(facts.tried(endpoint), MailServer)
+    return is_tried and not is_dead(facts, endpoint)
 
 
 def settled(facts: Facts, setup: Setup | None) -> Setup | None:
@@ -91,7 +86,6 @@ def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
 
 
 def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
-    """Return the mail servers of the file or the documents, with their methods."""
     found = endpoints(scene.case, scene.provider)
     for document in () if scene.case.provider else scene.documents:
         if document not in scene.foreign:
@@ -113,10 +107,7 @@ def each_address(scene: Scene) -> list[Finding]:
     return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
-# Ends of the codes of faults of one port, beside which another may let people log in, and
-# of those whose cure is an encryption: Autodiscover has other words for it.
-_ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption")
-_ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
+_GROUPS = texts.table("groups")  # of codes
 
 
 def look(scene: Scene) -> Iterator[Finding]:
@@ -137,9 +128,9 @@ def look(scene: Scene) -> Iterator[Finding]:
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
-            is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
+            is_way = found.code in _GROUPS["encryption"] and endpoint not in published
             whose = {families[name] for name in set_up.get(endpoint, ())}
-            if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
+            if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
@@ -156,46 +147,63 @@ def of(
     facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
 ) -> Iterator[Finding]:
     """Yield what is wrong with a server, or that it is right."""
-    subject = str(endpoint)
-    try:
-        server = facts.server(endpoint)
-    except ProbeError as error:
-        if error.certificate is not None and error.certificate.problem:
-            yield of_certificate("server", subject, error.certificate, endpoint.host)
-        found = _unreachable(facts, endpoint, error)
-        others = _usual(endpoint) if found.code.endswith(_ONE_PORT) else ()
+    software = ("software", facts.tried(endpoint).software)
+    for found in _of(facts, endpoint, methods):
+        yield found._replace(values=(software, *found.values))
+
+
+def _of(
+    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
+) -> Iterator[Finding]:
+    server = facts.tried(endpoint)
+    subject, host, certificate = str(endpoint), endpoint.host, server.certificate
+    if certificate is not None:
+        advice = _better(facts, host, certificate)
+        shown = of_certificate("server", subject, certificate, host, advice)
+        at_one = at_addresses(facts, endpoint) if certificate.problem else ()
+        shown = next((one for one in at_one if one.code == shown.code), shown)
+        if certificate.problem or isinstance(server, MailServer):
+            yield shown
+    if isinstance(server, ProbeError):
+        found = _unreachable(facts, endpoint, server)
+        others = _usual(endpoint) if found.code in _GROUPS["one_port"] else ()
         other = next((each for each in others if is_alive(facts, each)), None)
         if other:
             way = other.socket_type
             found = found.within("beside", port=other.port, socket_type=way)
         yield found
         return
-    if server.certificate is not None:
-        host = endpoint.host
-        alias_of = web.names_of(facts, host)[-1]
-        yield of_certificate("server", subject, server.certificate, host, alias_of)
-        if not server.certificate.problem:
-            shown = server.certificate
-            yield from of_older_clients(facts, subject, endpoint, shown)
+    if certificate and not certificate.problem:
+        yield from of_older_clients(facts, subject, endpoint, certificate)
     if server.greeted > min(_SLOW, facts.network.timeout):
         yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
-    without_login = _without_login(endpoint, methods, server)
+    no_login = connections.without_login(endpoint, methods, server)
     if endpoint.type == "smtp" and endpoint.port == 25:
-        is_shut = without_login not in ("", "server.good-without-login")
+        is_shut = no_login not in ("", "server.good-without-login")
         yield finding("server.port-25-shut" if is_shut else "server.port-25", subject)
         if is_shut:  # another port is the cure, whatever the encryption
             return
     if endpoint.socket_type == "plain":
-        if without_login != "server.starttls-first":
+        if no_login != "server.starttls-first":
             yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
         yield finding("server.plain-before-tls", subject)
     yield from _private(facts, endpoint)
-    yield from _logins(endpoint, methods, server, without_login)
+    yield from connections.of_logins(endpoint, methods, server, no_login)
+
+
+def _better(facts: Facts, host: str, certificate: Certificate) -> str:
+    """Return a cure for a bad certificate that needs no new one, "" for none."""
+    names = (web.names_of(facts, host)[-1], *certificate.names[:5])
+    for name in names if certificate.kind == "name" else ():
+        is_meant = any(matches(name, one) for one in certificate.names)
+        if is_meant and name != host and web.is_same_host(facts, host, name):
+            shared = texts.table("shared")["other_name"]
+            return str(shared).format(name=name, host=host)
+    return ""
 
 
 def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
-    """Yield that addresses of the host are private, unless that is allowed."""
     network, host = facts.network, endpoint.host
     is_meant = network.allow_private or (host, endpoint.port) in network.connect_to
     with suppress(LookupFailed):
@@ -207,29 +215,6 @@ def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
             yield finding(code, str(endpoint), host=host, addresses=listed)
 
 
-def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[Finding]:
-    """Yield that a client would use a method that the server does not offer, or none."""
-    wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
-    endpoint = Endpoint.of(account)
-    at = str(endpoint)
-    with suppress(ProbeError):
-        offered = facts.server(endpoint).mechanisms
-        listed = ", ".join(sorted(offered))
-        if wanted and offered and not wanted & offered:
-            usual = offered & MECHANISMS["password-cleartext"]
-            code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
-            if client.family == "apple":
-                code = "profile.method-not-offered"
-            method, name = account.authentication, client.name
-            found = finding(code, at, method=method, client=name, offered=listed)
-            yield found.hurting(name)
-        # A relay at port 25 may know people by their network.
-        if account.authentication == "none" and offered and account.port != 25:
-            cure = texts.table("log_in")[client.family]
-            found = finding("autodiscover.no-auth", at, advice=cure, offered=listed)
-            yield found.hurting(client.name)
-
-
 # --- Servers that cannot be reached -----------------------------------------------------
 
 # How web proxies name themselves in the header `Server`, in lower case.
@@ -238,7 +223,6 @@ _PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imper
 
 
 def _web_proxy(facts: Facts, host: str) -> str:
-    """Return the name of the web proxy that a host leads to, or ""."""
     with suppress(ProbeError):
         named = facts.reply(Ask(f"http://{host}/")).headers.get("server", "")
         return named[:40] if named.lower().startswith(_PROXIES) else ""
@@ -257,25 +241,32 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
-
-    def answering(each: Endpoint) -> Iterator[Endpoint]:
-        with suppress(ProbeError):
-            facts.server(each)
-            yield each
-
-    other = next(iter(each_of(answering, _others(endpoint, error))), endpoint)
+    others = _others(endpoint, error)
+    tried = side_by_side(partial(facts.tried, one) for one in others)
+    pairs = zip(others, tried, strict=True)
+    answering = [(one, it) for one, it in pairs if isinstance(it, MailServer)]
+    other, server = answering[0] if answering else (endpoint, MailServer())
+    software = server.software if other.type == endpoint.type else ""
+    reason, said = str(error), "".join(server.heard[:1])[:100]
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
+    cure = ""
     if other == endpoint:
-        code = texts.code_on("server", kind, "server.no-connection")
+        code, cure = texts.code_on("server", kind, "server.no-connection"), advice
         is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
         if copied and (is_unknown or host == "localhost"):
             code = "server.copied-host"
+    elif kind in ("connect", "silent") and other.port == 25:
+        code, cure = "server.other-service", advice
     elif other.type != endpoint.type:
         code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
+        stops = (one for one in of(facts, other) if one.status == FAILURE)
+        if stop := next(stops, None):
+            reason += f"; at port {other.port}, {stop.seen}"
+            cure = f"{stop.cure}; then publish port {other.port}, {other.socket_type}"
     elif other.socket_type == "plain":
         code = "server.no-encryption"
     elif endpoint.port == standard_port(endpoint.type, "SSL") and is_later:
@@ -285,8 +276,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     return finding(
         code,
         subject,
-        advice=advice if other == endpoint else "",
-        reason=error,
+        advice=cure,
+        reason=reason,
         host=host,
         port=other.port,
         socket_type=other.socket_type,
@@ -294,6 +285,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         other_type=other.type.upper(),
         usual=standard_port(endpoint.type, "SSL"),
         copied=copied,
+        said=said,
+        software=software or error.software,
     )
 
 
@@ -304,11 +297,13 @@ def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
             yield endpoint._replace(port=port, socket_type=way)
 
 
-def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
+def _others(endpoint: Endpoint, error: ProbeError) -> list[Endpoint]:
     """Return other ports, encryptions and protocols to try after an error."""
     is_shut = error.kind in ("connect", "silent")
     is_relay = endpoint.type == "smtp" and endpoint.port == 25
     others = list(_usual(endpoint)) if is_shut or is_relay else []
+    if is_shut:  # of a mail filter, or of a server without submission
+        others.append(Endpoint("smtp", endpoint.host, 25, "plain"))
     is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
@@ -320,57 +315,3 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
             and standard_port(type_, socket_type) == endpoint.port
         ]
     return others
-
-
-# --- Logins -----------------------------------------------------------------------------
-
-
-def _logins(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
-) -> Iterator[Finding]:
-    subject = str(endpoint)
-    switch_on = texts.table("shared")[f"switch_on_{endpoint.type}"]
-    if code:
-        yield finding(code, subject, switch_on=switch_on)
-        return
-    offered = ", ".join(sorted(server.mechanisms))
-    possible = (one for one, names in MECHANISMS.items() if names & server.mechanisms)
-    better = next(possible, None)
-    is_usual = better == "password-cleartext"  # all clients support it
-    code = "server.method-not-offered" if is_usual else "server.method-unusual"
-    missing = [method for method in methods if not _is_offered(method, server)]
-    for method in missing:
-        yield finding(
-            code if better else "server.method-unknown",
-            subject,
-            method=method if isinstance(method, str) else method.name,
-            offered=offered,
-            better=better,
-            switch_on=switch_on,
-        )
-    if not missing:
-        at = f" ({server.address})" if server.address else ""
-        yield finding("server.good", subject, offered=offered, at=at)
-
-
-def _without_login(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
-) -> str:
-    """Return the code for a server on which nobody can log in, or ""."""
-    is_shut = server.mechanisms <= {"LOGIN"}
-    if endpoint.socket_type == "plain" and server.starttls and is_shut:
-        return "server.starttls-first"
-    if server.login_disabled and is_shut:
-        return "server.logindisabled"
-    if server.mechanisms:
-        return ""
-    if methods and not any(method in MECHANISMS for method in methods):
-        return "server.good-without-login"
-    return "server.auth-before-tls" if server.before_tls else "server.no-login"
-
-
-def _is_offered(method: Method, server: MailServer) -> bool:
-    wanted = MECHANISMS.get(method)
-    if isinstance(method, AuthenticationMethod) and method.system == "sasl":
-        wanted = frozenset((method.name.upper(),))
-    return wanted is None or bool(wanted & server.mechanisms)

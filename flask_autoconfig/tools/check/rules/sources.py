@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 
 from ....address import Address, fill_in
@@ -11,11 +10,10 @@ from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
-from ...net.resolver import LookupFailed
-from ..facts import Facts, side_by_side
+from ..facts import side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene, Source
-from . import documents, servers
+from . import documents, servers, web
 
 SRV = "the SRV records"
 _INCOMING = ("imap", "pop3")
@@ -125,7 +123,7 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
     ]
     hosts = scene.facts.mx_hosts(scene.case.domain)[:1]
     is_at_mx = any(
-        is_same_host(scene.facts, account.hostname, host)
+        web.is_same_host(scene.facts, account.hostname, host)
         for account in source.accounts
         for host in hosts
         if account.type != "smtp"
@@ -219,16 +217,8 @@ def is_one_server(scene: Scene, one: Account, other: Account) -> bool:
     return (
         one.type == other.type
         and _have_one_name(one, other, scene.case.asker)
-        and is_same_host(scene.facts, one.hostname, other.hostname)
+        and web.is_same_host(scene.facts, one.hostname, other.hostname)
     )
-
-
-def is_same_host(facts: Facts, one: str, other: str) -> bool:
-    """Return whether two names are of one host, as far as DNS says."""
-    with suppress(LookupFailed):
-        addresses = set(facts.addresses(one)) if one != other else set()
-        return one == other or bool(addresses & set(facts.addresses(other)))
-    return False
 
 
 def difference(

@@ -174,6 +174,14 @@ def names_of(facts: Facts, name: str) -> list[str]:
     return way
 
 
+def is_same_host(facts: Facts, one: str, other: str) -> bool:
+    """Return whether two names are of one host, as far as DNS says."""
+    with suppress(LookupFailed):
+        addresses = set(facts.addresses(one)) if one != other else set()
+        return one == other or bool(addresses & set(facts.addresses(other)))
+    return False
+
+
 def by_name(
     case: Case, facts: Facts, found: Finding | None, url: str
 ) -> Finding | None:
