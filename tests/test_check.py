@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
 from seeds import (
+    CONFIG,
     POX,
     certified,
     edited,
@@ -125,6 +126,7 @@ def test_init_takes_the_safest_server_of_each_type(here: Paper) -> None:
 def test_init_follows_srv_records_and_leaves_out_what_the_file_cannot_have(
     here: Paper,
 ) -> None:
+    here.front.answer = says(404)
     assert discovered(here)[0].calendar[0].url == f"https://dav.{DOMAIN}/"
     here.names.load(
         "_caldavs._tcp IN SRV 0 0 443 dav.example.test.\n"
@@ -247,6 +249,8 @@ SERVERS: dict[str, tuple[str, int, Any, Any]] = {
     "silent": (ELSEWHERE, 993, silent, good(*_NAMES)),
     "odd": (ELSEWHERE, 995, ODD, good(*_NAMES)),
     "in": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")),
+    "in by 587": (ELSEWHERE, 587, BY_STARTTLS, good(f"in.{DOMAIN}")),
+    "hoster's imap": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"x.{HOSTER}")),
     "hoster's": (ELSEWHERE, 465, BY_PLAIN, good(f"x.{HOSTER}")),
     "self-signed": (ELSEWHERE, 993, offering("AUTH=PLAIN"), _BAD),
 }
@@ -260,6 +264,8 @@ def test_init_takes(here: Paper, claim: str) -> None:
     def hosted(asked: Asked) -> Any:
         if asked.path == POX and "autodiscover" in row:
             return edited({f"imap.{DOMAIN}": row["autodiscover"]})(asked)
+        if asked.path == CONFIG and "document" in row and asked.host.endswith(DOMAIN):
+            return edited(row["document"])(asked)
         is_there = asked.url in (
             f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
             "live.thunderbird.net/autoconfig/v1.1/hoster.test",

@@ -1,14 +1,15 @@
 """Discovery of a domain's servers, and the configuration that fits them.
 
 The hosts that SRV records name, the customary names, the MX hosts and their domains are
-tried on the standard ports. What the domain itself names comes first, in SRV records, by
-Autodiscover or as a customary name of both IMAP and SMTP; then the settings that its
-hoster publishes, then single customary names of the domain, then those at the MX.
+tried on the standard ports. What the domain itself names comes first, in a document whose
+servers answer, in SRV records, by Autodiscover or as a customary name of both IMAP and
+SMTP; then the settings that its hoster publishes, then single customary names of the
+domain, then those at the MX.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -17,12 +18,22 @@ from ..address import fold
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
+from .check.rules.web import without_dot
 from .net import mail
 from .net.common import texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .published import KEYS, Entry, Hosted, find_autodiscover, find_hosted, find_urls
+from .published import (
+    KEYS,
+    Entry,
+    Hosted,
+    Tell,
+    find_autodiscover,
+    find_hosted,
+    find_own,
+    find_urls,
+)
 from .zone import MAIL_SERVICES
 
 _LABELS = {
@@ -33,10 +44,11 @@ _LABELS = {
 _WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
+_MOST_NAMES = 5  # of a certificate that are tried
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 _WORDS: dict[str, str] = texts()["init"]
 _AD = "Autodiscover"
-_NAMED = ("SRV", _AD)  # the domain itself says so
+_NAMED = ("SRV", _AD, "document")  # the domain itself says so
 
 
 class Discovery(NamedTuple):
@@ -58,7 +70,7 @@ def seconds(net: Network) -> float:
     return _STEPS * net.timeout
 
 
-def discover(domain: str, net: Network, tell: Callable[[str], None]) -> Discovery:
+def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Discover the servers of a domain (A-labels); *tell* gets a line for each step."""
     return _Search(domain, net.step(seconds(net)), tell).result()
 
@@ -66,7 +78,7 @@ def discover(domain: str, net: Network, tell: Callable[[str], None]) -> Discover
 class _Search:
     """The search for the servers of one domain."""
 
-    def __init__(self, domain: str, net: Network, tell: Callable[[str], None]) -> None:
+    def __init__(self, domain: str, net: Network, tell: Tell) -> None:
         self.domain, self.net, self.tell = domain, net, tell
         self.notes: list[str] = []
         self.mx_hosts: list[str] = []
@@ -78,6 +90,7 @@ class _Search:
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
         self.elsewhere: list[Endpoint] = []  # at the MX, where no mailboxes are
         self.house = ""  # of the MX, if the IMAP server is there
+        self.own: Hosted | None = None  # the domain's own document
 
     def result(self) -> Discovery:
         try:
@@ -89,12 +102,14 @@ class _Search:
                 return Discovery(None, self.notes, {}, [], cure)
             self._tell_failed("MX", self.domain, error)
         self._collect()
-        self._try_all()
+        self._try_all(self.sources)
+        self._try_all(self._by_certificates())
         urls = find_urls(self.domain, self.net, self.tell, self.notes)
-        if not self._has_own():
-            hosted = find_hosted(self.domain, self.mx_hosts, self.net)
-            if hosted is not None:
-                return self._as_hosted(hosted, urls)
+        hosted = self.own if self._works() else None
+        if not hosted and not self._has_own():
+            hosted = find_hosted(self.domain, self.mx_hosts, self.net, self.tell)
+        if hosted:
+            return self._as_hosted(hosted, urls)
         imap = self._best("imap")
         incoming = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
         tables = {"incoming": incoming, "outgoing": self._best("smtp"), **urls}
@@ -103,14 +118,16 @@ class _Search:
         if not has_mail or not tables["outgoing"]:
             missing = "SMTP submission" if has_mail else "IMAP or POP3"
             self.notes.append(f"no {missing} server was found for {self.domain}")
-            return Discovery(None, self.notes, {}, [], self._cure())
+            cure = self._cure(("smtp",) if has_mail else ("imap", "smtp"))
+            return Discovery(None, self.notes, {}, [], cure)
         lost = [
             f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "
             "fix that, and run init again"
             for endpoint, server in self.found.items()
             if endpoint.type == "imap" and not imap
         ]
-        return self._written({}, tables, lost[:1])
+        taken = [table["hostname"] for table, _ in imap]
+        return self._written({}, tables, lost[:1] or self._left_out(taken, "correct"))
 
     def _has_own(self) -> bool:
         """Return whether the domain itself names servers that people can use.
@@ -122,22 +139,38 @@ class _Search:
             source = self.sources[endpoint]
             if source in _NAMED:
                 return True
-            if source == "name" and not _problem(server):
+            if source in ("name", "certificate") and not _problem(server):
                 own.add(endpoint.type)
         return own >= {"imap", "smtp"}
 
+    def _works(self) -> bool:
+        """Return whether the servers of the domain's own document are as it says."""
+        for endpoint, methods in self.own.servers.items() if self.own else ():
+            server = self.found.get(endpoint)
+            if not server or _problem(server) or _authentication(server) not in methods:
+                it = f"{self.own and self.own.url} is left out"
+                self.notes.append(f"{it}: {endpoint} does not work as it says")
+                return False
+        return self.own is not None
+
+    def _left_out(self, taken: list[str], what: str) -> list[str]:
+        """Return that an IMAP server answers elsewhere than those that were taken."""
+        there = {each for host in taken for each in self._addresses(host)}
+        return [
+            f"{endpoint} answers too, and is not in the file: {_WORDS[what]}"
+            for endpoint, server in self.found.items()
+            if endpoint.type == "imap" and self.sources[endpoint] != "MX"
+            if not _problem(server) and there.isdisjoint(self._addresses(endpoint.host))
+        ][: bool(taken)]
+
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
-        """Return the hoster's settings, with URLs of kinds that they do not have."""
-        reason, warnings = f"{hosted.url} names it", []
-        if self.mx_hosts:
-            mx = self.mx_hosts[0]
+        """Return published settings, with URLs of kinds that they do not have."""
+        reason, what = f"{hosted.url} names it", "correct"
+        if self.mx_hosts and hosted is not self.own:
+            mx, what = self.mx_hosts[0], "name-it"
             reason += f", where clients look for a domain with the MX {mx}"
-            warnings = [
-                f"{endpoint} answers too, and is not in the file: if people's mailboxes "
-                f"are there, not at {mx}, name it in SRV records and run init again"
-                for endpoint in self.found
-                if endpoint.type == "imap" and self.sources[endpoint] == "name"
-            ]
+        taken = [it.host for it in hosted.servers if it.type == "imap"]
+        warnings = self._left_out(taken, what)
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
         tables = {
@@ -145,7 +178,7 @@ class _Search:
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *KEYS.values())
         }
-        return self._written(hosted.provider, {**urls, **tables}, warnings[:1])
+        return self._written(hosted.provider, {**urls, **tables}, warnings)
 
     def _written(
         self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
@@ -168,11 +201,16 @@ class _Search:
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
             self.notes.append(f"{len(left)} {_WORDS['more']}")
-        for endpoint in find_autodiscover(self.domain, self.net):
+        self.own = find_own(self.domain, self.net, self.tell)
+        published = [(_AD, each) for each in find_autodiscover(self.domain, self.net)]
+        published += [("document", it) for it in (self.own.servers if self.own else ())]
+        for source, endpoint in published:
             if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
-                self.tell(f"Autodiscover: {endpoint}")
-                self.sources.setdefault(endpoint, _AD)
-        for type_, host, source in self._customary():
+                self.tell(f"{source}: {endpoint}")
+                self.sources.setdefault(endpoint, source)
+        # A document may have a wrong port or encryption.
+        customary = ((each.type, each.host, source) for source, each in published)
+        for type_, host, source in (*customary, *self._customary()):
             for socket_type in ("SSL", "STARTTLS"):
                 port = standard_port(type_, socket_type)
                 if port and _is_host_name(host):
@@ -215,11 +253,31 @@ class _Search:
 
     # --- Answers ---------------------------------------------------------------------
 
-    def _try_all(self) -> None:
-        """Try the candidates; leave out what the domain says it does not offer."""
+    def _by_certificates(self) -> list[Endpoint]:
+        """Add servers by the names in their certificates, if these lead to them, too."""
+        added = []
+        for endpoint, server in self.found.items():
+            shown, there = server.certificate, self._addresses(endpoint.host)
+            is_own = self.sources[endpoint] != "MX"
+            names = shown.names if shown and shown.kind == "name" and is_own else []
+            for name in names[:_MOST_NAMES]:
+                other = endpoint._replace(host=name)
+                is_there = _is_host_name(name) and there & self._addresses(name)
+                if is_there and other not in self.sources:
+                    self.sources[other] = "certificate"
+                    added.append(other)
+        return added
+
+    def _addresses(self, host: str) -> set[str]:
+        with suppress(LookupFailed):
+            return {*self.net.resolver.addresses(host)}
+        return set()
+
+    def _try_all(self, endpoints: Collection[Endpoint]) -> None:
+        """Try candidates; leave out what the domain says it does not offer."""
         with ThreadPoolExecutor(_WORKERS) as pool:
-            results = pool.map(self._try, self.sources)
-            for endpoint, result in zip(self.sources, results, strict=True):
+            results = pool.map(self._try, endpoints)
+            for endpoint, result in zip(endpoints, results, strict=True):
                 if isinstance(result, ProbeError):
                     self._no_answer(endpoint, result)
                     continue
@@ -249,7 +307,8 @@ class _Search:
         source = self.sources[endpoint]
         if source in _NAMED or error.kind not in ("connect", "silent", "dns"):
             self.tell(f"{endpoint}: {error}")
-        is_there = source == "name" and error.kind not in ("connect", "dns")
+        is_there = source == "name" and error.kind != "dns"
+        is_there = is_there and endpoint.host != self.domain
         if source in _NAMED or is_there:
             self.failed[endpoint] = error
 
@@ -285,21 +344,22 @@ class _Search:
         table["authentication"] = _authentication(server)
         return [(table, _reason(best, server, self.sources[best]))]
 
-    def _cure(self) -> str:
-        """Return what to do where too little was found: first fix what there is."""
+    def _cure(self, missing: tuple[str, ...]) -> str:
+        """Return what to do where these types were not found: first fix what there is."""
         for endpoint, server in self.found.items():
             problem = _problem(server)
             is_theirs = self.sources[endpoint] == "MX"
-            if problem and endpoint.type in ("imap", "smtp") and not is_theirs:
+            if problem and endpoint.type in missing and not is_theirs:
                 return f"fix {endpoint} ({problem}), and run init again"
         if self.unknown:
             return f"{self.unknown[0]}: {self.unknown[0].cure}"
-        needed = [each for each in self.failed if each.type in ("imap", "smtp")]
+        needed = [each for each in self.failed if each.type in missing]
         # An answer that cannot be used says more than silence.
         needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
         for endpoint in needed:
             error = self.failed[endpoint]
-            cure = error.cure or _WORDS.get(error.kind, _WORDS["connect"])
+            usual = _WORDS[f"connect-{endpoint.type}"]
+            cure = error.cure or _WORDS.get(error.kind, usual)
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
             return f"{endpoint}: {error}: {cure}; then run init again"
@@ -307,6 +367,10 @@ class _Search:
             return f"{endpoint} answers, but {_WORDS['elsewhere']}: {_WORDS['own']}"
         if not self.found and not self.net.resolver.is_known(self.domain):
             return _WORDS["nowhere"]
+        for host in self.mx_hosts:
+            if not self._addresses(host):
+                dot = without_dot(host) or _WORDS["no-mx-host"]
+                return f"the MX record names {host}, which has no address: {dot}"
         return _WORDS["nothing"]
 
 

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 from ..address import NOBODY
 from ..config import values
 from ..config.reading import from_raw
+from ..config.tables import Method
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
 from .check.facts import Facts
 from .check.findings import Case
 from .check.playing import play
+from .check.rules import servers
 from .check.scene import mx_domains
-from .clients import CONFIG, ISPDB, OUTLOOK
+from .clients import CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
 from .net.http import fetch_once, following
 from .net.mail import Endpoint
@@ -27,42 +29,70 @@ from .net.untrusted import split_url
 from .zone import URL_SERVICES
 
 Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
+Tell = Callable[[str], None]
 KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
 class Hosted(NamedTuple):
-    """The settings of a hoster: the provider's table, and where they are."""
+    """Settings that are published: the provider's table, and where they are."""
 
     provider: dict[str, Any]
     url: str
     notes: list[str]
+    servers: dict[Endpoint, tuple[Method, ...]]
+    is_own: bool  # the document is for the domain by name, and for everybody in it
 
 
-def find_hosted(domain: str, mx_hosts: list[str], net: Network) -> Hosted | None:
+def find_own(domain: str, net: Network, tell: Tell) -> Hosted | None:
+    """Return the settings that the domain publishes itself."""
+    paths = [step.path for step in THUNDERBIRD.steps[:2]]
+    who = f"?emailaddress={NOBODY}%40{domain}"
+    urls = [f"https://autoconfig.{domain}{paths[0]}{who}"]
+    urls += [f"https://{domain}{paths[1]}"]
+    found = _read_all(domain, net, urls, tell)
+    return next((one for one in found if one.is_own), None)
+
+
+def find_hosted(
+    domain: str, mx_hosts: list[str], net: Network, tell: Tell
+) -> Hosted | None:
     """Return the first complete settings in the order in which Thunderbird asks."""
     urls = [f"{ISPDB}{domain}"]
     # Of several MX hosts the first counts: the others may be left over from a move.
     for base in mx_domains(mx_hosts[:1], domain):
         own = f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
         urls += [own, f"{ISPDB}{base}"]
+    return next(iter(_read_all(domain, net, urls, tell)), None)
+
+
+def _read_all(domain: str, net: Network, urls: list[str], tell: Tell) -> list[Hosted]:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(partial(_read, domain, net), urls))
-    return next(filter(None, found), None)
+        found = pool.map(partial(_read, domain, net, tell), urls)
+        return list(filter(None, found))
 
 
-def _read(domain: str, net: Network, url: str) -> Hosted | None:
+def _read(domain: str, net: Network, tell: Tell, url: str) -> Hosted | None:
     """Return the settings at a URL, None if no client could set up an account by them."""
-    with suppress(ProbeError, NotAutoconfigError, ConfigError):
+    try:
         reply = following(lambda each: fetch_once(net.step(), each), url)
+    except ProbeError as error:
+        if error.kind != "dns" or url.startswith(ISPDB):
+            tell(f"{url.partition('?')[0]}: {error}")
+        return None
+    with suppress(NotAutoconfigError, ConfigError):
         if reply.status != 200 or not reply.is_verified:
             return None
         reader = Reader()
-        provider = {**reader.read(reply.body), "domains": [domain]}
+        read = reader.read(reply.body)
+        provider = {**read, "domains": [domain]}
         provider.pop("mx_domains", None)
         notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
-        from_raw({"provider": [provider]})
+        (typed,) = from_raw({"provider": [provider]}).tables.provider
         if provider.get("incoming") and provider.get("outgoing"):
-            return Hosted(provider, url.partition("?")[0], notes)
+            names = [one.username for _, one in typed.servers if one.username]
+            is_own = domain in read["domains"] and all("%" in str(it) for it in names)
+            found = servers.endpoints(Case(domain, ()), typed)
+            return Hosted(provider, url.partition("?")[0], notes, found, is_own)
     return None
 
 
@@ -74,7 +104,7 @@ def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
 
 
 def find_urls(
-    domain: str, net: Network, tell: Callable[[str], None], notes: list[str]
+    domain: str, net: Network, tell: Tell, notes: list[str]
 ) -> dict[str, list[Entry]]:
     """Return the tables of URLs, by the keys of the file.
 
