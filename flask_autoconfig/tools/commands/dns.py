@@ -21,6 +21,10 @@ from ..net.resolver import LookupFailed, Resolver
 from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
+_NO_TARGET = (
+    "it has no address in DNS, so clients find nothing there",
+    "publish its address before the other records, or correct --target",
+)
 
 
 def _host(target: str) -> str:
@@ -69,8 +73,12 @@ def command(
     if not diff:
         _output(name, published, folder)
         return
+    resolver = options.resolver_of(**resolving)
     with ending.at_once():
-        different, failed = _compared(published, options.resolver_of(**resolving))
+        different, failed = _compared(published, resolver)
+        with suppress(LookupFailed):
+            if not resolver.addresses(target):
+                failed.insert(0, Problem(target, *_NO_TARGET))
     if different:
         _output(name, iter(different), folder)
     width = terminal.width(err=True)

@@ -92,17 +92,45 @@ class Resolver:
         hosts: list[str] = []
         for zone in _zones(name):
             if not hosts and not self.alias(zone):
-                hosts = sorted(_host(one.target) for one in self.records(zone, "NS"))
-        found: list[Authority] = []
-        for host in filter(None, hosts[:_MOST_SERVERS]):
+                hosts = self.delegated(zone, allow_private) or self.name_servers(zone)
+        return list(self._asked_of(hosts, allow_private))
+
+    def name_servers(self, zone: str) -> list[str]:
+        """Return the name servers that the NS records of a zone name."""
+        found = sorted(_host(one.target) for one in self.records(zone, "NS"))
+        return list(filter(None, found))
+
+    def _asked_of(self, hosts: list[str], allow_private: bool) -> Iterator[Authority]:
+        for host in hosts[:_MOST_SERVERS]:
             with suppress(LookupFailed):
                 addresses = self.addresses(host)
-                found += [
+                yield from [
                     Authority(host, address, self.at(address))
                     for address in sorted(addresses, key=lambda one: ":" in one)
                     if allow_private or self._is_inside or is_public(address)
                 ][:1]
-        return found
+
+    def delegated(self, zone: str, allow_private: bool = False) -> list[str]:
+        """Return the name servers that the zone above names; [] where that is unknown.
+
+        These are asked by everybody, whatever the zone's own NS records say.
+        """
+        parent = zone.partition(".")[2]
+        with suppress(LookupFailed, dns.exception.DNSException, OSError):
+            for server in self._asked_of(self.name_servers(parent), allow_private):
+                asked, left = server.resolver._resolver, self._left(zone)
+                response = asked.resolve(
+                    f"{zone}.", "NS", lifetime=left, raise_on_no_answer=False
+                ).response
+                named = [
+                    _host(data.target)
+                    for each in (*response.answer, *response.authority)
+                    if each.rdtype == dns.rdatatype.NS
+                    if _host(each.name) == zone
+                    for data in each
+                ]
+                return sorted(named)
+        return []
 
     def _left(self, name: str) -> float:
         left = min(self._timeout, self._until - time.monotonic())

@@ -42,8 +42,17 @@ def authorities(scene: Scene) -> Iterator[Finding]:
 
     try:
         listed = network.resolver.authorities(domain, network.allow_private)
+        above = network.resolver.delegated(domain, network.allow_private)
+        own = network.resolver.name_servers(domain)
     except LookupFailed:
         return
+    if above and own and {*above}.isdisjoint(own):
+        code, at, theirs = (
+            "dns.delegation-differs",
+            f"{domain} NS",
+            ", ".join(above[:4]),
+        )
+        yield finding(code, at, above=theirs, own=", ".join(own[:4]))
     every = (Authority("", "", network.resolver), *listed)
     cached, *each = side_by_side(partial(look, one) for one in every)
     told = [one for one in each if not isinstance(one, LookupFailed)]
