@@ -199,7 +199,10 @@ class _Requests:
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
-            yield self._outcome(step, ask)._replace(place="srv")
+            outcome = self._outcome(step, ask)
+            wrong = outcome.trouble
+            wrong = wrong and wrong.within("autodiscover-srv", record=service)
+            yield outcome._replace(place="srv", trouble=wrong)
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)

@@ -82,6 +82,8 @@ def mx(scene: Scene) -> list[Finding]:
     subject = f"{case.domain} MX"
     try:
         hosts = facts.mx(case.domain)
+        if not hosts and (target := facts.alias(case.domain)):
+            return [finding("mx.hidden", subject, target=target)]
         if not hosts:
             is_null = facts.takes_no_mail(case.domain)
             return [finding("mx.null" if is_null else "mx.missing", subject)]
@@ -190,8 +192,8 @@ def _service(
     offered = [target for target in targets if target[0]]
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
-    if numbers := [host for host, _ in offered if is_ip(host)]:
-        yield finding("srv.is-address", subject, host=numbers[0])
+    if faults := list(_faults(facts, subject, offered)):
+        yield from faults[:1]
         return
     if not targets:
         if misnamed := _misnamed(scene, name, wanted):
@@ -238,6 +240,31 @@ def _service(
         yield from _aliases(facts, subject, offered)
     else:
         yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+
+
+def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
+    """Yield that a record cannot be meant like this, whatever the file says."""
+    name, usual = subject.removesuffix(" SRV"), {143, 110, 465, 587, 993, 995}
+    for host, port in offered:
+        if is_ip(host):
+            yield finding("srv.is-address", subject, host=host)
+        if port == 25 and name.startswith("_submission"):
+            yield finding("srv.port-25", subject, host=host)
+    for it in facts.network.resolver.records(name, "SRV") if offered else ():
+        meant = usual & {it.priority, it.weight}
+        if it.port not in usual and meant:
+            host = it.target.to_text(omit_final_dot=True)
+            fields = (it.priority, it.weight, it.port)
+            priority, weight, port = fields
+            yield finding(
+                "srv.order",
+                subject,
+                priority=priority,
+                weight=weight,
+                port=port,
+                usual=min(meant),
+                host=host,
+            )
 
 
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:

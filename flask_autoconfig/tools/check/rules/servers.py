@@ -119,6 +119,37 @@ _ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption
 _ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
 
 
+_LOST = ("server.no-connection", "server.silent")
+_CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
+
+
+def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
+    """Return the finding with whose address this is, if DNS may name the wrong one."""
+    facts, domain = scene.facts, scene.case.domain
+
+    def at(name: str) -> set[str]:
+        return {*facts.addresses(name)} if facts.exists(name) else set()
+
+    def answering(name: str) -> Iterator[tuple[str, str]]:
+        with suppress(ProbeError):
+            if others := at(name) - here:
+                facts.server(endpoint._replace(host=name))
+                yield name, min(others)
+
+    here, mx = at(endpoint.host), facts.mx_hosts(domain)[:2]
+    own = [name for name in mx if scene.case.has(name)]
+    names = dict.fromkeys([f"{label}.{domain}" for label in _CUSTOMARY] + own)
+    for other, address in each_of(answering, names)[:1]:
+        said = {"host": endpoint.host, "other": other, "address": address}
+        return found.within("answers-at", **said)
+    strangers = [domain, f"www.{domain}", *(name for name in mx if name not in own)]
+    theirs = [name for name in strangers if at(name) & here]
+    if theirs and not any(at(name) & here for name in own):
+        others = ", ".join(theirs)
+        return found.within("shared-address", host=endpoint.host, others=others)
+    return found
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
@@ -141,6 +172,8 @@ def look(scene: Scene) -> Iterator[Finding]:
             whose = {families[name] for name in set_up.get(endpoint, ())}
             if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
+            if found.code in _LOST and case.has(endpoint.host):
+                found = _elsewhere(scene, endpoint, found)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))

@@ -212,13 +212,18 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
             if play.client != OUTLOOK.name or not play.found or f"//{host}/" in told:
                 continue
             url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
+            reason: object = ""
             try:
-                scene.facts.answer(ask_of(OUTLOOK.steps[1], scene.case, url))
+                ask = ask_of(OUTLOOK.steps[1], scene.case, url)
+                wrong = web.of_reply(scene.case, scene.facts.answer(ask), url)
+                if wrong and wrong.code != "http.exchange":
+                    reason = wrong.seen
             except ProbeError as error:
-                if error.kind not in ("private", "no-route"):
-                    code, target = "srv.autodiscover-dead", f"{host}:{port}"
-                    found = finding(code, f"{name} SRV", target=target, reason=error)
-                    yield found.hurting(play.client)
+                reason = "" if error.kind in ("private", "no-route") else error
+            if reason:
+                code, target = "srv.autodiscover-dead", f"{host}:{port}"
+                found = finding(code, f"{name} SRV", target=target, reason=reason)
+                yield found.hurting(play.client)
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
