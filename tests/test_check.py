@@ -132,14 +132,12 @@ def test_init_follows_srv_records_and_leaves_out_what_the_file_cannot_have(
         "_caldavs._tcp IN SRV 0 0 443 dav.example.test.\n"
         '_caldavs._tcp IN TXT "path=/a b"\n'
         "_carddavs._tcp IN SRV 0 0 443 _dav.example.test.\n"
-        "_jmap._tcp IN SRV 0 0 443 dav.example.test.\n"
     )
     provider, shown = discovered(here)
-    assert f"note: caldav https://dav.{DOMAIN}/a b is left out: " in shown
-    assert f"note: carddav https://_dav.{DOMAIN}/.well-known/carddav is left" in shown
+    assert f"note: https://dav.{DOMAIN}/a b: " in shown
+    assert f"note: _carddavs._tcp.{DOMAIN} SRV: the record leads to _dav." in shown
     assert not provider.calendar
     assert not provider.address_book
-    assert provider.incoming[-1].url == f"https://dav.{DOMAIN}/.well-known/jmap"
 
 
 def test_init_leaves_out_what_the_domain_says_it_does_not_offer(here: Paper) -> None:

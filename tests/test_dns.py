@@ -241,9 +241,8 @@ def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> N
     nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
     done = run("--config", file, "dns", *TARGET, *nobody)
     assert done.returncode == 1
-    assert done.stderr.count("error:") == 11
-    assert "and 6 more like it" in done.stderr
-    assert "the other domains: not compared either" in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "nothing was compared: " in done.stderr
 
 
 # --- Options and messages ----------------------------------------------------------------

@@ -30,9 +30,9 @@ from .published import (
     Hosted,
     Tell,
     find_autodiscover,
+    find_calendars,
     find_hosted,
     find_own,
-    find_urls,
 )
 from .zone import MAIL_SERVICES
 
@@ -104,21 +104,20 @@ class _Search:
         self._collect()
         self._try_all(self.sources)
         self._try_all(self._by_certificates())
-        urls = find_urls(self.domain, self.net, self.tell, self.notes)
+        urls = find_calendars(self.domain, self.net, self.tell, self.notes)
         hosted = self.own if self._works() else None
         if not hosted and not self._has_own():
             hosted = find_hosted(self.domain, self.mx_hosts, self.net, self.tell)
         if hosted:
             return self._as_hosted(hosted, urls)
         imap = self._best("imap")
-        incoming = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
-        tables = {"incoming": incoming, "outgoing": self._best("smtp"), **urls}
+        incoming, outgoing = [*imap, *self._best("pop3")], self._best("smtp")
+        tables = {"incoming": incoming, "outgoing": outgoing, **urls}
 
-        has_mail = any(table["type"] != "jmap" for table, _ in incoming)
-        if not has_mail or not tables["outgoing"]:
-            missing = "SMTP submission" if has_mail else "IMAP or POP3"
+        if not incoming or not outgoing:
+            missing = "SMTP submission" if incoming else "IMAP or POP3"
             self.notes.append(f"no {missing} server was found for {self.domain}")
-            cure = self._cure(("smtp",) if has_mail else ("imap", "smtp"))
+            cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
             return Discovery(None, self.notes, {}, [], cure)
         lost = [
             f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "

@@ -14,23 +14,22 @@ from ..config.reading import from_raw
 from ..config.tables import Method
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
+from ..families import FAMILIES
 from .check.facts import Facts
 from .check.findings import Case
 from .check.playing import play
-from .check.rules import servers
+from .check.rules import dav
+from .check.rules.servers import endpoints
 from .check.scene import mx_domains
 from .clients import CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
 from .net.http import fetch_once, following
 from .net.mail import Endpoint
-from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .net.untrusted import split_url
-from .zone import URL_SERVICES
 
 Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
 Tell = Callable[[str], None]
-KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
+KEYS = {"caldav": "calendar", "carddav": "address_book"}
 
 
 class Hosted(NamedTuple):
@@ -91,7 +90,7 @@ def _read(domain: str, net: Network, tell: Tell, url: str) -> Hosted | None:
         if provider.get("incoming") and provider.get("outgoing"):
             names = [one.username for _, one in typed.servers if one.username]
             is_own = domain in read["domains"] and all("%" in str(it) for it in names)
-            found = servers.endpoints(Case(domain, ()), typed)
+            found = endpoints(Case(domain, ()), typed)
             return Hosted(provider, url.partition("?")[0], notes, found, is_own)
     return None
 
@@ -103,49 +102,21 @@ def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
     return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
 
 
-def find_urls(
+def find_calendars(
     domain: str, net: Network, tell: Tell, notes: list[str]
 ) -> dict[str, list[Entry]]:
-    """Return the tables of URLs, by the keys of the file.
-
-    The SRV and TXT records of a service come first, then its .well-known URL. A URL
-    that the file cannot have becomes a note.
-    """
+    """Return the tables of calendars and address books that a client finds."""
+    family = next(one for one in FAMILIES if one.name == "dav")
+    played = dav.play(Case(domain, ()), Facts(net), family, family.askers)
+    notes += [f"{it.places[0]}: {it.seen}" for it in played.failures()]
     servers: dict[str, list[Entry]] = {}
-    with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
-        results = list(pool.map(partial(_find_url, domain, net), URL_SERVICES))
-    for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
-        if not url:
-            continue
-        tell(f"{type_} {url}")
+    for account in played.setup.servers if played.setup else ():
+        tell(f"{account.type} {account.url}")
         try:
-            url = values.url(url)
-            parts = split_url(url)
-            net.addresses(parts.hostname or "", parts.port or 443)
-        except (ProbeError, ValueError) as error:
-            notes.append(f"{type_} {url} is left out: {error.args[0]}")
+            table = {"type": account.type, "url": values.url(account.url)}
+        except ValueError as error:
+            notes.append(f"{account.type} {account.url} is left out: {error}")
         else:
-            table = {"type": type_, "url": url}
-            servers.setdefault(KEYS[type_], []).append((table, reason))
+            reason = "SRV records or a .well-known URL of the domain lead to it"
+            servers.setdefault(KEYS[account.type], []).append((table, reason))
     return servers
-
-
-def _find_url(domain: str, net: Network, names: tuple[str, str]) -> tuple[str, str]:
-    """Return the URL of a service, "" for none, and where it was found."""
-    service, type_ = names
-    name = f"{service}.{domain}"
-    with suppress(LookupFailed):
-        texts = net.resolver.txt(name)
-        paths = [text[5:] for text in texts if text.startswith("path=/")]
-        # The path for a service without one (RFC 6764, section 6; RFC 8620, 2.2).
-        path = (*paths, f"/.well-known/{type_}")[0]
-        for host, port in net.resolver.srv(name):
-            if host and port:
-                authority = host if port == 443 else f"{host}:{port}"
-                return f"https://{authority}{path}", f"the SRV record {name} names it"
-    start = f"https://{domain}/.well-known/{type_}"
-    target = ""
-    with suppress(ProbeError):
-        target = fetch_once(net.step(), start).target
-    is_secure = split_url(target).scheme == "https"
-    return target if is_secure else "", f"{start} redirects to it"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -73,12 +73,10 @@ def command(
     if not diff:
         _output(name, published, folder)
         return
-    resolver = options.resolver_of(**resolving)
     with ending.at_once():
-        different, failed = _compared(published, resolver)
-        with suppress(LookupFailed):
-            if not resolver.addresses(target):
-                failed.insert(0, Problem(target, *_NO_TARGET))
+        different, failed = _compared(
+            published, options.resolver_of(**resolving), target
+        )
     if different:
         _output(name, iter(different), folder)
     width = terminal.width(err=True)
@@ -105,16 +103,17 @@ def _published(
 
 
 def _compared(
-    published: Iterator[Published], resolver: Resolver
+    published: Iterator[Published], resolver: Resolver, target: str
 ) -> tuple[list[Published], list[Problem]]:
-    """Return what differs in each domain, and the domains whose lookup failed.
-
-    If the first ones all time out, there is no name server to be reached, and the others
-    are not looked up.
-    """
+    """Return what differs in each domain, and what failed."""
     different: list[Published] = []
     failed: list[Problem] = []
-    silent = 0  # lookups that timed out
+    try:
+        if not resolver.addresses(target):
+            failed.append(Problem(target, *_NO_TARGET))
+    except LookupFailed as error:
+        if error.kind == "timeout":  # so would all the others
+            return [], [Problem("nothing was compared", str(error), error.cure)]
 
     def compare(domain: Published) -> tuple[str, Published | LookupFailed]:
         try:
@@ -123,23 +122,16 @@ def _compared(
             return domain.domain, error
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        done = pool.map(compare, published)
-        with closing(cast("Generator[Any]", done)):  # which cancels what is queued
-            for count, (name, outcome) in enumerate(done, 1):
-                if isinstance(outcome, LookupFailed):
-                    cure = outcome.cure or "check the name servers of the domain"
-                    failed.append(Problem(name, f"not compared: {outcome}", cure))
-                    silent += outcome.kind == "timeout"
-                else:
-                    failed += [Problem(name, fault, "") for fault in outcome.faults]
-                    for note in outcome.notes:
-                        terminal.tell(f"note: {name}: {note}", err=True)
-                    if outcome.records or outcome.outdated:
-                        different.append(outcome)
-                if count == silent == _WORKERS:
-                    message = "not compared either: no name server has answered"
-                    failed.append(Problem("the other domains", message, ""))
-                    break
+        for name, outcome in pool.map(compare, published):
+            if isinstance(outcome, LookupFailed):
+                cure = outcome.cure or "check the name servers of the domain"
+                failed.append(Problem(name, f"not compared: {outcome}", cure))
+                continue
+            failed += [Problem(name, fault, "") for fault in outcome.faults]
+            for note in outcome.notes:
+                terminal.tell(f"note: {name}: {note}", err=True)
+            if outcome.records or outcome.outdated:
+                different.append(outcome)
     return different, failed
 
 

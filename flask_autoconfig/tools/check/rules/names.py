@@ -150,10 +150,10 @@ Target = tuple[str, int]  # host and port
 
 def services(scene: Scene) -> list[Finding]:
     """Return whether the SRV records are those of the file, or lead to live servers."""
+    provider, domain = scene.case.provider, scene.case.domain
     targets: dict[str, list[Target]] = {}
     paths: dict[str, str] = {}  # the texts of TXT records
-    provider, domain = scene.provider, scene.case.domain
-    if scene.case.provider is None:
+    if provider is None:
         targets = {name: [] for name, *_ in zone.MAIL_SERVICES}
     for record in zone.service_records(provider, domain) if provider else ():
         wanted = targets.setdefault(record.name, [])
@@ -232,14 +232,11 @@ def _service(
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
         yield wrong
     elif paths and path not in paths:
-        code = "srv.differs" if case.provider else "srv.contradicts"
-        yield _wrong(code, subject, f"TXT {paths[0]}", path)
-    elif service or is_right or not _leads_astray(facts, offered, wanted):
+        yield _wrong("srv.differs", subject, f"TXT {paths[0]}", path)
+    else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
-    else:
-        yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
@@ -285,15 +282,6 @@ def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
         if found and not scene.facts.srv(f"_no-such-name.{domain}"):
             return found[0]
     return ""
-
-
-def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
-    """Return whether records lead to none of the existing hosts that are wanted."""
-    hosts, led = (
-        [it for it, _ in part if facts.exists(it)] for part in (wanted, offered)
-    )
-    pairs = [(ours, theirs) for ours in hosts for theirs in led]
-    return bool(pairs) and not any(sources.is_same_host(facts, *pair) for pair in pairs)
 
 
 def _is_of_file(

@@ -215,8 +215,10 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
             reason: object = ""
             try:
                 ask = ask_of(OUTLOOK.steps[1], scene.case, url)
-                wrong = web.of_reply(scene.case, scene.facts.answer(ask), url)
-                if wrong and wrong.code != "http.exchange":
+                reply = scene.facts.answer(ask)
+                wrong = web.of_reply(scene.case, reply, url)
+                # With another certificate than the host's own, nobody has asked there.
+                if wrong and wrong.code != "http.exchange" and not reply.is_forged:
                     reason = wrong.seen
             except ProbeError as error:
                 reason = "" if error.kind in ("private", "no-route") else error
