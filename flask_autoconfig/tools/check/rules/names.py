@@ -192,8 +192,8 @@ def _service(
     offered = [target for target in targets if target[0]]
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
-    if faults := list(_faults(facts, subject, offered)):
-        yield from faults[:1]
+    if fault := next(_faults(facts, subject, offered), None):
+        yield fault
         return
     if not targets:
         if misnamed := _misnamed(scene, name, wanted):
@@ -203,31 +203,37 @@ def _service(
         elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
-    failing = None
     known = {
         Endpoint.of(account)
         for source in scene.sources
         if source.place != sources.SRV
         for account in source.accounts
     }
-    first = (
-        Endpoint(service[1], *offered[0], service[2]) if service and offered else None
-    )
+
+    def servers_of(listed: list[Target]) -> list[Endpoint]:
+        return [Endpoint(service[1], *it, service[2]) for it in listed if service]
+
     # The rule of servers tells what is wrong with those that the file or others name.
-    if first and first not in known and not (case.provider and is_right):
-        failing = _failing(facts, subject, first)
-    if failing is not None and (failing.code == "srv.other-service" or not wanted):
+    tried = () if case.provider and is_right else servers_of(offered[:_MOST])
+    found = (_failing(facts, subject, it) for it in tried if it not in known)
+    failing = next(filter(None, found), None)
+    if failing and f"{offered[0][0]}:{offered[0][1]}" not in str(failing):
+        failing = failing.marked("beside")
+    if failing and (failing.code == "srv.other-service" or not wanted):
         yield failing
     elif case.provider and not is_right:
-        is_dead = service is not None and any(
-            servers.is_dead(facts, Endpoint(service[1], *target, service[2]))
-            for target in wanted
-        )
+        is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
-        found = _wrong(code, subject, _listed(offered), _listed(wanted))
-        is_ours = service and not is_dead and _is_of_file(scene, service, offered)
-        yield found.marked("same server" if is_ours else "")
-    elif failing is not None:
+        differs = _wrong(code, subject, _listed(offered), _listed(wanted))
+        # Further ports or names of the file's servers may be meant.
+        ours = {it.host for it in servers.endpoints(case, case.provider)}
+        is_ours = bool(service and offered) and all(
+            any(sources.is_same_host(facts, it.host, host) for host in ours)
+            and servers.is_alive(facts, it)
+            for it in servers_of(offered)
+        )
+        yield differs.marked("same server" if is_ours and not is_dead else "")
+    elif failing:
         yield failing
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
         yield wrong
@@ -236,7 +242,9 @@ def _service(
     else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
-        yield from _aliases(facts, subject, offered)
+        for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
+            if len(way := web.names_of(facts, host)) > 1:
+                yield finding("srv.is-alias", subject, host=host, target=way[1])
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
@@ -247,21 +255,10 @@ def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Findi
             yield finding("srv.is-address", subject, host=host)
         if port == 25 and name.startswith("_submission"):
             yield finding("srv.port-25", subject, host=host)
-    for it in facts.network.resolver.records(name, "SRV") if offered else ():
-        meant = usual & {it.priority, it.weight}
-        if it.port not in usual and meant:
-            host = it.target.to_text(omit_final_dot=True)
-            fields = (it.priority, it.weight, it.port)
-            priority, weight, port = fields
-            yield finding(
-                "srv.order",
-                subject,
-                priority=priority,
-                weight=weight,
-                port=port,
-                usual=min(meant),
-                host=host,
-            )
+    for it in facts.network.resolver.records(name, "SRV"):
+        if it.port not in usual and (meant := usual & {it.priority, it.weight}):
+            port, host = min(meant), it.target
+            yield finding("srv.order", subject, record=it, usual=port, host=host)
 
 
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
@@ -282,20 +279,6 @@ def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
         if found and not scene.facts.srv(f"_no-such-name.{domain}"):
             return found[0]
     return ""
-
-
-def _is_of_file(
-    scene: Scene, service: tuple[str, str, str], offered: list[Target]
-) -> bool:
-    """Return whether the targets are further ports or names of the file's servers."""
-    hosts = {
-        endpoint.host for endpoint in servers.endpoints(scene.case, scene.case.provider)
-    }
-    return bool(offered) and all(
-        any(sources.is_same_host(scene.facts, host, ours) for ours in hosts)
-        and servers.is_alive(scene.facts, Endpoint(service[1], host, port, service[2]))
-        for host, port in offered
-    )
 
 
 def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
@@ -350,14 +333,6 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
-
-
-def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:
-    """Yield targets that are aliases, which RFC 2782 forbids."""
-    for host, _ in targets[:_MOST]:
-        *_, last = web.names_of(facts, host)[:2]
-        if last != host:
-            yield finding("srv.is-alias", subject, host=host, target=last)
 
 
 def _listed(targets: list[Target]) -> str:
