@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import chain
+from functools import partial
 from typing import NamedTuple
 
 import dns.rdata
@@ -19,6 +18,7 @@ from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
+from .check.facts import each_of
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .zone import TTL, Record
@@ -145,7 +145,10 @@ def compared(published: Published, resolver: Resolver) -> Published:
         if error.kind in ("dnssec", "timeout"):
             raise
         failure = error
-    found = _at_authorities(published, resolver)
+    found: list[_Seen] = []
+    with suppress(LookupFailed):
+        servers = resolver.authorities(published.domain)
+        found = each_of(partial(_at, published), servers)
     domain, total = published.domain, len(published.records)
     if not found:
         if seen is None:
@@ -180,24 +183,15 @@ def compared(published: Published, resolver: Resolver) -> Published:
 _Seen = tuple[tuple[int, int], Authority, Published]
 
 
-def _at_authorities(published: Published, resolver: Resolver) -> list[_Seen]:
-    """Return the comparison at each name server of the zone that answers.
+def _at(published: Published, server: Authority) -> Iterator[_Seen]:
+    """Yield the comparison at a name server, if it answers.
 
-    Each comes with the serial number of the zone there, and less for more differences.
+    It comes with the serial number of the zone there, and less for more differences.
     """
-
-    def look(server: Authority) -> list[_Seen]:
-        with suppress(LookupFailed):
-            seen = _compared(published, server.resolver)
-            size = len(seen.records) + len(seen.outdated)
-            return [((server.resolver.serial(published.domain), -size), server, seen)]
-        return []
-
     with suppress(LookupFailed):
-        servers = resolver.authorities(published.domain)
-        with ThreadPoolExecutor(len(servers) or 1) as pool:
-            return list(chain.from_iterable(pool.map(look, servers)))
-    return []
+        seen = _compared(published, server.resolver)
+        size = len(seen.records) + len(seen.outdated)
+        yield (server.resolver.serial(published.domain), -size), server, seen
 
 
 def _compared(published: Published, resolver: Resolver) -> Published:
@@ -248,19 +242,18 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
     )
     if not found:  # forms for records often add the domain themselves
         extra += _records_of(f"{name}.{seen.domain}", seen.domain, [type_], resolver)
-    # What a random name beside the host has too is there by a wildcard.
-    made_up = []
     for record in extra:
+        # What a random name beside the host has too is there by a wildcard.
         _, dot, rest = record.name.partition(".")
         beside = f"no-such-name-e3b0c442{dot}{rest}"
         others = _records_of(beside, seen.domain, [record.type], resolver)
-        made_up += [record] if record._replace(name=beside) in others else []
-    seen.outdated.extend(record for record in extra if record not in made_up)
-    for first in made_up[:1]:
-        seen.notes.append(
-            f"{host} has {first.type} {first.data} by a wildcard record, "
-            "as any name there: a record of its own takes its place"
-        )
+        if record._replace(name=beside) not in others:
+            seen.outdated.append(record)
+        elif record.name == name and not any(host in note for note in seen.notes):
+            seen.notes.append(
+                f"{host} has {record.type} {record.data} by a wildcard record, "
+                "as any name there: a record of its own takes its place"
+            )
 
 
 def _records_of(
