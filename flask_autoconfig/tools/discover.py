@@ -10,14 +10,15 @@ domain, then those at the MX.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..address import fold
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
+from .check.facts import side_by_side
 from .check.rules.web import without_dot
 from .net import mail
 from .net.common import texts
@@ -41,7 +42,6 @@ _LABELS = {
     "pop3": ("pop", "pop3", "mail", "mx", ""),
     "smtp": ("smtp", "mail", "mx", ""),
 }
-_WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
 _MOST_NAMES = 5  # of a certificate that are tried
@@ -49,6 +49,7 @@ _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 _WORDS: dict[str, str] = texts()["init"]
 _AD = "Autodiscover"
 _NAMED = ("SRV", _AD, "document")  # the domain itself says so
+_OTHERS = ("MX", "certificate")  # it may be another house's
 
 
 class Discovery(NamedTuple):
@@ -203,7 +204,7 @@ class _Search:
         self.own = find_own(self.domain, self.net, self.tell)
         published = [(_AD, each) for each in find_autodiscover(self.domain, self.net)]
         published += [("document", it) for it in (self.own.servers if self.own else ())]
-        for source, endpoint in published:
+        for source, endpoint in (published := published[:_MOST_TARGETS]):
             if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
                 self.tell(f"{source}: {endpoint}")
                 self.sources.setdefault(endpoint, source)
@@ -230,12 +231,11 @@ class _Search:
                 # only the encryption that the record is about.
                 all_ = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
                 self.denied |= {(type_, each): name for each in all_}
-            elif not _is_host_name(host):
-                self.notes.append(f"{host} is left out: it is not a host name")
-            elif not port:
-                self.notes.append(f"{host} is left out: its SRV record has port 0")
-            else:
+            elif port and _is_host_name(host):
                 yield Endpoint(type_, host, port, socket_type)
+            else:
+                wrong = "not a host name" if port else "at port 0 in its SRV record"
+                self.notes.append(f"{host} is left out: it is {wrong}")
 
     def _customary(self) -> Iterator[tuple[str, str, str]]:
         """Yield type, host and source of the names that servers usually have."""
@@ -274,20 +274,19 @@ class _Search:
 
     def _try_all(self, endpoints: Collection[Endpoint]) -> None:
         """Try candidates; leave out what the domain says it does not offer."""
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            results = pool.map(self._try, endpoints)
-            for endpoint, result in zip(endpoints, results, strict=True):
-                if isinstance(result, ProbeError):
-                    self._no_answer(endpoint, result)
-                    continue
-                offered = ", ".join(sorted(result.mechanisms)) or "no login"
-                self.tell(f"{endpoint}: offers {offered}")
-                denial = self.denied.get((endpoint.type, endpoint.socket_type))
-                if denial and self.sources[endpoint] != "SRV":
-                    note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
-                    self.notes.append(note)
-                else:
-                    self.found[endpoint] = result
+        results = side_by_side(partial(self._try, each) for each in endpoints)
+        for endpoint, result in zip(endpoints, results, strict=True):
+            if isinstance(result, ProbeError):
+                self._no_answer(endpoint, result)
+                continue
+            offered = ", ".join(sorted(result.mechanisms)) or "no login"
+            self.tell(f"{endpoint}: offers {offered}")
+            denial = self.denied.get((endpoint.type, endpoint.socket_type))
+            if denial and self.sources[endpoint] != "SRV":
+                note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
+                self.notes.append(note)
+            else:
+                self.found[endpoint] = result
 
     def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
@@ -303,12 +302,11 @@ class _Search:
             note = f"{error}: not asked, unless you say --allow-private"
             self.notes += [note] if note not in self.notes else []
             return
-        source = self.sources[endpoint]
+        source, is_there = self.sources[endpoint], error.kind != "dns"
         if source in _NAMED or error.kind not in ("connect", "silent", "dns"):
             self.tell(f"{endpoint}: {error}")
-        is_there = source == "name" and error.kind != "dns"
-        is_there = is_there and endpoint.host != self.domain
-        if source in _NAMED or is_there:
+        is_own = source == "name" and endpoint.host != self.domain
+        if source in _NAMED or (is_own and is_there):
             self.failed[endpoint] = error
 
     # --- Choice ----------------------------------------------------------------------
@@ -319,7 +317,7 @@ class _Search:
         for endpoint, server in self.found.items():
             if endpoint.type != type_:
                 continue
-            is_elsewhere = type_ != "imap" and self.sources[endpoint] == "MX"
+            is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
             if problem := _problem(server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_elsewhere and _house(endpoint.host) != self.house:
@@ -333,7 +331,7 @@ class _Search:
         best, *others = usable
         reason = f"{_WORDS['one']}, {best}"
         self.notes += [f"{each} is left out: {reason}" for each in others]
-        if type_ == "imap" and self.sources[best] == "MX":
+        if type_ == "imap" and self.sources[best] in _OTHERS:
             self.house = _house(best.host)
         server = self.found[best]
         if server.mechanisms & MECHANISMS["OAuth2"]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from ..config.tables import Method
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
 from ..families import FAMILIES
-from .check.facts import Facts
+from .check.facts import Facts, side_by_side
 from .check.findings import Case
 from .check.playing import play
 from .check.rules import dav
@@ -43,13 +42,14 @@ class Hosted(NamedTuple):
 
 
 def find_own(domain: str, net: Network, tell: Tell) -> Hosted | None:
-    """Return the settings that the domain publishes itself."""
-    paths = [step.path for step in THUNDERBIRD.steps[:2]]
+    """Return the settings that the domain publishes itself, for everybody in it."""
+    at_host, at_domain = (step.path for step in THUNDERBIRD.steps[:2])
     who = f"?emailaddress={NOBODY}%40{domain}"
-    urls = [f"https://autoconfig.{domain}{paths[0]}{who}"]
-    urls += [f"https://{domain}{paths[1]}"]
-    found = _read_all(domain, net, urls, tell)
-    return next((one for one in found if one.is_own), None)
+    urls = [
+        f"https://autoconfig.{domain}{at_host}{who}",
+        f"https://{domain}{at_domain}",
+    ]
+    return next((it for it in _read_all(domain, net, urls, tell) if it.is_own), None)
 
 
 def find_hosted(
@@ -61,13 +61,14 @@ def find_hosted(
     for base in mx_domains(mx_hosts[:1], domain):
         own = f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
         urls += [own, f"{ISPDB}{base}"]
-    return next(iter(_read_all(domain, net, urls, tell)), None)
+    return next(_read_all(domain, net, urls, tell), None)
 
 
-def _read_all(domain: str, net: Network, urls: list[str], tell: Tell) -> list[Hosted]:
-    with ThreadPoolExecutor(8) as pool:
-        found = pool.map(partial(_read, domain, net, tell), urls)
-        return list(filter(None, found))
+def _read_all(
+    domain: str, net: Network, urls: list[str], tell: Tell
+) -> Iterator[Hosted]:
+    found = side_by_side(partial(_read, domain, net, tell, url) for url in urls)
+    return filter(None, found)
 
 
 def _read(domain: str, net: Network, tell: Tell, url: str) -> Hosted | None:

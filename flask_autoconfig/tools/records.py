@@ -137,22 +137,12 @@ def compared(published: Published, resolver: Resolver) -> Published:
     The zone's own name servers are asked; the resolver, where none of them answers.
     Raises LookupFailed.
     """
-    seen = failure = None
-    try:
-        seen = _compared(published, resolver)
-    except LookupFailed as error:
-        # The zone's own servers do not tell the first, and are not found at the second.
-        if error.kind in ("dnssec", "timeout"):
-            raise
-        failure = error
+    domain, total = published.domain, len(published.records)
+    seen = _compared(published, resolver)
     found: list[_Seen] = []
     with suppress(LookupFailed):
-        servers = resolver.authorities(published.domain)
-        found = each_of(partial(_at, published), servers)
-    domain, total = published.domain, len(published.records)
+        found = each_of(partial(_at, published), resolver.authorities(domain))
     if not found:
-        if seen is None:
-            raise failure or LookupFailed(domain, "no name server answers")
         is_there = len(seen.records) < total or resolver.is_known(domain)
         if not is_there and not resolver.authorities(domain, allow_private=True):
             raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
@@ -170,9 +160,7 @@ def compared(published: Published, resolver: Resolver) -> Published:
             faults.append(
                 f"the name server {server} has {has} {first}: {texts()['lags']}"
             )
-    if failure:
-        notes.append(f"only the zone's own name servers answer; for others: {failure}")
-    elif seen not in [other for _, _, other in found]:
+    if seen not in [other for _, _, other in found]:
         notes.append(
             f"the resolver still has older answers than {first}, until their time to "
             "live ends; clients may see them too"
