@@ -40,17 +40,8 @@ def authorities(scene: Scene) -> Iterator[Finding]:
 
     try:
         listed = resolver.authorities(domain, network.allow_private)
-        above = resolver.delegated(domain, network.allow_private)
-        own = resolver.name_servers(domain)
     except LookupFailed:
         return
-    if above and own and {*above}.isdisjoint(own):
-        code, at, theirs = (
-            "dns.delegation-differs",
-            f"{domain} NS",
-            ", ".join(above[:4]),
-        )
-        yield finding(code, at, above=theirs, own=", ".join(own[:4]))
     every = [resolver, *(server.resolver for server in listed)]
     cached, *each = side_by_side(partial(look, one) for one in every)
     pairs = list(zip(listed, each, strict=True))
@@ -85,6 +76,17 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         for (name, type_), held, *now in zip(asked, cached[1], *known, strict=True):
             if held not in now:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
+
+
+def delegation(scene: Scene) -> Iterator[Finding]:
+    """Yield that the zone above names other name servers than the zone itself."""
+    network, domain = scene.facts.network, scene.case.domain
+    with suppress(LookupFailed):
+        named = network.resolver.delegated(domain, network.allow_private)
+        own = network.resolver.name_servers(domain)
+        if named and own and {*named}.isdisjoint(own):
+            above, at = ", ".join(named), f"{domain} NS"
+            yield finding("dns.delegation-differs", at, above=above, own=", ".join(own))
 
 
 def dnssec(scene: Scene) -> Iterator[Finding]:
