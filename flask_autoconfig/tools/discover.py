@@ -7,8 +7,6 @@ SMTP; then the settings that its hoster publishes, then single customary names o
 domain, then those at the MX.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
@@ -53,16 +51,12 @@ _OTHERS = ("MX", "certificate")  # it may be another house's
 
 
 class Discovery(NamedTuple):
-    """The configuration that fits a domain, and what was left out of it.
-
-    `reasons` has why each server was taken, by its key in the provider and in its order.
-    `warnings` are what users lose by what was left out.
-    """
+    """The configuration that fits a domain, and what was left out of it."""
 
     config: Config | None
     notes: list[str]
-    reasons: dict[str, list[str]]
-    warnings: list[str]
+    reasons: dict[str, list[str]]  # for each server of a key of the provider
+    warnings: list[str]  # what users lose by what was left out
     cure: str = ""  # where there is no configuration
 
 
@@ -101,7 +95,7 @@ class _Search:
             if error.kind == "timeout" and not self.net.connect_to:
                 cure = f"no name server answers ({error}): {error.cure}"
                 return Discovery(None, self.notes, {}, [], cure)
-            self._tell_failed("MX", self.domain, error)
+            self._unknown("MX", self.domain, error)
         self._collect()
         self._try_all(self.sources)
         self._try_all(self._by_certificates())
@@ -134,24 +128,21 @@ class _Search:
 
         The passwords of people with such servers must not go to whoever runs the MX host.
         """
-        own = set()
-        for endpoint, server in self.found.items():
-            source = self.sources[endpoint]
-            if source in _NAMED:
-                return True
-            if source in ("name", "certificate") and not _problem(server):
-                own.add(endpoint.type)
-        return own >= {"imap", "smtp"}
+        good = {it for it, server in self.found.items() if not _problem(server)}
+        own = {it.type for it in good if self.sources[it] in ("name", "certificate")}
+        is_named = any(self.sources[it] in _NAMED for it in self.found)
+        return is_named or own >= {"imap", "smtp"}
 
     def _works(self) -> bool:
-        """Return whether the servers of the domain's own document are as it says."""
-        for endpoint, methods in self.own.servers.items() if self.own else ():
+        if self.own is None:
+            return False
+        for endpoint, methods in self.own.servers.items():
             server = self.found.get(endpoint)
             if not server or _problem(server) or _authentication(server) not in methods:
-                it = f"{self.own and self.own.url} is left out"
-                self.notes.append(f"{it}: {endpoint} does not work as it says")
+                wrong = f"{endpoint} does not work as it says"
+                self.notes.append(f"{self.own.url} is left out: {wrong}")
                 return False
-        return self.own is not None
+        return True
 
     def _left_out(self, taken: list[str], what: str) -> list[str]:
         """Return that an IMAP server answers elsewhere than those that were taken."""
@@ -189,14 +180,13 @@ class _Search:
         config = from_raw({"provider": [provider]}).tables
         return Discovery(config, self.notes, reasons, warnings)
 
-    def _tell_failed(self, type_: str, name: str, error: LookupFailed) -> None:
+    def _unknown(self, type_: str, name: str, error: LookupFailed) -> None:
         self.tell(f"{type_} {name}: {error}")
         self.unknown.append(error)
 
     # --- Candidates ------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Collect what SRV records name, then names of the domain and of its MX hosts."""
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
@@ -222,7 +212,7 @@ class _Search:
         try:
             targets = self.net.resolver.srv(name)
         except LookupFailed as error:
-            self._tell_failed("SRV", name, error)
+            self._unknown("SRV", name, error)
             return
         for host, port in targets:
             self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
@@ -238,7 +228,6 @@ class _Search:
                 self.notes.append(f"{host} is left out: it is {wrong}")
 
     def _customary(self) -> Iterator[tuple[str, str, str]]:
-        """Yield type, host and source of the names that servers usually have."""
         parents = [host.partition(".")[2] for host in self.mx_hosts]
         bases = dict.fromkeys([self.domain, *(name for name in parents if "." in name)])
         for type_, labels in _LABELS.items():
@@ -312,7 +301,6 @@ class _Search:
     # --- Choice ----------------------------------------------------------------------
 
     def _best(self, type_: str) -> list[Entry]:
-        """Return the safest server of a type as a table, with the reason, if any."""
         usable = []
         for endpoint, server in self.found.items():
             if endpoint.type != type_:
@@ -334,8 +322,6 @@ class _Search:
         if type_ == "imap" and self.sources[best] in _OTHERS:
             self.house = _house(best.host)
         server = self.found[best]
-        if server.mechanisms & MECHANISMS["OAuth2"]:
-            self.notes.append(f"{best} {_WORDS['oauth2']}")
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
         table["authentication"] = _authentication(server)

@@ -1,7 +1,5 @@
 """What a domain publishes for `init`, and the settings that its hoster publishes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial

@@ -4,8 +4,6 @@ Records in DNS may hold anything. So they are compared as data and written in pr
 format (RFC 1035, section 5.1), which escapes all that is not printable ASCII.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +50,6 @@ def _zone(domain: Published) -> str:
 
 
 def _table(domain: Published) -> str:
-    """Write name, type and value as the forms of DNS hosters ask for them."""
     rows = [("Name", "Type", "Value"), *domain.records]
     rows += [it._replace(data=f"remove: {it.data}") for it in domain.outdated]
     names, types, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
@@ -119,7 +116,6 @@ FORMATS: dict[str, Callable[[Published], str]] = {
 
 
 def joined(name: str, published: Iterable[Published]) -> str:
-    """Return all domains as one text; in JSON as one object."""
     if name == "json":
         return _json(*published)
     return "\n".join(map(FORMATS[name], published))

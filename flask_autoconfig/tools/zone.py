@@ -6,8 +6,6 @@ service is not offered. It is published for mail alone: a client that finds it f
 calendars (DAVx5) does not try the well-known URL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Plays a client: its steps in order, until it has settings or gives up."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -201,8 +199,8 @@ class _Requests:
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             outcome = self._outcome(step, ask)
             wrong = outcome.trouble
-            wrong = wrong and wrong.within("autodiscover-srv", record=service)
-            yield outcome._replace(place="srv", trouble=wrong)
+            led = wrong and wrong.within("autodiscover-srv", record=service)
+            yield outcome._replace(place="srv", trouble=led)
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)

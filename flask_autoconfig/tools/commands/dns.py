@@ -1,7 +1,5 @@
 """The command `dns`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -105,7 +103,6 @@ def _published(
 def _compared(
     published: Iterator[Published], resolver: Resolver, target: str
 ) -> tuple[list[Published], list[Problem]]:
-    """Return what differs in each domain, and what failed."""
     different: list[Published] = []
     failed: list[Problem] = []
     try:
@@ -136,7 +133,6 @@ def _compared(
 
 
 def _output(name: str, published: Iterator[Published], folder: Path | None) -> None:
-    """Print the records, or write a file for each domain: all of them, or none."""
     if folder is None:
         terminal.echo(joined(name, published), nl=False)
         return

@@ -1,7 +1,5 @@
 """`init`: find a domain's servers and write the file that fits them."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Mapping
@@ -75,7 +73,6 @@ def _discover(domain: str, network: Network) -> Discovery:
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
-    """Return the TOML with the reason for each server in a comment above it."""
     left = {f"[[provider.{key}]]": list(each) for key, each in reasons.items()}
     lines = []
     for line in text.splitlines():

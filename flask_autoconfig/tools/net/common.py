@@ -1,7 +1,5 @@
 """What all conversations share: their error, its texts, and calls in threads."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future

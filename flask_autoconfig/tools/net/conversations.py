@@ -1,7 +1,5 @@
 """The protocols of mail servers: IMAP, POP3 and SMTP, line by line."""
 
-from __future__ import annotations
-
 import base64
 import re
 import socket

@@ -1,7 +1,5 @@
 """HTTP requests whose responses are bounded in size, within one deadline."""
 
-from __future__ import annotations
-
 import http.client
 import io
 import time

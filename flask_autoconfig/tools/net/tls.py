@@ -1,7 +1,5 @@
 """TLS handshakes: what is wrong with a certificate, and why a handshake fails."""
 
-from __future__ import annotations
-
 import re
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """Checks of what servers and DNS send: URLs, addresses, and repeated passwords."""
 
-from __future__ import annotations
-
 import base64
 import html
 import re

@@ -1,7 +1,5 @@
 """Connections: certificates, and what fails at some of a host's addresses only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial

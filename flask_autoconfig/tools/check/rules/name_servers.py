@@ -1,7 +1,5 @@
 """DNS: the zone's own name servers, which may differ, and the keys of the zone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -79,7 +77,6 @@ def authorities(scene: Scene) -> Iterator[Finding]:
 
 
 def delegation(scene: Scene) -> Iterator[Finding]:
-    """Yield that the zone above names other name servers than the zone itself."""
     network, domain = scene.facts.network, scene.case.domain
     with suppress(LookupFailed):
         named = network.resolver.delegated(domain, network.allow_private)

@@ -1,7 +1,5 @@
 """DNS: the host names that clients ask, MX records and SRV records."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -25,7 +23,6 @@ _MOST = 4  # records of a name that are looked at
 
 
 def hosts(scene: Scene) -> list[Finding]:
-    """Return whether the families' own hosts exist."""
     case, facts = scene.case, scene.facts
     names = {
         f"{family.label}.{case.domain}": family.askers
@@ -77,7 +74,6 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
 
 
 def mx(scene: Scene) -> list[Finding]:
-    """Return what is wrong with the MX records and the hosts that they name."""
     case, facts = scene.case, scene.facts
     subject = f"{case.domain} MX"
     try:
@@ -171,7 +167,6 @@ def services(scene: Scene) -> list[Finding]:
 
 
 def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    """Return the lookups of all services."""
     names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
     return [partial(facts.srv, f"{name}.{case.domain}") for name in names]
 
@@ -248,7 +243,6 @@ def _service(
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
-    """Yield that a record cannot be meant like this, whatever the file says."""
     name, usual = subject.removesuffix(" SRV"), {143, 110, 465, 587, 993, 995}
     for host, port in offered:
         if is_ip(host):

@@ -1,7 +1,5 @@
 """Mail servers: whether they can be reached and offer what is published."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -30,7 +28,6 @@ MOST = 20  # of published documents, whose authors are unknown
 
 
 def endpoint_of(case: Case, server: Server) -> Endpoint:
-    """Return the endpoint of a provider's mail server for the domain."""
     host = with_domain(server.hostname or "", case.domain)
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
@@ -84,7 +81,6 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
 
 
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    """Return the connections to the mail servers of the file."""
     return [
         partial(facts.server, endpoint) for endpoint in endpoints(case, case.provider)
     ]
@@ -338,7 +334,6 @@ def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
 
 
 def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
-    """Return other ports, encryptions and protocols to try after an error."""
     is_shut = error.kind in ("connect", "silent")
     is_relay = endpoint.type == "smtp" and endpoint.port == 25
     others = list(_usual(endpoint)) if is_shut or is_relay else []

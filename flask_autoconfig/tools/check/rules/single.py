@@ -1,7 +1,5 @@
 """Families with one document, such as PACC, and the Apple profile with its signature."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -37,7 +35,6 @@ _OPENSSL = shutil.which("openssl")
 
 
 def asks(case: Case, family: Family) -> list[Ask]:
-    """Return the request of the family's clients."""
     return [Ask(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
 
 
@@ -261,7 +258,6 @@ _UNSEEN = ("private", "no-route", "late", "timeout")  # from here, or in this ti
 
 
 def profile_asks(case: Case, family: Family) -> list[Ask]:
-    """Return the requests for a profile: with the address, and without one."""
     first, *_, last = (route.path for route in family.routes)
     who = quote(str(case.asker))
     return [
