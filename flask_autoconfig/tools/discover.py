@@ -42,7 +42,6 @@ _LABELS = {
 }
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
-_MOST_NAMES = 5  # of a certificate that are tried
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 _WORDS: dict[str, str] = texts()["init"]
 _AD = "Autodiscover"
@@ -184,8 +183,6 @@ class _Search:
         self.tell(f"{type_} {name}: {error}")
         self.unknown.append(error)
 
-    # --- Candidates ------------------------------------------------------------------
-
     def _collect(self) -> None:
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
@@ -239,8 +236,6 @@ class _Search:
                 is_own = host.endswith(f".{self.domain}")
                 yield type_, host, "name" if is_own else "MX"
 
-    # --- Answers ---------------------------------------------------------------------
-
     def _by_certificates(self) -> list[Endpoint]:
         """Add servers by the names in their certificates, if these lead to them, too."""
         added = []
@@ -248,7 +243,7 @@ class _Search:
             shown, there = server.certificate, self._addresses(endpoint.host)
             is_own = self.sources[endpoint] != "MX"
             names = shown.names if shown and shown.kind == "name" and is_own else []
-            for name in names[:_MOST_NAMES]:
+            for name in names[:5]:
                 other = endpoint._replace(host=name)
                 is_there = _is_host_name(name) and there & self._addresses(name)
                 if is_there and other not in self.sources:
@@ -265,17 +260,26 @@ class _Search:
         """Try candidates; leave out what the domain says it does not offer."""
         results = side_by_side(partial(self._try, each) for each in endpoints)
         for endpoint, result in zip(endpoints, results, strict=True):
-            if isinstance(result, ProbeError):
-                self._no_answer(endpoint, result)
+            source = self.sources[endpoint]
+            if isinstance(result, MailServer):
+                offered = ", ".join(sorted(result.mechanisms)) or "no login"
+                self.tell(f"{endpoint}: offers {offered}")
+                denial = self.denied.get((endpoint.type, endpoint.socket_type))
+                if denial and source != "SRV":
+                    told = f'{denial} in DNS says "not offered"'
+                    self.notes.append(f"{endpoint} is left out: {told}")
+                else:
+                    self.found[endpoint] = result
                 continue
-            offered = ", ".join(sorted(result.mechanisms)) or "no login"
-            self.tell(f"{endpoint}: offers {offered}")
-            denial = self.denied.get((endpoint.type, endpoint.socket_type))
-            if denial and self.sources[endpoint] != "SRV":
-                note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
-                self.notes.append(note)
-            else:
-                self.found[endpoint] = result
+            if result.kind == "private":
+                note = f"{result}: not asked, unless you say --allow-private"
+                self.notes += [note] if note not in self.notes else []
+                continue
+            if source in _NAMED or result.kind not in ("connect", "silent", "dns"):
+                self.tell(f"{endpoint}: {result}")
+            is_own = source == "name" and endpoint.host != self.domain
+            if source in _NAMED or (is_own and result.kind != "dns"):
+                self.failed[endpoint] = result
 
     def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
@@ -285,20 +289,6 @@ class _Search:
         except Exception as error:
             kind = type(error).__name__
             return ProbeError("protocol", f"an unexpected answer ({kind})")
-
-    def _no_answer(self, endpoint: Endpoint, error: ProbeError) -> None:
-        if error.kind == "private":
-            note = f"{error}: not asked, unless you say --allow-private"
-            self.notes += [note] if note not in self.notes else []
-            return
-        source, is_there = self.sources[endpoint], error.kind != "dns"
-        if source in _NAMED or error.kind not in ("connect", "silent", "dns"):
-            self.tell(f"{endpoint}: {error}")
-        is_own = source == "name" and endpoint.host != self.domain
-        if source in _NAMED or (is_own and is_there):
-            self.failed[endpoint] = error
-
-    # --- Choice ----------------------------------------------------------------------
 
     def _best(self, type_: str) -> list[Entry]:
         usable = []
@@ -364,16 +354,11 @@ def _is_host_name(host: str) -> bool:
 
 
 def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
-    """Sort by what clients support, then by security, then by what DNS says.
-
-    The domain's own servers come before those of its MX host, whatever these support: a
-    filter for incoming mail must not get passwords. TLS from the first byte comes before
-    STARTTLS (RFC 8314), SRV before custom.
-    """
+    """Sort by whose it is, by what clients support, by security, and by what DNS says."""
     return (
-        source == "MX",
+        source == "MX",  # a filter for incoming mail must not get passwords
         _authentication(server) != "password-cleartext",
-        endpoint.socket_type != "SSL",
+        endpoint.socket_type != "SSL",  # RFC 8314
         source not in _NAMED,
     )
 
@@ -385,10 +370,7 @@ def _house(host: str) -> str:
 
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     offered = f"it offers {', '.join(sorted(server.mechanisms))}"
-    words = [_WORDS[source], _WORDS[endpoint.socket_type], offered]
-    if server.certificate is not None and server.certificate.ends:
-        words.append(f"its certificate is valid until {server.certificate.ends}")
-    return "; ".join(words)
+    return "; ".join((_WORDS[source], _WORDS[endpoint.socket_type], offered))
 
 
 def _problem(server: MailServer) -> str:

@@ -47,7 +47,7 @@ def find_own(domain: str, net: Network, tell: Tell) -> Hosted | None:
         f"https://autoconfig.{domain}{at_host}{who}",
         f"https://{domain}{at_domain}",
     ]
-    return next((it for it in _read_all(domain, net, urls, tell) if it.is_own), None)
+    return next((it for it in _each(domain, net, urls, tell) if it.is_own), None)
 
 
 def find_hosted(
@@ -59,12 +59,10 @@ def find_hosted(
     for base in mx_domains(mx_hosts[:1], domain):
         own = f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
         urls += [own, f"{ISPDB}{base}"]
-    return next(_read_all(domain, net, urls, tell), None)
+    return next(_each(domain, net, urls, tell), None)
 
 
-def _read_all(
-    domain: str, net: Network, urls: list[str], tell: Tell
-) -> Iterator[Hosted]:
+def _each(domain: str, net: Network, urls: list[str], tell: Tell) -> Iterator[Hosted]:
     found = side_by_side(partial(_read, domain, net, tell, url) for url in urls)
     return filter(None, found)
 

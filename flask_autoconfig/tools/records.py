@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 import dns.rdata
@@ -135,9 +134,16 @@ def compared(published: Published, resolver: Resolver) -> Published:
     """
     domain, total = published.domain, len(published.records)
     seen = _compared(published, resolver)
-    found: list[_Seen] = []
+
+    def at(server: Authority) -> Iterator[tuple[tuple[int, int], Authority, Published]]:
+        with suppress(LookupFailed):
+            there = _compared(published, server.resolver)
+            size = len(there.records) + len(there.outdated)
+            yield (server.resolver.serial(domain), -size), server, there
+
+    found = []
     with suppress(LookupFailed):
-        found = each_of(partial(_at, published), resolver.authorities(domain))
+        found = each_of(at, resolver.authorities(domain))
     if not found:
         is_there = len(seen.records) < total or resolver.is_known(domain)
         if not is_there and not resolver.authorities(domain, allow_private=True):
@@ -151,31 +157,14 @@ def compared(published: Published, resolver: Resolver) -> Published:
         notes.append(f"{texts()['asked']}: {asked}")
     for _, server, other in found:
         if (other.records, other.outdated) != (newest.records, newest.outdated):
-            is_empty = len(other.records) == total and not other.outdated
-            has = "no records, unlike" if is_empty else "other records than"
-            faults.append(
-                f"the name server {server} has {has} {first}: {texts()['lags']}"
-            )
+            unlike = f"the name server {server} has other records than {first}"
+            faults.append(f"{unlike}: {texts()['lags']}")
     if seen not in [other for _, _, other in found]:
         notes.append(
             f"the resolver still has older answers than {first}, until their time to "
             "live ends; clients may see them too"
         )
     return newest._replace(notes=notes, faults=faults)
-
-
-_Seen = tuple[tuple[int, int], Authority, Published]
-
-
-def _at(published: Published, server: Authority) -> Iterator[_Seen]:
-    """Yield the comparison at a name server, if it answers.
-
-    It comes with the serial number of the zone there, and less for more differences.
-    """
-    with suppress(LookupFailed):
-        seen = _compared(published, server.resolver)
-        size = len(seen.records) + len(seen.outdated)
-        yield (server.resolver.serial(published.domain), -size), server, seen
 
 
 def _compared(published: Published, resolver: Resolver) -> Published:

@@ -35,7 +35,6 @@ URL_SERVICES = (
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
 _SIEVE = "_sieve._tcp"
 _OTHERS = {"managesieve": _SIEVE, **_URL_TYPES}
-_LONGEST_PATH = 250  # after `path=`, in one string (RFC 1035, section 3.3)
 
 
 class Record(NamedTuple):
@@ -147,8 +146,6 @@ def _target(server: Server, domain: str) -> tuple[str, str, int | None, str] | s
             return "their services are encrypted, and its url is not"
         if type_ == "jmap" and url != f"https://{parts.netloc}{usual}":
             return f"RFC 8620 implies the path {usual}, and its url has another"
-        if len(path) > _LONGEST_PATH:
-            return f"a path has {_LONGEST_PATH} characters at most"
     elif server.socket_type == "plain":
         return "their services are encrypted"
     elif type_ == "managesieve":

@@ -198,9 +198,9 @@ class _Requests:
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             outcome = self._outcome(step, ask)
-            wrong = outcome.trouble
-            led = wrong and wrong.within("autodiscover-srv", record=service)
-            yield outcome._replace(place="srv", trouble=led)
+            if wrong := outcome.trouble:
+                wrong = wrong.within("autodiscover-srv", record=service)
+            yield outcome._replace(place="srv", trouble=wrong)
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)

@@ -1,7 +1,5 @@
 """The check of one domain: plays every client, applies the rules, and makes the report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -92,7 +90,7 @@ class Report:
         """Return whether there is a finding with this code."""
         return any(found.code == code for found in self.findings)
 
-    def with_findings(self, more: Iterable[Finding]) -> Report:
+    def with_findings(self, more: Iterable[Finding]) -> "Report":
         """Return the report with further findings."""
         kept = [found for found in more if found.code not in self.ignored]
         return replace(self, findings=tuple(merged([*self.findings, *kept])))

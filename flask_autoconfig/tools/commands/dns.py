@@ -19,10 +19,6 @@ from ..net.resolver import LookupFailed, Resolver
 from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
-_NO_TARGET = (
-    "it has no address in DNS, so clients find nothing there",
-    "publish its address before the other records, or correct --target",
-)
 
 
 def _host(target: str) -> str:
@@ -107,7 +103,8 @@ def _compared(
     failed: list[Problem] = []
     try:
         if not resolver.addresses(target):
-            failed.append(Problem(target, *_NO_TARGET))
+            cure = "publish its address before the records, or correct --target"
+            failed.append(Problem(target, "it has no address in DNS", cure))
     except LookupFailed as error:
         if error.kind == "timeout":  # so would all the others
             return [], [Problem("nothing was compared", str(error), error.cure)]

@@ -1,7 +1,5 @@
 """What IMAP, POP3 and SMTP servers offer, and logins at them."""
 
-from __future__ import annotations
-
 import base64
 import hmac
 import socket
@@ -32,7 +30,7 @@ class Endpoint(NamedTuple):
     socket_type: str  # SSL, STARTTLS or plain
 
     @classmethod
-    def of(cls, account: Account) -> Endpoint:
+    def of(cls, account: Account) -> "Endpoint":
         """Return the endpoint of a server that a client sets up."""
         return cls(*account[:4])
 

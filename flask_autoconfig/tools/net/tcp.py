@@ -1,7 +1,5 @@
 """TCP and TLS connections to the servers of a domain, within one deadline."""
 
-from __future__ import annotations
-
 import errno
 import http.client
 import math
@@ -50,13 +48,13 @@ class Network:
     until: float = math.inf  # the deadline of the step, on the monotonic clock
     only: str = ""  # connect to this address of a host, and to no other
 
-    def step(self, seconds: float | None = None) -> Network:
+    def step(self, seconds: float | None = None) -> "Network":
         """Return the network for one step, which ends within *seconds* or the timeout."""
         end = time.monotonic() + (self.timeout if seconds is None else seconds)
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
 
-    def patient(self) -> Network:
+    def patient(self) -> "Network":
         """Return the network for responses, which may take all that is left of a step."""
         return replace(self, timeout=_MOST_SECONDS)
 

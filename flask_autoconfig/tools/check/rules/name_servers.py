@@ -20,7 +20,6 @@ from . import servers
 def authorities(scene: Scene) -> Iterator[Finding]:
     """Yield where name servers of the zone, or the resolver, differ from the newest one."""
     network, domain = scene.facts.network, scene.case.domain
-    resolver = network.resolver
     names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
     digests = [one.digest.name for one in scene.case.families if one.digest]
     asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
@@ -37,10 +36,10 @@ def authorities(scene: Scene) -> Iterator[Finding]:
             return error
 
     try:
-        listed = resolver.authorities(domain, network.allow_private)
+        listed = network.resolver.authorities(domain, network.allow_private)
     except LookupFailed:
         return
-    every = [resolver, *(server.resolver for server in listed)]
+    every = [network.resolver, *(server.resolver for server in listed)]
     cached, *each = side_by_side(partial(look, one) for one in every)
     pairs = list(zip(listed, each, strict=True))
     told = [(it, server) for server, it in pairs if not isinstance(it, LookupFailed)]

@@ -80,8 +80,8 @@ def mx(scene: Scene) -> list[Finding]:
         hosts = facts.mx(case.domain)
         if not hosts and (target := facts.alias(case.domain)):
             return [finding("mx.hidden", subject, target=target)]
-        if not hosts:
-            is_null = facts.takes_no_mail(case.domain)
+        if not hosts:  # by a null MX record (RFC 7505), or none
+            is_null = facts.network.resolver.records(case.domain, "MX")
             return [finding("mx.null" if is_null else "mx.missing", subject)]
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
@@ -107,13 +107,11 @@ def _at_another_house(
     ]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
     for house, ends in texts.table("houses").items():
-        arrives, read = tuple(ends["mx"]), tuple(ends["read"])
-        if not named or any(f".{name}".endswith(read) for name in named):
-            continue
-        if all(f".{host}".endswith(arrives) for host in hosts):
-            found = finding(
-                "mx.elsewhere", subject, house=house, host=hosts[0], server=servers[0]
-            )
+        arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
+        is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
+        if arrives and named and not is_read:
+            code, at = "mx.elsewhere", servers[0]
+            found = finding(code, subject, house=house, host=hosts[0], server=at)
             yield found.marked("filter" if house == "Microsoft 365" else "")
 
 
@@ -147,10 +145,9 @@ Target = tuple[str, int]  # host and port
 def services(scene: Scene) -> list[Finding]:
     """Return whether the SRV records are those of the file, or lead to live servers."""
     provider, domain = scene.case.provider, scene.case.domain
-    targets: dict[str, list[Target]] = {}
     paths: dict[str, str] = {}  # the texts of TXT records
-    if provider is None:
-        targets = {name: [] for name, *_ in zone.MAIL_SERVICES}
+    usual = () if provider else zone.MAIL_SERVICES
+    targets: dict[str, list[Target]] = {name: [] for name, *_ in usual}
     for record in zone.service_records(provider, domain) if provider else ():
         wanted = targets.setdefault(record.name, [])
         if record.type == "TXT":
@@ -281,34 +278,35 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     found = next(stops, None)
     if found is None or not servers.is_dead(facts, first):
         return None
-    target, service = f"{first.host}:{first.port}", subject.removesuffix(" SRV")
-    way = "STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once"
-    spoken = dict(found.values).get("socket_type", "")
+    service, spoken = subject.removesuffix(" SRV"), dict(found.values)
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
-    other = by_type.get((first.type, spoken), "")
+    other = by_type.get((first.type, spoken.get("socket_type", "")), "")
     is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
-    code = "srv.other-service" if is_other else "srv.dead"
     dots = web.without_dot(first.host)
-    said = {"target": target, "way": way, "dots": f"; {dots}" if dots else ""}
     return finding(
-        code, subject, reason=found.seen, service=service, other=other, **said
+        "srv.other-service" if is_other else "srv.dead",
+        subject,
+        target=f"{first.host}:{first.port}",
+        way="STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once",
+        dots=f"; {dots}" if dots else "",
+        reason=found.seen,
+        service=service,
+        other=other,
     )
 
 
 def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:
     """Return that the most credible other source contradicts a record, or None."""
     name, type_, socket_type = service
-    full_name = f"{name}.{scene.case.domain}"
-    subject, targets = f"{full_name} SRV", scene.facts.srv(full_name)
+    subject = f"{name}.{scene.case.domain} SRV"
+    targets = scene.facts.srv(subject.removesuffix(" SRV"))
     others = (one for one in scene.sources if one.place != sources.SRV)
     measure = next(others, None)
     if measure is None or measure.is_foreign:
         return None
-    alive = [
-        one
-        for one in measure.accounts
-        if one.type == type_ and not sources.is_faulty(scene, one)
-    ]
+    listed = [one for one in measure.accounts if one.type == type_]
+    alive = [one for one in listed if not sources.is_faulty(scene, one)]
+    by = sources.said_by(measure)
     wanted = _listed([(one.hostname, one.port) for one in alive])
     if not targets[0][0]:
         records = (one for one in scene.sources if one.place == sources.SRV)
@@ -317,16 +315,13 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
-        denied = finding(
-            "srv.denied", subject, by=sources.said_by(measure), wanted=wanted
-        )
-        return denied.marked(mark)
+        return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)
     led = Account(type_, *targets[0], socket_type)
     if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
         return None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
-    return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
+    return _wrong(code, subject, _listed(targets[:1]), wanted, by)
 
 
 def _listed(targets: list[Target]) -> str:
@@ -337,5 +332,4 @@ def _listed(targets: list[Target]) -> str:
 def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
-    by = by or "the documents say"
     return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

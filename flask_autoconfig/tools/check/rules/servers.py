@@ -120,29 +120,23 @@ _CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
 
 
 def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
-    """Return the finding with whose address this is, if DNS may name the wrong one."""
+    """Return the finding with where such a server answers, if DNS may be wrong."""
     facts, domain = scene.facts, scene.case.domain
 
-    def at(name: str) -> set[str]:
+    def addresses(name: str) -> set[str]:
         return {*facts.addresses(name)} if facts.exists(name) else set()
 
     def answering(name: str) -> Iterator[tuple[str, str]]:
         with suppress(ProbeError):
-            if others := at(name) - here:
+            if others := addresses(name) - addresses(endpoint.host):
                 facts.server(endpoint._replace(host=name))
                 yield name, min(others)
 
-    here, mx = at(endpoint.host), facts.mx_hosts(domain)[:2]
-    own = [name for name in mx if scene.case.has(name)]
-    names = dict.fromkeys([f"{label}.{domain}" for label in _CUSTOMARY] + own)
-    for other, address in each_of(answering, names)[:1]:
-        said = {"host": endpoint.host, "other": other, "address": address}
-        return found.within("answers-at", **said)
-    strangers = [domain, f"www.{domain}", *(name for name in mx if name not in own)]
-    theirs = [name for name in strangers if at(name) & here]
-    if theirs and not any(at(name) & here for name in own):
-        others = ", ".join(theirs)
-        return found.within("shared-address", host=endpoint.host, others=others)
+    names = [f"{label}.{domain}" for label in _CUSTOMARY]
+    names += filter(scene.case.has, facts.mx_hosts(domain)[:2])
+    for other, address in each_of(answering, dict.fromkeys(names))[:1]:
+        host = endpoint.host
+        return found.within("answers-at", host=host, other=other, address=address)
     return found
 
 
