@@ -206,11 +206,12 @@ def _service(
         return [Endpoint(service[1], *it, service[2]) for it in listed if service]
 
     # The rule of servers tells what is wrong with those that the file or others name.
-    tried = () if case.provider and is_right else servers_of(offered[:_MOST])
+    # A spare server may sleep, but not one of those that clients try first.
+    records = facts.network.resolver.records(full_name, "SRV")
+    ranks = [it.priority for it in records if not (case.provider and is_right)]
+    tried = servers_of(offered[: ranks.count(min(ranks, default=0))])
     found = (_failing(facts, subject, it) for it in tried if it not in known)
     failing = next(filter(None, found), None)
-    if failing and f"{offered[0][0]}:{offered[0][1]}" not in str(failing):
-        failing = failing.marked("beside")
     if failing and (failing.code == "srv.other-service" or not wanted):
         yield failing
     elif case.provider and not is_right:
