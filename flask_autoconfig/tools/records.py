@@ -221,14 +221,12 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
         beside = "".join(("no-such-name-e3b0c442", *at.partition(".")[1:]))
         others = _records_of(beside, seen.domain, [kind], resolver)
         made_up |= {record._replace(name=at) for record in others}
-    for record in extra:
-        if record not in made_up:
-            seen.outdated.append(record)
-        elif record.name == name and not any(host in note for note in seen.notes):
-            seen.notes.append(
-                f"{host} has {record.type} {record.data} by a wildcard record, "
-                "as any name there: a record of its own takes its place"
-            )
+    seen.outdated.extend(record for record in extra if record not in made_up)
+    for first in [it for it in extra if it in made_up and it.name == name][:1]:
+        seen.notes.append(
+            f"{host} has {first.type} {first.data} by a wildcard record, "
+            "as any name there: a record of its own takes its place"
+        )
 
 
 def _records_of(
