@@ -333,6 +333,30 @@ def name_servers(
     return seed
 
 
+def half_moved(here: World) -> None:
+    """The zone above names the new name server, the zone the old one, of yesterday."""
+    new, old = "ns.new.test. IN A 127.0.1.71\n", "ns.old.test. IN A 127.0.1.72\n"
+    above = f"test. IN NS a.test.\na.test. IN A 127.0.1.73\n{new}{old}"
+    zone = ADDRESSES + here.zone + "@ IN NS ns.old.test.\n"
+    yesterday = zone.replace("993 imap", "993 old")
+    here.names.serve(zone + above)
+    for number, text in enumerate(
+        (zone, yesterday, f"{DOMAIN}. IN NS ns.new.test."), 1
+    ):
+        here.name_server(f"127.0.1.7{number}", Zone(text).respond)
+
+
+def lame(here: World) -> None:
+    """A resolver that finds no server with the records of one name."""
+    served, fail = here.names.respond, failing("SERVFAIL")
+
+    def respond(query: dns.message.Message) -> dns.message.Message | None:
+        is_lame = query.question[0].name.to_text().startswith("autodiscover.")
+        return fail(query) if is_lame else served(query)
+
+    here.name_server("127.0.0.55", respond)
+
+
 def only_ipv6(host: str) -> Seed:
     """Give a host an IPv6 address alone, where the server answers as usual."""
 
@@ -718,6 +742,14 @@ SEEDS: dict[str, Seed] = {
         ),
         another_imap,
     ),
+    **dict.fromkeys(
+        (
+            "a zone of yesterday, whose server the zone's own NS records still name",
+            "a delegation to other name servers than the zone names",
+        ),
+        half_moved,
+    ),
+    "a name that is delegated to a server without it": lame,
     "a server that limits requests too much": limited(4, 4),
     "a relative redirect": web(relative),
     "a connection that is closed without a response": instead_of_web(

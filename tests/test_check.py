@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
 from seeds import (
+    CONFIG,
     POX,
     certified,
     edited,
@@ -123,19 +124,18 @@ def test_init_takes_the_safest_server_of_each_type(here: Paper) -> None:
 def test_init_follows_srv_records_and_leaves_out_what_the_file_cannot_have(
     here: Paper,
 ) -> None:
+    here.front.answer = says(404)
     assert discovered(here)[0].calendar[0].url == f"https://dav.{DOMAIN}/"
     here.names.load(
         "_caldavs._tcp IN SRV 0 0 443 dav.example.test.\n"
         '_caldavs._tcp IN TXT "path=/a b"\n'
         "_carddavs._tcp IN SRV 0 0 443 _dav.example.test.\n"
-        "_jmap._tcp IN SRV 0 0 443 dav.example.test.\n"
     )
     provider, shown = discovered(here)
-    assert f"note: caldav https://dav.{DOMAIN}/a b is left out: " in shown
-    assert f"note: carddav https://_dav.{DOMAIN}/.well-known/carddav is left" in shown
+    assert f"note: https://dav.{DOMAIN}/a b: " in shown
+    assert f"note: _carddavs._tcp.{DOMAIN} SRV: the record leads to _dav." in shown
     assert not provider.calendar
     assert not provider.address_book
-    assert provider.incoming[-1].url == f"https://dav.{DOMAIN}/.well-known/jmap"
 
 
 def test_init_leaves_out_what_the_domain_says_it_does_not_offer(here: Paper) -> None:
@@ -245,6 +245,8 @@ SERVERS: dict[str, tuple[str, int, Any, Any]] = {
     "silent": (ELSEWHERE, 993, silent, good(*_NAMES)),
     "odd": (ELSEWHERE, 995, ODD, good(*_NAMES)),
     "in": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")),
+    "in by 587": (ELSEWHERE, 587, BY_STARTTLS, good(f"in.{DOMAIN}")),
+    "hoster's imap": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"x.{HOSTER}")),
     "hoster's": (ELSEWHERE, 465, BY_PLAIN, good(f"x.{HOSTER}")),
     "self-signed": (ELSEWHERE, 993, offering("AUTH=PLAIN"), _BAD),
 }
@@ -258,6 +260,8 @@ def test_init_takes(here: Paper, claim: str) -> None:
     def hosted(asked: Asked) -> Any:
         if asked.path == POX and "autodiscover" in row:
             return edited({f"imap.{DOMAIN}": row["autodiscover"]})(asked)
+        if asked.path == CONFIG and "document" in row and asked.host.endswith(DOMAIN):
+            return edited(row["document"])(asked)
         is_there = asked.url in (
             f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
             "live.thunderbird.net/autoconfig/v1.1/hoster.test",

@@ -251,8 +251,9 @@ def test_init_writes_no_private_url_and_no_invalid_name(here: Paper) -> None:
     done = command(here, "init", DOMAIN, "-o", "-")
     inside = f"https://imap.{DOMAIN}:8443/.well-known/caldav"
     for url in (inside, "https://127.0.0.1/.well-known/carddav"):
-        assert f"{url} is left out: " in done.stderr
+        assert f"note: {url}: " in done.stderr
     assert "which is not on the internet" in done.stderr
+    assert done.stdout == ""
     assert f"note: under_score.{DOMAIN} is left out: it is not a host" in done.stderr
 
 

@@ -1,28 +1,38 @@
 """Discovery of a domain's servers, and the configuration that fits them.
 
 The hosts that SRV records name, the customary names, the MX hosts and their domains are
-tried on the standard ports. What the domain itself names comes first, in SRV records, by
-Autodiscover or as a customary name of both IMAP and SMTP; then the settings that its
-hoster publishes, then single customary names of the domain, then those at the MX.
+tried on the standard ports. What the domain itself names comes first, in a document whose
+servers answer, in SRV records, by Autodiscover or as a customary name of both IMAP and
+SMTP; then the settings that its hoster publishes, then single customary names of the
+domain, then those at the MX.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..address import fold
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
+from .check.facts import side_by_side
+from .check.rules.web import without_dot
 from .net import mail
 from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .published import KEYS, Entry, Hosted, find_autodiscover, find_hosted, find_urls
+from .published import (
+    KEYS,
+    Entry,
+    Hosted,
+    Tell,
+    find_autodiscover,
+    find_calendars,
+    find_hosted,
+    find_own,
+)
 from .zone import MAIL_SERVICES
 
 _LABELS = {
@@ -30,26 +40,22 @@ _LABELS = {
     "pop3": ("pop", "pop3", "mail", "mx", ""),
     "smtp": ("smtp", "mail", "mx", ""),
 }
-_WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 _WORDS: dict[str, str] = texts()["init"]
 _AD = "Autodiscover"
-_NAMED = ("SRV", _AD)  # the domain itself says so
+_NAMED = ("SRV", _AD, "document")  # the domain itself says so
+_OTHERS = ("MX", "certificate")  # it may be another house's
 
 
 class Discovery(NamedTuple):
-    """The configuration that fits a domain, and what was left out of it.
-
-    `reasons` has why each server was taken, by its key in the provider and in its order.
-    `warnings` are what users lose by what was left out.
-    """
+    """The configuration that fits a domain, and what was left out of it."""
 
     config: Config | None
     notes: list[str]
-    reasons: dict[str, list[str]]
-    warnings: list[str]
+    reasons: dict[str, list[str]]  # for each server of a key of the provider
+    warnings: list[str]  # what users lose by what was left out
     cure: str = ""  # where there is no configuration
 
 
@@ -58,7 +64,7 @@ def seconds(net: Network) -> float:
     return _STEPS * net.timeout
 
 
-def discover(domain: str, net: Network, tell: Callable[[str], None]) -> Discovery:
+def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Discover the servers of a domain (A-labels); *tell* gets a line for each step."""
     return _Search(domain, net.step(seconds(net)), tell).result()
 
@@ -66,7 +72,7 @@ def discover(domain: str, net: Network, tell: Callable[[str], None]) -> Discover
 class _Search:
     """The search for the servers of one domain."""
 
-    def __init__(self, domain: str, net: Network, tell: Callable[[str], None]) -> None:
+    def __init__(self, domain: str, net: Network, tell: Tell) -> None:
         self.domain, self.net, self.tell = domain, net, tell
         self.notes: list[str] = []
         self.mx_hosts: list[str] = []
@@ -78,6 +84,7 @@ class _Search:
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
         self.elsewhere: list[Endpoint] = []  # at the MX, where no mailboxes are
         self.house = ""  # of the MX, if the IMAP server is there
+        self.own: Hosted | None = None  # the domain's own document
 
     def result(self) -> Discovery:
         try:
@@ -87,57 +94,73 @@ class _Search:
             if error.kind == "timeout" and not self.net.connect_to:
                 cure = f"no name server answers ({error}): {error.cure}"
                 return Discovery(None, self.notes, {}, [], cure)
-            self._tell_failed("MX", self.domain, error)
+            self._unknown("MX", self.domain, error)
         self._collect()
-        self._try_all()
-        urls = find_urls(self.domain, self.net, self.tell, self.notes)
-        if not self._has_own():
-            hosted = find_hosted(self.domain, self.mx_hosts, self.net)
-            if hosted is not None:
-                return self._as_hosted(hosted, urls)
+        self._try_all(self.sources)
+        self._try_all(self._by_certificates())
+        urls = find_calendars(self.domain, self.net, self.tell, self.notes)
+        hosted = self.own if self._works() else None
+        if not hosted and not self._has_own():
+            hosted = find_hosted(self.domain, self.mx_hosts, self.net, self.tell)
+        if hosted:
+            return self._as_hosted(hosted, urls)
         imap = self._best("imap")
-        incoming = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
-        tables = {"incoming": incoming, "outgoing": self._best("smtp"), **urls}
+        incoming, outgoing = [*imap, *self._best("pop3")], self._best("smtp")
+        tables = {"incoming": incoming, "outgoing": outgoing, **urls}
 
-        has_mail = any(table["type"] != "jmap" for table, _ in incoming)
-        if not has_mail or not tables["outgoing"]:
-            missing = "SMTP submission" if has_mail else "IMAP or POP3"
+        if not incoming or not outgoing:
+            missing = "SMTP submission" if incoming else "IMAP or POP3"
             self.notes.append(f"no {missing} server was found for {self.domain}")
-            return Discovery(None, self.notes, {}, [], self._cure())
+            cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
+            return Discovery(None, self.notes, {}, [], cure)
         lost = [
             f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "
             "fix that, and run init again"
             for endpoint, server in self.found.items()
             if endpoint.type == "imap" and not imap
         ]
-        return self._written({}, tables, lost[:1])
+        taken = [table["hostname"] for table, _ in imap]
+        return self._written({}, tables, lost[:1] or self._left_out(taken, "correct"))
 
     def _has_own(self) -> bool:
         """Return whether the domain itself names servers that people can use.
 
         The passwords of people with such servers must not go to whoever runs the MX host.
         """
-        own = set()
-        for endpoint, server in self.found.items():
-            source = self.sources[endpoint]
-            if source in _NAMED:
-                return True
-            if source == "name" and not _problem(server):
-                own.add(endpoint.type)
-        return own >= {"imap", "smtp"}
+        good = {it for it, server in self.found.items() if not _problem(server)}
+        own = {it.type for it in good if self.sources[it] in ("name", "certificate")}
+        is_named = any(self.sources[it] in _NAMED for it in self.found)
+        return is_named or own >= {"imap", "smtp"}
+
+    def _works(self) -> bool:
+        if self.own is None:
+            return False
+        for endpoint, methods in self.own.servers.items():
+            server = self.found.get(endpoint)
+            if not server or _problem(server) or _authentication(server) not in methods:
+                wrong = f"{endpoint} does not work as it says"
+                self.notes.append(f"{self.own.url} is left out: {wrong}")
+                return False
+        return True
+
+    def _left_out(self, taken: list[str], what: str) -> list[str]:
+        """Return that an IMAP server answers elsewhere than those that were taken."""
+        there = {each for host in taken for each in self._addresses(host)}
+        return [
+            f"{endpoint} answers too, and is not in the file: {_WORDS[what]}"
+            for endpoint, server in self.found.items()
+            if endpoint.type == "imap" and self.sources[endpoint] != "MX"
+            if not _problem(server) and there.isdisjoint(self._addresses(endpoint.host))
+        ][: bool(taken)]
 
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
-        """Return the hoster's settings, with URLs of kinds that they do not have."""
-        reason, warnings = f"{hosted.url} names it", []
-        if self.mx_hosts:
-            mx = self.mx_hosts[0]
+        """Return published settings, with URLs of kinds that they do not have."""
+        reason, what = f"{hosted.url} names it", "correct"
+        if self.mx_hosts and hosted is not self.own:
+            mx, what = self.mx_hosts[0], "name-it"
             reason += f", where clients look for a domain with the MX {mx}"
-            warnings = [
-                f"{endpoint} answers too, and is not in the file: if people's mailboxes "
-                f"are there, not at {mx}, name it in SRV records and run init again"
-                for endpoint in self.found
-                if endpoint.type == "imap" and self.sources[endpoint] == "name"
-            ]
+        taken = [it.host for it in hosted.servers if it.type == "imap"]
+        warnings = self._left_out(taken, what)
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
         tables = {
@@ -145,7 +168,7 @@ class _Search:
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *KEYS.values())
         }
-        return self._written(hosted.provider, {**urls, **tables}, warnings[:1])
+        return self._written(hosted.provider, {**urls, **tables}, warnings)
 
     def _written(
         self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
@@ -156,23 +179,25 @@ class _Search:
         config = from_raw({"provider": [provider]}).tables
         return Discovery(config, self.notes, reasons, warnings)
 
-    def _tell_failed(self, type_: str, name: str, error: LookupFailed) -> None:
+    def _unknown(self, type_: str, name: str, error: LookupFailed) -> None:
         self.tell(f"{type_} {name}: {error}")
         self.unknown.append(error)
 
-    # --- Candidates ------------------------------------------------------------------
-
     def _collect(self) -> None:
-        """Collect what SRV records name, then names of the domain and of its MX hosts."""
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
             self.notes.append(f"{len(left)} {_WORDS['more']}")
-        for endpoint in find_autodiscover(self.domain, self.net):
+        self.own = find_own(self.domain, self.net, self.tell)
+        published = [(_AD, each) for each in find_autodiscover(self.domain, self.net)]
+        published += [("document", it) for it in (self.own.servers if self.own else ())]
+        for source, endpoint in (published := published[:_MOST_TARGETS]):
             if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
-                self.tell(f"Autodiscover: {endpoint}")
-                self.sources.setdefault(endpoint, _AD)
-        for type_, host, source in self._customary():
+                self.tell(f"{source}: {endpoint}")
+                self.sources.setdefault(endpoint, source)
+        # A document may have a wrong port or encryption.
+        customary = ((each.type, each.host, source) for source, each in published)
+        for type_, host, source in (*customary, *self._customary()):
             for socket_type in ("SSL", "STARTTLS"):
                 port = standard_port(type_, socket_type)
                 if port and _is_host_name(host):
@@ -184,7 +209,7 @@ class _Search:
         try:
             targets = self.net.resolver.srv(name)
         except LookupFailed as error:
-            self._tell_failed("SRV", name, error)
+            self._unknown("SRV", name, error)
             return
         for host, port in targets:
             self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
@@ -193,15 +218,13 @@ class _Search:
                 # only the encryption that the record is about.
                 all_ = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
                 self.denied |= {(type_, each): name for each in all_}
-            elif not _is_host_name(host):
-                self.notes.append(f"{host} is left out: it is not a host name")
-            elif not port:
-                self.notes.append(f"{host} is left out: its SRV record has port 0")
-            else:
+            elif port and _is_host_name(host):
                 yield Endpoint(type_, host, port, socket_type)
+            else:
+                wrong = "not a host name" if port else "at port 0 in its SRV record"
+                self.notes.append(f"{host} is left out: it is {wrong}")
 
     def _customary(self) -> Iterator[tuple[str, str, str]]:
-        """Yield type, host and source of the names that servers usually have."""
         parents = [host.partition(".")[2] for host in self.mx_hosts]
         bases = dict.fromkeys([self.domain, *(name for name in parents if "." in name)])
         for type_, labels in _LABELS.items():
@@ -213,24 +236,50 @@ class _Search:
                 is_own = host.endswith(f".{self.domain}")
                 yield type_, host, "name" if is_own else "MX"
 
-    # --- Answers ---------------------------------------------------------------------
+    def _by_certificates(self) -> list[Endpoint]:
+        """Add servers by the names in their certificates, if these lead to them, too."""
+        added = []
+        for endpoint, server in self.found.items():
+            shown, there = server.certificate, self._addresses(endpoint.host)
+            is_own = self.sources[endpoint] != "MX"
+            names = shown.names if shown and shown.kind == "name" and is_own else []
+            for name in names[:5]:
+                other = endpoint._replace(host=name)
+                is_there = _is_host_name(name) and there & self._addresses(name)
+                if is_there and other not in self.sources:
+                    self.sources[other] = "certificate"
+                    added.append(other)
+        return added
 
-    def _try_all(self) -> None:
-        """Try the candidates; leave out what the domain says it does not offer."""
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            results = pool.map(self._try, self.sources)
-            for endpoint, result in zip(self.sources, results, strict=True):
-                if isinstance(result, ProbeError):
-                    self._no_answer(endpoint, result)
-                    continue
+    def _addresses(self, host: str) -> set[str]:
+        with suppress(LookupFailed):
+            return {*self.net.resolver.addresses(host)}
+        return set()
+
+    def _try_all(self, endpoints: Collection[Endpoint]) -> None:
+        """Try candidates; leave out what the domain says it does not offer."""
+        results = side_by_side(partial(self._try, each) for each in endpoints)
+        for endpoint, result in zip(endpoints, results, strict=True):
+            source = self.sources[endpoint]
+            if isinstance(result, MailServer):
                 offered = ", ".join(sorted(result.mechanisms)) or "no login"
                 self.tell(f"{endpoint}: offers {offered}")
                 denial = self.denied.get((endpoint.type, endpoint.socket_type))
-                if denial and self.sources[endpoint] != "SRV":
-                    note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
-                    self.notes.append(note)
+                if denial and source != "SRV":
+                    told = f'{denial} in DNS says "not offered"'
+                    self.notes.append(f"{endpoint} is left out: {told}")
                 else:
                     self.found[endpoint] = result
+                continue
+            if result.kind == "private":
+                note = f"{result}: not asked, unless you say --allow-private"
+                self.notes += [note] if note not in self.notes else []
+                continue
+            if source in _NAMED or result.kind not in ("connect", "silent", "dns"):
+                self.tell(f"{endpoint}: {result}")
+            is_own = source == "name" and endpoint.host != self.domain
+            if source in _NAMED or (is_own and result.kind != "dns"):
+                self.failed[endpoint] = result
 
     def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
@@ -241,27 +290,12 @@ class _Search:
             kind = type(error).__name__
             return ProbeError("protocol", f"an unexpected answer ({kind})")
 
-    def _no_answer(self, endpoint: Endpoint, error: ProbeError) -> None:
-        if error.kind == "private":
-            note = f"{error}: not asked, unless you say --allow-private"
-            self.notes += [note] if note not in self.notes else []
-            return
-        source = self.sources[endpoint]
-        if source in _NAMED or error.kind not in ("connect", "silent", "dns"):
-            self.tell(f"{endpoint}: {error}")
-        is_there = source == "name" and error.kind not in ("connect", "dns")
-        if source in _NAMED or is_there:
-            self.failed[endpoint] = error
-
-    # --- Choice ----------------------------------------------------------------------
-
     def _best(self, type_: str) -> list[Entry]:
-        """Return the safest server of a type as a table, with the reason, if any."""
         usable = []
         for endpoint, server in self.found.items():
             if endpoint.type != type_:
                 continue
-            is_elsewhere = type_ != "imap" and self.sources[endpoint] == "MX"
+            is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
             if problem := _problem(server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_elsewhere and _house(endpoint.host) != self.house:
@@ -275,31 +309,30 @@ class _Search:
         best, *others = usable
         reason = f"{_WORDS['one']}, {best}"
         self.notes += [f"{each} is left out: {reason}" for each in others]
-        if type_ == "imap" and self.sources[best] == "MX":
+        if type_ == "imap" and self.sources[best] in _OTHERS:
             self.house = _house(best.host)
         server = self.found[best]
-        if server.mechanisms & MECHANISMS["OAuth2"]:
-            self.notes.append(f"{best} {_WORDS['oauth2']}")
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
         table["authentication"] = _authentication(server)
         return [(table, _reason(best, server, self.sources[best]))]
 
-    def _cure(self) -> str:
-        """Return what to do where too little was found: first fix what there is."""
+    def _cure(self, missing: tuple[str, ...]) -> str:
+        """Return what to do where these types were not found: first fix what there is."""
         for endpoint, server in self.found.items():
             problem = _problem(server)
             is_theirs = self.sources[endpoint] == "MX"
-            if problem and endpoint.type in ("imap", "smtp") and not is_theirs:
+            if problem and endpoint.type in missing and not is_theirs:
                 return f"fix {endpoint} ({problem}), and run init again"
         if self.unknown:
             return f"{self.unknown[0]}: {self.unknown[0].cure}"
-        needed = [each for each in self.failed if each.type in ("imap", "smtp")]
+        needed = [each for each in self.failed if each.type in missing]
         # An answer that cannot be used says more than silence.
         needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
         for endpoint in needed:
             error = self.failed[endpoint]
-            cure = error.cure or _WORDS.get(error.kind, _WORDS["connect"])
+            usual = _WORDS[f"connect-{endpoint.type}"]
+            cure = error.cure or _WORDS.get(error.kind, usual)
             cure = for_software(cure, error.software, endpoint.type)
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
@@ -308,6 +341,10 @@ class _Search:
             return f"{endpoint} answers, but {_WORDS['elsewhere']}: {_WORDS['own']}"
         if not self.found and not self.net.resolver.is_known(self.domain):
             return _WORDS["nowhere"]
+        for host in self.mx_hosts:
+            if not self._addresses(host):
+                dot = without_dot(host) or _WORDS["no-mx-host"]
+                return f"the MX record names {host}, which has no address: {dot}"
         return _WORDS["nothing"]
 
 
@@ -318,16 +355,11 @@ def _is_host_name(host: str) -> bool:
 
 
 def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
-    """Sort by what clients support, then by security, then by what DNS says.
-
-    The domain's own servers come before those of its MX host, whatever these support: a
-    filter for incoming mail must not get passwords. TLS from the first byte comes before
-    STARTTLS (RFC 8314), SRV before custom.
-    """
+    """Sort by whose it is, by what clients support, by security, and by what DNS says."""
     return (
-        source == "MX",
+        source == "MX",  # a filter for incoming mail must not get passwords
         _authentication(server) != "password-cleartext",
-        endpoint.socket_type != "SSL",
+        endpoint.socket_type != "SSL",  # RFC 8314
         source not in _NAMED,
     )
 
@@ -339,10 +371,7 @@ def _house(host: str) -> str:
 
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     offered = f"it offers {', '.join(sorted(server.mechanisms))}"
-    words = [_WORDS[source], _WORDS[endpoint.socket_type], offered]
-    if server.certificate is not None and server.certificate.ends:
-        words.append(f"its certificate is valid until {server.certificate.ends}")
-    return "; ".join(words)
+    return "; ".join((_WORDS[source], _WORDS[endpoint.socket_type], offered))
 
 
 def _problem(server: MailServer) -> str:

@@ -1,9 +1,6 @@
 """What a domain publishes for `init`, and the settings that its hoster publishes."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,58 +8,87 @@ from typing import Any, NamedTuple
 from ..address import NOBODY
 from ..config import values
 from ..config.reading import from_raw
+from ..config.tables import Method
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
-from .check.facts import Facts
+from ..families import FAMILIES
+from .check.facts import Facts, side_by_side
 from .check.findings import Case
 from .check.playing import play
+from .check.rules import dav
+from .check.rules.servers import endpoints
 from .check.scene import mx_domains
-from .clients import CONFIG, ISPDB, OUTLOOK
+from .clients import CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
 from .net.http import fetch_once, following
 from .net.mail import Endpoint
-from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .net.untrusted import split_url
-from .zone import URL_SERVICES
 
 Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
-KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
+Tell = Callable[[str], None]
+KEYS = {"caldav": "calendar", "carddav": "address_book"}
 
 
 class Hosted(NamedTuple):
-    """The settings of a hoster: the provider's table, and where they are."""
+    """Settings that are published: the provider's table, and where they are."""
 
     provider: dict[str, Any]
     url: str
     notes: list[str]
+    servers: dict[Endpoint, tuple[Method, ...]]
+    is_own: bool  # the document is for the domain by name, and for everybody in it
 
 
-def find_hosted(domain: str, mx_hosts: list[str], net: Network) -> Hosted | None:
+def find_own(domain: str, net: Network, tell: Tell) -> Hosted | None:
+    """Return the settings that the domain publishes itself, for everybody in it."""
+    at_host, at_domain = (step.path for step in THUNDERBIRD.steps[:2])
+    who = f"?emailaddress={NOBODY}%40{domain}"
+    urls = [
+        f"https://autoconfig.{domain}{at_host}{who}",
+        f"https://{domain}{at_domain}",
+    ]
+    return next((it for it in _each(domain, net, urls, tell) if it.is_own), None)
+
+
+def find_hosted(
+    domain: str, mx_hosts: list[str], net: Network, tell: Tell
+) -> Hosted | None:
     """Return the first complete settings in the order in which Thunderbird asks."""
     urls = [f"{ISPDB}{domain}"]
     # Of several MX hosts the first counts: the others may be left over from a move.
     for base in mx_domains(mx_hosts[:1], domain):
         own = f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
         urls += [own, f"{ISPDB}{base}"]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(partial(_read, domain, net), urls))
-    return next(filter(None, found), None)
+    return next(_each(domain, net, urls, tell), None)
 
 
-def _read(domain: str, net: Network, url: str) -> Hosted | None:
+def _each(domain: str, net: Network, urls: list[str], tell: Tell) -> Iterator[Hosted]:
+    found = side_by_side(partial(_read, domain, net, tell, url) for url in urls)
+    return filter(None, found)
+
+
+def _read(domain: str, net: Network, tell: Tell, url: str) -> Hosted | None:
     """Return the settings at a URL, None if no client could set up an account by them."""
-    with suppress(ProbeError, NotAutoconfigError, ConfigError):
+    try:
         reply = following(lambda each: fetch_once(net.step(), each), url)
+    except ProbeError as error:
+        if error.kind != "dns" or url.startswith(ISPDB):
+            tell(f"{url.partition('?')[0]}: {error}")
+        return None
+    with suppress(NotAutoconfigError, ConfigError):
         if reply.status != 200 or not reply.is_verified:
             return None
         reader = Reader()
-        provider = {**reader.read(reply.body), "domains": [domain]}
+        read = reader.read(reply.body)
+        provider = {**read, "domains": [domain]}
         provider.pop("mx_domains", None)
         notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
-        from_raw({"provider": [provider]})
+        (typed,) = from_raw({"provider": [provider]}).tables.provider
         if provider.get("incoming") and provider.get("outgoing"):
-            return Hosted(provider, url.partition("?")[0], notes)
+            names = [one.username for _, one in typed.servers if one.username]
+            is_own = domain in read["domains"] and all("%" in str(it) for it in names)
+            found = endpoints(Case(domain, ()), typed)
+            return Hosted(provider, url.partition("?")[0], notes, found, is_own)
     return None
 
 
@@ -73,49 +99,21 @@ def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
     return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
 
 
-def find_urls(
-    domain: str, net: Network, tell: Callable[[str], None], notes: list[str]
+def find_calendars(
+    domain: str, net: Network, tell: Tell, notes: list[str]
 ) -> dict[str, list[Entry]]:
-    """Return the tables of URLs, by the keys of the file.
-
-    The SRV and TXT records of a service come first, then its .well-known URL. A URL
-    that the file cannot have becomes a note.
-    """
+    """Return the tables of calendars and address books that a client finds."""
+    family = next(one for one in FAMILIES if one.name == "dav")
+    played = dav.play(Case(domain, ()), Facts(net), family, family.askers)
+    notes += [f"{it.places[0]}: {it.seen}" for it in played.failures()]
     servers: dict[str, list[Entry]] = {}
-    with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
-        results = list(pool.map(partial(_find_url, domain, net), URL_SERVICES))
-    for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
-        if not url:
-            continue
-        tell(f"{type_} {url}")
+    for account in played.setup.servers if played.setup else ():
+        tell(f"{account.type} {account.url}")
         try:
-            url = values.url(url)
-            parts = split_url(url)
-            net.addresses(parts.hostname or "", parts.port or 443)
-        except (ProbeError, ValueError) as error:
-            notes.append(f"{type_} {url} is left out: {error.args[0]}")
+            table = {"type": account.type, "url": values.url(account.url)}
+        except ValueError as error:
+            notes.append(f"{account.type} {account.url} is left out: {error}")
         else:
-            table = {"type": type_, "url": url}
-            servers.setdefault(KEYS[type_], []).append((table, reason))
+            reason = "SRV records or a .well-known URL of the domain lead to it"
+            servers.setdefault(KEYS[account.type], []).append((table, reason))
     return servers
-
-
-def _find_url(domain: str, net: Network, names: tuple[str, str]) -> tuple[str, str]:
-    """Return the URL of a service, "" for none, and where it was found."""
-    service, type_ = names
-    name = f"{service}.{domain}"
-    with suppress(LookupFailed):
-        texts = net.resolver.txt(name)
-        paths = [text[5:] for text in texts if text.startswith("path=/")]
-        # The path for a service without one (RFC 6764, section 6; RFC 8620, 2.2).
-        path = (*paths, f"/.well-known/{type_}")[0]
-        for host, port in net.resolver.srv(name):
-            if host and port:
-                authority = host if port == 443 else f"{host}:{port}"
-                return f"https://{authority}{path}", f"the SRV record {name} names it"
-    start = f"https://{domain}/.well-known/{type_}"
-    target = ""
-    with suppress(ProbeError):
-        target = fetch_once(net.step(), start).target
-    is_secure = split_url(target).scheme == "https"
-    return target if is_secure else "", f"{start} redirects to it"

@@ -4,20 +4,18 @@ Records in DNS may hold anything. So they are compared as data and written in pr
 format (RFC 1035, section 5.1), which escapes all that is not printable ASCII.
 """
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import chain
 from typing import NamedTuple
 
 import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
+from dns.rdtypes.IN.SRV import SRV
 
+from .check.facts import each_of
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .zone import TTL, Record
@@ -32,7 +30,7 @@ class Published(NamedTuple):
     outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
     was_compared: bool = False  # with DNS: no other record needs to change
     notes: list[str] = []  # noqa: RUF012 (what else the comparison found)
-    faults: list[str] = []  # noqa: RUF012 (name servers that have none of the records)
+    faults: list[str] = []  # noqa: RUF012 (what others have to mend)
 
 
 def _zone(domain: Published) -> str:
@@ -51,7 +49,6 @@ def _zone(domain: Published) -> str:
 
 
 def _table(domain: Published) -> str:
-    """Write name, type and value as the forms of DNS hosters ask for them."""
     rows = [("Name", "Type", "Value"), *domain.records]
     rows += [it._replace(data=f"remove: {it.data}") for it in domain.outdated]
     names, types, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
@@ -71,8 +68,8 @@ def _nsupdate(domain: Published) -> str:
     lines = [f"; {domain.domain}"]
     if domain.was_compared:
         for name, type_, data in domain.outdated:
-            # A person has to decide about an address record of the site.
-            by_hand = type_ in _ADDRESSES or len(data) > _LONGEST_DATA
+            # A person has to decide about an address record, or a delegation.
+            by_hand = type_ in _BESIDE or len(data) > _LONGEST_DATA
             mark, data = "; by hand: " if by_hand else "", data[:_LONGEST_DATA]
             lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
     else:  # whole record sets
@@ -93,6 +90,7 @@ def _nsupdate(domain: Published) -> str:
 # in its oldest versions. The records to publish have a few hundred at most.
 _LONGEST_DATA = 3000
 _ADDRESSES = ("A", "AAAA")
+_BESIDE = ("NS", *_ADDRESSES)  # what no alias can stand beside
 
 
 def _json(*domains: Published) -> str:
@@ -117,7 +115,6 @@ FORMATS: dict[str, Callable[[Published], str]] = {
 
 
 def joined(name: str, published: Iterable[Published]) -> str:
-    """Return all domains as one text; in JSON as one object."""
     if name == "json":
         return _json(*published)
     return "\n".join(map(FORMATS[name], published))
@@ -135,34 +132,34 @@ def compared(published: Published, resolver: Resolver) -> Published:
     The zone's own name servers are asked; the resolver, where none of them answers.
     Raises LookupFailed.
     """
-    seen = failure = None
-    try:
-        seen = _compared(published, resolver)
-    except LookupFailed as error:
-        # The zone's own servers do not tell the first, and are not found at the second.
-        if error.kind in ("dnssec", "timeout"):
-            raise
-        failure = error
-    found = _at_authorities(published, resolver)
     domain, total = published.domain, len(published.records)
+    seen = _compared(published, resolver)
+
+    def at(server: Authority) -> Iterator[tuple[tuple[int, int], Authority, Published]]:
+        with suppress(LookupFailed):
+            there = _compared(published, server.resolver)
+            size = len(there.records) + len(there.outdated)
+            yield (server.resolver.serial(domain), -size), server, there
+
+    found = []
+    with suppress(LookupFailed):
+        found = each_of(at, resolver.authorities(domain))
     if not found:
-        if seen is None:
-            raise failure or LookupFailed(domain, "no name server answers")
         is_there = len(seen.records) < total or resolver.is_known(domain)
         if not is_there and not resolver.authorities(domain, allow_private=True):
             raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
         return seen
+    # Of servers with one serial number, somebody has edited the one that differs least.
     _, first, newest = max(found, key=lambda each: each[0])
     notes, faults = list(newest.notes), list(newest.faults)
+    if len(newest.records) == total:
+        asked = ", ".join(str(server) for _, server, _ in found)
+        notes.append(f"{texts()['asked']}: {asked}")
     for _, server, other in found:
-        if other._replace(notes=[]) != newest._replace(notes=[]):
-            is_empty = len(other.records) == total and not other.outdated
-            unlike = "no records, unlike" if is_empty else "other records than"
-            told = f"the name server {server} has {unlike} {first}: {texts()['lags']}"
-            (faults if is_empty else notes).append(told)
-    if failure:
-        notes.append(f"only the zone's own name servers answer; for others: {failure}")
-    elif seen not in [other for _, _, other in found]:
+        if (other.records, other.outdated) != (newest.records, newest.outdated):
+            unlike = f"the name server {server} has other records than {first}"
+            faults.append(f"{unlike}: {texts()['lags']}")
+    if seen not in [other for _, _, other in found]:
         notes.append(
             f"the resolver still has older answers than {first}, until their time to "
             "live ends; clients may see them too"
@@ -170,85 +167,87 @@ def compared(published: Published, resolver: Resolver) -> Published:
     return newest._replace(notes=notes, faults=faults)
 
 
-_Seen = tuple[tuple[int, int], Authority, Published]
-
-
-def _at_authorities(published: Published, resolver: Resolver) -> list[_Seen]:
-    """Return the comparison at each name server of the zone that answers.
-
-    Each comes with the serial number of the zone there and the number of differences.
-    """
-
-    def look(server: Authority) -> list[_Seen]:
-        with suppress(LookupFailed):
-            seen = _compared(published, server.resolver)
-            size = len(seen.records) + len(seen.outdated)
-            return [((server.resolver.serial(published.domain), size), server, seen)]
-        return []
-
-    with suppress(LookupFailed):
-        servers = resolver.authorities(published.domain)
-        with ThreadPoolExecutor(len(servers) or 1) as pool:
-            return list(chain.from_iterable(pool.map(look, servers)))
-    return []
-
-
 def _compared(published: Published, resolver: Resolver) -> Published:
-    missing: list[Record] = []
-    outdated: list[Record] = []
-    notes: list[str] = []
+    """Compare each set of records; raise LookupFailed if none can be looked up."""
+    seen = published._replace(
+        records=[], outdated=[], was_compared=True, notes=[], faults=[]
+    )
     sets: dict[tuple[str, str], list[Record]] = {}
     for record in published.records:
         sets.setdefault((record.name, record.type), []).append(record)
-    for (name, type_), wanted in sets.items():
-        host = f"{name}.{published.domain}"
-        found = [(_key(data), data) for data in resolver.records(host, type_)]
-        extra: list[Record] = []
-        if type_ == "CNAME" and not found:
-            extra = _records_of(name, host, _ADDRESSES, resolver)
-            # Addresses of the target are as good as an alias.
-            target = resolver.addresses(wanted[0].data.rstrip(".")) if extra else []
-            if target and {*resolver.addresses(host)} <= {*target}:
-                continue
-        expected = {
-            _key(dns.rdata.from_text("IN", type_, record.data)): record
-            for record in wanted
-        }
-        known = {key for key, _ in found}
-        missing += [record for key, record in expected.items() if key not in known]
-        tags = {_tag(key) for key in expected} - {b""}
-        extra += sorted(
-            Record(name, type_, data.to_text())
-            for key, data in found
-            if key not in expected and _tag(key) in tags
-        )
-        # What a random name beside the host has too is there by a wildcard.
-        sibling = f"no-such-name-e3b0c442.{host.partition('.')[2]}"
-        types = dict.fromkeys(record.type for record in extra)
-        made_up = {*_records_of(name, sibling, types, resolver)}
-        outdated += [record for record in extra if record not in made_up]
-        for first in [record for record in extra if record in made_up][:1]:
-            notes.append(
-                f"{host} has {first.type} {first.data} by a wildcard record, "
-                "as any name there: a record of its own takes its place"
-            )
-    return published._replace(
-        records=missing, outdated=outdated, was_compared=True, notes=notes
+    failed: list[LookupFailed] = []
+    for count, wanted in enumerate(sets.values(), 1):
+        try:
+            _compare(seen, wanted, resolver)
+        except LookupFailed as error:
+            failed.append(error)
+            is_for_all = error.kind == "timeout" and len(failed) == count
+            if error.kind == "dnssec" or is_for_all or len(failed) == len(sets):
+                raise
+            seen.faults.append(f"{error}: {texts()['delegated']}")
+    return seen
+
+
+def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
+    """Add what differs in a set of records; raises LookupFailed."""
+    name, type_, data = wanted[0]
+    host, is_alone = f"{name}.{seen.domain}", len(wanted) == 1
+    found = [(_key(each, is_alone), each) for each in resolver.records(host, type_)]
+    extra: list[Record] = []
+    if type_ == "CNAME" and not found:
+        extra = _records_of(name, seen.domain, _BESIDE, resolver)
+        # Addresses of the target are as good as an alias.
+        target = resolver.addresses(data.rstrip(".")) if extra else []
+        there = {*resolver.addresses(host)} if target else set()
+        if there and there <= {*target}:
+            return
+    expected = {
+        _key(dns.rdata.from_text("IN", type_, record.data), is_alone): record
+        for record in wanted
+    }
+    known = {key for key, _ in found}
+    seen.records.extend(it for key, it in expected.items() if key not in known)
+    tags = {_tag(key) for key in expected} - {b""}
+    extra += sorted(
+        Record(name, type_, each.to_text())
+        for key, each in found
+        if key not in expected and _tag(key) in tags
     )
+    if not found:  # forms for records often add the domain themselves
+        extra += _records_of(f"{name}.{seen.domain}", seen.domain, [type_], resolver)
+    # What a random name beside the host has too is there by a wildcard.
+    made_up = set()
+    for at, kind in {record[:2] for record in extra}:
+        beside = "".join(("no-such-name-e3b0c442", *at.partition(".")[1:]))
+        others = _records_of(beside, seen.domain, [kind], resolver)
+        made_up |= {record._replace(name=at) for record in others}
+    seen.outdated.extend(record for record in extra if record not in made_up)
+    for first in [it for it in extra if it in made_up and it.name == name][:1]:
+        seen.notes.append(
+            f"{host} has {first.type} {first.data} by a wildcard record, "
+            "as any name there: a record of its own takes its place"
+        )
 
 
 def _records_of(
-    name: str, host: str, types: Iterable[str], resolver: Resolver
+    name: str, domain: str, types: Iterable[str], resolver: Resolver
 ) -> list[Record]:
-    found = ((type_, data) for type_ in types for data in resolver.records(host, type_))
-    return sorted(Record(name, type_, data.to_text()) for type_, data in found)
+    lookups = ((type_, resolver.records(f"{name}.{domain}", type_)) for type_ in types)
+    return sorted(
+        Record(name, type_, data.to_text())
+        for type_, found in lookups
+        for data in found
+    )
 
 
-def _key(data: Rdata) -> Rdata | bytes:
+def _key(data: Rdata, is_alone: bool) -> Rdata | bytes:
     """Return what is equal in records that are equal to clients.
 
-    Host names are equal in any case, and so is a text in one string or in several.
+    Host names are equal in any case, a text in one string or in several, and the priority
+    and weight of an SRV record that is *alone*.
     """
+    if isinstance(data, SRV) and is_alone:
+        return data.replace(priority=0, weight=0)
     return b"".join(data.strings) if isinstance(data, TXT) else data
 
 

@@ -35,7 +35,6 @@ URL_SERVICES = (
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
 _NAMES = {(type_, socket_type): name for name, type_, socket_type in MAIL_SERVICES}
 _NAMES["managesieve", "STARTTLS"] = "_sieve._tcp"
-_LONGEST_PATH = 250  # after `path=`, in one string (RFC 1035, section 3.3)
 
 
 class Record(NamedTuple):
@@ -144,8 +143,6 @@ def _target(server: Server, domain: str) -> tuple[str, str, int | None, str] | s
             return "their services have a url that begins with https"
         if server.type == "jmap" and (path or url.query):
             return f"RFC 8620 implies the path {usual}, and its url has another"
-        if len(path) > _LONGEST_PATH:
-            return f"a path has {_LONGEST_PATH} characters at most"
     else:
         service = (server.type, server.socket_type or "SSL")
         if service not in _NAMES:

@@ -116,7 +116,6 @@ class Facts:
     alias = _kept(Resolver.alias)  # the target of a CNAME record, or ""
     is_known = _kept(Resolver.is_known)  # whether the name exists
     mx = _kept(Resolver.mx)  # the MX hosts of a domain, in order of preference
-    takes_no_mail = _kept(Resolver.takes_no_mail)  # by a null MX record (RFC 7505)
     srv = _kept(Resolver.srv)  # hosts and ports; the host is "" for "not offered"
     txt = _kept(Resolver.txt)
 

@@ -1,7 +1,5 @@
 """Plays a client: its steps in order, until it has settings or gives up."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -199,7 +197,10 @@ class _Requests:
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
-            yield self._outcome(step, ask)._replace(place="srv")
+            outcome = self._outcome(step, ask)
+            if wrong := outcome.trouble:
+                wrong = wrong.within("autodiscover-srv", record=service)
+            yield outcome._replace(place="srv", trouble=wrong)
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)

@@ -49,6 +49,7 @@ _RULES: tuple[_Rule, ...] = (
     single.autodiscover,
     names.half_answered,
     name_servers.dnssec,
+    name_servers.delegation,
     name_servers.authorities,
     *_RULES_OF_FILE,
     connections.each_address,

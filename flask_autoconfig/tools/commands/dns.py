@@ -1,12 +1,10 @@
 """The command `dns`."""
 
-from __future__ import annotations
-
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -70,7 +68,9 @@ def command(
         _output(name, published, folder)
         return
     with ending.at_once():
-        different, failed = _compared(published, options.resolver_of(**resolving))
+        different, failed = _compared(
+            published, options.resolver_of(**resolving), target
+        )
     if different:
         _output(name, iter(different), folder)
     width = terminal.width(err=True)
@@ -97,16 +97,17 @@ def _published(
 
 
 def _compared(
-    published: Iterator[Published], resolver: Resolver
+    published: Iterator[Published], resolver: Resolver, target: str
 ) -> tuple[list[Published], list[Problem]]:
-    """Return what differs in each domain, and the domains whose lookup failed.
-
-    If the first ones all time out, there is no name server to be reached, and the others
-    are not looked up.
-    """
     different: list[Published] = []
     failed: list[Problem] = []
-    silent = 0  # lookups that timed out
+    try:
+        if not resolver.addresses(target):
+            cure = "publish its address before the records, or correct --target"
+            failed.append(Problem(target, "it has no address in DNS", cure))
+    except LookupFailed as error:
+        if error.kind == "timeout":  # so would all the others
+            return [], [Problem("nothing was compared", str(error), error.cure)]
 
     def compare(domain: Published) -> tuple[str, Published | LookupFailed]:
         try:
@@ -115,28 +116,20 @@ def _compared(
             return domain.domain, error
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        done = pool.map(compare, published)
-        with closing(cast("Generator[Any]", done)):  # which cancels what is queued
-            for count, (name, outcome) in enumerate(done, 1):
-                if isinstance(outcome, LookupFailed):
-                    cure = outcome.cure or "check the name servers of the domain"
-                    failed.append(Problem(name, f"not compared: {outcome}", cure))
-                    silent += outcome.kind == "timeout"
-                else:
-                    failed += [Problem(name, fault, "") for fault in outcome.faults]
-                    for note in outcome.notes:
-                        terminal.tell(f"note: {name}: {note}", err=True)
-                    if outcome.records or outcome.outdated:
-                        different.append(outcome)
-                if count == silent == _WORKERS:
-                    message = "not compared either: no name server has answered"
-                    failed.append(Problem("the other domains", message, ""))
-                    break
+        for name, outcome in pool.map(compare, published):
+            if isinstance(outcome, LookupFailed):
+                cure = outcome.cure or "check the name servers of the domain"
+                failed.append(Problem(name, f"not compared: {outcome}", cure))
+                continue
+            failed += [Problem(name, fault, "") for fault in outcome.faults]
+            for note in outcome.notes:
+                terminal.tell(f"note: {name}: {note}", err=True)
+            if outcome.records or outcome.outdated:
+                different.append(outcome)
     return different, failed
 
 
 def _output(name: str, published: Iterator[Published], folder: Path | None) -> None:
-    """Print the records, or write a file for each domain: all of them, or none."""
     if folder is None:
         terminal.echo(joined(name, published), nl=False)
         return

@@ -33,7 +33,12 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     domain = project.domain(domain)
     to_stdout = str(output) == "-"
     if not to_stdout:
-        _check_writable(output, force)
+        if os.path.lexists(output) and not force:
+            message = "the file exists already, and is left alone"
+            cure = "name another file with -o, or overwrite it with --force"
+            raise ConfigError([Problem(str(output), message, cure)])
+        with reported(output):
+            check_replaceable(output)
     discovery = _discover(domain, options.network(**network))
     for note in discovery.notes:
         terminal.tell(f"note: {note}", err=True)
@@ -73,7 +78,6 @@ def _discover(domain: str, network: Network) -> Discovery:
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
-    """Return the TOML with the reason for each server in a comment above it."""
     left = {f"[[provider.{key}]]": list(each) for key, each in reasons.items()}
     lines = []
     for line in text.splitlines():
@@ -81,12 +85,3 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
             lines.append(f"# {clean(left[line].pop(0))}")
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _check_writable(output: Path, force: bool) -> None:
-    if os.path.lexists(output) and not force:
-        message = "the file exists already, and is left alone"
-        cure = "name another file with -o, or overwrite it with --force"
-        raise ConfigError([Problem(str(output), message, cure)])
-    with reported(output):
-        check_replaceable(output)

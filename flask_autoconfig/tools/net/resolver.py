@@ -1,7 +1,5 @@
 """DNS lookups, each within a deadline, and why they fail."""
 
-from __future__ import annotations
-
 import copy
 import math
 import time
@@ -16,9 +14,12 @@ import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
+from dns.rdataclass import IN
+from dns.rdatatype import NS
 
 from ...address import is_ip
 from .common import in_thread, texts
@@ -69,13 +70,13 @@ class Resolver:
         # Hosts of which only one kind of address was answered, with the other kind.
         self.unanswered: dict[str, str] = {}
 
-    def until(self, moment: float) -> Resolver:
+    def until(self, moment: float) -> "Resolver":
         """Return this resolver with a deadline on the monotonic clock."""
         copied = copy.copy(self)
         copied._until = min(self._until, moment)
         return copied
 
-    def at(self, address: str) -> Resolver:
+    def at(self, address: str) -> "Resolver":
         """Return a resolver that asks a zone's name server, and this one for the rest."""
         copied = copy.copy(self)
         copied._behind, copied._answers = self, {}
@@ -83,7 +84,7 @@ class Resolver:
         copied._resolver.nameservers, copied._resolver.port = [address], 53
         return copied
 
-    def authorities(self, name: str, allow_private: bool = False) -> list[Authority]:
+    def authorities(self, name: str, allow_private: bool = False) -> "list[Authority]":
         """Return the name servers of the zone that the name is in; raises LookupFailed.
 
         A host that DNS names is not trusted: servers at private addresses are left out,
@@ -92,17 +93,39 @@ class Resolver:
         hosts: list[str] = []
         for zone in _zones(name):
             if not hosts and not self.alias(zone):
-                hosts = sorted(_host(one.target) for one in self.records(zone, "NS"))
-        found: list[Authority] = []
-        for host in filter(None, hosts[:_MOST_SERVERS]):
+                hosts = self.delegated(zone, allow_private) or self.name_servers(zone)
+        return list(self._asked_of(hosts, allow_private))
+
+    def name_servers(self, zone: str) -> list[str]:
+        """Return the name servers that the NS records of a zone name."""
+        found = sorted(_host(one.target) for one in self.records(zone, "NS"))
+        return list(filter(None, found))
+
+    def _asked_of(self, hosts: list[str], allow_private: bool) -> "Iterator[Authority]":
+        for host in hosts[:_MOST_SERVERS]:
             with suppress(LookupFailed):
                 addresses = self.addresses(host)
-                found += [
+                yield from [
                     Authority(host, address, self.at(address))
                     for address in sorted(addresses, key=lambda one: ":" in one)
                     if allow_private or self._is_inside or is_public(address)
                 ][:1]
-        return found
+
+    def delegated(self, zone: str, allow_private: bool = False) -> list[str]:
+        """Return the name servers that the zone above names, whom all ask, if known."""
+        parent = zone.partition(".")[2]
+        with suppress(LookupFailed, dns.exception.DNSException, OSError):
+            for server in self._asked_of(self.name_servers(parent), allow_private):
+                asked, left = server.resolver._resolver, self._left(zone)
+                response = asked.resolve(
+                    f"{zone}.", "NS", lifetime=left, raise_on_no_answer=False
+                ).response
+                for section in (response.answer, response.authority):
+                    name = dns.name.from_text(zone)
+                    if found := response.get_rrset(section, name, IN, NS):
+                        return sorted(_host(data.target) for data in found)
+                return []
+        return []
 
     def _left(self, name: str) -> float:
         left = min(self._timeout, self._until - time.monotonic())
@@ -193,9 +216,7 @@ class Resolver:
                 return []
             if records:
                 self.unanswered[host] = type_
-            other = "A" if type_ == "AAAA" else "AAAA"
-            told = f"does not answer for {type_} (it does for {other})"
-            reason = f"the name server {told}"
+            reason = f"the name server answers, but not for {type_}"
             failed[type_] = LookupFailed(host, reason, "kind")
         if failed and not records:
             raise next(iter(failed.values()))
@@ -225,10 +246,6 @@ class Resolver:
         """Return the domain's MX hosts by preference; raises LookupFailed."""
         records = sorted(self.records(domain, "MX"), key=lambda one: one.preference)
         return [host for one in records if (host := _host(one.exchange))]
-
-    def takes_no_mail(self, domain: str) -> bool:
-        """Return whether the domain has a null MX (RFC 7505); raises LookupFailed."""
-        return bool(self.records(domain, "MX")) and not self.mx(domain)
 
     def srv(self, name: str) -> list[tuple[str, int]]:
         """Return host and port of SRV records by priority; raises LookupFailed.

@@ -1,7 +1,5 @@
 """Comparisons of what clients set up, with each other and with the file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace

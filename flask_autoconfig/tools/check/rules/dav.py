@@ -1,7 +1,5 @@
 """Calendars and address books: how clients find them, and the servers themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial

@@ -1,7 +1,5 @@
 """Documents: what clients can use, and how they differ from the file or each other."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """DNS: the zone's own name servers, which may differ, and the keys of the zone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -11,14 +9,12 @@ from typing import Any
 from dns.dnssec import key_id
 
 from ... import zone
-from ...net.resolver import Authority, LookupFailed
+from ...net.resolver import Authority, LookupFailed, Resolver
 from ...net.tcp import Network, ProbeError
 from ..facts import each_of, side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene
 from . import servers
-
-_Told = tuple[int, Authority, list[frozenset[str]]]  # serial number, server, records
 
 
 def authorities(scene: Scene) -> Iterator[Finding]:
@@ -29,14 +25,13 @@ def authorities(scene: Scene) -> Iterator[Finding]:
     asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
     asked += [(f"{name}.{domain}", "TXT") for name in digests]
 
-    def look(server: Authority) -> _Told | LookupFailed:
-        ask = server.resolver.records
+    def look(asked_of: Resolver) -> tuple[int, list[frozenset[str]]] | LookupFailed:
         try:
             found = [
-                frozenset(data.to_text().lower() for data in ask(*each))
+                frozenset(data.to_text().lower() for data in asked_of.records(*each))
                 for each in asked
             ]
-            return server.resolver.serial(domain), server, found
+            return asked_of.serial(domain), found
         except LookupFailed as error:
             return error
 
@@ -44,27 +39,27 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         listed = network.resolver.authorities(domain, network.allow_private)
     except LookupFailed:
         return
-    every = (Authority("", "", network.resolver), *listed)
+    every = [network.resolver, *(server.resolver for server in listed)]
     cached, *each = side_by_side(partial(look, one) for one in every)
-    told = [one for one in each if not isinstance(one, LookupFailed)]
+    pairs = list(zip(listed, each, strict=True))
+    told = [(it, server) for server, it in pairs if not isinstance(it, LookupFailed)]
     if not told:
         return  # a firewall may keep this machine from asking them
-    for server, failed in zip(listed, each, strict=True):
+    for server, failed in pairs:
         # This machine may have no way to addresses of IPv6.
         if isinstance(failed, LookupFailed) and ":" not in server.address:
             is_lame = failed.kind in ("refused", "servfail")
             code = "dns.server-lame" if is_lame else "dns.server-silent"
             yield finding(code, domain, server=server, reason=failed.reason)
 
-    latest, first, newest = max(told, key=lambda one: one[0])
+    (latest, newest), first = max(told, key=lambda one: one[0][0])
     hosts = {f"{one.label}.{domain}": 443 for one in scene.case.families if one.label}
     for one in servers.endpoints(scene.case, scene.provider):
         hosts |= {one.host: one.port} if scene.case.has(one.host) else {}
-    for serial, server, found in told:
+    for (serial, found), server in told:
+        sets = zip(asked, found, newest, strict=True)
         differing = [
-            f"{name} {type_}"
-            for (name, type_), old, new in zip(asked, found, newest, strict=True)
-            if old != new
+            f"{name} {type_}" for (name, type_), old, new in sets if old != new
         ]
         compare = partial(_lead_apart, network, server, first)
         differing += each_of(compare, hosts.items() if server != first else ())
@@ -74,10 +69,20 @@ def authorities(scene: Scene) -> Iterator[Finding]:
             code = "dns.server-differs"
             yield finding(code, at, advice=advice, server=server, first=first)
     if not isinstance(cached, LookupFailed):
-        known = [found for _, _, found in told]
-        for (name, type_), held, *now in zip(asked, cached[2], *known, strict=True):
+        known = [found for (_, found), _ in told]
+        for (name, type_), held, *now in zip(asked, cached[1], *known, strict=True):
             if held not in now:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
+
+
+def delegation(scene: Scene) -> Iterator[Finding]:
+    network, domain = scene.facts.network, scene.case.domain
+    with suppress(LookupFailed):
+        named = network.resolver.delegated(domain, network.allow_private)
+        own = network.resolver.name_servers(domain)
+        if named and own and {*named}.isdisjoint(own):
+            above, at = ", ".join(named), f"{domain} NS"
+            yield finding("dns.delegation-differs", at, above=above, own=", ".join(own))
 
 
 def dnssec(scene: Scene) -> Iterator[Finding]:
@@ -103,17 +108,13 @@ def _lead_apart(
     Addresses that answer may differ: those of CDNs do from one question to the next.
     """
     host, port = way
-
-    def state(server: Authority, addresses: list[str]) -> str:
-        if not addresses or ways[0] == ways[1]:
-            return "has an address" if addresses else ""
-        try:
-            replace(network, resolver=server.resolver).connect(host, port).close()
-        except ProbeError as error:
-            return "dead" if error.kind in ("connect", "silent") else "has an address"
-        return "has an address"
-
     with suppress(LookupFailed):
         ways = [server.resolver.addresses(host) for server in (one, other)]
-        if state(one, ways[0]) != state(other, ways[1]):
+        is_there = list(map(bool, ways))
+        for at, server in enumerate((one, other) if ways[0] != ways[1] else ()):
+            try:
+                replace(network, resolver=server.resolver).connect(host, port).close()
+            except ProbeError as error:
+                is_there[at] &= error.kind not in ("connect", "silent")
+        if is_there[0] != is_there[1]:
             yield f"{host} A"

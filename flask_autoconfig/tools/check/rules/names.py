@@ -1,7 +1,5 @@
 """DNS: the host names that clients ask, MX records and SRV records."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -25,7 +23,6 @@ _MOST = 4  # records of a name that are looked at
 
 
 def hosts(scene: Scene) -> list[Finding]:
-    """Return whether the families' own hosts exist."""
     case, facts = scene.case, scene.facts
     names = {
         f"{family.label}.{case.domain}": family.askers
@@ -77,13 +74,14 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
 
 
 def mx(scene: Scene) -> list[Finding]:
-    """Return what is wrong with the MX records and the hosts that they name."""
     case, facts = scene.case, scene.facts
     subject = f"{case.domain} MX"
     try:
         hosts = facts.mx(case.domain)
-        if not hosts:
-            is_null = facts.takes_no_mail(case.domain)
+        if not hosts and (target := facts.alias(case.domain)):
+            return [finding("mx.hidden", subject, target=target)]
+        if not hosts:  # by a null MX record (RFC 7505), or none
+            is_null = facts.network.resolver.records(case.domain, "MX")
             return [finding("mx.null" if is_null else "mx.missing", subject)]
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
@@ -109,13 +107,11 @@ def _at_another_house(
     ]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
     for house, ends in texts.table("houses").items():
-        arrives, read = tuple(ends["mx"]), tuple(ends["read"])
-        if not named or any(f".{name}".endswith(read) for name in named):
-            continue
-        if all(f".{host}".endswith(arrives) for host in hosts):
-            found = finding(
-                "mx.elsewhere", subject, house=house, host=hosts[0], server=servers[0]
-            )
+        arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
+        is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
+        if arrives and named and not is_read:
+            code, at = "mx.elsewhere", servers[0]
+            found = finding(code, subject, house=house, host=hosts[0], server=at)
             yield found.marked("filter" if house == "Microsoft 365" else "")
 
 
@@ -148,11 +144,10 @@ Target = tuple[str, int]  # host and port
 
 def services(scene: Scene) -> list[Finding]:
     """Return whether the SRV records are those of the file, or lead to live servers."""
-    targets: dict[str, list[Target]] = {}
+    provider, domain = scene.case.provider, scene.case.domain
     paths: dict[str, str] = {}  # the texts of TXT records
-    provider, domain = scene.provider, scene.case.domain
-    if scene.case.provider is None:
-        targets = {name: [] for name, *_ in zone.MAIL_SERVICES}
+    usual = () if provider else zone.MAIL_SERVICES
+    targets: dict[str, list[Target]] = {name: [] for name, *_ in usual}
     for record in zone.service_records(provider, domain) if provider else ():
         wanted = targets.setdefault(record.name, [])
         if record.type == "TXT":
@@ -169,7 +164,6 @@ def services(scene: Scene) -> list[Finding]:
 
 
 def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    """Return the lookups of all services."""
     names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
     return [partial(facts.srv, f"{name}.{case.domain}") for name in names]
 
@@ -190,8 +184,8 @@ def _service(
     offered = [target for target in targets if target[0]]
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
-    if numbers := [host for host, _ in offered if is_ip(host)]:
-        yield finding("srv.is-address", subject, host=numbers[0])
+    if fault := next(_faults(facts, subject, offered), None):
+        yield fault
         return
     if not targets:
         if misnamed := _misnamed(scene, name, wanted):
@@ -201,43 +195,62 @@ def _service(
         elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
-    failing = None
     known = {
         Endpoint.of(account)
         for source in scene.sources
         if source.place != sources.SRV
         for account in source.accounts
     }
-    first = (
-        Endpoint(service[1], *offered[0], service[2]) if service and offered else None
-    )
+
+    def servers_of(listed: list[Target]) -> list[Endpoint]:
+        return [Endpoint(service[1], *it, service[2]) for it in listed if service]
+
     # The rule of servers tells what is wrong with those that the file or others name.
-    if first and first not in known and not (case.provider and is_right):
-        failing = _failing(facts, subject, first)
-    if failing is not None and (failing.code == "srv.other-service" or not wanted):
+    # A spare server may sleep, but not one of those that clients try first.
+    records = facts.network.resolver.records(full_name, "SRV")
+    ranks = [it.priority for it in records if not (case.provider and is_right)]
+    tried = servers_of(offered[: ranks.count(min(ranks, default=0))])
+    found = (_failing(facts, subject, it) for it in tried if it not in known)
+    failing = next(filter(None, found), None)
+    if failing and (failing.code == "srv.other-service" or not wanted):
         yield failing
     elif case.provider and not is_right:
-        is_dead = service is not None and any(
-            servers.is_dead(facts, Endpoint(service[1], *target, service[2]))
-            for target in wanted
-        )
+        is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
-        found = _wrong(code, subject, _listed(offered), _listed(wanted))
-        is_ours = service and not is_dead and _is_of_file(scene, service, offered)
-        yield found.marked("same server" if is_ours else "")
-    elif failing is not None:
+        differs = _wrong(code, subject, _listed(offered), _listed(wanted))
+        # Further ports or names of the file's servers may be meant.
+        ours = {it.host for it in servers.endpoints(case, case.provider)}
+        is_ours = bool(service and offered) and all(
+            any(web.is_same_host(facts, it.host, host) for host in ours)
+            and servers.is_alive(facts, it)
+            for it in servers_of(offered)
+        )
+        yield differs.marked("same server" if is_ours and not is_dead else "")
+    elif failing:
         yield failing
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
         yield wrong
     elif paths and path not in paths:
-        code = "srv.differs" if case.provider else "srv.contradicts"
-        yield _wrong(code, subject, f"TXT {paths[0]}", path)
-    elif service or is_right or not _leads_astray(facts, offered, wanted):
+        yield _wrong("srv.differs", subject, f"TXT {paths[0]}", path)
+    else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
-        yield from _aliases(facts, subject, offered)
-    else:
-        yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+        for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
+            if len(way := web.names_of(facts, host)) > 1:
+                yield finding("srv.is-alias", subject, host=host, target=way[1])
+
+
+def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
+    name, usual = subject.removesuffix(" SRV"), {143, 110, 465, 587, 993, 995}
+    for host, port in offered:
+        if is_ip(host):
+            yield finding("srv.is-address", subject, host=host)
+        if port == 25 and name.startswith("_submission"):
+            yield finding("srv.port-25", subject, host=host)
+    for it in facts.network.resolver.records(name, "SRV"):
+        if it.port not in usual and (meant := usual & {it.priority, it.weight}):
+            port, host = min(meant), it.target
+            yield finding("srv.order", subject, record=it, usual=port, host=host)
 
 
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
@@ -260,63 +273,41 @@ def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     return ""
 
 
-def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
-    """Return whether records lead to none of the existing hosts that are wanted."""
-    hosts, led = (
-        [it for it, _ in part if facts.exists(it)] for part in (wanted, offered)
-    )
-    pairs = [(ours, theirs) for ours in hosts for theirs in led]
-    return bool(pairs) and not any(web.is_same_host(facts, *pair) for pair in pairs)
-
-
-def _is_of_file(
-    scene: Scene, service: tuple[str, str, str], offered: list[Target]
-) -> bool:
-    """Return whether the targets are further ports or names of the file's servers."""
-    hosts = {
-        endpoint.host for endpoint in servers.endpoints(scene.case, scene.case.provider)
-    }
-    return bool(offered) and all(
-        any(web.is_same_host(scene.facts, host, ours) for ours in hosts)
-        and servers.is_alive(scene.facts, Endpoint(service[1], host, port, service[2]))
-        for host, port in offered
-    )
-
-
 def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     """Return that the first target of a record fails as its service is used, or None."""
     stops = (one for one in servers.of(facts, first) if one.status == FAILURE)
     found = next(stops, None)
     if found is None or not servers.is_dead(facts, first):
         return None
-    target, service = f"{first.host}:{first.port}", subject.removesuffix(" SRV")
-    way = "STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once"
-    spoken = dict(found.values).get("socket_type", "")
+    service, spoken = subject.removesuffix(" SRV"), dict(found.values)
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
-    other = by_type.get((first.type, spoken), "")
+    other = by_type.get((first.type, spoken.get("socket_type", "")), "")
     is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
-    code = "srv.other-service" if is_other else "srv.dead"
     dots = web.without_dot(first.host)
-    said = {"target": target, "way": way, "dots": f"; {dots}" if dots else ""}
     return finding(
-        code, subject, reason=found.seen, service=service, other=other, **said
+        "srv.other-service" if is_other else "srv.dead",
+        subject,
+        target=f"{first.host}:{first.port}",
+        way="STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once",
+        dots=f"; {dots}" if dots else "",
+        reason=found.seen,
+        service=service,
+        other=other,
     )
 
 
 def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:
     """Return that the most credible other source contradicts a record, or None."""
     name, type_, socket_type = service
-    full_name = f"{name}.{scene.case.domain}"
-    subject, targets = f"{full_name} SRV", scene.facts.srv(full_name)
+    subject = f"{name}.{scene.case.domain} SRV"
+    targets = scene.facts.srv(subject.removesuffix(" SRV"))
     others = (one for one in scene.sources if one.place != sources.SRV)
     measure = next(others, None)
     if measure is None or measure.is_foreign:
         return None
-    alive = [
-        one
-        for one in measure.accounts
-        if one.type == type_ and not sources.is_faulty(scene, one)
-    ]
+    listed = [one for one in measure.accounts if one.type == type_]
+    alive = [one for one in listed if not sources.is_faulty(scene, one)]
+    by = sources.said_by(measure)
     wanted = _listed([(one.hostname, one.port) for one in alive])
     if not targets[0][0]:
         records = (one for one in scene.sources if one.place == sources.SRV)
@@ -325,24 +316,13 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
-        denied = finding(
-            "srv.denied", subject, by=sources.said_by(measure), wanted=wanted
-        )
-        return denied.marked(mark)
+        return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)
     led = Account(type_, *targets[0], socket_type)
     if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
         return None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
-    return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
-
-
-def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:
-    """Yield targets that are aliases, which RFC 2782 forbids."""
-    for host, _ in targets[:_MOST]:
-        *_, last = web.names_of(facts, host)[:2]
-        if last != host:
-            yield finding("srv.is-alias", subject, host=host, target=last)
+    return _wrong(code, subject, _listed(targets[:1]), wanted, by)
 
 
 def _listed(targets: list[Target]) -> str:
@@ -353,5 +333,4 @@ def _listed(targets: list[Target]) -> str:
 def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
-    by = by or "the documents say"
     return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

@@ -28,7 +28,6 @@ MOST = 20  # of published documents, whose authors are unknown
 
 
 def endpoint_of(case: Case, server: Server) -> Endpoint:
-    """Return the endpoint of a provider's mail server for the domain."""
     host = with_domain(server.hostname or "", case.domain)
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
@@ -79,7 +78,6 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
 
 
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    """Return the connections to the mail servers of the file."""
     return [
         partial(facts.server, endpoint) for endpoint in endpoints(case, case.provider)
     ]
@@ -110,6 +108,31 @@ def each_address(scene: Scene) -> list[Finding]:
 _GROUPS = texts.table("groups")  # of codes
 
 
+_LOST = ("server.no-connection", "server.silent")
+_CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
+
+
+def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
+    """Return the finding with where such a server answers, if DNS may be wrong."""
+    facts, domain = scene.facts, scene.case.domain
+
+    def addresses(name: str) -> set[str]:
+        return {*facts.addresses(name)} if facts.exists(name) else set()
+
+    def answering(name: str) -> Iterator[tuple[str, str]]:
+        with suppress(ProbeError):
+            if others := addresses(name) - addresses(endpoint.host):
+                facts.server(endpoint._replace(host=name))
+                yield name, min(others)
+
+    names = [f"{label}.{domain}" for label in _CUSTOMARY]
+    names += filter(scene.case.has, facts.mx_hosts(domain)[:2])
+    for other, address in each_of(answering, dict.fromkeys(names))[:1]:
+        host = endpoint.host
+        return found.within("answers-at", host=host, other=other, address=address)
+    return found
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
@@ -132,6 +155,8 @@ def look(scene: Scene) -> Iterator[Finding]:
             whose = {families[name] for name in set_up.get(endpoint, ())}
             if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
+            if found.code in _LOST and case.has(endpoint.host):
+                found = _elsewhere(scene, endpoint, found)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))

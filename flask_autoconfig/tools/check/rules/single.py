@@ -1,7 +1,5 @@
 """Families with one document, such as PACC, and the Apple profile with its signature."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -12,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,7 +36,6 @@ _OPENSSL = shutil.which("openssl")
 
 
 def asks(case: Case, family: Family) -> list[Ask]:
-    """Return the request of the family's clients."""
     return [Ask(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
 
 
@@ -203,22 +201,26 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
 
 def autodiscover(scene: Scene) -> Iterator[Finding]:
     """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
-    name = f"_autodiscover._tcp.{scene.case.domain}"
-    targets = scene.facts.targets(name)[:1]
-    for play in scene.plays:
-        told = " ".join(one.subject for one in play.findings if one.status != OK)
-        for host, port in targets:
-            # Another finding says what is wrong with a host that Outlook asks anyway.
-            if play.client != OUTLOOK.name or not play.found or f"//{host}/" in told:
-                continue
-            url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
-            try:
-                scene.facts.answer(ask_of(OUTLOOK.steps[1], scene.case, url))
-            except ProbeError as error:
-                if error.kind not in ("private", "no-route"):
-                    code, target = "srv.autodiscover-dead", f"{host}:{port}"
-                    found = finding(code, f"{name} SRV", target=target, reason=error)
-                    yield found.hurting(play.client)
+    case, facts = scene.case, scene.facts
+    name = f"_autodiscover._tcp.{case.domain}"
+    plays = [it for it in scene.plays if it.client == OUTLOOK.name and it.found]
+    for play, (host, port) in product(plays, facts.targets(name)[:1]):
+        url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
+        reason: object = ""
+        try:
+            reply = facts.answer(ask_of(OUTLOOK.steps[1], case, url))
+            wrong = web.of_reply(case, reply, url)
+            # With another certificate than the host's own, nobody has asked there.
+            if wrong and wrong.code != "http.exchange" and not reply.is_forged:
+                reason = wrong.seen
+        except ProbeError as error:
+            reason = "" if error.kind in ("private", "no-route") else error
+        # Another finding says what is wrong with a host that Outlook asks anyway.
+        told = " ".join(it.subject for it in play.findings if it.status != OK)
+        if reason and f"//{host}/" not in told:
+            code, at = "srv.autodiscover-dead", f"{name} SRV"
+            found = finding(code, at, target=f"{host}:{port}", reason=reason)
+            yield found.hurting(play.client)
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
@@ -254,7 +256,6 @@ _UNSEEN = ("private", "no-route", "late", "timeout")  # from here, or in this ti
 
 
 def profile_asks(case: Case, family: Family) -> list[Ask]:
-    """Return the requests for a profile: with the address, and without one."""
     first, *_, last = (route.path for route in family.routes)
     who = quote(str(case.asker))
     return [

@@ -1,7 +1,5 @@
 """The sources that publish settings, and how they contradict each other without a file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """HTTP: what is wrong with a response, or why there is none."""
 
-from __future__ import annotations
-
 import html
 import http.client
 import json
