@@ -221,7 +221,8 @@ class _Requests:
             return self._redirected(step, ask)
 
         wrong = web.of_reply(self.case, reply, ask.url)
-        if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
+        is_absent = wrong and web.ABSENT in wrong.marks and step.place == "host"
+        if wrong and (is_absent or wrong.code == "http.forbidden"):
             wrong = web.by_redirect(self.facts, ask, wrong)
         if wrong is not None and wrong.code == "http.exchange":
             return outcome._replace(trouble=wrong)

@@ -96,8 +96,12 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
     hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
     paths = [split_url(hop).path for hop in hops]
-    if is_lost and any(led == f"{path}/" for path, led in pairwise(paths)):
-        return finding("http.slash-appended", ask.url)
+    is_folder = found.code == "http.forbidden"
+    if (is_lost or is_folder) and any(
+        led == f"{path}/" for path, led in pairwise(paths)
+    ):
+        code = "http.folder" if is_folder else "http.slash-appended"
+        return finding(code, ask.url, name=paths[0].rpartition("/")[2])
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
@@ -204,14 +208,17 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if lost:
         return lost
     if reply.status in (404, 410):
-        if reply.body.strip():
-            return _absent(url, f"status {reply.status}")
-        return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
+        if not reply.body.strip():
+            return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
+        wrong = _by_text(reply, asked)
+        is_said = wrong.code in texts.patterns("missing")
+        return wrong if is_said else _absent(url, f"status {reply.status}")
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
     wrong = _login_wall(case, reply, asked)
-    if wrong is None and (reply.status != 200 or is_web_page(reply)):
+    is_told = reply.status != 200 or is_web_page(reply) or _is_plain_text(reply)
+    if wrong is None and is_told:
         wrong = _by_text(reply, asked)
     if wrong:
         return _by_program(wrong, reply)
@@ -301,6 +308,14 @@ def is_web_page(reply: Reply) -> bool:
     )
 
 
+def _is_plain_text(reply: Reply) -> bool:
+    """Return whether the body is a text in no format of settings."""
+    with suppress(UnicodeDecodeError):
+        text = reply.body[:_MOST_PAGE].decode().strip()
+        return {*"<{[&"}.isdisjoint(text) and " ".join(text.split()).isprintable()
+    return False
+
+
 def _led(reply: Reply, asked: str) -> str:
     """Return where a redirect led, as a clause; hosts that answer alike are merged."""
     here, there = split_url(asked).netloc, split_url(reply.url)
@@ -315,9 +330,10 @@ def _by_text(reply: Reply, asked: str) -> Finding:
         " ".join(html.unescape(each).split()) for each in (_TAG.sub(" ", text), title)
     )
     if status == 200:
+        said = said or words[:_MOST_WORDS]
         called = (f" (“{said}”)" if said else "") + _led(reply, asked)
-        code = texts.code_of("page", text, "http.web-page")
-        return finding(code, asked, title=called)
+        other = "http.plain-text" if _is_plain_text(reply) else "http.web-page"
+        return finding(texts.code_of("page", text, other), asked, title=called)
 
     said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
     said = f" (“{said}”)" if said else ""
@@ -325,6 +341,7 @@ def _by_text(reply: Reply, asked: str) -> Finding:
     by_status = texts.code_on("http", str(status), other)
     if reply.is_limited or status in REDIRECTS:
         by_status = "http.limited" if reply.is_limited else "http.no-location"
+    by_status = texts.code_of("missing", words) or by_status
     code = texts.code_of("refusal", words) or texts.code_of("page", text, by_status)
     if code == "http.challenge" or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
@@ -336,9 +353,9 @@ def _by_text(reply: Reply, asked: str) -> Finding:
 
 def _beyond(status: int, text: str) -> str:
     """Return the text without the status and its standard phrase."""
-    phrase = http.client.responses.get(status, "")
-    rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
-    return rest.lstrip("!.,:;- ")
+    phrases = filter(None, (str(status), http.client.responses.get(status)))
+    alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
+    return re.sub(alone, "", text, flags=re.I)
 
 
 # --- Helpers ----------------------------------------------------------------------------
