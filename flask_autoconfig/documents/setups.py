@@ -256,8 +256,11 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         raise MeaninglessError("it is a binary property list without bounds")
     try:
         profile = plistlib.loads(property_list)
-        payloads = profile["PayloadContent"]
+        found, payloads = slips("profile", profile), profile["PayloadContent"]
+        _raise_for([it for it in found if it.key == "PayloadContent"])
         kinds = [payload.get("PayloadType") for payload in payloads]
+    except MeaninglessError:
+        raise
     except Exception as error:  # plistlib raises whatever its parsers do
         message = "it is no configuration profile"
         raise _broken(message, property_list, error, "profile") from error
@@ -269,7 +272,7 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         for kind, payload in zip(kinds, payloads, strict=True)
         for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
     ]
-    return _setup(slips("profile", profile), servers, _apple_account, skip)
+    return _setup(found, servers, _apple_account, skip)
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 from ..address import fold, is_ip
+from ..config.explain.hints import no_host
 from ..files import table_beside
 from . import apple, outlook
 from .xml import local_name
@@ -25,7 +26,7 @@ _WORDS = {
     "profile.types": apple.MAIL_TYPES.values(),
     "profile.methods": dict.fromkeys(apple.METHODS.values()),
 }
-_FIRST = re.compile(r"<[A-Za-z][^<>]{0,80}|\{[^{}]{0,40}")
+_FIRST = re.compile(r"<[A-Za-z][^<>]{0,200}|\{[^{}]{0,40}")
 
 
 class Slip(NamedTuple):
@@ -155,7 +156,8 @@ class _Part:
         is_right = re.fullmatch(kind["is"], typed)
         if is_right and (kind["no"] != "no host name" or is_host(said[1:-1])):
             return "", ""
-        return f"{said[:60]}, which is {kind['no']}", kind["cure"]
+        cure = kind["cure"] if said.isascii() else no_host(said[1:-1])
+        return f"{said[:60]}, which is {kind['no']}", cure
 
 
 def _words(words: Any) -> list[str]:

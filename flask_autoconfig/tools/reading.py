@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
+from ..config.explain.hints import no_host
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
 from ..documents.broken import beginning
 from ..documents.setups import Account, Setup
@@ -271,12 +272,12 @@ class _Reader:
 
     def _takes(self, server: _Server) -> bool:
         rules, before = self.rules, len(self.faults)
-        known = in_words(rules.socket_types, "or")
         value = {tag: server.values.get(tag, "") for tag in _KEYS}
 
         def check(is_right: object, code: str, tag: str) -> bool:
             if not is_right:
-                said = {"server": server, "value": value[tag], "known": known}
+                has = f"the {tag} {value[tag]!r:.40}" if value[tag] else f"no {tag}"
+                said = {"server": server, "value": value[tag], "has": has}
                 other = {} if value[tag] else server.values.keys() - _KEYS.keys()
                 like = get_close_matches(tag, other, 1, 0.75)
                 cure = f"write <{tag}>, not <{like[0]}>" if like else ""
@@ -377,13 +378,16 @@ class _Reader:
         else:
             host = self._filled_in(host)
             code = "" if is_host(host) else "invalid-host"
-            if not code and host.endswith(".") and not self.rules.gecko:
+            if not code and self.rules.gecko and not host.isascii():
+                code = "host-in-unicode"
+            elif not code and host.endswith(".") and not self.rules.gecko:
                 code = "host-dot"
         if code:
             place = server.place_of("hostname")
-            self._fault(code, place, server=server, value=host)
+            cure = "" if host.isascii() else no_host(host)
+            self._fault(code, place, server=server, value=host, cure=cure)
         socket_type = values.get("socketType", "")
-        username = values.get("username")
+        username, method = values.get("username"), self._method(server)
         if username and not self._reads_name(username):
             username = "%EMAILADDRESS%"
         return Account(
@@ -392,7 +396,7 @@ class _Reader:
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
             with_domain(username, self.address.domain) if username else None,
-            self._method(server),
+            method if method in _NAMES else "",  # nobody knows what it makes of others
         )
 
     def _method(self, server: _Server) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from msgspec import inspect
 
-from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, fold, is_ip
+from ...address import DOMAIN_PLACEHOLDER, LOOKALIKE, PLACEHOLDERS, fold, is_ip
 from ...files import table_beside
 from .. import tables
 from ..building import Key, holder, keys_of, unwrapped
@@ -286,6 +287,13 @@ def _bare_host(value: str) -> str:
 
 def no_host(value: str) -> str:
     """Return the cure for a value that is no host name."""
+    if odd := LOOKALIKE.search(value[:254]):
+        sign = next(it for it in odd[0] if not it.isascii())
+        named = unicodedata.name(sign, "a character that shows as nothing")
+        return (
+            f"type the name anew: it has U+{ord(sign):04X} ({named}), which looks "
+            "like another character or like nothing, and makes another name of it"
+        )
     if host := _bare_host(value):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"

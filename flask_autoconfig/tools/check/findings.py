@@ -246,6 +246,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         if found.code == "document.unusable":
             is_bad_value = found.subject in places and (is_theirs or not is_failure)
             is_told = is_bad_value or bool(shut & who) or set() < who <= nameless
+        elif found.code == "server.wrong-encryption" and set() < who <= nameless:
+            is_told = True
         elif found.code in _OF_STRANGERS:
             is_told = bool(strangers & who)
         elif found.code in _OF_METHODS and found.subject in methods:

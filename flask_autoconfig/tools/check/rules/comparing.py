@@ -83,7 +83,8 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         name = theirs.username or ""
         is_same = ours._replace(username=name) == theirs
         if is_same and name in scene.names_for_all and not has_domain_twice(name, who):
-            yield documents.one_name(scene.case, play.place, name)
+            if not any(play.client in scene.readers(it) for it in scene.documents):
+                yield documents.one_name(scene.case, play.place, name)
             continue
         code = "setup.differs"
         if sources.is_faulty(scene, ours) and not theirs.url:
@@ -214,8 +215,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
     Autodiscover may return personal login names, so it is asked for another person too.
     """
     case = replace(scene.case, address=scene.case.asker)
-    listed = () if case.provider else scene.documents
-    found = documents.names_for_all(scene.case, listed)
+    found = documents.names_for_all(scene.case, scene.documents)
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}

@@ -155,8 +155,13 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     yield from _by_clients(scene, document)
     if b"<displayName" not in document.body:
         yield finding("document.no-display-name", document.place)
+    for_all = names_for_all(case, [document])
     if case.provider is None:
-        yield from _by_advice(case, document)
+        yield from _by_advice(case, document, for_all)
+    for name in sorted(for_all):
+        if not has_domain_twice(name, case.asker):  # the clients' rules tell it
+            cure = f"write <username>{login_for(name)}</username>"
+            yield one_name(case, document.place, name, cure)
     yield from _other_domain(scene, document)
     if case.provider is not None:
         yield from with_file(case, case.provider, document)
@@ -194,18 +199,17 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
             problem = Problem(place, fault.message, fault.cure, client)
             yield from_problem("document", document.place, problem, clients)
     for hurt, faults in shut.items():
-        # The comparison with the file shows a name that is not the file's.
-        if case.provider is None or faults[0].code != "username-twice":
-            reason = "; ".join(fault.message for fault in faults)
-            code, cure = "document.no-login", faults[0].cure
-            places = {fault.place for fault in faults}
-            lost = [name for name, one in _lost(scene, document) if one.place in places]
-            found = finding(code, document.place, advice=cure, reason=reason)
-            yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
+        reason = "; ".join(fault.message for fault in faults)
+        code, cure = "document.no-login", faults[0].cure
+        places = {fault.place for fault in faults}
+        lost = [name for name, one in _lost(scene, document) if one.place in places]
+        found = finding(code, document.place, advice=cure, reason=reason)
+        yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
 
 
-def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
-    for_all = names_for_all(case, [document])
+def _by_advice(
+    case: Case, document: Document, for_all: frozenset[str]
+) -> Iterator[Finding]:
     servers = document.provider.servers
     names = {f"{place}.username": server.username for place, server in servers}
     told = {*for_all}
@@ -217,11 +221,6 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
         if names.get(place) not in told and not place.endswith(".socket_type"):
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
-    for name in sorted(for_all):
-        if has_domain_twice(name, case.asker):
-            continue  # the clients' rules tell it
-        cure = f"write <username>{login_for(name)}</username>"
-        yield one_name(case, document.place, name, cure)
 
 
 def others_of(case: Case, document: Document) -> list[str]:
@@ -323,10 +322,12 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
     A site may know each person's login name: a fixed name is only everybody's if a
     request without the person's address gets it too.
     """
+    servers = case.provider.servers if case.provider else ()
+    own = {server.username for _, server in servers}
     return frozenset(
         name
         for document in documents
-        for name in {server.username or "" for _, server in document.provider.servers}
+        for name in {it.username or "" for _, it in document.provider.servers} - own
         if is_nobodys(case, name)
         or (is_anothers(case, name) and is_personal(case, document))
     )
@@ -349,7 +350,9 @@ def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Fi
     recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = provider_of(thunderbird.write(alone, recipient))
-    differing = list(differences(case, ours, document.provider))
+    told = names_for_all(case, [document])  # by another rule
+    listed = differences(case, ours, document.provider)
+    differing = [one for one in listed if one.theirs not in told]
     if differing:
         is_extra = all(one.is_extra for one in differing)
         code = "document.has-others" if is_extra else "document.differs"

@@ -57,6 +57,9 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     try:
         reply = facts.answer(ask)
         wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
+        is_text = family.formats[0].content_type.startswith("text/plain")
+        if is_text and wrong is not None and wrong.code == "http.plain-text":
+            wrong = None
     except ProbeError as error:
         wrong = web.of_error(facts, case, url, error)
     else:
@@ -67,7 +70,7 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                     played.setup = read_pacc(reply.body)
                 played.findings = [_content(family, reply, expected)]
                 if played.findings[0].code != "document.stale":
-                    played.findings += _digest(case, facts, family, reply)
+                    played.findings += _digest(case, facts, family, reply, expected)
             except MeaninglessError as error:
                 code, said = "document.meaningless", {"reason": str(error)}
                 found = _found(code, family, reply, advice=error.cure, **said)
@@ -90,11 +93,19 @@ def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
     if reply.content_type != wanted:
         kind = reply.content_type or "missing"
         return _found("document.content-type", family, reply, found=kind, wanted=wanted)
-    if expected is None or reply.body == expected:
+    if expected is None or _is_same(reply.body, expected):
         return _found("document.served", family, reply)
     differing = _differences(reply.body, expected)
     stale = _found("document.stale", family, reply, differences=differing)
     return web.with_cache(stale, "cache", reply)
+
+
+def _is_same(*documents: bytes) -> bool:
+    """Return whether two documents differ in white space at most."""
+    one, other = documents
+    with suppress(ValueError, RecursionError):
+        return bool(json.loads(one) == json.loads(other))
+    return one == other
 
 
 def _differences(*documents: bytes) -> str:
@@ -123,7 +134,7 @@ def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
 
 
 def _digest(
-    case: Case, facts: Facts, family: Family, reply: Reply
+    case: Case, facts: Facts, family: Family, reply: Reply, expected: bytes | None
 ) -> Iterator[Finding]:
     if family.digest is None:
         return
@@ -135,12 +146,16 @@ def _digest(
         yield web.failed(name, error)
         return
     code = "digest.differs" if values else "digest.missing"
+    text = reply.body.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf").strip()
+    forms = (text, text + b"\n")  # before an editor or an upload changed it
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
     elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
         code = "digest.quoted"
     elif wanted.lower() in [value.lower() for value in values]:
         code = "digest.other-case"
+    elif any(family.digest.value(it) in values for it in (*forms, expected or b"")):
+        code = "digest.white-space"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
 
