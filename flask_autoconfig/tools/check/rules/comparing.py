@@ -175,7 +175,8 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
-        if client.family in ("outlook", "apple"):
+        is_sent_without = account.authentication == "none" != client.rules.oauth
+        if client.family in ("outlook", "apple") or is_sent_without:
             yield from servers.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
         types = {account.type for account in play.mail}
@@ -245,6 +246,12 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     codes = {found.code for play in scene.plays for found in play.findings}
     is_there = scene.documents or scene.faulty or "document.not-read" in codes
     if scene.case.provider is None:
+        name = f"{served[0].label}.{scene.case.domain}" if served else ""
+        is_meant = scene.facts.exists(name) if name and not is_there else False
+        if is_meant and not scene.facts.is_by_wildcard(name, scene.case.domain):
+            found = any(play.setup for play in scene.plays if play.family != "dav")
+            yield _no_document(scene, served[0]).marked("first place" if found else "")
+            is_there = True
         yield from _no_settings(scene, is_there=bool(is_there or not served))
     elif served and not is_there:
         yield _no_document(scene, served[0])

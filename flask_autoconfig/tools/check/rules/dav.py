@@ -158,7 +158,8 @@ def _is_dav(reply: Reply) -> bool:
 
 
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
-    code, where = "dav.none", ""
+    title = web.title_of(reply)
+    code, where = "dav.none", f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"
     elif reply.status == 200 and web.is_web_page(reply):
@@ -166,7 +167,8 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
     elif reply.status == 405:
         code = "dav.method-refused"
     elif reply.redirects:
-        code, where = "dav.led-astray", f" at {shown(reply.url)}, where it redirects to"
+        code = "dav.led-astray"
+        where += f" at {shown(reply.url)}, where it redirects to"
     return finding(code, url, type=type_, status=reply.status, where=where)
 
 

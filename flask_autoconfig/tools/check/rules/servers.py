@@ -20,7 +20,7 @@ from ...net.untrusted import is_public
 from ...warnings import why_unreachable
 from .. import texts
 from ..facts import Ask, Facts, each_of
-from ..findings import Case, Finding, finding
+from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
 from . import web
 from .connections import at_addresses, of_certificate, of_older_clients
@@ -141,6 +141,10 @@ def look(scene: Scene) -> Iterator[Finding]:
             whose = {families[name] for name in set_up.get(endpoint, ())}
             if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
+            if found.status == FAILURE and (
+                other := _published_elsewhere(scene, endpoint)
+            ):
+                found = found.within("elsewhere", whose=other[0], other=other[1])
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))
@@ -150,6 +154,16 @@ def look(scene: Scene) -> Iterator[Finding]:
     if rest:
         hosts = ", ".join(endpoint.host for endpoint in rest)[:500]
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
+
+
+def _published_elsewhere(scene: Scene, endpoint: Endpoint) -> tuple[str, str] | None:
+    """Return a source without a file that has a server that works, and the server."""
+    for source in scene.sources if is_dead(scene.facts, endpoint) else ():
+        for one in source.accounts:
+            is_other = one.type == endpoint.type and one.hostname != endpoint.host
+            if is_other and is_alive(scene.facts, Endpoint.of(one)):
+                return source.place, str(Endpoint.of(one))
+    return None
 
 
 def of(

@@ -41,7 +41,11 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     rated = [one._replace(votes=_votes(scene, one, listed)) for one in listed]
     if not rated:
         return ()
-    first, *others = sorted(rated, key=lambda one: one.rank)
+    names = [_names_of(one, scene.case.asker) for one in rated]
+    first, *others = sorted(
+        rated,
+        key=lambda one: (one.rank, -names.count(_names_of(one, scene.case.asker))),
+    )
     against = [one for one in others if any(disagreements(scene, first, one))]
     tried = len(first.accounts[: servers.MOST])
     if first.is_foreign and 0 < tried <= first.faults:
@@ -52,6 +56,12 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
         first._replace(is_decided=is_decided),
         *(one._replace(is_contradicted=one in against) for one in others),
     )
+
+
+def _names_of(source: Source, who: Address) -> object:
+    """Return the user names of a source, filled in, or itself if it has none."""
+    names = {it.username for it in source.accounts if it.username}
+    return {fill_in(name, who.domain, who) for name in names} or source
 
 
 def _published(scene: Scene) -> Iterator[Source]:

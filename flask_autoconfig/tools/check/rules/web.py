@@ -285,7 +285,7 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
 def _by_program(found: Finding, reply: Reply) -> Finding:
     """Return the finding with the program that answers, as far as it says its name."""
     named = [value for name, value in reply.every if name in _NAMING]
-    title = _TITLE.findall(reply.body[:20_000].decode("utf-8", "replace"))[:1]
+    title = [title_of(reply)]
     paths = [split_url(reply.url).path] if reply.redirects else []
     said, is_exchange = [*named, *title, *paths], found.code.startswith("http.exchange")
     for program, words in texts.table("programs").items() if not is_exchange else ():
@@ -325,10 +325,7 @@ def _led(reply: Reply, asked: str) -> str:
 
 def _by_text(reply: Reply, asked: str) -> Finding:
     status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
-    title = "".join(_TITLE.findall(text)[:1])
-    words, said = (
-        " ".join(html.unescape(each).split()) for each in (_TAG.sub(" ", text), title)
-    )
+    words, said = _plain(_TAG.sub(" ", text)), title_of(reply)
     if status == 200:
         said = said or words[:_MOST_WORDS]
         called = (f" (“{said}”)" if said else "") + _led(reply, asked)
@@ -349,6 +346,16 @@ def _by_text(reply: Reply, asked: str) -> Finding:
     allowed = f" (it allows {allow})" if allow else ""
     values = {"allowed": allowed, "title": f" with status {status}{said}"}
     return finding(code, reply.url, status=status, said=said, **values)
+
+
+def title_of(reply: Reply) -> str:
+    """Return the title of a web page, or ""."""
+    text = reply.body[:20_000].decode("utf-8", "replace")
+    return _plain("".join(_TITLE.findall(text)[:1]))
+
+
+def _plain(text: str) -> str:
+    return " ".join(html.unescape(text).split())
 
 
 def _beyond(status: int, text: str) -> str:
