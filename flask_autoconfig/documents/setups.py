@@ -121,7 +121,8 @@ def _setup(
                 skip(error)
         else:
             made = account(item)
-            accounts.append(made._replace(hostname=made.hostname.removesuffix(".")))
+            host = made.hostname.removesuffix(".").lower()
+            accounts.append(made._replace(hostname=host))
     return Setup(tuple(accounts), tuple(it for it in found if not it.is_fatal))
 
 

@@ -384,7 +384,7 @@ class _Reader:
                 code = "host-dot"
         if code:
             place = server.place_of("hostname")
-            cure = "" if host.isascii() else no_host(host)
+            cure = no_host(host) if code in ("invalid-host", "host-in-unicode") else ""
             self._fault(code, place, server=server, value=host, cure=cure)
         socket_type = values.get("socketType", "")
         username, method = values.get("username"), self._method(server)
@@ -392,7 +392,7 @@ class _Reader:
             username = "%EMAILADDRESS%"
         return Account(
             server.type,
-            host.removesuffix("."),
+            host.removesuffix(".").lower(),
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
             with_domain(username, self.address.domain) if username else None,

@@ -234,6 +234,8 @@ def unknown_placeholder(found: str) -> str:
     """Return the cure for a placeholder that no client knows."""
     if _meaning_of(found.strip("%")):
         return f"write {_translated(found)}"
+    for near in difflib.get_close_matches(found.upper(), PLACEHOLDERS, 1, 0.8):
+        return f"write {near}"
     return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
 
 

@@ -71,9 +71,10 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
+    differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
     for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
-            yield _in_ispdb(scene, play, theirs, "the file says", ours)
+            yield _in_ispdb(scene, play, "the file says", ours, theirs)
             continue
         if "none" in (ours.authentication, theirs.authentication):
             told = list(servers.refused_method(scene.facts, theirs, client))
@@ -83,33 +84,33 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         name = theirs.username or ""
         is_same = ours._replace(username=name) == theirs
         if is_same and name in scene.names_for_all and not has_domain_twice(name, who):
-            if not any(play.client in scene.readers(it) for it in scene.documents):
+            if not scene.has_document(client.name):
                 yield documents.one_name(scene.case, play.place, name)
             continue
-        code = "setup.differs"
-        if sources.is_faulty(scene, ours) and not theirs.url:
+        code, is_faulty = "setup.differs", sources.is_faulty(scene, theirs)
+        if sources.is_faulty(scene, ours) and not theirs.url and not is_faulty:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
-        is_outdated = code == "setup.file-outdated"
-        told = [] if is_outdated else list(_in_documents(scene, ours, theirs))
-        if told:
+        if code == "setup.differs" and ours[1:4] != theirs[1:4]:
+            told = list(_in_documents(scene, theirs))  # the cause is the same
             yield from (found.at(play.place) for found in told)
-            continue
+            if told:
+                continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
-        is_beside = is_beside and not sources.is_faulty(scene, theirs)
-        found = sources.difference(code, play.place, theirs, "the file says", ours, who)
-        yield found.marked("beside" if is_beside else "")
+        mark = "beside" if is_beside and not is_faulty else ""
+        differing.setdefault((code, mark), []).append((ours, theirs))
+    for (code, mark), pairs in differing.items():
+        found = sources.difference(code, play.place, "the file says", who, *pairs)
+        yield found.marked(mark)
 
 
-def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Finding]:
-    """Yield that a document has the same other server: the cause is the same."""
-    provider = scene.case.provider
-    for document in (
-        scene.documents[:1] if provider and ours[1:4] != theirs[1:4] else ()
-    ):
-        listed = servers.endpoints(scene.case, document.provider)
-        if provider and Endpoint.of(theirs) in listed and document not in scene.foreign:
-            differing = documents.with_file(scene.case, provider, document)
+def _in_documents(scene: Scene, theirs: Account) -> Iterator[Finding]:
+    """Yield that a document has the same other server than the file."""
+    case = scene.case
+    for document in scene.documents[:1]:
+        listed = servers.endpoints(case, document.provider)
+        if case.provider and Endpoint.of(theirs) in listed:
+            differing = documents.with_file(case, case.provider, document)
             yield from (one for one in differing if one.code == "document.differs")
 
 
@@ -170,7 +171,7 @@ def expected(client: Client, case: Case) -> Setup | None:
 
 def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
-    is_document = any(client.name in scene.readers(it) for it in scene.documents)
+    is_document = scene.has_document(client.name)
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
@@ -189,14 +190,14 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
         for ours, theirs in _differing(accounts, play, scene.case.asker):
-            yield _in_ispdb(scene, play, theirs, whose, ours)
+            yield _in_ispdb(scene, play, whose, ours, theirs)
 
 
 def _in_ispdb(
-    scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
+    scene: Scene, play: Play, whose: str, ours: Account, theirs: Account
 ) -> Finding:
-    who = scene.case.asker
-    found = sources.difference("ispdb.differs", play.place, theirs, whose, ours, who)
+    code, who = "ispdb.differs", scene.case.asker
+    found = sources.difference(code, play.place, whose, who, (ours, theirs))
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
 
 
@@ -246,13 +247,15 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     codes = {found.code for play in scene.plays for found in play.findings}
     is_there = scene.documents or scene.faulty or "document.not-read" in codes
     if scene.case.provider is None:
-        name = f"{served[0].label}.{scene.case.domain}" if served else ""
-        is_meant = scene.facts.exists(name) if name and not is_there else False
-        if is_meant and not scene.facts.is_by_wildcard(name, scene.case.domain):
+        none = None if is_there or not served else _no_document(scene, served[0])
+        is_meant = none is not None and none.code == "document.not-there"
+        name, domain = f"{served[0].label}.{scene.case.domain}", scene.case.domain
+        if none and is_meant and not scene.facts.is_by_wildcard(name, domain):
             found = any(play.setup for play in scene.plays if play.family != "dav")
-            yield _no_document(scene, served[0]).marked("first place" if found else "")
-            is_there = True
-        yield from _no_settings(scene, is_there=bool(is_there or not served))
+            yield none.marked("first place" if found else "")
+        yield from _no_settings(
+            scene, is_there=bool(is_there or is_meant or not served)
+        )
     elif served and not is_there:
         yield _no_document(scene, served[0])
 

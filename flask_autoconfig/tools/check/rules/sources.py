@@ -12,6 +12,7 @@ from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
+from ...reading import in_words as enumerated
 from ..facts import Facts, side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene, Source
@@ -41,10 +42,10 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     rated = [one._replace(votes=_votes(scene, one, listed)) for one in listed]
     if not rated:
         return ()
-    names = [_names_of(one, scene.case.asker) for one in rated]
+    names_of = partial(_names_of, scene.case.asker)
+    names = [*map(names_of, rated)]
     first, *others = sorted(
-        rated,
-        key=lambda one: (one.rank, -names.count(_names_of(one, scene.case.asker))),
+        rated, key=lambda one: (one.rank, -names.count(names_of(one)))
     )
     against = [one for one in others if any(disagreements(scene, first, one))]
     tried = len(first.accounts[: servers.MOST])
@@ -58,10 +59,9 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     )
 
 
-def _names_of(source: Source, who: Address) -> object:
-    """Return the user names of a source, filled in, or itself if it has none."""
+def _names_of(who: Address, source: Source) -> object:
     names = {it.username for it in source.accounts if it.username}
-    return {fill_in(name, who.domain, who) for name in names} or source
+    return {fill_in(name, who.domain, who) for name in names} or source  # like no other
 
 
 def _published(scene: Scene) -> Iterator[Source]:
@@ -158,14 +158,17 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
             continue
         if source.place == SRV or (source.document and measure.document):
             continue
-        for ours, theirs in disagreements(scene, measure, source, strict=True):
-            if is_faulty(scene, ours) or is_faulty(scene, theirs):
-                continue
-            whose, who = said_by(measure), scene.case.asker
-            code, place = "setup.contradicts", source.place
-            found = difference(code, place, theirs, whose, ours, who)
-            mark = "same server" if is_one_server(scene, ours, theirs) else ""
-            yield found.marked(mark).hurting(*source.clients)
+        pairs = [
+            pair
+            for pair in disagreements(scene, measure, source, strict=True)
+            if not any(is_faulty(scene, account) for account in pair)
+        ]
+        whose, who = said_by(measure), scene.case.asker
+        is_same = all(is_one_server(scene, *pair) for pair in pairs)
+        if pairs:
+            found = difference("setup.contradicts", source.place, whose, who, *pairs)
+            found = found.marked("same server" if is_same else "")
+            yield found.hurting(*source.clients)
 
 
 def said_by(source: Source) -> str:
@@ -242,17 +245,18 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
 
 
 def difference(
-    code: str, place: str, theirs: Account, whose: str, ours: Account, who: Address
+    code: str, place: str, whose: str, who: Address, *pairs: tuple[Account, Account]
 ) -> Finding:
-    """Return that an account differs from what another source says."""
-    said = _in_words(theirs, ours, who), _in_words(ours, theirs, who)
-    return finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+    """Return that accounts differ from what another source says: ours, and theirs."""
+    ours = enumerated([_in_words(one, other, who) for one, other in pairs])
+    theirs = enumerated([_in_words(other, one, who) for one, other in pairs])
+    return finding(code, place, whose=whose, theirs=theirs, ours=ours)
 
 
 def _in_words(account: Account, other: Account, who: Address) -> str:
     words = str(account)
     if account.username and not _have_one_name(account, other, who):
-        words += f", user name {account.username}"
+        words += f" with the user name {account.username}"
     methods = {account.authentication, other.authentication}
     if len(methods) > 1 and "" not in methods:
         words += f", {account.authentication}".replace(", none", ", without a login")

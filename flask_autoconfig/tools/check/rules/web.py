@@ -25,6 +25,7 @@ _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
+_SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
 _TAG = re.compile(r"<[^<>]*>")
 _MOST_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
@@ -304,7 +305,7 @@ def is_web_page(reply: Reply) -> bool:
     """Return whether the body is HTML, whatever its media type."""
     start = reply.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or (
-        reply.content_type == "text/html" and b"<clientconfig" not in start
+        reply.content_type == "text/html" and not _SETTINGS.search(start)
     )
 
 
