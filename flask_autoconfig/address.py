@@ -21,12 +21,10 @@ _HOST = re.compile(rf"{_LABEL}(?>(?:\.{_LABEL})*)")
 _ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
 # Greek or Cyrillic beside Latin letters in a label, and what shows as nothing.
-_LATIN, _OTHER, _NOTHING = (
-    "[a-z]",
-    "[\u0370-\u052f]",
-    "\xad\u200b\u200e\u200f\u2060-\u2064\ufeff",
+_GREEK = "[\u0370-\u052f]"
+LOOKALIKE = re.compile(
+    rf"(?i)[a-z][^.]*{_GREEK}|{_GREEK}[^.]*[a-z]|[\xad\u200b\u200e\u200f\u2060\ufeff]"
 )
-LOOKALIKE = re.compile(rf"(?i){_LATIN}[^.]*{_OTHER}|{_OTHER}[^.]*{_LATIN}|[{_NOTHING}]")
 # Characters that no line of text may contain: C0, DEL, C1, and those outside of XML 1.0.
 _UNFIT = "\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
 CONTROL = re.compile(f"[{_UNFIT}]")

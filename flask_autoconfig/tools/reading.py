@@ -1,8 +1,4 @@
-"""Reads a config-v1.1.xml as a given client does, and finds what it cannot use.
-
-What a client does not trim, fill in or tolerate is not trimmed, filled in or tolerated
-here.
-"""
+"""Reads config-v1.1.xml as a client does, no more tolerantly, with its faults."""
 
 from __future__ import annotations
 
@@ -16,9 +12,8 @@ from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.explain.hints import no_host
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
-from ..documents.broken import beginning
 from ..documents.setups import Account, Setup
-from ..documents.shapes import is_host, of_another, port_of
+from ..documents.shapes import beginning, is_host, of_another, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,

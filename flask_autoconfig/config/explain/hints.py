@@ -291,10 +291,9 @@ def no_host(value: str) -> str:
     """Return the cure for a value that is no host name."""
     if odd := LOOKALIKE.search(value[:254]):
         sign = next(it for it in odd[0] if not it.isascii())
-        named = unicodedata.name(sign, "a character that shows as nothing")
+        named = f"U+{ord(sign):04X} ({unicodedata.name(sign, 'nameless')})"
         return (
-            f"type the name anew: it has U+{ord(sign):04X} ({named}), which looks "
-            "like another character or like nothing, and makes another name of it"
+            f"type the name anew: it has {named}, which looks like another or nothing"
         )
     if host := _bare_host(value):
         port = _PORT.search(value)

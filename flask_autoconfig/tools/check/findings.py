@@ -18,22 +18,6 @@ from .texts import Around, Text, Values
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
 
-# The worst status that a finding with a mark may have.
-_LIMITS = {
-    "absent": NOTE,  # nothing is published there, and need not be
-    "by chance": NOTE,  # the response of a wildcard record or of a web site
-    "exchange": NOTE,  # an Exchange server, which requires authentication
-    "elsewhere": NOTE,  # the client went on and found its settings
-    "unlisted": NOTE,  # a server that the file does not name
-    "same server": NOTE,  # another name of the same server
-    "late": NOTE,  # the check had no time left for the question
-    "explained": NOTE,  # another finding names the cause
-    "first place": WARNING,  # the client asks there first, and went on
-    "beside": WARNING,  # a server beside the right one
-    "filter": NOTE,  # mail may go through it to other servers
-    "POP3 alone": WARNING,  # a server of the person's choice, which some clients lack
-    "for others": WARNING,  # it affects clients of other domains
-}
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 
 # The order of steps: causes before their consequences.
@@ -72,7 +56,7 @@ class Finding(NamedTuple):
     values: Values = ()  # of the placeholders in the texts
     around: Around = ()
     advice: str = ""  # replaces the cure of the code
-    marks: frozenset[str] = frozenset()  # circumstances, such as those of _LIMITS
+    marks: frozenset[str] = frozenset()  # circumstances, such as those of [marks]
     clients: tuple[str, ...] = ()  # that are affected
     places: tuple[str, ...] = ()  # the parts of the subject
 
@@ -81,8 +65,8 @@ class Finding(NamedTuple):
         status = texts.status(self.code)
         if _ONLY_WAY in self.marks and status == WARNING:
             status = FAILURE
-        limits = (_LIMITS[mark] for mark in self.marks if mark in _LIMITS)
-        return max((status, *limits), key=STATUSES.index)
+        limits = [it for mark, it in texts.table("marks").items() if mark in self.marks]
+        return str(max((status, *limits), key=STATUSES.index))
 
     @property
     def text(self) -> Text:
@@ -178,17 +162,12 @@ def has_failure(findings: Iterable[Finding]) -> bool:
 
 
 def weighed(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without consequences, with equal causes merged, worst first.
-
-    Differences of setups that a faulty document explains are dropped.
-    """
+    """Return the findings without consequences, equal causes merged, worst first."""
     listed = list(_without_consequences(list(findings)))
     cached = {found.subject for found in listed if found.code == "dns.cached"}
-    outdated = _hurt_by(listed, "setup.file-outdated")
     listed = [
         found.marked("explained" if cached.intersection(found.places) else "")
         for found in listed
-        if found.code != "document.differs" or outdated.isdisjoint(found.clients)
     ]
     explained = {
         client
@@ -211,24 +190,11 @@ def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
     return {name for found in findings if found.code in codes for name in found.clients}
 
 
-# What is wrong with settings that are another customer's anyway.
-_OF_STRANGERS = (
-    "document.stale",
-    "digest.differs",
-    "digest.missing",
-    "autodiscover.v2-elsewhere",
-)
 _OF_METHODS = ("autodiscover.no-method", "profile.method-not-offered")
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings that no other causes: a wrong value, or another customer's site.
-
-    Clients drop the document for the value, or set up a server that does not exist.
-    """
-    strangers = _hurt_by(findings, "document.another-customers")
-    shut = _hurt_by(findings, "server.port-25-shut")
-    nameless = _hurt_by(findings, "document.no-login")
+    """Yield the findings that no other causes, such as a value that stops clients."""
     failures = [found for found in findings if found.status == FAILURE]
     differing = [found for found in failures if found.code == "document.differs"]
     bad_values = ("document.bad-value", "document.bad-username")
@@ -244,15 +210,12 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_theirs = bool(who) and hurt >= who
         is_told = found.step == "server" and is_failure and is_theirs
         if found.code == "document.unusable":
-            is_bad_value = found.subject in places and (is_theirs or not is_failure)
-            is_told = is_bad_value or bool(shut & who) or set() < who <= nameless
-        elif found.code == "server.wrong-encryption" and set() < who <= nameless:
-            is_told = True
-        elif found.code in _OF_STRANGERS:
-            is_told = bool(strangers & who)
-        elif found.code in _OF_METHODS and found.subject in methods:
-            is_told = True
-        if not is_told:
+            is_told = found.subject in places and (is_theirs or not is_failure)
+        elif found.code in _OF_METHODS:
+            is_told = found.subject in methods
+        if not (
+            is_told or set() < who <= _hurt_by(findings, *texts.causes(found.code))
+        ):
             yield found
 
 

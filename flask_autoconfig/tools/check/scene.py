@@ -161,7 +161,7 @@ class Scene:
 
     def has_document(self, client: str) -> bool:
         """Return whether a client took its settings from a config-v1.1.xml."""
-        listed = (*self.documents, *self.faulty)
+        listed: list[Document | Faulty] = [*self.documents, *self.faulty]
         return any(client in self.readers(one) for one in listed)
 
 

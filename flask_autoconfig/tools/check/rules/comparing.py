@@ -34,10 +34,7 @@ from . import documents, servers, single, sources, web
 
 
 def reference(scene: Scene) -> Document | None:
-    """Return the most credible document, where there is no file.
-
-    That of the ISP database counts where the domain has none.
-    """
+    """Return the most credible document, else that of the ISP database."""
     listed = [one.document for one in scene.sources if one.document]
     found = [play.found for play in scene.plays if play.found]
     urls = [Ask(one.url) for one in found if one.place.startswith("ispdb")]
@@ -67,10 +64,21 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
+    provider = scene.case.provider
     if client.family == "apple":
         setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
+    own = [it for it in scene.documents[:1] if it not in scene.foreign]
+    listed = {it for one in own for it in servers.endpoints(scene.case, one.provider)}
+    of_documents = [
+        found
+        for one in own
+        for found in (
+            documents.with_file(scene.case, provider, one) if provider else ()
+        )
+        if found.code == "document.differs"
+    ]
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
     for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
@@ -91,27 +99,16 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         if sources.is_faulty(scene, ours) and not theirs.url and not is_faulty:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
-        if code == "setup.differs" and ours[1:4] != theirs[1:4]:
-            told = list(_in_documents(scene, theirs))  # the cause is the same
-            yield from (found.at(play.place) for found in told)
-            if told:
-                continue
+        is_elsewhere = code == "setup.differs" and ours[1:4] != theirs[1:4]
+        if is_elsewhere and Endpoint.of(theirs) in listed and of_documents:
+            yield from (found.at(play.place) for found in of_documents)
+            continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
         mark = "beside" if is_beside and not is_faulty else ""
         differing.setdefault((code, mark), []).append((ours, theirs))
     for (code, mark), pairs in differing.items():
         found = sources.difference(code, play.place, "the file says", who, *pairs)
         yield found.marked(mark)
-
-
-def _in_documents(scene: Scene, theirs: Account) -> Iterator[Finding]:
-    """Yield that a document has the same other server than the file."""
-    case = scene.case
-    for document in scene.documents[:1]:
-        listed = servers.endpoints(case, document.provider)
-        if case.provider and Endpoint.of(theirs) in listed:
-            differing = documents.with_file(case, case.provider, document)
-            yield from (one for one in differing if one.code == "document.differs")
 
 
 def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
@@ -176,8 +173,8 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
-        is_sent_without = account.authentication == "none" != client.rules.oauth
-        if client.family in ("outlook", "apple") or is_sent_without:
+        is_open = account.authentication == "none" and client.rules.oauth != "unknown"
+        if client.family in ("outlook", "apple") or is_open:
             yield from servers.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
         types = {account.type for account in play.mail}
@@ -212,10 +209,7 @@ def _differing(
 
 
 def names_for_all(scene: Scene) -> frozenset[str]:
-    """Return the user names that everybody gets, in documents and from Autodiscover.
-
-    Autodiscover may return personal login names, so it is asked for another person too.
-    """
+    """Return the user names that everybody gets, as requests for two people show."""
     case = replace(scene.case, address=scene.case.asker)
     found = documents.names_for_all(scene.case, scene.documents)
     another = replace(case, address=Address(NOBODY, case.domain))
@@ -246,18 +240,17 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     served = [one for one in scene.case.families if one.name == "thunderbird"]
     codes = {found.code for play in scene.plays for found in play.findings}
     is_there = scene.documents or scene.faulty or "document.not-read" in codes
-    if scene.case.provider is None:
-        none = None if is_there or not served else _no_document(scene, served[0])
-        is_meant = none is not None and none.code == "document.not-there"
-        name, domain = f"{served[0].label}.{scene.case.domain}", scene.case.domain
-        if none and is_meant and not scene.facts.is_by_wildcard(name, domain):
-            found = any(play.setup for play in scene.plays if play.family != "dav")
-            yield none.marked("first place" if found else "")
-        yield from _no_settings(
-            scene, is_there=bool(is_there or is_meant or not served)
-        )
-    elif served and not is_there:
-        yield _no_document(scene, served[0])
+    none = None if is_there or not served else _no_document(scene, served[0])
+    if scene.case.provider is not None:
+        yield from filter(None, [none])
+        return
+    # Somebody has made the name for the document.
+    is_meant = none is not None and none.code == "document.not-there"
+    host = split_url(none.subject).hostname or "" if none else ""
+    if none and is_meant and not scene.facts.is_by_wildcard(host, scene.case.domain):
+        is_found = any(play.setup for play in scene.plays if play.family != "dav")
+        yield none.marked("first place" if is_found else "")
+    yield from _no_settings(scene, is_there=none is None or is_meant)
 
 
 # What keeps this program, but not clients, from settings.
@@ -332,10 +325,7 @@ def ispdb(scene: Scene) -> Iterator[Finding]:
 
 
 def hosters(scene: Scene) -> Iterator[Finding]:
-    """Yield empty responses of MX hosts' domains, for the domain and for an unknown one.
-
-    Clients of other domains take an empty response for an answer.
-    """
+    """Yield empty responses of MX hosts' domains, where clients of others stop."""
     case, facts = scene.case, scene.facts
     step = next(step for step in THUNDERBIRD.steps if step.place == "mx domain")
     unknown = replace(case, domain="unknown.invalid", address=None)

@@ -113,10 +113,7 @@ def _follow(
 
 
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
-    """Yield what is wrong with the .well-known URL, where SRV records are right.
-
-    The web site need not support calendars. But a redirect to a wrong URL is a mistake.
-    """
+    """Yield a wrong redirect of the .well-known URL, needless beside SRV records."""
     code, path = "dav.well-known", split_url(url).path
     try:
         target, got = facts.reply(ask_for(url)).target, ""
@@ -158,8 +155,8 @@ def _is_dav(reply: Reply) -> bool:
 
 
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
-    title = web.title_of(reply)
-    code, where = "dav.none", f" (“{title}”)" if title else ""
+    code, title = "dav.none", web.title_of(reply)
+    where = f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"
     elif reply.status == 200 and web.is_web_page(reply):

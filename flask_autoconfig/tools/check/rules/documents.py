@@ -156,8 +156,19 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     if b"<displayName" not in document.body:
         yield finding("document.no-display-name", document.place)
     for_all = names_for_all(case, [document])
-    if case.provider is None:
-        yield from _by_advice(case, document, for_all)
+    servers = document.provider.servers
+    names = {f"{place}.username": server.username for place, server in servers}
+    told = {*for_all}
+    if case.address and not is_personal(case, document):  # the person's own name
+        told |= {name for name in names.values() if name and is_for_all(name)}
+    for problem in (
+        () if case.provider else find_warnings([document.provider], ours=False)
+    ):
+        place = problem.place.removeprefix("provider[0].")
+        # Another rule says what is wrong with servers without encryption.
+        if names.get(place) not in told and not place.endswith(".socket_type"):
+            problem = problem._replace(place=named(place, document.types))
+            yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
         if not has_domain_twice(name, case.asker):  # the clients' rules tell it
             cure = f"write <username>{login_for(name)}</username>"
@@ -170,10 +181,7 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
 
 
 def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
-    """Yield what the clients that use the document cannot use in it.
-
-    Faults that the document of the file has too are findings of the file.
-    """
+    """Yield what readers cannot use in it, unless the file's has it too."""
     case = scene.case
     names = scene.readers(document)
     readers = [client for client in scene.clients if client.name in names]
@@ -205,22 +213,6 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
         lost = [name for name, one in _lost(scene, document) if one.place in places]
         found = finding(code, document.place, advice=cure, reason=reason)
         yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
-
-
-def _by_advice(
-    case: Case, document: Document, for_all: frozenset[str]
-) -> Iterator[Finding]:
-    servers = document.provider.servers
-    names = {f"{place}.username": server.username for place, server in servers}
-    told = {*for_all}
-    if case.address and not is_personal(case, document):  # the person's own name
-        told |= {name for name in names.values() if name and is_for_all(name)}
-    for problem in find_warnings([document.provider], ours=False):
-        place = problem.place.removeprefix("provider[0].")
-        # Another rule says what is wrong with servers without encryption.
-        if names.get(place) not in told and not place.endswith(".socket_type"):
-            problem = problem._replace(place=named(place, document.types))
-            yield from_problem("document", document.place, problem)
 
 
 def others_of(case: Case, document: Document) -> list[str]:
@@ -317,11 +309,7 @@ def is_personal(case: Case, document: Document) -> bool:
 
 
 def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
-    """Return the user names that everybody gets and no client can fill in.
-
-    A site may know each person's login name: a fixed name is only everybody's if a
-    request without the person's address gets it too.
-    """
+    """Return the user names that no client fills in, and requests for all get."""
     servers = case.provider.servers if case.provider else ()
     own = {server.username for _, server in servers}
     return frozenset(

@@ -131,6 +131,12 @@ def look(scene: Scene) -> Iterator[Finding]:
     ]
     families = {one.name: one.family for one in scene.clients}
     asked = listed if case.provider else listed[:MOST]
+    working = [
+        (source.place, Endpoint.of(one))
+        for source in scene.sources
+        for one in source.accounts[:MOST]
+        if one.type in MAIL_TYPES and is_alive(scene.facts, Endpoint.of(one))
+    ]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
@@ -141,10 +147,12 @@ def look(scene: Scene) -> Iterator[Finding]:
             whose = {families[name] for name in set_up.get(endpoint, ())}
             if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
-            if found.status == FAILURE and (
-                other := _published_elsewhere(scene, endpoint)
-            ):
-                found = found.within("elsewhere", whose=other[0], other=other[1])
+            # Without a file, another source may have a server that works.
+            for place, one in working if found.status == FAILURE else ():
+                is_other = one.type == endpoint.type and one.host != endpoint.host
+                if is_other and is_dead(scene.facts, endpoint):
+                    found = found.within("elsewhere", whose=place, other=one)
+                    break
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))
@@ -154,16 +162,6 @@ def look(scene: Scene) -> Iterator[Finding]:
     if rest:
         hosts = ", ".join(endpoint.host for endpoint in rest)[:500]
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
-
-
-def _published_elsewhere(scene: Scene, endpoint: Endpoint) -> tuple[str, str] | None:
-    """Return a source without a file that has a server that works, and the server."""
-    for source in scene.sources if is_dead(scene.facts, endpoint) else ():
-        for one in source.accounts:
-            is_other = one.type == endpoint.type and one.hostname != endpoint.host
-            if is_other and is_alive(scene.facts, Endpoint.of(one)):
-                return source.place, str(Endpoint.of(one))
-    return None
 
 
 def of(

@@ -147,11 +147,7 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
 
 
 def contradictions(scene: Scene) -> Iterator[Finding]:
-    """Yield the settings of other formats that the most credible source contradicts.
-
-    Documents are compared with each other in whole by another rule, SRV records by that
-    of services.
-    """
+    """Yield what other formats say against the first source; SRV has a rule."""
     measure = scene.measure
     for source in scene.sources if measure else ():
         if measure is None or source is measure or source.is_foreign:

@@ -33,10 +33,6 @@ ABSENT = "absent"  # the mark where nothing is published, and need not be
 ENDING = frozenset(("http.empty", "http.empty-404"))
 
 
-def _absent(url: str, reason: str) -> Finding:
-    return finding("http.absent", url, reason=reason).marked(ABSENT)
-
-
 # --- No response ----------------------------------------------------------------------
 
 
@@ -53,11 +49,15 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
             if not leads_nowhere(facts, host):  # the name server fails
                 return failed(host, failure, "http.lookup-failed")
             target = host
-        no_address = _absent(url, f"{host} has no address in DNS")
+        no_address = finding(
+            "http.absent", url, reason=f"{host} has no address in DNS"
+        ).marked(ABSENT)
         return dead_alias("dns", facts, host) if target else no_address
     lost = error.kind in ("connect", "silent", "no-route")
     if lost and (parts.scheme == "http" or host == case.domain):
-        return _absent(url, str(error))  # a domain need not have a web site
+        return finding("http.absent", url, reason=str(error)).marked(
+            ABSENT
+        )  # a domain need not have a web site
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
@@ -211,9 +211,13 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if reply.status in (404, 410):
         if not reply.body.strip():
             return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
-        wrong = _by_text(reply, asked)
-        is_said = wrong.code in texts.patterns("missing")
-        return wrong if is_said else _absent(url, f"status {reply.status}")
+        said = _by_text(reply, asked)
+        is_absent = said.code != "http.no-script"
+        return (
+            finding("http.absent", url, reason=f"status {reply.status}").marked(ABSENT)
+            if is_absent
+            else said
+        )
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
@@ -286,9 +290,9 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
 def _by_program(found: Finding, reply: Reply) -> Finding:
     """Return the finding with the program that answers, as far as it says its name."""
     named = [value for name, value in reply.every if name in _NAMING]
-    title = [title_of(reply)]
     paths = [split_url(reply.url).path] if reply.redirects else []
-    said, is_exchange = [*named, *title, *paths], found.code.startswith("http.exchange")
+    said = [*named, title_of(reply), *paths]
+    is_exchange = found.code.startswith("http.exchange")
     for program, words in texts.table("programs").items() if not is_exchange else ():
         if re.search(words, "\n".join(said), re.I):
             return found.within("program", program=program)
@@ -326,7 +330,8 @@ def _led(reply: Reply, asked: str) -> str:
 
 def _by_text(reply: Reply, asked: str) -> Finding:
     status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
-    words, said = _plain(_TAG.sub(" ", text)), title_of(reply)
+    words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
+    said = title_of(reply)
     if status == 200:
         said = said or words[:_MOST_WORDS]
         called = (f" (“{said}”)" if said else "") + _led(reply, asked)
@@ -352,11 +357,7 @@ def _by_text(reply: Reply, asked: str) -> Finding:
 def title_of(reply: Reply) -> str:
     """Return the title of a web page, or ""."""
     text = reply.body[:20_000].decode("utf-8", "replace")
-    return _plain("".join(_TITLE.findall(text)[:1]))
-
-
-def _plain(text: str) -> str:
-    return " ".join(html.unescape(text).split())
+    return " ".join(html.unescape("".join(_TITLE.findall(text)[:1])).split())
 
 
 def _beyond(status: int, text: str) -> str:
