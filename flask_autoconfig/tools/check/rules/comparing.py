@@ -69,16 +69,12 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
-    own = [it for it in scene.documents[:1] if it not in scene.foreign]
-    listed = {it for one in own for it in servers.endpoints(scene.case, one.provider)}
-    of_documents = [
-        found
-        for one in own
-        for found in (
-            documents.with_file(scene.case, provider, one) if provider else ()
-        )
-        if found.code == "document.differs"
-    ]
+    listed: set[Endpoint] = set()
+    of_documents: list[Finding] = []  # which may have the same other servers
+    for one in scene.documents[:1] if provider else ():
+        if provider and one not in scene.foreign:
+            listed = {*servers.endpoints(scene.case, one.provider)}
+            of_documents += documents.with_file(scene.case, provider, one)
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
     for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
@@ -100,8 +96,9 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
         is_elsewhere = code == "setup.differs" and ours[1:4] != theirs[1:4]
-        if is_elsewhere and Endpoint.of(theirs) in listed and of_documents:
-            yield from (found.at(play.place) for found in of_documents)
+        told = [it for it in of_documents if it.code == "document.differs"]
+        if is_elsewhere and Endpoint.of(theirs) in listed and told:
+            yield from (found.at(play.place) for found in told)
             continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
         mark = "beside" if is_beside and not is_faulty else ""

@@ -55,8 +55,7 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
         reply = facts.answer(ask)
         wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
         is_text = family.formats[0].content_type.startswith("text/plain")
-        if is_text and wrong is not None and wrong.code == "http.plain-text":
-            wrong = None
+        wrong = None if wrong and is_text and wrong.code == "http.plain-text" else wrong
     except ProbeError as error:
         wrong = web.of_error(facts, case, url, error)
     else:

@@ -25,9 +25,8 @@ _INCOMING = ("imap", "pop3")
 def ranked(scene: Scene) -> tuple[Source, ...]:
     """Return the sources of settings, the most credible first.
 
-    A source for other domains, or with user names or servers that work for nobody, comes
-    after those without such faults. Among equals, those that more others agree with come
-    first, and then those that the MX host agrees with.
+    Those for other domains, or with what works for nobody, come last. Among equals those
+    come first that more others and the MX host agree with, then in user names as well.
     """
     found = [*_published(scene), *_srv(scene)]
 
@@ -177,9 +176,8 @@ def disagreements(
 ) -> Iterator[tuple[Account, Account]]:
     """Yield an account of each type that two sources disagree about: ours, and theirs.
 
-    A client chooses one of several servers of a type: one in common is enough, except for
-    SRV records, each of which leads somebody. Unless *strict*, another port or name of the
-    same server is the same.
+    One server in common is enough, except for SRV records, each of which leads somebody.
+    Unless *strict*, another port or name of the same server is the same.
     """
     who = scene.case.asker
 

@@ -98,9 +98,8 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
     paths = [split_url(hop).path for hop in hops]
     is_folder = found.code == "http.forbidden"
-    if (is_lost or is_folder) and any(
-        led == f"{path}/" for path, led in pairwise(paths)
-    ):
+    is_slashed = any(led == f"{path}/" for path, led in pairwise(paths))
+    if is_slashed and (is_lost or is_folder):
         code = "http.folder" if is_folder else "http.slash-appended"
         return finding(code, ask.url, name=paths[0].rpartition("/")[2])
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
