@@ -320,7 +320,8 @@ class _Reader:
         cure = ""
         if _OAUTH in methods and self._is_known(server):  # the host takes nothing else
             cure = f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
-        place, names = server.place_of("authentication"), ", ".join(methods)
+        place = server.place_of("authentication")
+        names = ", ".join(methods) or "there is no <authentication>"
         self._fault(code, place, cure=cure, server=server, method=method, methods=names)
 
     def _is_known(self, server: _Server) -> bool:

@@ -292,9 +292,7 @@ def no_host(value: str) -> str:
     if odd := LOOKALIKE.search(value[:254]):
         sign = next(it for it in odd[0] if not it.isascii())
         named = f"U+{ord(sign):04X} ({unicodedata.name(sign, 'nameless')})"
-        return (
-            f"type the name anew: it has {named}, which looks like another or nothing"
-        )
+        return f"type the name anew: {named} does not belong in it"
     if host := _bare_host(value):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"

@@ -26,6 +26,7 @@ _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
 _SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
+_ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
 _MOST_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
@@ -316,7 +317,8 @@ def _is_plain_text(reply: Reply) -> bool:
     """Return whether the body is a text in no format of settings."""
     with suppress(UnicodeDecodeError):
         text = reply.body[:_MOST_PAGE].decode().strip()
-        return {*"<{[&"}.isdisjoint(text) and " ".join(text.split()).isprintable()
+        is_bare = {*"<{[&"}.isdisjoint(text) or bool(_ERROR.match(text))
+        return is_bare and " ".join(text.split()).isprintable()
     return False
 
 
@@ -427,8 +429,7 @@ def with_cache(found: Finding, around: str, *replies: Reply) -> Finding:
 
 def from_cache(reply: Reply) -> str:
     """Return a clause that says that the response is from a cache, or ""."""
-    headers = reply.headers
-    age = headers.get("age", "")
+    age, headers = reply.headers.get("age", ""), reply.headers
     if age.isdecimal() and int(age[:9]) > 0:
         return f"the response is from a cache, {age[:9]} seconds old"
     text = headers.get("x-cache", "") or headers.get("cf-cache-status", "")
