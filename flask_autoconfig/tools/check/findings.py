@@ -190,9 +190,6 @@ def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
     return {name for found in findings if found.code in codes for name in found.clients}
 
 
-_OF_METHODS = ("autodiscover.no-method", "profile.method-not-offered")
-
-
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that no other causes, such as a value that stops clients."""
     failures = [found for found in findings if found.status == FAILURE]
@@ -211,7 +208,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_told = found.step == "server" and is_failure and is_theirs
         if found.code == "document.unusable":
             is_told = found.subject in places and (is_theirs or not is_failure)
-        elif found.code in _OF_METHODS:
+        elif found.code in ("autodiscover.no-method", "profile.method-not-offered"):
             is_told = found.subject in methods
         if not (
             is_told or set() < who <= _hurt_by(findings, *texts.causes(found.code))
