@@ -20,6 +20,11 @@ _LABEL = "[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
 _HOST = re.compile(rf"{_LABEL}(?>(?:\.{_LABEL})*)")
 _ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
+# Greek or Cyrillic beside Latin letters in a label, and what shows as nothing.
+_GREEK = "[\u0370-\u052f]"
+LOOKALIKE = re.compile(
+    rf"(?i)[a-z][^.]*{_GREEK}|{_GREEK}[^.]*[a-z]|[\xad\u200b\u200e\u200f\u2060\ufeff]"
+)
 # Characters that no line of text may contain: C0, DEL, C1, and those outside of XML 1.0.
 _UNFIT = "\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
 CONTROL = re.compile(f"[{_UNFIT}]")
@@ -54,7 +59,7 @@ def fold(domain: str) -> str:
 
     Raises ValueError if it is not a host name (RFC 1123, section 2.1; RFC 5891).
     """
-    if len(domain) > 254:
+    if len(domain) > 254 or (not domain.isascii() and LOOKALIKE.search(domain)):
         raise ValueError("not a host name")
     if not domain.isascii():
         import idna  # its tables are loaded for international names only

@@ -174,6 +174,11 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "anna's": lambda body: re.sub(
         rb"[\w.+-]+@example\.test", b"anna@example.test", body
     ),
+    "CRLF": lambda body: body.replace(b"\n", b"\r\n"),
+    "no socketType": lambda xml: re.sub(rb"<socketType>\w+</socketType>", b"", xml),
+    "its first payload in no array": lambda profile: re.sub(
+        rb"(?s)<array>\s*(<dict>.*?</dict>).*</array>", rb"\1", profile
+    ),
     "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
 

@@ -126,10 +126,7 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
 def _payloads(
     provider: Provider, recipient: Recipient, description: str
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield mail, calendar and address book, None for each that is absent.
-
-    The domain of the recipient is known.
-    """
+    """Yield mail, calendar and address book, or None; the domain is known."""
     mail = _mail(provider, recipient, description)
     yield mail or _active_sync(provider, recipient)
     yield _dav(provider.calendar, "CalDAV", recipient, description)

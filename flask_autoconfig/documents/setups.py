@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
-from .broken import beginning
-from .shapes import Slip, error_of, of_another, port_of, slips
+from .shapes import Slip, beginning, error_of, of_another, port_of, slips
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
 if TYPE_CHECKING:
@@ -100,10 +99,7 @@ def _setup(
     account: Callable[[Item], Account],
     skip: Skip = None,
 ) -> Setup:
-    """Return the accounts of a document's servers; raises MeaninglessError.
-
-    An item has the part of the document that it is from, and how its keys begin.
-    """
+    """Return accounts of items: a document's part, its keys' beginnings, a server."""
     if len(items) > _MOST_SERVERS:
         message = f"it has {len(items)} servers, more than {_MOST_SERVERS}"
         raise MeaninglessError(message)
@@ -121,7 +117,8 @@ def _setup(
                 skip(error)
         else:
             made = account(item)
-            accounts.append(made._replace(hostname=made.hostname.removesuffix(".")))
+            host = made.hostname.removesuffix(".").lower()
+            accounts.append(made._replace(hostname=host))
     return Setup(tuple(accounts), tuple(it for it in found if not it.is_fatal))
 
 
@@ -143,10 +140,7 @@ _OUTLOOK_SOCKET_TYPES = {
 
 
 def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
-    """Return what Outlook sets up (MS-OXDSCLI, 2.2.4); raises MeaninglessError.
-
-    A client other than Outlook ignores one element.
-    """
+    """Return what Outlook (others: without *ignores*) sets up, or raise."""
     try:
         root = parse(body)
     except NotXmlError as error:
@@ -256,8 +250,11 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         raise MeaninglessError("it is a binary property list without bounds")
     try:
         profile = plistlib.loads(property_list)
-        payloads = profile["PayloadContent"]
+        found, payloads = slips("profile", profile), profile["PayloadContent"]
+        _raise_for([it for it in found if it.key == "PayloadContent"])
         kinds = [payload.get("PayloadType") for payload in payloads]
+    except MeaninglessError:
+        raise
     except Exception as error:  # plistlib raises whatever its parsers do
         message = "it is no configuration profile"
         raise _broken(message, property_list, error, "profile") from error
@@ -269,11 +266,12 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         for kind, payload in zip(kinds, payloads, strict=True)
         for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
     ]
-    return _setup(slips("profile", profile), servers, _apple_account, skip)
+    return _setup(found, servers, _apple_account, skip)
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
     payload, way = server
+    is_mail = way in _APPLE_WAYS[apple.MAIL]
 
     def text(key: str) -> str:
         # In a binary list one object may be in many places: written out, a list in lists
@@ -281,39 +279,31 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         value = payload.get(key)
         return value if isinstance(value, str) else ""
 
-    if way not in _APPLE_WAYS[apple.MAIL]:
-        return _apple_service(payload, way, text)
+    username = text(way + apple.USERNAME if way else "UserName") or None
+    host, port = text(way + apple.HOST_NAME) or text("Host"), payload.get(f"{way}Port")
+    if not is_mail:
+        uses_ssl = payload.get(f"{way}UseSSL", payload.get("SSL"))
+        scheme = "http" if uses_ssl is False else "https"
+        if isinstance(port, int) and port != (443 if scheme == "https" else 80):
+            host = f"{host}:{port}"
+        type_ = way.lower() or "activesync"
+        path = text(f"{way}PrincipalURL") or f"/.well-known/{type_}"
+        if not way:
+            path = "/Microsoft-Server-ActiveSync"  # MS-ASHTTP, section 2.2.1.1.1
+        return Account(type_, "", 0, "", username, url=f"{scheme}://{host}{path}")
+
     type_ = "smtp"
     if way == apple.INCOMING:
         type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
-    standard = standard_port(type_, "SSL") or 0
     port = payload.get(way + apple.PORT)
-    port = port if isinstance(port, int) else standard
+    port = port if isinstance(port, int) else standard_port(type_, "SSL") or 0
     # The key of TLS at once and of STARTTLS is the same: the port tells them apart.
     starting = {standard_port(type_, it) for it in ("STARTTLS", "plain")}
     socket_type = "STARTTLS" if port in starting else "SSL"
     if payload.get(way + apple.USE_SSL) is not True:
         socket_type = "plain"
-    username = text(way + apple.USERNAME) or None
     method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
-    host = text(way + apple.HOST_NAME)
     return Account(type_, host, port, socket_type, username, method)
-
-
-def _apple_service(
-    payload: dict[str, Any], way: str, text: Callable[[str], str]
-) -> Account:
-    uses_ssl = payload.get(f"{way}UseSSL", payload.get("SSL"))
-    scheme = "http" if uses_ssl is False else "https"
-    host, port = text(f"{way}HostName") or text("Host"), payload.get(f"{way}Port")
-    if isinstance(port, int) and port != (443 if scheme == "https" else 80):
-        host = f"{host}:{port}"
-    type_ = way.lower() or "activesync"
-    path = text(f"{way}PrincipalURL") or f"/.well-known/{type_}"
-    if not way:
-        path = "/Microsoft-Server-ActiveSync"  # as MS-ASHTTP has it (section 2.2.1.1.1)
-    username = text(f"{way}Username" if way else "UserName") or None
-    return Account(type_, "", 0, "", username, url=f"{scheme}://{host}{path}")
 
 
 # --- PACC -----------------------------------------------------------------------------

@@ -1,8 +1,4 @@
-"""Reads a config-v1.1.xml as a given client does, and finds what it cannot use.
-
-What a client does not trim, fill in or tolerate is not trimmed, filled in or tolerated
-here.
-"""
+"""Reads config-v1.1.xml as a client does, no more tolerantly, with its faults."""
 
 from __future__ import annotations
 
@@ -13,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
+from ..config.explain.hints import no_host
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
-from ..documents.broken import beginning
 from ..documents.setups import Account, Setup
-from ..documents.shapes import is_host, of_another, port_of
+from ..documents.shapes import beginning, is_host, of_another, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
@@ -281,7 +277,9 @@ class _Reader:
         ):
             if is_wrong:
                 known = in_words(rules.socket_types, "or")
+                has = f"the {tag} {value[tag]!r:.40}" if value[tag] else f"no {tag}"
                 values = {"value": value[tag], "known": known, "name": made_up}
+                values["has"] = has
                 self._fault(code, server.place_of(tag), server=server, **values)
         self._check_methods(server)
         return all(fault.effect in _ACCOUNTS for fault in self.faults[before:])
@@ -314,7 +312,8 @@ class _Reader:
             server
         ):  # the host takes nothing else
             cure = f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
-        place, names = server.place_of("authentication"), ", ".join(methods)
+        place = server.place_of("authentication")
+        names = ", ".join(methods) or "there is no <authentication>"
         self._fault(code, place, cure, server=server, method=method, methods=names)
 
     # --- The choice -------------------------------------------------------------------
@@ -367,22 +366,25 @@ class _Reader:
         else:
             host = self._filled_in(host)
             code = "" if is_host(host) else "invalid-host"
-            if not code and host.endswith(".") and not self.rules.gecko:
+            if not code and self.rules.gecko and not host.isascii():
+                code = "host-in-unicode"
+            elif not code and host.endswith(".") and not self.rules.gecko:
                 code = "host-dot"
         if code:
             place = server.place_of("hostname")
-            self._fault(code, place, server=server, value=host)
+            cure = no_host(host) if code in ("invalid-host", "host-in-unicode") else ""
+            self._fault(code, place, server=server, value=host, cure=cure)
         socket_type = values.get("socketType", "")
-        username = values.get("username")
+        username, method = values.get("username"), self._method(server)
         if username and not self._reads_name(username):
             username = "%EMAILADDRESS%"
         return Account(
             server.type,
-            host.removesuffix("."),
+            host.removesuffix(".").lower(),
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
             with_domain(username, self.address.domain) if username else None,
-            self._method(server),
+            method if method in _NAMES else "",  # nobody knows what it makes of others
         )
 
     def _method(self, server: _Server) -> str:

@@ -5,12 +5,13 @@ words.toml has the names that other programs give to keys, values and placeholde
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import inspect
 
-from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, fold, is_ip
+from ...address import DOMAIN_PLACEHOLDER, LOOKALIKE, PLACEHOLDERS, fold, is_ip
 from ...files import table_beside
 from .. import tables
 from ..building import Kind, holder, keys_of, kind_of
@@ -211,6 +212,8 @@ _ANY = re.compile(
 def unknown_placeholder(found: str) -> str:
     if _meaning_of(found.strip("%")):
         return f"write {_translated(found)}"
+    for near in difflib.get_close_matches(found.upper(), PLACEHOLDERS, 1, 0.8):
+        return f"write {near}"
     return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
 
 
@@ -261,6 +264,10 @@ def _bare_host(value: str) -> str:
 
 
 def no_host(value: str) -> str:
+    if odd := LOOKALIKE.search(value[:254]):
+        sign = next(it for it in odd[0] if not it.isascii())
+        named = f"U+{ord(sign):04X} ({unicodedata.name(sign, 'nameless')})"
+        return f"type the name anew: {named} does not belong in it"
     if host := _bare_host(value):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"

@@ -16,9 +16,8 @@ from .texts import Around, Text, Values
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
 
-_MARKS: dict[str, str] = texts.table(
-    "marks"
-)  # the worst status of a finding with one of them
+# The worst status of a finding with one of these marks.
+_MARKS: dict[str, str] = texts.table("marks")
 _GROUPS = texts.table("groups")  # of codes
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 
@@ -165,17 +164,12 @@ def has_failure(findings: Iterable[Finding]) -> bool:
 
 
 def weighed(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without consequences, with equal causes merged, worst first.
-
-    Differences of setups that a faulty document explains are dropped.
-    """
+    """Return the findings without consequences, equal causes merged, worst first."""
     listed = list(_without_consequences(list(findings)))
     cached = {found.subject for found in listed if found.code == "dns.cached"}
-    outdated = _hurt_by(listed, "setup.file-outdated")
     listed = [
         found.marked("explained" if cached.intersection(found.places) else "")
         for found in listed
-        if found.code != "document.differs" or outdated.isdisjoint(found.clients)
     ]
     explained = {
         client
@@ -199,13 +193,7 @@ def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings that no other causes: a wrong value, or another customer's site.
-
-    Clients drop the document for the value, or set up a server that does not exist.
-    """
-    strangers = _hurt_by(findings, "document.another-customers")
-    shut = _hurt_by(findings, "server.port-25-shut")
-    nameless = _hurt_by(findings, "document.no-login")
+    """Yield the findings that no other causes, such as a value that stops clients."""
     failures = [found for found in findings if found.status == FAILURE]
     differing = [found for found in failures if found.code == "document.differs"]
     bad_values = ("document.bad-value", "document.bad-username")
@@ -221,13 +209,11 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_theirs = bool(who) and hurt >= who
         is_told = found.step == "server" and is_failure and is_theirs
         if found.code == "document.unusable":
-            is_bad_value = found.subject in places and (is_theirs or not is_failure)
-            is_told = is_bad_value or bool(shut & who) or set() < who <= nameless
-        elif found.code in _GROUPS["strangers"]:
-            is_told = bool(strangers & who)
-        elif found.code in _GROUPS["methods"] and found.subject in methods:
-            is_told = True
-        if not is_told:
+            is_told = found.subject in places and (is_theirs or not is_failure)
+        elif found.code in _GROUPS["methods"]:
+            is_told = found.subject in methods
+        causes = _hurt_by(findings, *texts.causes(found.code))
+        if not (is_told or set() < who <= causes):
             yield found
 
 

@@ -94,7 +94,8 @@ def _on_the_way(
 def _circumstances(
     played: Play, outcome: Outcome, case: Case, facts: Facts
 ) -> Iterator[str]:
-    host, outlook = _host_of(outcome.url), f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
+    host = split_url(outcome.url).hostname or ""
+    outlook = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
     is_meant = played.family == "thunderbird" and played.setup is None
     if outcome.place == "domain" and split_url(outcome.url).path == POX:
         # A web site without Autodiscover refuses a POST request.
@@ -112,10 +113,6 @@ def _circumstances(
             # Clients get a redirect from http there: the name needs no certificate.
             is_first = is_first and host != outlook
         yield "first place" if is_first else "elsewhere"
-
-
-def _host_of(url: str) -> str:
-    return split_url(url).hostname or ""
 
 
 def _counts(reply: Reply | None) -> bool:
@@ -222,7 +219,8 @@ class _Requests:
             return self._redirected(step, ask)
 
         wrong = web.of_reply(self.case, reply, ask.url)
-        if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
+        is_absent = wrong and web.ABSENT in wrong.marks and step.place == "host"
+        if wrong and (is_absent or wrong.code == "http.forbidden"):
             wrong = web.by_redirect(self.facts, ask, wrong)
         if wrong is not None and wrong.code == "http.exchange":
             return outcome._replace(trouble=wrong)
@@ -273,7 +271,7 @@ class _Requests:
             if there.setup is not None or is_end:
                 return there._replace(url=outcome.url)
             if self.case.provider is None and reply and reply.status == 401:
-                host = _host_of(reply.url)
+                host = split_url(reply.url).hostname or ""
                 exchange = finding("http.exchange", outcome.url, host=host, how="")
                 return outcome._replace(trouble=exchange)
             if trouble and ("@" not in target or web.ABSENT not in trouble.marks):

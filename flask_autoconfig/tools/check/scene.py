@@ -155,6 +155,11 @@ class Scene:
             play.client for play in self.plays if play.found and play.found.url in urls
         ]
 
+    def has_document(self, client: str) -> bool:
+        """Return whether a client took its settings from a config-v1.1.xml."""
+        listed: list[Document | Faulty] = [*self.documents, *self.faulty]
+        return any(client in self.readers(one) for one in listed)
+
 
 # --- The requests of a client ---------------------------------------------------------
 

@@ -51,6 +51,11 @@ def follows(code: str) -> str:
     return str(_file()[code].get("follows", ""))
 
 
+def causes(code: str) -> tuple[str, ...]:
+    """Return the codes whose findings, for all of its clients, explain one of a code."""
+    return tuple(_file()[code].get("follows_from", ()))
+
+
 def code_on(step: str, kind: str, default: str) -> str:
     """Return the code of a step, such as "tls", for a kind of error or a status."""
     for code, row in _file().items():

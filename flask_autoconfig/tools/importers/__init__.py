@@ -11,7 +11,7 @@ import msgspec
 from ...config.ports import standard_port
 from ...config.reading import from_raw
 from ...config.writing import dumps
-from ...documents.broken import beginning
+from ...documents.shapes import beginning
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem

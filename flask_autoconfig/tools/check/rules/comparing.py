@@ -32,10 +32,7 @@ from . import connections, documents, servers, single, sources, web
 
 
 def reference(scene: Scene) -> Document | None:
-    """Return the most credible document, where there is no file.
-
-    That of the ISP database counts where the domain has none.
-    """
+    """Return the most credible document, else that of the ISP database."""
     listed = [one.document for one in scene.sources if one.document]
     found = [play.found for play in scene.plays if play.found]
     urls = [Ask(one.url) for one in found if one.place.startswith("ispdb")]
@@ -65,13 +62,21 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
+    provider = scene.case.provider
     if client.family == "apple":
         setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
+    listed: set[Endpoint] = set()
+    of_documents: list[Finding] = []  # which may have the same other servers
+    for one in scene.documents[:1] if provider else ():
+        if provider and one not in scene.foreign:
+            listed = {*servers.endpoints(scene.case, one.provider)}
+            of_documents += documents.with_file(scene.case, provider, one)
+    differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
     for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
-            yield _in_ispdb(scene, play, theirs, "the file says", ours)
+            yield _in_ispdb(scene, play, "the file says", ours, theirs)
             continue
         if "none" in (ours.authentication, theirs.authentication):
             told = list(connections.refused_method(scene.facts, theirs, client))
@@ -81,33 +86,24 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         name = theirs.username or ""
         is_same = ours._replace(username=name) == theirs
         if is_same and name in scene.names_for_all and not has_domain_twice(name, who):
-            yield documents.one_name(scene.case, play.place, name)
+            if not scene.has_document(client.name):
+                yield documents.one_name(scene.case, play.place, name)
             continue
-        code = "setup.differs"
-        if sources.is_faulty(scene, ours) and not theirs.url:
+        code, is_faulty = "setup.differs", sources.is_faulty(scene, theirs)
+        if sources.is_faulty(scene, ours) and not theirs.url and not is_faulty:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
-        is_outdated = code == "setup.file-outdated"
-        told = [] if is_outdated else list(_in_documents(scene, ours, theirs))
-        if told:
+        is_elsewhere = code == "setup.differs" and ours[1:4] != theirs[1:4]
+        told = [it for it in of_documents if it.code == "document.differs"]
+        if is_elsewhere and Endpoint.of(theirs) in listed and told:
             yield from (found.at(play.place) for found in told)
             continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
-        is_beside = is_beside and not sources.is_faulty(scene, theirs)
-        found = sources.difference(code, play.place, theirs, "the file says", ours, who)
-        yield found.marked("beside" if is_beside else "")
-
-
-def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Finding]:
-    """Yield that a document has the same other server: the cause is the same."""
-    provider = scene.case.provider
-    for document in (
-        scene.documents[:1] if provider and ours[1:4] != theirs[1:4] else ()
-    ):
-        listed = servers.endpoints(scene.case, document.provider)
-        if provider and Endpoint.of(theirs) in listed and document not in scene.foreign:
-            differing = documents.with_file(scene.case, provider, document)
-            yield from (one for one in differing if one.code == "document.differs")
+        mark = "beside" if is_beside and not is_faulty else ""
+        differing.setdefault((code, mark), []).append((ours, theirs))
+    for (code, mark), pairs in differing.items():
+        found = sources.difference(code, play.place, "the file says", who, *pairs)
+        yield found.marked(mark)
 
 
 def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
@@ -167,12 +163,13 @@ def expected(client: Client, case: Case) -> Setup | None:
 
 def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
-    is_document = any(client.name in scene.readers(it) for it in scene.documents)
+    is_document = scene.has_document(client.name)
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
-        if client.family in ("outlook", "apple"):
+        is_open = account.authentication == "none" and client.rules.oauth != "unknown"
+        if client.family in ("outlook", "apple") or is_open:
             yield from connections.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
         types = {account.type for account in play.mail}
@@ -185,14 +182,14 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
         for ours, theirs in _differing(accounts, play, scene.case.asker):
-            yield _in_ispdb(scene, play, theirs, whose, ours)
+            yield _in_ispdb(scene, play, whose, ours, theirs)
 
 
 def _in_ispdb(
-    scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
+    scene: Scene, play: Play, whose: str, ours: Account, theirs: Account
 ) -> Finding:
-    who = scene.case.asker
-    found = sources.difference("ispdb.differs", play.place, theirs, whose, ours, who)
+    code, who = "ispdb.differs", scene.case.asker
+    found = sources.difference(code, play.place, whose, who, (ours, theirs))
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
 
 
@@ -207,13 +204,9 @@ def _differing(
 
 
 def names_for_all(scene: Scene) -> frozenset[str]:
-    """Return the user names that everybody gets, in documents and from Autodiscover.
-
-    Autodiscover may return personal login names, so it is asked for another person too.
-    """
+    """Return the user names that everybody gets, as requests for two people show."""
     case = replace(scene.case, address=scene.case.asker)
-    listed = () if case.provider else scene.documents
-    found = documents.names_for_all(scene.case, listed)
+    found = documents.names_for_all(scene.case, scene.documents)
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}
@@ -242,10 +235,17 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     served = [one for one in scene.case.families if one.name == "thunderbird"]
     codes = {found.code for play in scene.plays for found in play.findings}
     is_there = scene.documents or scene.faulty or "document.not-read" in codes
-    if scene.case.provider is None:
-        yield from _no_settings(scene, is_there=bool(is_there or not served))
-    elif served and not is_there:
-        yield _no_document(scene, served[0])
+    none = None if is_there or not served else _no_document(scene, served[0])
+    if scene.case.provider is not None:
+        yield from filter(None, [none])
+        return
+    # Somebody has made the name for the document.
+    is_meant = none is not None and none.code == "document.not-there"
+    host = split_url(none.subject).hostname or "" if none else ""
+    if none and is_meant and not scene.facts.is_by_wildcard(host, scene.case.domain):
+        is_found = any(play.setup for play in scene.plays if play.family != "dav")
+        yield none.marked("first place" if is_found else "")
+    yield from _no_settings(scene, is_there=none is None or is_meant)
 
 
 # What keeps this program, but not clients, from settings.
@@ -320,10 +320,7 @@ def ispdb(scene: Scene) -> Iterator[Finding]:
 
 
 def hosters(scene: Scene) -> Iterator[Finding]:
-    """Yield empty responses of MX hosts' domains, for the domain and for an unknown one.
-
-    Clients of other domains take an empty response for an answer.
-    """
+    """Yield empty responses of MX hosts' domains, where clients of others stop."""
     case, facts = scene.case, scene.facts
     step = next(step for step in THUNDERBIRD.steps if step.place == "mx domain")
     unknown = replace(case, domain="unknown.invalid", address=None)

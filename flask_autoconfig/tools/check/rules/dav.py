@@ -111,10 +111,7 @@ def _follow(
 
 
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
-    """Yield what is wrong with the .well-known URL, where SRV records are right.
-
-    The web site need not support calendars. But a redirect to a wrong URL is a mistake.
-    """
+    """Yield a wrong redirect of the .well-known URL, needless beside SRV records."""
     code, path = "dav.well-known", split_url(url).path
     try:
         target, got = facts.reply(ask_for(url)).target, ""
@@ -156,7 +153,8 @@ def _is_dav(reply: Reply) -> bool:
 
 
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
-    code, where = "dav.none", ""
+    code, title = "dav.none", web.title_of(reply)
+    where = f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"
     elif reply.status == 200 and web.is_web_page(reply):
@@ -164,7 +162,8 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
     elif reply.status == 405:
         code = "dav.method-refused"
     elif reply.redirects:
-        code, where = "dav.led-astray", f" at {shown(reply.url)}, where it redirects to"
+        code = "dav.led-astray"
+        where += f" at {shown(reply.url)}, where it redirects to"
     return finding(code, url, type=type_, status=reply.status, where=where)
 
 

@@ -153,8 +153,24 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     yield from _by_clients(scene, document)
     if b"<displayName" not in document.body:
         yield finding("document.no-display-name", document.place)
-    if case.provider is None:
-        yield from _by_advice(case, document)
+    for_all = names_for_all(case, [document])
+    servers = document.provider.servers
+    names = {f"{place}.username": server.username for place, server in servers}
+    told = {*for_all}
+    if case.address and not is_personal(case, document):  # the person's own name
+        told |= {name for name in names.values() if name and is_for_all(name)}
+    for problem in (
+        () if case.provider else find_warnings([document.provider], ours=False)
+    ):
+        place = problem.place.removeprefix("provider[0].")
+        # Another rule says what is wrong with servers without encryption.
+        if names.get(place) not in told and not place.endswith(".socket_type"):
+            problem = problem._replace(place=named(place, document.types))
+            yield from_problem("document", document.place, problem)
+    for name in sorted(for_all):
+        if not has_domain_twice(name, case.asker):  # the clients' rules tell it
+            cure = f"write <username>{login_for(name)}</username>"
+            yield one_name(case, document.place, name, cure)
     yield from _other_domain(scene, document)
     if case.provider is not None:
         yield from with_file(case, case.provider, document)
@@ -163,10 +179,7 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
 
 
 def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
-    """Yield what the clients that use the document cannot use in it.
-
-    Faults that the document of the file has too are findings of the file.
-    """
+    """Yield what readers cannot use in it, unless the file's has it too."""
     case = scene.case
     names = scene.readers(document)
     readers = [client for client in scene.clients if client.name in names]
@@ -192,34 +205,12 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
             problem = Problem(place, fault.message, fault.cure, client)
             yield from_problem("document", document.place, problem, clients)
     for hurt, faults in shut.items():
-        # The comparison with the file shows a name that is not the file's.
-        if case.provider is None or faults[0].code != "username-twice":
-            reason = "; ".join(fault.message for fault in faults)
-            code, cure = "document.no-login", faults[0].cure
-            places = {fault.place for fault in faults}
-            lost = [name for name, one in _lost(scene, document) if one.place in places]
-            found = finding(code, document.place, advice=cure, reason=reason)
-            yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
-
-
-def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
-    for_all = names_for_all(case, [document])
-    servers = document.provider.servers
-    names = {f"{place}.username": server.username for place, server in servers}
-    told = {*for_all}
-    if case.address and not is_personal(case, document):  # the person's own name
-        told |= {name for name in names.values() if name and is_for_all(name)}
-    for problem in find_warnings([document.provider], ours=False):
-        place = problem.place.removeprefix("provider[0].")
-        # Another rule says what is wrong with servers without encryption.
-        if names.get(place) not in told and not place.endswith(".socket_type"):
-            problem = problem._replace(place=named(place, document.types))
-            yield from_problem("document", document.place, problem)
-    for name in sorted(for_all):
-        if has_domain_twice(name, case.asker):
-            continue  # the clients' rules tell it
-        cure = f"write <username>{login_for(name)}</username>"
-        yield one_name(case, document.place, name, cure)
+        reason = "; ".join(fault.message for fault in faults)
+        code, cure = "document.no-login", faults[0].cure
+        places = {fault.place for fault in faults}
+        lost = [name for name, one in _lost(scene, document) if one.place in places]
+        found = finding(code, document.place, advice=cure, reason=reason)
+        yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
 
 
 def others_of(case: Case, document: Document) -> list[str]:
@@ -316,15 +307,13 @@ def is_personal(case: Case, document: Document) -> bool:
 
 
 def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
-    """Return the user names that everybody gets and no client can fill in.
-
-    A site may know each person's login name: a fixed name is only everybody's if a
-    request without the person's address gets it too.
-    """
+    """Return the user names that no client fills in, and requests for all get."""
+    servers = case.provider.servers if case.provider else ()
+    own = {server.username for _, server in servers}
     return frozenset(
         name
         for document in documents
-        for name in {server.username or "" for _, server in document.provider.servers}
+        for name in {it.username or "" for _, it in document.provider.servers} - own
         if is_nobodys(case, name)
         or (is_anothers(case, name) and is_personal(case, document))
     )
@@ -347,7 +336,9 @@ def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Fi
     recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = provider_of(thunderbird.write(alone, recipient))
-    differing = list(differences(case, ours, document.provider))
+    told = names_for_all(case, [document])  # by another rule
+    listed = differences(case, ours, document.provider)
+    differing = [one for one in listed if one.theirs not in told]
     if differing:
         is_extra = all(one.is_extra for one in differing)
         code = "document.has-others" if is_extra else "document.differs"

@@ -108,7 +108,7 @@ def each_address(scene: Scene) -> list[Finding]:
 _GROUPS = texts.table("groups")  # of codes
 
 
-_LOST = ("server.no-connection", "server.silent")
+_LOST = ("server.no-connection", "server.silent", "server.other-service")
 _CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
 
 
@@ -145,6 +145,12 @@ def look(scene: Scene) -> Iterator[Finding]:
     ]
     families = {one.name: one.family for one in scene.clients}
     asked = listed if case.provider else listed[:MOST]
+    working = [
+        (source.place, Endpoint.of(one))
+        for source in scene.sources
+        for one in source.accounts[:MOST]
+        if one.type in MAIL_TYPES and is_alive(scene.facts, Endpoint.of(one))
+    ]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
@@ -155,8 +161,15 @@ def look(scene: Scene) -> Iterator[Finding]:
             whose = {families[name] for name in set_up.get(endpoint, ())}
             if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
-            if found.code in _LOST and case.has(endpoint.host):
-                found = _elsewhere(scene, endpoint, found)
+            # Without a file, another source may have a server that works.
+            for place, one in working if found.status == FAILURE else ():
+                is_other = one.type == endpoint.type and one.host != endpoint.host
+                if is_other and is_dead(scene.facts, endpoint):
+                    found = found.within("elsewhere", whose=place, other=one)
+                    break
+            else:
+                if found.code in _LOST and case.has(endpoint.host):
+                    found = _elsewhere(scene, endpoint, found)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))

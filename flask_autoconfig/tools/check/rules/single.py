@@ -40,10 +40,7 @@ def asks(case: Case, family: Family) -> list[Ask]:
 
 
 def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
-    """Return what a client of the family sets up, and what is wrong with the document.
-
-    The document is compared with that of the file and with the digest in DNS.
-    """
+    """Return what a client sets up, and what is wrong with its one document."""
     (ask,), expected = asks(case, family), None
     url = ask.url
     played = Play(client, family.name, found=Outcome(url))
@@ -55,6 +52,8 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     try:
         reply = facts.answer(ask)
         wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
+        is_text = family.formats[0].content_type.startswith("text/plain")
+        wrong = None if wrong and is_text and wrong.code == "http.plain-text" else wrong
     except ProbeError as error:
         wrong = web.of_error(facts, case, url, error)
     else:
@@ -65,7 +64,7 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                     played.setup = read_pacc(reply.body)
                 played.findings = [_content(family, reply, expected)]
                 if played.findings[0].code != "document.stale":
-                    played.findings += _digest(case, facts, family, reply)
+                    played.findings += _digest(case, facts, family, reply, expected)
             except MeaninglessError as error:
                 code, said = "document.meaningless", {"reason": str(error)}
                 found = _found(code, family, reply, advice=error.cure, **said)
@@ -88,7 +87,8 @@ def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
     if reply.content_type != wanted:
         kind = reply.content_type or "missing"
         return _found("document.content-type", family, reply, found=kind, wanted=wanted)
-    if expected is None or reply.body == expected:
+    # White space is the concern of the digest.
+    if expected is None or reply.body.split() == expected.split():
         return _found("document.served", family, reply)
     differing = _differences(reply.body, expected)
     stale = _found("document.stale", family, reply, differences=differing)
@@ -121,7 +121,7 @@ def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
 
 
 def _digest(
-    case: Case, facts: Facts, family: Family, reply: Reply
+    case: Case, facts: Facts, family: Family, reply: Reply, expected: bytes | None
 ) -> Iterator[Finding]:
     if family.digest is None:
         return
@@ -133,12 +133,16 @@ def _digest(
         yield web.failed(name, error)
         return
     code = "digest.differs" if values else "digest.missing"
+    text = reply.body.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf").strip()
+    forms = (text, text + b"\n")  # before an editor or an upload changed it
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
     elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
         code = "digest.quoted"
     elif wanted.lower() in [value.lower() for value in values]:
         code = "digest.other-case"
+    elif any(family.digest.value(it) in values for it in (*forms, expected or b"")):
+        code = "digest.white-space"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
 
@@ -224,10 +228,7 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
-    """Yield that the usual URL of config-v1.1.xml lacks what other URLs have.
-
-    By https it answers 404, or by http it redirects to a host that does not have it.
-    """
+    """Yield that the usual URL of config-v1.1.xml lacks it, or leads away by http."""
     case, facts = scene.case, scene.facts
     urls = [ask.url for document in scene.documents for ask in document.asks]
     usual, by_http = (every_ask(THUNDERBIRD.steps[at], case, facts) for at in (0, 2))

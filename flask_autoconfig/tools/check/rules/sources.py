@@ -8,6 +8,7 @@ from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
+from ...reading import in_words as enumerated
 from ..facts import side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene, Source
@@ -20,9 +21,8 @@ _INCOMING = ("imap", "pop3")
 def ranked(scene: Scene) -> tuple[Source, ...]:
     """Return the sources of settings, the most credible first.
 
-    A source for other domains, or with user names or servers that work for nobody, comes
-    after those without such faults. Among equals, those that more others agree with come
-    first, and then those that the MX host agrees with.
+    Those for other domains, or with what works for nobody, come last. Among equals those
+    come first that more others and the MX host agree with, then in user names as well.
     """
     found = [*_published(scene), *_srv(scene)]
 
@@ -37,7 +37,11 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     rated = [one._replace(votes=_votes(scene, one, listed)) for one in listed]
     if not rated:
         return ()
-    first, *others = sorted(rated, key=lambda one: one.rank)
+    names_of = partial(_names_of, scene.case.asker)
+    names = [*map(names_of, rated)]
+    first, *others = sorted(
+        rated, key=lambda one: (one.rank, -names.count(names_of(one)))
+    )
     against = [one for one in others if any(disagreements(scene, first, one))]
     tried = len(first.accounts[: servers.MOST])
     if first.is_foreign and 0 < tried <= first.faults:
@@ -48,6 +52,11 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
         first._replace(is_decided=is_decided),
         *(one._replace(is_contradicted=one in against) for one in others),
     )
+
+
+def _names_of(who: Address, source: Source) -> object:
+    names = {it.username for it in source.accounts if it.username}
+    return {fill_in(name, who.domain, who) for name in names} or source  # like no other
 
 
 def _published(scene: Scene) -> Iterator[Source]:
@@ -133,25 +142,24 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
 
 
 def contradictions(scene: Scene) -> Iterator[Finding]:
-    """Yield the settings of other formats that the most credible source contradicts.
-
-    Documents are compared with each other in whole by another rule, SRV records by that
-    of services.
-    """
+    """Yield what other formats say against the first source; SRV has a rule."""
     measure = scene.measure
     for source in scene.sources if measure else ():
         if measure is None or source is measure or source.is_foreign:
             continue
         if source.place == SRV or (source.document and measure.document):
             continue
-        for ours, theirs in disagreements(scene, measure, source, strict=True):
-            if is_faulty(scene, ours) or is_faulty(scene, theirs):
-                continue
-            whose, who = said_by(measure), scene.case.asker
-            code, place = "setup.contradicts", source.place
-            found = difference(code, place, theirs, whose, ours, who)
-            mark = "same server" if is_one_server(scene, ours, theirs) else ""
-            yield found.marked(mark).hurting(*source.clients)
+        pairs = [
+            pair
+            for pair in disagreements(scene, measure, source, strict=True)
+            if not any(is_faulty(scene, account) for account in pair)
+        ]
+        whose, who = said_by(measure), scene.case.asker
+        is_same = all(is_one_server(scene, *pair) for pair in pairs)
+        if pairs:
+            found = difference("setup.contradicts", source.place, whose, who, *pairs)
+            found = found.marked("same server" if is_same else "")
+            yield found.hurting(*source.clients)
 
 
 def said_by(source: Source) -> str:
@@ -164,9 +172,8 @@ def disagreements(
 ) -> Iterator[tuple[Account, Account]]:
     """Yield an account of each type that two sources disagree about: ours, and theirs.
 
-    A client chooses one of several servers of a type: one in common is enough, except for
-    SRV records, each of which leads somebody. Unless *strict*, another port or name of the
-    same server is the same.
+    One server in common is enough, except for SRV records, each of which leads somebody.
+    Unless *strict*, another port or name of the same server is the same.
     """
     who = scene.case.asker
 
@@ -220,17 +227,18 @@ def is_one_server(scene: Scene, one: Account, other: Account) -> bool:
 
 
 def difference(
-    code: str, place: str, theirs: Account, whose: str, ours: Account, who: Address
+    code: str, place: str, whose: str, who: Address, *pairs: tuple[Account, Account]
 ) -> Finding:
-    """Return that an account differs from what another source says."""
-    said = _in_words(theirs, ours, who), _in_words(ours, theirs, who)
-    return finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+    """Return that accounts differ from what another source says: ours, and theirs."""
+    ours = enumerated([_in_words(one, other, who) for one, other in pairs])
+    theirs = enumerated([_in_words(other, one, who) for one, other in pairs])
+    return finding(code, place, whose=whose, theirs=theirs, ours=ours)
 
 
 def _in_words(account: Account, other: Account, who: Address) -> str:
     words = str(account)
     if account.username and not _have_one_name(account, other, who):
-        words += f", user name {account.username}"
+        words += f" with the user name {account.username}"
     methods = {account.authentication, other.authentication}
     if len(methods) > 1 and "" not in methods:
         words += f", {account.authentication}".replace(", none", ", without a login")

@@ -23,15 +23,13 @@ _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
+_SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
+_ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
 _MOST_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
-
-
-def _absent(url: str, reason: str) -> Finding:
-    return finding("http.absent", url, reason=reason).marked(ABSENT)
 
 
 # --- No response ----------------------------------------------------------------------
@@ -50,11 +48,15 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
             if not leads_nowhere(facts, host):  # the name server fails
                 return failed(host, failure, "http.lookup-failed")
             target = host
-        no_address = _absent(url, f"{host} has no address in DNS")
+        no_address = finding(
+            "http.absent", url, reason=f"{host} has no address in DNS"
+        ).marked(ABSENT)
         return dead_alias("dns", facts, host) if target else no_address
     lost = error.kind in ("connect", "silent", "no-route")
     if lost and (parts.scheme == "http" or host == case.domain):
-        return _absent(url, str(error))  # a domain need not have a web site
+        return finding("http.absent", url, reason=str(error)).marked(
+            ABSENT
+        )  # a domain need not have a web site
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
@@ -94,8 +96,11 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
     hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
     paths = [split_url(hop).path for hop in hops]
-    if is_lost and any(led == f"{path}/" for path, led in pairwise(paths)):
-        return finding("http.slash-appended", ask.url)
+    is_folder = found.code == "http.forbidden"
+    is_slashed = any(led == f"{path}/" for path, led in pairwise(paths))
+    if is_slashed and (is_lost or is_folder):
+        code = "http.folder" if is_folder else "http.slash-appended"
+        return finding(code, ask.url, name=paths[0].rpartition("/")[2])
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
@@ -210,14 +215,21 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if lost:
         return lost
     if reply.status in (404, 410):
-        if reply.body.strip():
-            return _absent(url, f"status {reply.status}")
-        return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
+        if not reply.body.strip():
+            return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
+        said = _by_text(reply, asked)
+        is_absent = said.code != "http.no-script"
+        return (
+            finding("http.absent", url, reason=f"status {reply.status}").marked(ABSENT)
+            if is_absent
+            else said
+        )
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
     wrong = _login_wall(case, reply, asked)
-    if wrong is None and (reply.status != 200 or is_web_page(reply)):
+    is_told = reply.status != 200 or is_web_page(reply) or _is_plain_text(reply)
+    if wrong is None and is_told:
         wrong = _by_text(reply, asked)
     if wrong:
         return _by_program(wrong, reply)
@@ -284,9 +296,9 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
 def _by_program(found: Finding, reply: Reply) -> Finding:
     """Return the finding with the program that answers, as far as it says its name."""
     named = [value for name, value in reply.every if name in _NAMING]
-    title = _TITLE.findall(reply.body[:20_000].decode("utf-8", "replace"))[:1]
     paths = [split_url(reply.url).path] if reply.redirects else []
-    said, is_exchange = [*named, *title, *paths], found.code.startswith("http.exchange")
+    said = [*named, title_of(reply), *paths]
+    is_exchange = found.code.startswith("http.exchange")
     for program, words in texts.table("programs").items() if not is_exchange else ():
         if re.search(words, "\n".join(said), re.I):
             return found.within("program", program=program)
@@ -303,8 +315,17 @@ def is_web_page(reply: Reply) -> bool:
     """Return whether the body is HTML, whatever its media type."""
     start = reply.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or (
-        reply.content_type == "text/html" and b"<clientconfig" not in start
+        reply.content_type == "text/html" and not _SETTINGS.search(start)
     )
+
+
+def _is_plain_text(reply: Reply) -> bool:
+    """Return whether the body is a text in no format of settings."""
+    with suppress(UnicodeDecodeError):
+        text = reply.body[:_MOST_PAGE].decode().strip()
+        is_bare = {*"<{[&"}.isdisjoint(text) or bool(_ERROR.match(text))
+        return is_bare and " ".join(text.split()).isprintable()
+    return False
 
 
 def _led(reply: Reply, asked: str) -> str:
@@ -316,14 +337,13 @@ def _led(reply: Reply, asked: str) -> str:
 
 def _by_text(reply: Reply, asked: str) -> Finding:
     status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
-    title = "".join(_TITLE.findall(text)[:1])
-    words, said = (
-        " ".join(html.unescape(each).split()) for each in (_TAG.sub(" ", text), title)
-    )
+    words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
+    said = title_of(reply)
     if status == 200:
+        said = said or words[:_MOST_WORDS]
         called = (f" (“{said}”)" if said else "") + _led(reply, asked)
-        code = texts.code_of("page", text, "http.web-page")
-        return finding(code, asked, title=called)
+        other = "http.plain-text" if _is_plain_text(reply) else "http.web-page"
+        return finding(texts.code_of("page", text, other), asked, title=called)
 
     said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
     said = f" (“{said}”)" if said else ""
@@ -331,6 +351,7 @@ def _by_text(reply: Reply, asked: str) -> Finding:
     by_status = texts.code_on("http", str(status), other)
     if reply.is_limited or status in REDIRECTS:
         by_status = "http.limited" if reply.is_limited else "http.no-location"
+    by_status = texts.code_of("missing", words) or by_status
     code = texts.code_of("refusal", words) or texts.code_of("page", text, by_status)
     if code == "http.challenge" or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
@@ -340,11 +361,17 @@ def _by_text(reply: Reply, asked: str) -> Finding:
     return finding(code, reply.url, status=status, said=said, **values)
 
 
+def title_of(reply: Reply) -> str:
+    """Return the title of a web page, or ""."""
+    text = reply.body[:20_000].decode("utf-8", "replace")
+    return " ".join(html.unescape("".join(_TITLE.findall(text)[:1])).split())
+
+
 def _beyond(status: int, text: str) -> str:
     """Return the text without the status and its standard phrase."""
-    phrase = http.client.responses.get(status, "")
-    rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
-    return rest.lstrip("!.,:;- ")
+    phrases = filter(None, (str(status), http.client.responses.get(status)))
+    alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
+    return re.sub(alone, "", text, flags=re.I)
 
 
 # --- Helpers ----------------------------------------------------------------------------
@@ -408,8 +435,7 @@ def with_cache(found: Finding, around: str, *replies: Reply) -> Finding:
 
 def from_cache(reply: Reply) -> str:
     """Return a clause that says that the response is from a cache, or ""."""
-    headers = reply.headers
-    age = headers.get("age", "")
+    age, headers = reply.headers.get("age", ""), reply.headers
     if age.isdecimal() and int(age[:9]) > 0:
         return f"the response is from a cache, {age[:9]} seconds old"
     text = headers.get("x-cache", "") or headers.get("cf-cache-status", "")
