@@ -187,7 +187,7 @@ def _names(output: str) -> tuple[set[str], list[str]]:
 
 
 def _flask(app: str, *command: str, cwd: Path) -> str:
-    words = [BIN / "flask", "--app", app, "autoconfig", *command]
+    words = [str(BIN / "flask"), "--app", app, "autoconfig", *command]
     return subprocess.check_output(words, text=True, cwd=cwd)
 
 
