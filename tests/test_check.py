@@ -462,6 +462,18 @@ def test_a_terminal_gets_colours_and_types_the_password_unseen(
 
 
 @pytest.mark.world
+def test_a_person_is_asked_before_servers_of_others_get_the_password(
+    really: Real,
+) -> None:
+    options = ["check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES]
+    with really.service(really.file):
+        words = [*options, *TIMEOUT]
+        _, shown = really.inside.call(at_terminal, *words, typed={"[y/N]: ": "n"})
+    assert f"Send the password of {USER} at imap imap.{DOMAIN}:993" in shown
+    assert "Password of" not in shown
+
+
+@pytest.mark.world
 def test_ctrl_c_at_the_password_turns_the_echo_on_again(really: Real) -> None:
     words = ["--config", str(really.file), "check", USER, "--login"]
     words += ["--unpublished", "--resolver", OTHER_NAMES, *TIMEOUT]

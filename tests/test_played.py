@@ -19,6 +19,8 @@ from flask_autoconfig.config.tables import WITHOUT_LOGIN, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
+from flask_autoconfig.tools.check import Case
+from flask_autoconfig.tools.check.scene import ask_of
 from flask_autoconfig.tools.clients import (
     CLIENTS,
     OUTLOOK,
@@ -234,3 +236,17 @@ def test_every_fault_is_told_and_not_the_first_alone() -> None:
         *("incoming[0].socket_type", "incoming[0].port", "incoming[1].socket_type"),
         *("outgoing[0].socket_type", "outgoing[0].port"),
     ]
+
+
+def test_gnome_online_accounts_leaves_an_address_unencoded_where_it_can() -> None:
+    step = next(it for client in CLIENTS for it in client.steps if it.form == "raw")
+    for local, query in (("a+b", "a+b@"), ("a b", "a%20b@")):
+        case = Case(DOMAIN, (), address=Address(local, DOMAIN))
+        url = ask_of(step, case, f"https://{DOMAIN}/").url
+        assert url == f"https://{DOMAIN}/?emailaddress={query}{DOMAIN}"
+
+
+def test_the_port_of_another_type_or_encryption_is_named() -> None:
+    for port, words in ((995, "is the port of pop3"), (143, "the port for STARTTLS")):
+        raw = {**NO_LESS, "incoming": [{**GOOD["incoming"], "port": port}]}
+        assert any(words in it.message for it in find_warnings([provider_of(raw)]))

@@ -1,11 +1,10 @@
 """Reads config-v1.1.xml as a client does, no more tolerantly, with its faults."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
+from xml.etree.ElementTree import Element
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
@@ -21,9 +20,6 @@ from ..documents.thunderbird_reader import (
 from ..documents.xml import DeclarationsError
 from ..files import table_beside
 from .naming import SERVERS, named
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
