@@ -1,7 +1,8 @@
 """Reads config-v1.1.xml as a client does, no more tolerantly, with its faults."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 from xml.etree.ElementTree import Element
@@ -16,6 +17,7 @@ from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
+    type_hint,
 )
 from ..documents.xml import DeclarationsError
 from ..files import table_beside
@@ -34,6 +36,7 @@ _CUT = re.compile(
 )
 _XMLNS = re.compile(rb"""\sxmlns\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16 = re.compile(rb"(?i)utf-16(?:le|be)?")
 _GENERATE = "make it with this program's `show` or `export`"
 # The TOML's keys for servers, and for their values that a client looks at.
 _WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
@@ -61,7 +64,7 @@ class Rules(NamedTuple):
     needs_username: bool = False
     # What it makes of no <username>, and of an empty one; "" for a tolerant client.
     made_up: tuple[str, str] = ("", "")
-    gecko: bool = False  # it takes an xmlns and a final dot
+    gecko: bool = False  # it takes an xmlns, UTF-16 that is declared only, a final dot
     usernames: frozenset[str] = frozenset()  # the only ones; else the address
     no_extra_attributes: bool = False  # of a server, beside `type`
     no_byte_order_mark: bool = False
@@ -274,9 +277,16 @@ class _Reader:
             if is_wrong:
                 known = in_words(rules.socket_types, "or")
                 has = f"the {tag} {value[tag]!r:.40}" if value[tag] else f"no {tag}"
-                values = {"value": value[tag], "known": known, "name": made_up}
-                values["has"] = has
-                self._fault(code, server.place_of(tag), server=server, **values)
+                other = {} if value[tag] else server.values.keys() - _KEYS.keys()
+                like = get_close_matches(tag, other, 1, 0.75)
+                cure = f"write <{tag}>, not <{like[0]}>" if like else ""
+                said = {
+                    "value": value[tag],
+                    "known": known,
+                    "name": made_up,
+                    "has": has,
+                }
+                self._fault(code, server.place_of(tag), cure, server=server, **said)
         self._check_methods(server)
         return all(fault.effect in _ACCOUNTS for fault in self.faults[before:])
 
@@ -304,9 +314,8 @@ class _Reader:
         if not code:
             return
         cure = ""
-        if _OAUTH in methods and self._is_oauth_host(
-            server
-        ):  # the host takes nothing else
+        # The host takes nothing else.
+        if _OAUTH in methods and self._is_oauth_host(server):
             cure = f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
         place = server.place_of("authentication")
         names = ", ".join(methods) or "there is no <authentication>"
@@ -341,16 +350,13 @@ class _Reader:
                 lost = fault._replace(effect="document", message=message)
                 self.faults[index] = lost
         if unexplained:
-            tags = [tag for tag, way in _WAYS.items() if way in unexplained]
-            found = (
-                it.get("type", "") for tag in tags for it in provider.iterfind(tag)
-            )
-            types = dict.fromkeys(found)
+            types = {it.get("type") for it in provider.iterfind("incomingServer")}
             is_other = self.rules.other_types.intersection(types)
-            code = "exchange" if is_other and len(tags) == 1 else "no-server"
-            names = ", ".join(type_[:40] for type_ in [*types][:_MOST])
-            odd = f" (only of type {names})" if types else ""
-            self._fault(code, "", ways=" and no ".join(unexplained), odd=odd)
+            code = "exchange" if is_other and len(unexplained) == 1 else "no-server"
+            hints = dict(_misspelt(provider, unexplained))
+            odd = f" (it has {in_words([*hints])})" if hints else ""
+            cure = "; ".join(hints.values())
+            self._fault(code, "", cure, ways=" and no ".join(unexplained), odd=odd)
 
     def _account(self, server: _Server) -> Account:
         values = server.values
@@ -401,8 +407,25 @@ class _Reader:
 _parsed = lru_cache(maxsize=8)(client_config)  # every client reads the same document
 
 
+def _misspelt(provider: Element, absent: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the tags that are probably meant for absent servers, and what to write."""
+    for tag, way in _WAYS.items():
+        names = {str(child.tag)[:40] for child in provider} - {tag}
+        for name in get_close_matches(tag, names, 1, 0.85) if way in absent else ():
+            yield f"<{name}>", f"write <{tag}>"
+        for type_ in dict.fromkeys(it.get("type", "") for it in provider.iterfind(tag)):
+            tagged, cure = f'<{tag} type="{type_[:40]}">', type_hint(type_)
+            if tagged not in cure and cure.startswith(
+                tuple(f"write <{it}" for it in absent)
+            ):
+                yield tagged, cure
+
+
 def _as_in_gecko(document: bytes) -> bytes:
-    """Return a document without the xmlns, which Thunderbird does not look at."""
+    """Return a document without what Thunderbird does not look at."""
+    declaration, end, rest = document.partition(b"?>")
+    if declaration.startswith(b"<?xml"):  # it is no UTF-16
+        document = _UTF_16.sub(b"UTF-8", declaration, count=1) + end + rest
     before, root, rest = document.partition(b"<clientConfig")
     attributes, end, rest = rest.partition(b">")
     return before + root + _XMLNS.sub(b"", attributes, count=1) + end + rest
