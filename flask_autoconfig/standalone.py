@@ -154,7 +154,7 @@ def _response(answer: Answer) -> Response:
 
 def _stop_gunicorn(error: ConfigError) -> None:
     """Under the `gunicorn` command, exit with the problems instead of a traceback."""
-    if "gunicorn.arbiter" in sys.modules:
+    if "gunicorn.app.wsgiapp" in sys.modules:
         from gunicorn.errors import AppImportError
 
         class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]

@@ -7,14 +7,12 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, rows, run, serving, until
 
 from flask_autoconfig.config.reading import loads
-from flask_autoconfig.tools.commands.serve import _addresses
 
 Write = Callable[..., Path]
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
@@ -171,16 +169,6 @@ def test_serve_refuses_wrong_options() -> None:
         done = run("serve", option, value)
         assert done.returncode == 2
         assert message in done.stderr
-
-
-def test_serve_prints_an_address_to_click() -> None:
-    for bind, url in (
-        (":18141", "http://127.0.0.1:18141/mail/setup"),
-        ("127.0.0.2:1", "http://127.0.0.2:1/mail/setup"),
-        ("unix:/run/it", "unix:/run/it"),
-    ):
-        config = SimpleNamespace(bind=[bind], is_ssl=False)
-        assert _addresses(config, "/mail/setup") == url
 
 
 # --- In a Flask project ------------------------------------------------------------------
