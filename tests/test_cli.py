@@ -262,12 +262,6 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
     assert done.stderr == f"{error}, or send it to another file\n"
 
 
-def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
-    with Path("/dev/full").open("wb") as full:
-        command = [str(BIN / "flask-autoconfig"), "--config", "/nowhere.toml", "show"]
-        assert subprocess.run(command, stderr=full, check=False).returncode == 1
-
-
 @rows("mistyped", "words, message", "commands.toml")
 def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(
     words: str, message: str
