@@ -4,8 +4,6 @@ It is the middleware around a small Flask app with only `/healthz` (it runs), `/
 has a configuration), `/` (a redirect to the page for people) and 404.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ be piped goes to stdout, everything else to stderr. Every `flask` command of eve
 loads this module, so it imports next to nothing: a command is imported when it runs.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import os
@@ -84,7 +82,8 @@ def _errors_reported() -> Iterator[None]:
     except click.ClickException as error:
         from ..cleaning import clean_lines
 
-        error.message = clean_lines(error.message)  # click quotes arguments and files
+        # click quotes arguments and files; in its newest release this is final.
+        error.message = clean_lines(error.message)  # type: ignore[misc]
         raise
 
 

@@ -1,7 +1,5 @@
 """How a command ends early: by Ctrl-C, or at its deadline."""
 
-from __future__ import annotations
-
 import faulthandler
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """The names of settings, in the words of people."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
