@@ -1,7 +1,5 @@
 """`serve` under a service manager, and what it tells those who run it."""
 
-from __future__ import annotations
-
 import json
 import socket
 import time

@@ -77,6 +77,11 @@ def _errors_reported() -> Iterator[None]:
     except ConfigError as error:
         _report(error)
         raise click.exceptions.Exit(1) from None
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click raises Abort for Ctrl-C at a question, and for the end of the input.
+        if not isinstance(error.__context__ or error, KeyboardInterrupt):
+            raise
+        raise click.exceptions.Exit(128 + signal.SIGINT) from None
     except OSError as error:
         _end(error)
     except click.ClickException as error:
