@@ -215,9 +215,7 @@ def _import_later(
 
     def import_hooks() -> None:
         with lock:
-            if (
-                functions.load is import_hooks
-            ):  # a class is instantiated once in a worker
+            if functions.load is import_hooks:  # a class is instantiated once
                 functions.set(**load())
                 functions.load = lambda: None
 
