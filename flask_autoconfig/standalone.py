@@ -4,8 +4,6 @@ It is the middleware around a small Flask app with only `/healthz` (it runs), `/
 has a configuration), `/` (a redirect to the page for people) and 404.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping
@@ -14,7 +12,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
-from werkzeug.exceptions import HTTPException
 
 from .answers import NOT_SERVED, UNAVAILABLE, Answer, text_answer
 from .errors import ConfigError
@@ -49,7 +46,7 @@ def create_app(
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     app.add_url_rule("/readyz", "readyz", _readiness, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
-    app.register_error_handler(HTTPException, _error_as_text)
+    app.register_error_handler(404, lambda _error: _response(NOT_SERVED))
     try:
         middleware = AutoconfigMiddleware(
             app.wsgi_app,
@@ -137,24 +134,13 @@ def _redirect_to_page() -> Response:
     return _response(text_answer("302 Found", target, ("Location", target)))
 
 
-def _error_as_text(error: HTTPException) -> Response:
-    """Answer 404 and other HTTP errors in a line of text."""
-    if error.code == 404:
-        return _response(NOT_SERVED)
-    response = _response(text_answer(f"{error.code} {error.name}", f"{error.name}."))
-    response.headers.extend(
-        pair for pair in error.get_headers() if pair[0] != "Content-Type"
-    )
-    return response
-
-
 def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, answer.headers)
 
 
 def _stop_gunicorn(error: ConfigError) -> None:
     """Under the `gunicorn` command, exit with the problems instead of a traceback."""
-    if "gunicorn.arbiter" in sys.modules:
+    if "gunicorn.app.wsgiapp" in sys.modules:
         from gunicorn.errors import AppImportError
 
         class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]

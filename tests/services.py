@@ -1,7 +1,5 @@
 """`serve` in a process of its own, and the requests that tests send to it."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 from collections.abc import Iterator

@@ -1,20 +1,16 @@
 """The commands as a user runs them: what they print, where, and their exit codes."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, rows, run, serving, until
 
 from flask_autoconfig.config.reading import loads
-from flask_autoconfig.tools.commands.serve import _addresses
 
 Write = Callable[..., Path]
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
@@ -173,16 +169,6 @@ def test_serve_refuses_wrong_options() -> None:
         assert message in done.stderr
 
 
-def test_serve_prints_an_address_to_click() -> None:
-    for bind, url in (
-        (":18141", "http://127.0.0.1:18141/mail/setup"),
-        ("127.0.0.2:1", "http://127.0.0.2:1/mail/setup"),
-        ("unix:/run/it", "unix:/run/it"),
-    ):
-        config = SimpleNamespace(bind=[bind], is_ssl=False)
-        assert _addresses(config, "/mail/setup") == url
-
-
 # --- In a Flask project ------------------------------------------------------------------
 
 SITE = """
@@ -272,12 +258,6 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
     assert done.returncode == 1
     error = "Error: cannot write the output: No space left on device; make room there"
     assert done.stderr == f"{error}, or send it to another file\n"
-
-
-def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
-    with Path("/dev/full").open("wb") as full:
-        command = [str(BIN / "flask-autoconfig"), "--config", "/nowhere.toml", "show"]
-        assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 
 @rows("mistyped", "words, message", "commands.toml")

@@ -1,7 +1,5 @@
 """The files in contrib/, each tested with its program."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import re

@@ -1,7 +1,5 @@
 """How commands end early: by Ctrl-C, at a deadline, or because nobody reads the output."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

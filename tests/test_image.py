@@ -3,8 +3,6 @@
 The base is made of Debian's packages, since a test needs no registry of images.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """The log of `serve`: one line for each request, no addresses, and each reload."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The hooks that `serve` imports by name, or from a Flask project."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

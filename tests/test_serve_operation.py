@@ -1,7 +1,5 @@
 """`serve` under a service manager, and what it tells those who run it."""
 
-from __future__ import annotations
-
 import json
 import socket
 import time
@@ -198,7 +196,7 @@ def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) 
     others = [(line["level"], line["message"]) for line in lines if "level" in line]
     for level, words in (
         ("info", "GUNICORN_CMD_ARGS: serve keeps its own access_log_format"),
-        ("info", f"Serving {file}, 2 domains, at http"),
+        ("info", f"Serving {file}, 2 domains, at 127.0.0.1:"),
         ("info", "Booting worker"),
         ("warning", "Invalid request"),
         ("error", "there is no key"),
@@ -211,7 +209,7 @@ def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) 
     [
         (FAULTY, (), "there is no key"),
         (TWO_DOMAINS, ("--hooks", "no_such_module"), "no_such_module"),
-        (TWO_DOMAINS, ("--bind", "unix:/none/socket"), "cannot serve at unix:/none"),
+        (TWO_DOMAINS, ("--bind", "192.0.2.1:8000"), "cannot serve at 192.0.2.1"),
     ],
 )
 def test_what_ends_the_start_is_json_too(

@@ -1,7 +1,5 @@
 """gunicorn with slow, broken and hostile clients, and its shutdown."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress

@@ -1,7 +1,5 @@
 """Hostile servers: no password for them, no private addresses, no endless work."""
 
-from __future__ import annotations
-
 import base64
 import socket
 import time

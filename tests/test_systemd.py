@@ -4,8 +4,6 @@ Only these units run in it. It has the interpreter of the tests at another place
 `ProtectHome=` may hide the home folder that contains it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What a terminal of some width shows, and what a pipe gets."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable

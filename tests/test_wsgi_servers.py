@@ -1,7 +1,5 @@
 """The middleware under WSGI servers, each a process of its own before a little site."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

@@ -5,19 +5,17 @@ be piped goes to stdout, everything else to stderr. Every `flask` command of eve
 loads this module, so it imports next to nothing: a command is imported when it runs.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -35,8 +33,6 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _commands():
-            if close := get_close_matches(cmd_name, _commands(), n=1):
-                ctx.fail(f"No such command {cmd_name!r}; did you mean {close[0]!r}?")
             return None
         name = "import_" if cmd_name == "import" else cmd_name
         command: click.Command = import_module(f".commands.{name}", __package__).command
@@ -80,40 +76,36 @@ def _errors_reported() -> Iterator[None]:
         yield
     except ConfigError as error:
         _report(error)
-        _discard_unwritten()
         raise click.exceptions.Exit(1) from None
-    except (OSError, KeyboardInterrupt, click.Abort) as error:
-        from . import ending
-
-        code = ending.code_of(error)
-        if isinstance(error, OSError):
-            _report_os_error(error, code)
-        elif code is None:
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click raises Abort for Ctrl-C at a question, and for the end of the input.
+        if not isinstance(error.__context__ or error, KeyboardInterrupt):
             raise
-        raise click.exceptions.Exit(code or 1) from None
+        raise click.exceptions.Exit(128 + signal.SIGINT) from None
+    except OSError as error:
+        _end(error)
     except click.ClickException as error:
         from ..cleaning import clean_lines
 
-        message = error.format_message()  # click quotes arguments and names of files
-        cleaned = clean_lines(message)
-        if cleaned == message:
-            raise
-        if isinstance(error, click.UsageError):
-            raise click.UsageError(cleaned, error.ctx) from None
-        raise click.ClickException(cleaned) from None
+        # click quotes arguments and files; in its newest release this is final.
+        error.message = clean_lines(error.message)  # type: ignore[misc]
+        raise
 
 
-def _report_os_error(error: OSError, code: int | None = None) -> None:
-    """Report an error, unless the exit code tells it, and drop unwritten output."""
+def _end(error: OSError) -> NoReturn:
+    """Report an error of the system, and end; a pipe that nobody reads is no error."""
     message, cure = error.strerror or str(error), ""
     if error.filename:
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"
     elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # of stdout
         message = f"cannot write the output: {error.strerror}"
         cure = "make room there, or send it to another file"
-    if code is None:
+    if error.errno != errno.EPIPE:
         _report(ConfigError([Problem("", message, cure)]))
-    _discard_unwritten()
+    if error.filename:
+        raise click.exceptions.Exit(1) from None
+    # At the usual end, Python would try again to write, and fail.
+    os._exit(128 + signal.SIGPIPE if error.errno == errno.EPIPE else 1)
 
 
 def _report(error: ConfigError) -> None:
@@ -130,18 +122,6 @@ def _report_unexpected(*error: Any) -> None:
     from . import terminal
 
     terminal.echo("".join(traceback.format_exception(*error)), nl=False, err=True)
-
-
-def _discard_unwritten() -> None:
-    """Drop unwritten output, which Python would try to write again, and fail, at exit."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:  # it was closed before this process started
-                stream.flush()
-        except OSError:
-            os.dup2(devnull, stream.fileno())
-    os.close(devnull)
 
 
 # --- The group ---------------------------------------------------------------------------
@@ -179,8 +159,4 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # its encoding may lack letters
             stream.reconfigure(errors="backslashreplace")
     sys.excepthook = _report_unexpected
-    try:
-        cli(prog_name="flask-autoconfig")
-    except OSError as error:  # while click itself wrote, for example the help
-        _report_os_error(error)
-        sys.exit(1)
+    cli(prog_name="flask-autoconfig")

@@ -1,10 +1,6 @@
-"""How a command ends early: by Ctrl-C, a closed pipe, or its deadline."""
+"""How a command ends early: by Ctrl-C, or at its deadline."""
 
-from __future__ import annotations
-
-import errno
 import faulthandler
-import os
 import signal
 import subprocess
 import threading
@@ -12,30 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from ..cleaning import clean
-
-# The exit code that shells report for a signal: 128 and its number.
-INTERRUPTED = 128 + signal.SIGINT
-UNREAD = 128 + signal.SIGPIPE
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """End the process at once on Ctrl-C or a closed pipe within the block.
+    """End the process at once on Ctrl-C within the block.
 
     Ctrl-C is left to the system, as SIGTERM is. A handler of Python's would wait for
     threads that wait for a server, and for a computation that keeps the interpreter's
     lock. No output is lost, since click's echo flushes.
     """
     with _sigint_handler(signal.SIG_DFL):
-        try:
-            yield
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                os._exit(UNREAD)
-            raise
+        yield
 
 
 @contextmanager
@@ -83,12 +68,3 @@ def within(seconds: float, subject: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-
-
-def code_of(error: BaseException) -> int | None:
-    """Return the exit code for Ctrl-C or a closed pipe, None for any other error."""
-    if isinstance(error, OSError):
-        return UNREAD if error.errno == errno.EPIPE else None
-    if isinstance(error, click.Abort):  # what click raises for Ctrl-C and end of input
-        error = error.__context__ or error
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else None

@@ -1,7 +1,5 @@
 """The gunicorn logger of `serve`: a line for each request, without anything private."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re
@@ -9,7 +7,6 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.instrument.statsd import Statsd
 
 from ..address import host_of, is_ip
@@ -24,17 +21,18 @@ _PLAIN_ID = re.compile("[A-Za-z0-9_:-]{1,64}")
 _BY_PROXY = "werkzeug.proxy_fix.orig"  # a key where --proxies trusts the headers
 
 
-class Logger(GunicornLogger):  # type: ignore[misc]
-    """Logs no address, and nothing else that a client could choose freely."""
+class Logger(Statsd):  # type: ignore[misc]
+    """Logs no address, and nothing else that a client could choose freely.
+
+    It sends gunicorn's numbers to `--statsd-host`, if that is given.
+    """
 
     atoms_wrapper_class = dict  # all atoms exist and are escaped
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.is_json = config.access_log_format == JSON
-        for handler in self.error_log.handlers if self.is_json else ():
-            # Not those of `--log-config`, nor that of syslog, which adds a prefix.
-            if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
+        if config.access_log_format == JSON:
+            for handler in self.error_log.handlers:
                 handler.setFormatter(_JsonFormatter())
         self.error_log.addFilter(_redact)
         log.handlers[:] = self.error_log.handlers
@@ -44,29 +42,28 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     def atoms(
         self, response: Any, request: Any, environ: dict[str, Any], took: timedelta
     ) -> dict[str, Any]:
-        """Return the values for the formats; the query is left out."""
+        """Return the values for both formats; the query is left out."""
         atoms = super().atoms(response, request, environ, took)
         method, client, path = (str(atoms[key]) for key in ("m", "h", "U"))
         if path.lower().startswith(f"{AUTODISCOVER_V2}/"):
             path = f"{AUTODISCOVER_V2}/…"  # a local part may have slashes
         elif not _PLAIN_PATH.fullmatch(path):
             path = "/…"
-        safe = {
-            **{key: atoms[key] for key in ("t", "H", "s", "b")},  # the server's own
-            "m": method if method in METHODS else "-",
-            "h": client if is_ip(client) else "-",  # proxies pass on any text
-            "host": host_of(str(atoms.get("{http_host}e", ""))) or "-",
-            "U": path,
+        given = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
+        fields = {
+            "time": _now(),
+            "client": client if is_ip(client) else None,  # proxies pass on any text
+            "method": method if method in METHODS else None,
+            "path": path,
+            "protocol": atoms["H"],
+            "host": host_of(environ.get("HTTP_HOST", "")) or None,
+            "request_id": given if _PLAIN_ID.fullmatch(given) else None,
+            "status": int(atoms["s"]),
+            "bytes": atoms["B"],
+            "duration": took.total_seconds(),
         }
-        if self.is_json:
-            given = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
-            safe["request_id"] = given if _PLAIN_ID.fullmatch(given) else "-"
-            safe["json"] = _as_json(safe, took)
-        return safe
-
-
-class StatsdLogger(Logger, Statsd):  # type: ignore[misc]
-    """The same logger, which also sends gunicorn's numbers to `--statsd-host`."""
+        texts = {key: "-" if it is None else it for key, it in fields.items()}
+        return {**texts, "t": atoms["t"], "json": json.dumps(fields)}
 
 
 class _JsonFormatter(logging.Formatter):
@@ -85,23 +82,6 @@ def log_json() -> None:
     log.setLevel(logging.INFO)
 
 
-# The names of texts in JSON, each with that of its atom.
-_TEXTS = {"client": "h", "method": "m", "path": "U", "protocol": "H"}
-_TEXTS |= {name: name for name in ("host", "request_id")}
-
-
-def _as_json(atoms: dict[str, Any], took: timedelta) -> str:
-    texts = {name: atoms[key] for name, key in _TEXTS.items()}
-    fields = {
-        "time": _now(),
-        **{name: None if text == "-" else text for name, text in texts.items()},
-        "status": int(atoms["s"]),
-        "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
-        "duration": took.total_seconds(),
-    }
-    return json.dumps(fields)
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
@@ -111,12 +91,10 @@ def _redact(record: logging.LogRecord) -> bool:
     message = str(record.msg)
     if record.exc_info:
         kind, _, frames = record.exc_info
-        lines = "".join(traceback.format_tb(frames))
         name = kind.__name__ if kind else ""
-        record.msg = "%s\n%s%s"
-        record.args = (message.partition(" %")[0], lines, name)
+        record.exc_text = "".join(traceback.format_tb(frames)) + name
         record.exc_info = None
-    elif record.levelno == logging.DEBUG and record.args:
+    if record.exc_text or (record.levelno == logging.DEBUG and record.args):
         record.msg, record.args = message.partition(" %")[0], ()
     elif message.startswith("Invalid request"):
         record.msg = message.partition(": ")[0]

@@ -76,15 +76,10 @@ def file() -> Path:
         if found := of_project():
             return Path(found.live.file)
     except ConfigError as error:
-        return file_of(error)
+        if not Path(error.file).is_absolute():
+            raise
+        return Path(error.file)  # which the app refuses
     return named_file() or Path(file_in_environment() or DEFAULT_FILE)
-
-
-def file_of(error: ConfigError) -> Path:
-    """Return the file that an app refuses; raises the error where it names none."""
-    if Path(error.file).is_absolute():
-        return Path(error.file)
-    raise error
 
 
 def is_there() -> bool:

@@ -12,20 +12,16 @@ With an older release, an idle connection occupies a thread.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import resource
-import runpy
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from gunicorn.app.base import Application, BaseApplication
@@ -36,9 +32,6 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from ..answers import stop_reading
 from ..files import table_beside
-from ..hooks.calling import describe
-from ..reload import log
-from .gunicorn_logging import StatsdLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -49,6 +42,8 @@ _OTHER_DESCRIPTORS = 32
 _HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
 _CLOSE_SECONDS = 0.2  # for the client to receive the response and close
 _BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
+_SETTINGS = table_beside(__file__, "serve.toml")
+_DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
 
 
 # --- The worker --------------------------------------------------------------------------
@@ -120,88 +115,6 @@ def _finish(connection: socket.socket) -> None:
     stop_reading(connection)
 
 
-# --- Settings ----------------------------------------------------------------------------
-
-_SETTINGS = table_beside(__file__, "serve.toml")
-_DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
-
-
-@contextmanager
-def _argument(name: str = "") -> Iterator[None]:
-    """Raise ClickException for whatever is wrong with a setting."""
-    try:
-        yield
-    except Exception as error:  # each setting has its own validator
-        text = " ".join(f"{name}{error}".split())
-        message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
-        raise click.ClickException(message) from error
-
-
-def _given(config: Config) -> dict[str, Any]:
-    """Return the settings of GUNICORN_CMD_ARGS and of a file named there.
-
-    They include all variables of that file: a path or `python:MODULE`.
-    """
-
-    def fail(message: str) -> NoReturn:
-        raise ValueError(message)
-
-    parser = config.parser()
-    parser.error = fail  # argparse would print gunicorn's whole usage
-    with _argument():
-        arguments = vars(parser.parse_args(config.get_cmd_args_from_env()))
-    given = {key: value for key, value in arguments.items() if value is not None}
-    given.pop("args")
-    name = given.pop("config", "")
-    with _argument(f"--config {name}: "):
-        try:
-            if name.startswith("python:"):
-                given = vars(import_module(name.removeprefix("python:"))) | given
-            elif name:
-                given = runpy.run_path(name.removeprefix("file:")) | given
-        except Exception as error:
-            raise ValueError(describe(error, in_full=True)) from error
-    return given
-
-
-def _check_listeners(config: Any) -> None:
-    """Raise ClickException for an address for which gunicorn would retry for seconds."""
-    is_socket_activated = os.environ.get("LISTEN_PID") == str(os.getpid())
-    if is_socket_activated or "GUNICORN_FD" in os.environ:  # the latter after USR2
-        return
-    for name, address in zip(config.bind, config.address, strict=True):
-        try:
-            if not isinstance(address, int):  # an inherited descriptor
-                _bind_once(address, reuse_port=config.reuse_port)
-        except (OSError, OverflowError) as error:
-            reason = (getattr(error, "strerror", "") or str(error)).lower().rstrip(".")
-            message = f"cannot serve at {name}: {reason}; choose another by --bind"
-            raise click.ClickException(message) from error
-
-
-def _bind_once(address: Any, *, reuse_port: bool) -> None:
-    """Bind and release an address; raises an exception if that is impossible.
-
-    It never listens, so that a client that connects in this moment is refused instead
-    of cut off. The socket file of a server that has ended is removed.
-    """
-    if isinstance(address, str):
-        with socket.socket(socket.AF_UNIX) as client:
-            client.setblocking(False)
-            is_stale = client.connect_ex(address) == errno.ECONNREFUSED
-        if is_stale and Path(address).is_socket():
-            os.unlink(address)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
-        os.unlink(address)
-        return
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse_port)
-        listener.bind(address)
-
-
 # --- The server --------------------------------------------------------------------------
 
 
@@ -220,7 +133,7 @@ class _Runner(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         try:
             _Arbiter(self).run()
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -242,44 +155,63 @@ class Server(Application, _Runner):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         self.load, self.refresh = load_app, refresh
-        self._options = {
-            key: value for key, value in options.items() if value is not None
-        }
+        self._options = {key: it for key, it in options.items() if it is not None}
         super().__init__()
-        os.chdir(self.cfg.chdir)  # relative file names refer to it
-        with _argument(f"certfile {self.cfg.certfile}, keyfile {self.cfg.keyfile}: "):
-            if self.cfg.is_ssl:
-                ssl_context(self.cfg)
-        _check_listeners(self.cfg)
+        _check_ports(self.cfg)
         # Python would print a record that cannot be written, with the query in it.
         logging.raiseExceptions = False
 
     def do_load_config(self) -> None:
-        """Load the settings; after a HUP signal, an error leaves the earlier ones.
-
-        gunicorn's own method would parse the command line of `flask-autoconfig`.
-        """
+        """Load the settings; gunicorn's method would parse the options of `serve`."""
+        self.cfg = Config("see `gunicorn --help`", prog="GUNICORN_CMD_ARGS")
+        name = ""  # of the setting that may be the culprit
         try:
-            self._load_config(Config(prog="flask-autoconfig"))
-        except click.ClickException as error:
-            if self.cfg is None:
-                raise
-            log.error("%s", error.message)
-
-    def _load_config(self, config: Config) -> None:
-        given = _given(config)
-        for name, value in {**_DEFAULTS, **given, **_FIXED, **self._options}.items():
-            if name in config.settings:  # of this release, and no variable of a file
-                with _argument(f"{name}: "):
-                    config.set(name, value)
-        with _argument():
-            config.address  # noqa: B018 (parsed on access)
-        if config.statsd_host:
-            config.set("logger_class", StatsdLogger)
+            words = self.cfg.get_cmd_args_from_env()
+            arguments = vars(self.cfg.parser().parse_args(words))
+            given = {key: it for key, it in arguments.items() if it is not None}
+            name = "config"
+            if file := given.pop(name, ""):
+                given = self.load_config_from_file(file) | given
+            settings = {**_DEFAULTS, **given, **_FIXED, **self._options}
+            for name in settings.keys() & self.cfg.settings:  # those of this release
+                self.cfg.set(name, settings[name])
+            name = "certfile"
+            self.chdir()  # relative file names refer to it
+            if self.cfg.is_ssl:
+                ssl_context(self.cfg)
+            name = "bind"
+            self.cfg.address  # noqa: B018 (parsed on access)
+        except Exception as error:  # each setting has its own validator
+            text = " ".join(f"{name}: {error}".removeprefix(": ").split())
+            message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
+            raise click.ClickException(message) from error
+        self.ignored = sorted(given.keys() & _FIXED)
         # A worker that cannot accept a connection ends.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY:
-            most = max(1, soft - config.threads - _OTHER_DESCRIPTORS)
-            most = min(most, config.worker_connections)
-            config.set("worker_connections", most)
-        self.cfg, self.ignored = config, sorted(given.keys() & _FIXED.keys())
+            most = soft - self.cfg.threads - _OTHER_DESCRIPTORS
+            most = max(1, min(most, self.cfg.worker_connections))
+            self.cfg.set("worker_connections", most)
+
+
+def _check_ports(config: Any) -> None:
+    """Raise ClickException for an address for which gunicorn would retry for seconds.
+
+    Sockets that systemd or, after USR2, another server hands on are bound already.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) or "GUNICORN_FD" in os.environ:
+        return
+    for name, address in zip(config.bind, config.address, strict=True):
+        if not isinstance(address, tuple):  # a Unix socket, or a descriptor
+            continue
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        try:
+            # It never listens: a client is refused now instead of cut off later.
+            with socket.socket(family) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                reuse = int(config.reuse_port)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+                listener.bind(address)
+        except (OSError, OverflowError) as error:
+            message = f"cannot serve at {name}: {error}; choose another by --bind"
+            raise click.ClickException(message) from error

@@ -4,8 +4,6 @@ Output to a pipe or a file is not wrapped: there each sentence is one line, whic
 finds whole and which a pager or a mail program wraps by itself.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys
