@@ -91,6 +91,14 @@ def test_a_configuration_file_is_read_again_on_hup(toml: Write, tmp_path: Path) 
         settings.write_text("workers = 1\n")
         service.process.send_signal(signal.SIGHUP)
         until(lambda: len(service.workers()) == 1)
+        for text in ("workers = \n", "workers = -1\n", "raise SystemExit(3)\n"):
+            settings.write_text(text)
+            told = service.log.read_text().count("the earlier ones stay")
+            service.process.send_signal(signal.SIGHUP)
+            until(
+                lambda: service.log.read_text().count("the earlier ones stay") > told  # noqa: B023
+            )
+            assert service.fetch().status == 200
 
 
 def test_a_daemon_reports_errors_before_it_detaches(
@@ -198,15 +206,22 @@ def test_an_impossible_address_ends_it(
     assert line.endswith(words)
 
 
-def test_an_address_in_use_ends_it(refused: Callable[..., str]) -> None:
+def test_an_address_in_use_ends_it(refused: Callable[..., str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = refused("--bind", address)
         assert line == (
-            f"Error: cannot serve at {address}: [Errno 98] Address already in use;"
+            f"Error: cannot serve at {address}: Address already in use;"
             " choose another by --bind"
         )
         assert line == refused(arguments=f"--bind {address}")
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen()
+        line = refused("--bind", f"unix:{path}")
+        assert line.startswith(f"Error: cannot serve at unix:{path}: Address already")
+    assert path.exists()
 
 
 def test_the_socket_of_a_dead_server_is_replaced(toml: Write, tmp_path: Path) -> None:
@@ -237,6 +252,6 @@ def test_a_port_reserved_for_root_ends_it_with_one_line(toml: Write) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: cannot serve at 127.0.0.1:80: [Errno 13] Permission denied; "
+        "Error: cannot serve at 127.0.0.1:80: Permission denied; "
         "choose another by --bind\n"
     )

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +34,8 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _commands():
+            if close := get_close_matches(cmd_name, _commands(), n=1):
+                ctx.fail(f"No such command {cmd_name!r}; did you mean {close[0]!r}?")
             return None
         name = "import_" if cmd_name == "import" else cmd_name
         command: click.Command = import_module(f".commands.{name}", __package__).command

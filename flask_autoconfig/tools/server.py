@@ -12,6 +12,7 @@ With an older release, an idle connection occupies a thread.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
@@ -32,6 +33,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from ..answers import stop_reading
 from ..files import table_beside
+from ..reload import log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -162,6 +164,18 @@ class Server(Application, _Runner):  # type: ignore[misc]
         logging.raiseExceptions = False
 
     def do_load_config(self) -> None:
+        """Load the settings; after a HUP signal, an error leaves the earlier ones."""
+        before = self.cfg
+        try:
+            self._load_config()
+        except (click.ClickException, SystemExit) as error:
+            if before is None:
+                raise
+            self.cfg = before
+            reason = getattr(error, "message", "gunicorn cannot read its settings")
+            log.error("%s; the earlier ones stay in use", reason)
+
+    def _load_config(self) -> None:
         """Load the settings; gunicorn's method would parse the options of `serve`."""
         self.cfg = Config("see `gunicorn --help`", prog="GUNICORN_CMD_ARGS")
         name = ""  # of the setting that may be the culprit
@@ -202,10 +216,18 @@ def _check_ports(config: Any) -> None:
     if os.environ.get("LISTEN_PID") == str(os.getpid()) or "GUNICORN_FD" in os.environ:
         return
     for name, address in zip(config.bind, config.address, strict=True):
-        if not isinstance(address, tuple):  # a Unix socket, or a descriptor
+        if isinstance(address, int):  # a descriptor
             continue
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
+            if isinstance(
+                address, str
+            ):  # gunicorn would take the socket of a live server over
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.setblocking(False)
+                    if client.connect_ex(address) in (0, errno.EAGAIN):
+                        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+                continue
             # It never listens: a client is refused now instead of cut off later.
             with socket.socket(family) as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -213,5 +235,6 @@ def _check_ports(config: Any) -> None:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
                 listener.bind(address)
         except (OSError, OverflowError) as error:
-            message = f"cannot serve at {name}: {error}; choose another by --bind"
+            reason = getattr(error, "strerror", None) or error
+            message = f"cannot serve at {name}: {reason}; choose another by --bind"
             raise click.ClickException(message) from error
