@@ -80,7 +80,10 @@ class Directory:
 
     def by_host(self, authority: str) -> Match | None:
         """Find by the Host header: the longest match upwards from the host."""
-        asked = self.asked_domain(host_of(authority))
+        host = host_of(authority)
+        asked = self.asked_domain(host)
+        if host != asked and host.encode() in self._claims:
+            return Match(self._claims[host.encode()], host, True)
         for name in _upwards(asked):
             index = self._claims.get(name.encode())
             if index is not None:
