@@ -107,6 +107,9 @@ _STANDARD = {
 }
 
 
+_BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
+
+
 def _mail(provider: Provider) -> Findings:
     for place, server in _mail_servers(provider):
         if server.socket_type == "plain":
@@ -136,6 +139,9 @@ def _services(provider: Provider) -> Findings:
         is_known = provider.oauth2 or oauth_hosts.is_known(server.hostname)
         if "OAuth2" in server.authentication and not is_known:
             yield _found("missing-oauth2", f"{place}.authentication")
+
+        if broken := _BROKEN.search(server.username or ""):
+            yield _found("broken-placeholder", f"{place}.username", word=broken[0])
 
         is_dav, url = server.type in ("caldav", "carddav"), server.url
         if is_dav and url and not urlsplit(url).path:
@@ -194,6 +200,8 @@ def why_unreachable(host: str) -> str:
         return ""
     if is_ip(host):
         return f"{host} is a private or reserved address, which nobody outside reaches"
+    if host == "localhost":
+        return "localhost is each computer's name for itself"
     if "." not in host:
         return f"{host} has no dot: only your own network may know it"
     ending = _PRIVATE_DOMAINS.search(host)
@@ -210,7 +218,7 @@ def _shared_usernames(provider: Provider) -> Findings:
         names["webmail.login_page_info.username"] = info.username
     for place, name in names.items():
         unknown = theirs_in(name)
-        if unknown or is_for_all(name):
+        if not _BROKEN.search(name) and (unknown or is_for_all(name)):
             code = "unfilled-username" if unknown else "shared-username"
             login = quote(login_for(name))
             yield _found(code, place, unknown=unknown, name=quote(name), login=login)
