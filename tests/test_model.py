@@ -205,6 +205,11 @@ FOR_ALL = [
         (VALID.replace("imap.example.com", host), "incoming[0].hostname", word)
         for host, word in TABLE["hosts"].items()
     ),
+    (
+        changed("username = '%EMAILLOCALPART%@%EMAILDOMAIN'"),
+        "incoming[0].username",
+        "%EMAILDOMAIN without its last %",
+    ),
     (changed(DAV, "# end"), "calendar[0].url", ".local"),
     (changed(PAGE, "# end"), "webmail.login_page", "private"),
 ]
