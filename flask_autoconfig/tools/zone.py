@@ -146,7 +146,7 @@ def _target(server: Server, domain: str) -> tuple[str, str, int | None, str] | s
     else:
         service = (server.type, server.socket_type or "SSL")
         if service not in _NAMES:
-            return "no record stands for {} over {}".format(*service)
+            return "no service is defined for {} over {}".format(*service)
         name = _NAMES[service]
     if "%" in host:
         return "the host is not the same for everybody"
