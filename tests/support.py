@@ -46,7 +46,7 @@ ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
 TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
-
+Write = Callable[..., Path]  # the fixture `toml`
 
 # Turns the output of `dns` into a zone file.
 ZONE_HEAD = """$TTL 60

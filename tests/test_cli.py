@@ -3,16 +3,25 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, rows, run, serving, until
+from support import (
+    BIN,
+    ISP,
+    ISP_FILES,
+    TWO_DOMAINS,
+    Write,
+    fetch,
+    rows,
+    run,
+    serving,
+    until,
+)
 
 from flask_autoconfig.config.reading import loads
 
-Write = Callable[..., Path]
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"
 
@@ -123,9 +132,9 @@ def test_check_says_how_to_create_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_header(
-    toml: Write, tmp_path: Path
+    file: Path, tmp_path: Path
 ) -> None:
-    file, log = toml(TWO_DOMAINS), tmp_path / "log"
+    file, log = file, tmp_path / "log"
     with serving(file, "--workers", "1", log=log) as url:
         served = fetch(f"{url}{CONFIG}?emailaddress=secret@example2.com").body
         assert fetch(url + CONFIG, SCRIPT_NAME="/mail").status == 200
@@ -137,8 +146,8 @@ def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_head
         assert run("--config", file, "show", subject).stdout.encode() == served
 
 
-def test_show_has_every_format(toml: Write) -> None:
-    file, begins = toml(TWO_DOMAINS), {"pacc": "{"}
+def test_show_has_every_format(file: Path) -> None:
+    file, begins = file, {"pacc": "{"}
     for format_ in ("thunderbird", "outlook", "apple", "pacc"):
         done = run("--config", file, "show", "a@example.com", "--format", format_)
         assert (done.returncode, done.stderr) == (0, "")
@@ -249,9 +258,9 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["dns --target www.example.com", "--help"])
 def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
-    toml: Write, command: str, unbuffered: str
+    file: Path, command: str, unbuffered: str
 ) -> None:
-    words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
+    words = ["--config", str(file), *command.split()]
     with Path("/dev/full").open("wb") as full:
         environment = {"PYTHONUNBUFFERED": unbuffered}
         done = start("flask-autoconfig", *words, stdout=full, **environment)

@@ -5,13 +5,13 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from strangers import HEARING
-from support import BIN, ISP_FILES, TWO_DOMAINS
+from support import BIN, ISP_FILES, TWO_DOMAINS, Write
 from support import run_process as run
 
 from flask_autoconfig.tools.check import report
@@ -19,7 +19,6 @@ from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.check.run import Fare, Report
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 
 
 @contextmanager
@@ -48,15 +47,13 @@ WAITING = (
 
 @pytest.mark.parametrize("command", WAITING)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_waiting_command(
-    toml: Write, command: str, number: int
-) -> None:
+def test_a_signal_ends_a_waiting_command(file: Path, command: str, number: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         silent.settimeout(60)
         resolver = f"127.0.0.1:{silent.getsockname()[1]}"
         options = ("--resolver", resolver, "--timeout", "300")
-        program = (BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS))
+        program = (BIN / "flask-autoconfig", "--config", file)
         with started(*program, *command.split(), *options) as process:
             silent.recv(512)  # the command waits for the answer
             process.send_signal(number)
@@ -131,9 +128,9 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
 # --- The output of check ----------------------------------------------------------------
 
 
-def test_quiet_json_without_failures_is_an_object(toml: Write) -> None:
+def test_quiet_json_without_failures_is_an_object(file: Path) -> None:
     words = f"check example.com --unpublished --json --quiet {OFFLINE}".split()
-    output = json.loads(run("--config", toml(TWO_DOMAINS), *words).stdout)
+    output = json.loads(run("--config", file, *words).stdout)
     assert {each["status"] for each in output["findings"]} <= {"warning", "failure"}
     assert set(output) == {"domain", "clients", "findings"}
 

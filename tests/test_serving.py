@@ -11,7 +11,6 @@ from services import CONFIG, Service, serve
 from support import BIN, TWO_DOMAINS, free_port, running, until
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 POX = "/autodiscover/autodiscover.xml"
 SECRET = "fred.secret"  # sent by clients, and in no log
 REQUEST = (
@@ -99,9 +98,9 @@ APPS = {
 
 @pytest.mark.parametrize("app", [*APPS.values(), serve], ids=[*APPS, "serve"])
 def test_a_malformed_body_is_an_error_and_not_logged(
-    toml: Write, app: Callable[[Path], AbstractContextManager[Service]]
+    file: Path, app: Callable[[Path], AbstractContextManager[Service]]
 ) -> None:
-    with app(toml(TWO_DOMAINS)) as service:
+    with app(file) as service:
         for case, request in ANSWERED_600.items():
             response = service.send(request)
             assert response.startswith(b"HTTP/1.1 200 OK\r\n"), (case, response)
@@ -135,19 +134,19 @@ SLOW = {
 
 @pytest.mark.parametrize(("heads", "count", "seconds"), SLOW.values(), ids=SLOW)
 def test_slow_clients_do_not_delay_others(
-    toml: Write, heads: list[bytes], count: int, seconds: float
+    file: Path, heads: list[bytes], count: int, seconds: float
 ) -> None:
     workers = "1" if len(heads) * count > 64 else "2"  # with 64 threads each
-    served = serve(toml(TWO_DOMAINS), "--workers", workers)
+    served = serve(file, "--workers", workers)
     with served as service, ExitStack() as stack:
         for head in heads * count:
             stack.enter_context(service.connect(head))
         assert slowest(service, 7) < seconds
 
 
-def test_bodies_sent_byte_by_byte_do_not_delay_others(toml: Write) -> None:
+def test_bodies_sent_byte_by_byte_do_not_delay_others(file: Path) -> None:
     head = post("Content-Length: 1000")
-    with serve(toml(TWO_DOMAINS)) as service, ExitStack() as stack:
+    with serve(file) as service, ExitStack() as stack:
         clients = [stack.enter_context(service.connect(head)) for _ in range(50)]
         for _ in range(8):
             for client in clients:
@@ -157,8 +156,8 @@ def test_bodies_sent_byte_by_byte_do_not_delay_others(toml: Write) -> None:
 
 
 @pytest.mark.parametrize("app", ["our_site:app", "flask_autoconfig:create_app()"])
-def test_a_body_sent_byte_by_byte_has_five_seconds(toml: Write, app: str) -> None:
-    with gunicorn(app, "sync", toml(TWO_DOMAINS)) as service:
+def test_a_body_sent_byte_by_byte_has_five_seconds(file: Path, app: str) -> None:
+    with gunicorn(app, "sync", file) as service:
         start = time.monotonic()
         with service.connect(post("Content-Length: 1000")) as client:
             client.settimeout(0.3)
@@ -170,8 +169,7 @@ def test_a_body_sent_byte_by_byte_has_five_seconds(toml: Write, app: str) -> Non
         assert 4 < time.monotonic() - start < 12  # a slow machine included
 
 
-def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_more_idle_connections_than_descriptors_end_no_worker(file: Path) -> None:
     with serve(file, limit="256") as service, ExitStack() as idle:
         until(lambda: len(service.workers()) == 2)
         workers = service.workers()
@@ -190,9 +188,9 @@ def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> No
 # --- Shutdown --------------------------------------------------------------------------
 
 
-def test_sigterm_ends_a_service_with_open_connections_in_time(toml: Write) -> None:
+def test_sigterm_ends_a_service_with_open_connections_in_time(file: Path) -> None:
     heads = (HALF_A_HEAD, post("Content-Length: 1000"), b"")
-    with serve(toml(TWO_DOMAINS)) as service, ExitStack() as stack:
+    with serve(file) as service, ExitStack() as stack:
         for head in heads:
             stack.enter_context(service.connect(head))
         assert service.fetch().status == 200
@@ -211,7 +209,7 @@ def is_refused(service: Service) -> bool:
 
 
 def test_sigterm_completes_begun_requests_and_refuses_others(
-    toml: Write,
+    file: Path,
 ) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: autoconfig.example.com\r\n"
     # What a client has sent before the signal, and what after it.
@@ -219,7 +217,7 @@ def test_sigterm_completes_begun_requests_and_refuses_others(
         (head, b"\r\n"),
         (head + b"Content-Length: 2\r\n\r\n", b"ab"),
     )
-    with serve(toml(TWO_DOMAINS), "--workers", "1") as service, ExitStack() as stack:
+    with serve(file, "--workers", "1") as service, ExitStack() as stack:
         waiting = [
             (stack.enter_context(service.connect(before)), after)
             for before, after in clients

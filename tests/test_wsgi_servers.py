@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from asks import FILE, POX, asks_of
 from support import (
     BIN,
     TWO_DOMAINS,
+    Write,
     answered_alike,
     fetch,
     free_port,
@@ -24,7 +25,6 @@ from support import (
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES
 
-Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 # wsgiref's list of methods is that of HTTP without WebDAV.
@@ -202,9 +202,9 @@ def test_recycled_workers_survive_an_unusable_file(
 # --- Bodies that do not come -----------------------------------------------------------
 
 
-def test_an_incomplete_body_does_not_block_gevent(toml: Write, tmp_path: Path) -> None:
+def test_an_incomplete_body_does_not_block_gevent(file: Path, tmp_path: Path) -> None:
     server = SERVERS["gunicorn-gevent"]
-    with served(server, BEHIND_THE_MIDDLEWARE, toml(TWO_DOMAINS), tmp_path) as url:
+    with served(server, BEHIND_THE_MIDDLEWARE, file, tmp_path) as url:
         port = int(url.rpartition(":")[2])
         head = "POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: a.test\r\n"
         head += f"Connection: close\r\nContent-Length: {len(POX)}\r\n\r\n"
