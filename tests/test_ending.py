@@ -1,6 +1,5 @@
 """How commands end early: by Ctrl-C, at a deadline, or because nobody reads the output."""
 
-import json
 import os
 import signal
 import socket
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 from strangers import HEARING
 from support import BIN, ISP_FILES, TWO_DOMAINS, Write
-from support import run_process as run
 
 from flask_autoconfig.tools.check import report
 from flask_autoconfig.tools.check.findings import finding
@@ -63,8 +61,6 @@ def test_a_signal_ends_a_waiting_command(file: Path, command: str, number: int) 
     assert "Traceback" not in err
 
 
-# --- Computations without end ------------------------------------------------------------
-
 # As may happen in `check`: a search in a thread that keeps the interpreter's lock.
 ENDLESS = """
 import re, sys, threading
@@ -96,8 +92,6 @@ def test_a_computation_ends(seconds: str, code: int, message: str) -> None:
         assert (process.returncode, err) == (code, message)
 
 
-# --- Output that nobody reads -----------------------------------------------------------
-
 OFFLINE = "--resolver 127.0.0.1:9 --timeout 0.2"
 PRINTING = (
     *("--help", "check --help", "--version", "validate", "validate --json"),
@@ -123,16 +117,6 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
     assert done.returncode == 141
     assert "rror" not in done.stderr  # Error, error, BrokenPipeError
     assert "Traceback" not in done.stderr
-
-
-# --- The output of check ----------------------------------------------------------------
-
-
-def test_quiet_json_without_failures_is_an_object(file: Path) -> None:
-    words = f"check example.com --unpublished --json --quiet {OFFLINE}".split()
-    output = json.loads(run("--config", file, *words).stdout)
-    assert {each["status"] for each in output["findings"]} <= {"warning", "failure"}
-    assert set(output) == {"domain", "clients", "findings"}
 
 
 REFUSED = finding("login.refused", "imap imap.example.com:993", user="fred", said="no")

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import time
 import tomllib
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from services import CONFIG, children_of, serve
 from support import (
     BIN,
     ROOT,
+    captured,
     certificate_for,
     fetch,
     free_port,
@@ -240,12 +240,8 @@ def test_a_port_reserved_for_root_ends_it_with_one_line(file: Path) -> None:
         lacking("a port that is reserved for root")
     without = [program("setpriv"), "--bounding-set=-net_bind_service"]
     command = (BIN / "flask-autoconfig", "--config", file, "serve")
-    done = subprocess.run(
-        [*(without if os.getuid() == 0 else ()), *command, "--bind", "127.0.0.1:80"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    start = (*(without if os.getuid() == 0 else ()), *command)
+    done = captured(*start, "--bind", "127.0.0.1:80")
     assert done.returncode == 1
     assert done.stderr == (
         "Error: cannot serve at 127.0.0.1:80: Permission denied; "

@@ -3,13 +3,13 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from services import Service, serve
-from support import BIN, TWO_DOMAINS, Write, free_port, program, running, until
+from services import Service, launched, serve
+from support import BIN, TWO_DOMAINS, Write, free_port, program, until
 from support import run_process as run
 
 Start = Callable[[Path], AbstractContextManager[Service]]
@@ -20,26 +20,22 @@ FAULTY = TWO_DOMAINS.replace("hostname", "server")
 # --- A faulty file at the start ----------------------------------------------------------
 
 
-@contextmanager
-def as_unit_process(file: Path, *options: str) -> Iterator[Service]:
+def as_unit_process(file: Path, *options: str) -> AbstractContextManager[Service]:
     """Run `serve` with the variable that systemd sets for the process of ExecStart=."""
     start = file.with_name("start")
     start.write_text(
         f'#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {BIN}/flask-autoconfig "$@"\n'
     )
     start.chmod(0o755)
-    with serve(file, *ONE, *options, command=f"{start} --config {{file}}") as service:
-        yield service
+    return serve(file, *ONE, *options, command=f"{start} --config {{file}}")
 
 
-@contextmanager
-def behind_socket(file: Path) -> Iterator[Service]:
+def behind_socket(file: Path) -> AbstractContextManager[Service]:
     """Run `serve` as systemd runs a service with a socket."""
-    port, log = free_port(), file.with_name("log")
+    port = free_port()
     activate = (program("systemd-socket-activate"), f"--listen=127.0.0.1:{port}")
     command = (BIN / "flask-autoconfig", "--config", file, "serve", *ONE)
-    with running(*activate, *command, port=port, log=log, at_once=True) as process:
-        yield Service(port, process, log)
+    return launched(file.with_name("log"), port, *activate, *command)
 
 
 def without_strict(file: Path) -> AbstractContextManager[Service]:
@@ -222,9 +218,6 @@ def test_a_request_id_without_a_trusted_proxy_is_not_logged(file: Path) -> None:
     with serve(file, *ONE, "--log-format", "json") as service:
         service.fetch(**{"X-Request-ID": "6f1c0a52b1d94c1f8f0e"})
         until(lambda: '"request_id": null' in service.log.read_text())
-
-
-# --- Reloads -----------------------------------------------------------------------------
 
 
 @pytest.mark.world

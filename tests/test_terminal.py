@@ -81,9 +81,6 @@ def test_wrapped_text_has_the_same_words_and_fits(
     assert len(styled.split("\n")) == len(lines)
 
 
-# --- check -------------------------------------------------------------------------------
-
-
 def test_the_progress_and_the_findings_of_check_fit_the_terminal(file: Path) -> None:
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
     words = ("--config", file, "check", "example.com", *options)
