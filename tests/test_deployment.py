@@ -181,17 +181,9 @@ def _statuses(
     port: int, count: int, client: str, path: str = "/mail/config-v1.1.xml"
 ) -> list[int]:
     """Return the statuses of consecutive requests from a client at this address."""
-    path += "?emailaddress=fred.secret@example.com"
-    headers = {"Host": "autoconfig.example.com", "X-Real-IP": client}
-    statuses = []
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    for _ in range(count):
-        connection.request("GET", path, headers=headers)
-        reply = connection.getresponse()
-        reply.read()
-        statuses.append(reply.status)
-    connection.close()
-    return statuses
+    url = f"http://127.0.0.1:{port}{path}?emailaddress=fred.secret@example.com"
+    headers = {"Host": "autoconfig.example.com", "X_Real_IP": client}
+    return [fetch(url, method="GET", data=None, **headers).status for _ in range(count)]
 
 
 @pytest.mark.world

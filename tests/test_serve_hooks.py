@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from services import Service, serve
-from support import TWO_DOMAINS, captured, until
+from support import TWO_DOMAINS, captured, rows, until
 from support import run as run_here
 from support import run_process as run
 
@@ -99,35 +99,7 @@ def test_a_process_that_the_module_starts_is_ended_with_its_importer(
         assert commands.count(f"sleep\0{name}\0") == 1  # the worker's
 
 
-NO_HOOKS = (
-    "; name a module with find_provider, find_provider_by_address or find_username, as "
-    "customers or app:hooks"
-)
-FAILS = "the module exists, but its import fails: "
-FAULTY = {  # the name, the text of a module `faulty`, and the message
-    "an unknown module": ("customer", "", f"No module named 'customer'{NO_HOOKS}"),
-    "an unknown object": ("customers:no", "", f"has no attribute 'no'{NO_HOOKS}"),
-    "an object without hooks": ("customers:os", "", NO_HOOKS),
-    "an exception": (
-        *("faulty", "1 / 0"),
-        f"{FAILS}ZeroDivisionError: division by zero at {{file}}:1; correct",
-    ),
-    "an exit": (
-        *("faulty", "import sys; sys.exit(3)"),
-        f"{FAILS}SystemExit: 3 at {{file}}:1; correct",
-    ),
-    "an exception in a library": (
-        *("faulty", "import os\nos.environ['NOWHERE']"),
-        f"{FAILS}KeyError: 'NOWHERE' at {{file}}:2; correct",
-    ),
-    "a missing import": (
-        *("faulty", "import not_there"),
-        "No module named 'not_there' at {file}:1; install not_there",
-    ),
-}
-
-
-@pytest.mark.parametrize(("name", "text", "message"), FAULTY.values(), ids=FAULTY)
+@rows("faulty_hooks", "name, text, message", "commands.toml")
 def test_faulty_hooks_are_named_with_their_place(
     file: Path, name: str, text: str, message: str, monkeypatch: Patch
 ) -> None:
