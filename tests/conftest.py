@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
-from support import BIN
+from support import BIN, TWO_DOMAINS, Write
 
 if TYPE_CHECKING:
     from paper import Paper
@@ -107,7 +107,7 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-def toml(tmp_path: Path) -> Callable[[str], Path]:
+def toml(tmp_path: Path) -> Write:
     """Write a configuration file; return its path."""
 
     def write(text: str, name: str = "autoconfig.toml") -> Path:
@@ -116,6 +116,12 @@ def toml(tmp_path: Path) -> Callable[[str], Path]:
         return file
 
     return write
+
+
+@pytest.fixture
+def file(toml: Write) -> Path:
+    """A configuration of two domains."""
+    return toml(TWO_DOMAINS)
 
 
 @pytest.fixture(scope="session")

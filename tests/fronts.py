@@ -96,13 +96,13 @@ def _apache(folder: Path, site: str, *ports: int) -> Front:
     return running(*command, port=ports[0])
 
 
-def caddy(folder: Path, text: str, port: int, log: Path | None = None) -> Front:
+def caddy(folder: Path, text: str, port: int) -> Front:
     """Run Caddy with this Caddyfile."""
     file = folder / "Caddyfile"
     file.write_text(text)
     command = (program("caddy"), "run", "--config", file, "--adapter", "caddyfile")
     env = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    return running(*command, port=port, env=env, log=log)
+    return running(*command, port=port, env=env, log=folder / "caddy.log")
 
 
 # --- The web servers with the files of contrib -------------------------------------------

@@ -1,15 +1,30 @@
 """`serve` in a process of its own, and the requests that tests send to it."""
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from support import BIN, Reply, fetch, free_port, program, running
 
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+GUNICORN = ("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}")
+SITE = """
+import os
+from flask import Flask
+from flask_autoconfig import autoconfig
+
+application = Flask("site")
+application.config["AUTOCONFIG_FILE"] = os.environ["AUTOCONFIG_FILE"]
+application.register_blueprint(autoconfig)
+
+@application.get("/")
+def welcome():
+    return f"Welcome {os.getpid()}"
+"""
 
 
 def children_of(process: int) -> list[int]:
@@ -56,31 +71,48 @@ class Service(NamedTuple):
 
 
 @contextmanager
+def launched(
+    log: Path, port: int, *command: str | Path, **options: Any
+) -> Iterator[Service]:
+    with running(*command, port=port, log=log, at_once=True, **options) as process:
+        yield Service(port, process, log)
+
+
 def serve(
     file: Path,
     *options: str,
     arguments: str = "",
     limit: str = "",
     command: str = "flask-autoconfig --config {file}",
-) -> Iterator[Service]:
+) -> AbstractContextManager[Service]:
     """Run `serve` in the folder of a file, with its log in the file `log` there.
 
     `arguments` are GUNICORN_CMD_ARGS, in which as in `options` PORT is a free port; it is
     bound anyway where they do not. `limit` is the limit of file descriptors.
     """
-    port, log = free_port(), file.with_name("log")
+    port = free_port()
     limited = (program("prlimit"), f"--nofile={limit}") if limit else ()
     words = [*command.format(file=file).split(), "serve"]
     if "PORT" not in f"{arguments} {options}":
         words += ["--bind", "127.0.0.1:PORT"]
-    words += options
-    with running(
-        *(*limited, BIN / words[0]),
-        *(word.replace("PORT", str(port)) for word in words[1:]),
-        port=port,
-        log=log,
-        env={"GUNICORN_CMD_ARGS": arguments.replace("PORT", str(port))},
-        cwd=file.parent,
-        at_once=True,
-    ) as process:
-        yield Service(port, process, log)
+    first, *others = (word.replace("PORT", str(port)) for word in (*words, *options))
+    env = {"GUNICORN_CMD_ARGS": arguments.replace("PORT", str(port))}
+    whole = (*limited, BIN / first, *others)
+    return launched(file.with_name("log"), port, *whole, env=env, cwd=file.parent)
+
+
+def served(
+    server: tuple[str, ...],
+    file: Path,
+    folder: Path,
+    site: str = SITE,
+    app: str = "our_site:application",
+) -> AbstractContextManager[Service]:
+    """Run an application, such as a site, under a WSGI server in a folder."""
+    (folder / "our_site.py").write_text(site)
+    port = free_port()
+    first, *others = [word.format(port=port) for word in (*server, app)]
+    path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
+    env = {"AUTOCONFIG_FILE": str(file), "PYTHONPATH": path}
+    # In the folder, or gunicorn would import the package's source.
+    return launched(folder / "log", port, BIN / first, *others, env=env, cwd=folder)

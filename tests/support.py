@@ -46,7 +46,7 @@ ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
 TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
-
+Write = Callable[..., Path]  # the fixture `toml`
 
 # Turns the output of `dns` into a zone file.
 ZONE_HEAD = """$TTL 60
@@ -399,13 +399,26 @@ def run(
 
 
 def run_process(
-    *arguments: str | Path, cwd: Path | None = None, pass_fds: Any = (), **env: str
+    *arguments: str | Path, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command `flask-autoconfig` in a process of its own, without input."""
+    """Run the command `flask-autoconfig` in a process of its own."""
+    return captured("flask-autoconfig", *arguments, **options)
+
+
+def captured(
+    command: str | Path,
+    *arguments: str | Path,
+    cwd: str | Path | None = None,
+    stdout: Any = subprocess.PIPE,
+    pass_fds: Any = (),
+    **env: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, from this environment unless it has a path, without input."""
     return subprocess.run(
-        [BIN / "flask-autoconfig", *arguments],
+        [BIN / command, *arguments],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
         env={**os.environ, **env},

@@ -1,35 +1,27 @@
 """The commands as a user runs them: what they print, where, and their exit codes."""
 
 import json
-import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, rows, run, serving, until
+from support import (
+    ISP,
+    ISP_FILES,
+    TWO_DOMAINS,
+    Write,
+    captured,
+    fetch,
+    rows,
+    run,
+    run_process,
+    serving,
+    until,
+)
 
 from flask_autoconfig.config.reading import loads
 
-Write = Callable[..., Path]
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"
-
-
-def start(
-    program: str, *arguments: str | Path, stdout: Any = subprocess.PIPE, **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Start a program of this environment and wait for its end."""
-    return subprocess.run(
-        [BIN / program, *arguments],
-        env={**os.environ, **env},
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 # --- validate ----------------------------------------------------------------------------
@@ -104,7 +96,7 @@ def test_serve_and_gunicorn_end_with_the_problems_of_a_faulty_file(
     # As in a shell or a job of a service, which inherit the process id of another.
     inherited = dict.fromkeys(("SYSTEMD_EXEC_PID", "LISTEN_PID"), "1")
     inherited |= {"INVOCATION_ID": "0" * 32, "NOTIFY_SOCKET": "/none"}
-    done = start(*words, AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
+    done = captured(*words, AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
     assert done.returncode > 0
     assert "2 problems" in done.stderr
     assert "Serving" not in done.stderr
@@ -123,9 +115,9 @@ def test_check_says_how_to_create_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_header(
-    toml: Write, tmp_path: Path
+    file: Path, tmp_path: Path
 ) -> None:
-    file, log = toml(TWO_DOMAINS), tmp_path / "log"
+    file, log = file, tmp_path / "log"
     with serving(file, "--workers", "1", log=log) as url:
         served = fetch(f"{url}{CONFIG}?emailaddress=secret@example2.com").body
         assert fetch(url + CONFIG, SCRIPT_NAME="/mail").status == 200
@@ -137,8 +129,8 @@ def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_head
         assert run("--config", file, "show", subject).stdout.encode() == served
 
 
-def test_show_has_every_format(toml: Write) -> None:
-    file, begins = toml(TWO_DOMAINS), {"pacc": "{"}
+def test_show_has_every_format(file: Path) -> None:
+    file, begins = file, {"pacc": "{"}
     for format_ in ("thunderbird", "outlook", "apple", "pacc"):
         done = run("--config", file, "show", "a@example.com", "--format", format_)
         assert (done.returncode, done.stderr) == (0, "")
@@ -156,9 +148,6 @@ def test_show_says_why_there_is_no_document(
     assert done.stderr.count(message) == 1
 
 
-# --- serve -------------------------------------------------------------------------------
-
-
 def test_serve_refuses_wrong_options() -> None:
     for option, value, message in (
         ("--workers", "0", "--workers"),
@@ -167,46 +156,6 @@ def test_serve_refuses_wrong_options() -> None:
         done = run("serve", option, value)
         assert done.returncode == 2
         assert message in done.stderr
-
-
-# --- In a Flask project ------------------------------------------------------------------
-
-SITE = """
-from flask import Flask, current_app
-from flask_autoconfig import autoconfig
-app = Flask(__name__)
-app.config["AUTOCONFIG_FILE"] = "mail.toml"
-@autoconfig.find_provider
-def provider_of(domain):
-    assert current_app.name
-    return "example.com" if domain == "customer.test" else None
-app.register_blueprint(autoconfig)
-"""
-
-
-def test_in_a_flask_project_commands_take_its_file_and_ask_its_hooks(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = toml(TWO_DOMAINS, "mail.toml")
-    (tmp_path / "site_app.py").write_text(SITE)
-    monkeypatch.chdir(tmp_path)
-
-    def flask(app: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return start("flask", "--app", app, "autoconfig", *words, **env)
-
-    done = flask("site_app", "show", "customer.test")
-    assert "<domain>customer.test</domain>" in done.stdout, done.stderr
-    assert "imap.example.com" in done.stdout
-    file.write_text(FAULTY)
-    for debug in ("0", "1"):  # in debug mode the app itself refuses the file
-        done = flask("site_app", "validate", FLASK_DEBUG=debug)
-        assert done.returncode == 1
-        assert "provider[0].incoming[0].type" in done.stdout
-        assert "Traceback" not in done.stderr
-    done = flask("site_app", "show")
-    assert done.returncode == 1
-    assert "mail.toml: 2 problems" in done.stderr.partition("Error: ")[2]
-    assert flask("no_such_app", "validate").returncode == 2
 
 
 # --- import ------------------------------------------------------------------------------
@@ -235,11 +184,8 @@ def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
 
 
 def test_import_writes_utf8_whatever_the_locale() -> None:
-    done = start(
-        "flask-autoconfig",
-        *("import", ISP / "access.test.xml"),
-        PYTHONIOENCODING="latin-1",
-    )
+    file = ISP / "access.test.xml"
+    done = run_process("import", file, PYTHONIOENCODING="latin-1")
     assert "メール" in done.stdout
 
 
@@ -249,12 +195,11 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["dns --target www.example.com", "--help"])
 def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
-    toml: Write, command: str, unbuffered: str
+    file: Path, command: str, unbuffered: str
 ) -> None:
-    words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
+    words = ("--config", str(file), *command.split())
     with Path("/dev/full").open("wb") as full:
-        environment = {"PYTHONUNBUFFERED": unbuffered}
-        done = start("flask-autoconfig", *words, stdout=full, **environment)
+        done = run_process(*words, stdout=full, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 1
     error = "Error: cannot write the output: No space left on device; make room there"
     assert done.stderr == f"{error}, or send it to another file\n"

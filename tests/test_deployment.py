@@ -1,11 +1,9 @@
 """The files in contrib/, each tested with its program."""
 
 import http.client
-import os
 import re
 import signal
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,55 +12,38 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import dns.zone
+import fronts
 import pytest
 import yaml
-from fronts import (
-    CONTRIB,
-    HOSTS,
-    Front,
-    Pair,
-    behind_apache,
-    behind_caddy,
-    behind_nginx,
-    caddy,
-    check_front,
-    need,
-    nginx,
-    nginx_site_without_tls,
-    replaced,
-    site_of_apache,
-    site_of_caddy,
-    site_of_nginx,
-)
+from fronts import CONTRIB, HOSTS, Front, Pair
 from services import Service, children_of, serve
 from support import (
     BIN,
     ROOT,
     TWO_DOMAINS,
     ZONE_HEAD,
+    captured,
     certificate_for,
     fetch,
     free_port,
     outlook_asks,
     program,
+    run,
     serving,
     until,
-)
-from support import (
-    run_process as run,
 )
 
 from flask_autoconfig.documents import outlook
 
 Patch = pytest.MonkeyPatch
+BEHIND = (fronts.behind_nginx, fronts.behind_apache, fronts.behind_caddy)
+OF_SITE = (fronts.site_of_nginx, fronts.site_of_apache, fronts.site_of_caddy)
 CONFIG = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=fred@example.com"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[str]:
+def service(file: Path) -> Iterator[str]:
     """A service behind one proxy; yields host and port."""
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
     with serving(file, "--proxies", "1") as url:
         yield url.removeprefix("http://")
 
@@ -75,7 +56,7 @@ def certificate(tmp_path: Path, monkeypatch: Patch) -> Pair:
 
 @pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-@pytest.mark.parametrize("front", [behind_nginx, behind_apache, behind_caddy])
+@pytest.mark.parametrize("front", BEHIND)
 def test_a_proxy_serves_any_number_of_domains(
     tmp_path: Path,
     service: str,
@@ -83,18 +64,18 @@ def test_a_proxy_serves_any_number_of_domains(
     front: Callable[..., Front],
     address: str,
 ) -> None:
-    need(address)
+    fronts.need(address)
     https, http = free_port(), free_port()
     with front(tmp_path, service, https, http, certificate):
-        check_front(https, http, address)
-    if front is not behind_caddy:  # which writes no access log
+        fronts.check_front(https, http, address)
+    if front is not fronts.behind_caddy:  # which writes no access log
         log = (tmp_path / "access.log").read_text()
         assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
         assert "fred" not in log
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("front", [site_of_nginx, site_of_apache, site_of_caddy])
+@pytest.mark.parametrize("front", OF_SITE)
 def test_the_lines_for_a_site_forward_clients_and_log_no_address(
     tmp_path: Path, service: str, front: Callable[..., Front]
 ) -> None:
@@ -132,7 +113,8 @@ def test_nginx_takes_up_an_edit_and_caches_no_address(
         assert reply.status == 200
         return reply.headers["X-Cache"], reply.body
 
-    with nginx(tmp_path, nginx_site_without_tls(tmp_path, service, port, shows), port):
+    site = fronts.nginx_site_without_tls(tmp_path, service, port, shows)
+    with fronts.nginx(tmp_path, site, port):
         assert ask(config)[0] == "MISS"
         assert ask(config)[0] == "HIT"
         for path, data in (
@@ -150,9 +132,10 @@ def test_nginx_takes_up_an_edit_and_caches_no_address(
 
 
 @pytest.mark.world
-def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
-    file, port = tmp_path / "autoconfig.toml", free_port()
-    file.write_text(TWO_DOMAINS)
+def test_a_change_from_blue_to_green_loses_no_request(
+    file: Path, tmp_path: Path
+) -> None:
+    port = free_port()
     statuses: list[int] = []
     over = threading.Event()
 
@@ -161,11 +144,12 @@ def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
             statuses.extend(_statuses(port, 1, "192.0.2.1", PROFILE))
 
     def site_of(service: Service) -> str:
-        return nginx_site_without_tls(tmp_path, f"127.0.0.1:{service.port}", port)
+        address = f"127.0.0.1:{service.port}"
+        return fronts.nginx_site_without_tls(tmp_path, address, port)
 
     with (
         serve(file) as blue,
-        nginx(tmp_path, site_of(blue), port) as proxy,
+        fronts.nginx(tmp_path, site_of(blue), port) as proxy,
         ThreadPoolExecutor(4) as clients,
     ):
         asking = [clients.submit(ask) for _ in range(4)]
@@ -173,10 +157,8 @@ def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
         with serve(file) as green:
             until(lambda: green.fetch("/readyz").status == 200)
             configuration = tmp_path / "nginx.conf"
-            text = configuration.read_text()
-            configuration.write_text(
-                replaced(text, (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}"))
-            )
+            ports = (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}")
+            configuration.write_text(fronts.replaced(configuration.read_text(), ports))
             old = set(children_of(proxy.pid))
             proxy.send_signal(signal.SIGHUP)
             # In place of ten seconds; they end with their last requests.
@@ -191,49 +173,26 @@ def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
     assert set(statuses) == {200}
 
 
-@pytest.mark.world
-def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
-    port, nobody = free_port(), f"127.0.0.1:{free_port()}"
-    config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
-    with nginx(tmp_path, nginx_site_without_tls(tmp_path, nobody, port), port):
-        url = f"http://127.0.0.1:{port}{config}"
-        assert fetch(url, Host="autoconfig.example.com").status == 502
-    text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
-    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 502' in text
-    assert "fred" not in text
-
-
+PROFILE = "/mail/mobileconfig"  # not cached by nginx, since it names the address
 OFFICE = 400  # simultaneous requests: fifty people, eight requests each
-
-
-# Not cached by nginx, since it names the address.
-PROFILE = "/mail/mobileconfig"
 
 
 def _statuses(
     port: int, count: int, client: str, path: str = "/mail/config-v1.1.xml"
 ) -> list[int]:
     """Return the statuses of consecutive requests from a client at this address."""
-    path += "?emailaddress=fred.secret@example.com"
-    headers = {"Host": "autoconfig.example.com", "X-Real-IP": client}
-    statuses = []
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    for _ in range(count):
-        connection.request("GET", path, headers=headers)
-        reply = connection.getresponse()
-        reply.read()
-        statuses.append(reply.status)
-    connection.close()
-    return statuses
+    url = f"http://127.0.0.1:{port}{path}?emailaddress=fred.secret@example.com"
+    headers = {"Host": "autoconfig.example.com", "X_Real_IP": client}
+    return [fetch(url, method="GET", data=None, **headers).status for _ in range(count)]
 
 
 @pytest.mark.world
 def test_nginx_limits_a_flood_but_not_an_office(tmp_path: Path, service: str) -> None:
     port = free_port()
     more = "set_real_ip_from 127.0.0.1;\n"  # so that one machine is many clients
-    site = nginx_site_without_tls(tmp_path, service, port, more)
-    site = replaced(site, ("site-error.log emerg;", "site-error.log error;"))
-    with nginx(tmp_path, site, port):
+    site = fronts.nginx_site_without_tls(tmp_path, service, port, more)
+    site = fronts.replaced(site, ("site-error.log emerg;", "site-error.log error;"))
+    with fronts.nginx(tmp_path, site, port):
         assert set(_statuses(port, OFFICE, "192.0.2.1")) == {200}
         flood = _statuses(port, 3 * OFFICE, "192.0.2.1")
         assert set(flood) == {200, 429}
@@ -250,40 +209,34 @@ def test_nginx_limits_a_flood_but_not_an_office(tmp_path: Path, service: str) ->
 
 
 @pytest.mark.world
-def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
-    port, nobody = free_port(), f"127.0.0.1:{free_port()}"
-    head = f"{{\n\tadmin off\n\thttp_port {port}\n\tdefault_bind 127.0.0.1\n"
-    text = replaced(
-        (CONTRIB / "Caddyfile").read_text().partition("https:// {")[0],
-        ("{\n\ton_demand_tls", f"{head}\ton_demand_tls"),
-    )
-    http = (CONTRIB / "Caddyfile").read_text().partition("http:// {")[2]
-    site = f"{text}http:// {{{http}".replace("127.0.0.1:8000", nobody)
-    log = tmp_path / "log"
-    with caddy(tmp_path, site, port, log):
-        url = f"http://127.0.0.1:{port}/mail/config-v1.1.xml"
-        assert fetch(f"{url}?emailaddress=fred@example.com").status == 502
-    assert "fred" not in log.read_text()
+@pytest.mark.parametrize("front", BEHIND)
+def test_no_address_is_logged_when_the_service_is_down(
+    tmp_path: Path, certificate: Pair, front: Callable[..., Front]
+) -> None:
+    nobody, https, http = (free_port() for _ in range(3))
+    ask = f"http://127.0.0.1:{http}/mail/config-v1.1.xml?emailaddress=fred@example.com"
+    with front(tmp_path, f"127.0.0.1:{nobody}", https, http, certificate):
+        assert fetch(ask, Host="autoconfig.example.com").status in (502, 503)
+    text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
+    if front is fronts.behind_nginx:
+        assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 502' in text
+    assert "fred" not in text
 
 
 # --- Slow clients --------------------------------------------------------------------
 
 
 @pytest.mark.world
-@pytest.mark.parametrize(
-    "front",
-    [behind_nginx, behind_apache, behind_caddy, site_of_apache, site_of_caddy],
-)
+@pytest.mark.parametrize("front", [*BEHIND, *OF_SITE[1:]])
 def test_the_proxy_buffers_slow_bodies(
-    tmp_path: Path, certificate: Pair, monkeypatch: Patch, front: Callable[..., Front]
+    file: Path, certificate: Pair, monkeypatch: Patch, front: Callable[..., Front]
 ) -> None:
     # So few threads that a single slow body would delay the others.
     monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 1 --threads 2")
-    port, file = free_port(), tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
-    trusting = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    port = free_port()
+    trusting = ssl.create_default_context(cafile=file.with_name("ca.pem"))
     trusting.check_hostname = False
-    is_site = front in (site_of_apache, site_of_caddy)
+    is_site = front in OF_SITE
     more = () if is_site else (free_port(), certificate)
     path = "/autodiscover/autodiscover.xml"
     headers = {"Host": "autodiscover.example.com", "Content-Type": "text/xml"}
@@ -291,9 +244,8 @@ def test_the_proxy_buffers_slow_bodies(
     def client() -> http.client.HTTPConnection:
         if is_site:
             return http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        return http.client.HTTPSConnection(
-            "127.0.0.1", port, timeout=10, context=trusting
-        )
+        address = ("127.0.0.1", port)
+        return http.client.HTTPSConnection(*address, timeout=10, context=trusting)
 
     def answer(data: str | None) -> bytes:
         with closing(client()) as it:
@@ -303,7 +255,7 @@ def test_the_proxy_buffers_slow_bodies(
 
     with (
         serving(file, "--proxies", "1") as url,
-        front(tmp_path, url.removeprefix("http://"), port, *more),
+        front(file.parent, url.removeprefix("http://"), port, *more),
         ExitStack() as slow,
     ):
         for _ in range(60):
@@ -319,16 +271,6 @@ def test_the_proxy_buffers_slow_bodies(
         assert time.monotonic() - start < 2
 
 
-def test_caddy_is_told_which_hosts_need_a_certificate(service: str) -> None:
-    for host, status in (
-        ("autoconfig.example.com", 200),
-        ("ua-auto-config.example2.com", 200),
-        ("autoconfig.nowhere.test", 404),
-        ("", 404),
-    ):
-        assert fetch(f"http://{service}/healthz?domain={host}").status == status
-
-
 @pytest.mark.world
 def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     for name in ("autoconfig.service", "autoconfig.socket"):
@@ -342,20 +284,10 @@ def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     (tmp_path / "autoconfig.service.d/sign.conf").write_text(signs)
     analyze = program("systemd-analyze")
     unit = str(tmp_path / "autoconfig.service")
-    done = subprocess.run(
-        [analyze, "verify", "--man=no", unit],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
-        check=False,
-    )
+    path = {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
+    done = captured(analyze, "verify", "--man=no", unit, **path)
     assert "autoconfig" not in done.stderr, done.stderr
-    done = subprocess.run(
-        [analyze, "security", "--offline=true", "--threshold=20", unit],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = captured(analyze, "security", "--offline=true", "--threshold=20", unit)
     assert done.returncode == 0, done.stdout
 
 
@@ -372,18 +304,16 @@ def test_the_zone_file_has_the_records_that_the_command_prints() -> None:
 
 
 def test_compose_mounts_the_folder_that_the_image_reads() -> None:
-    image = (CONTRIB / "docker/Dockerfile").read_text()
-    compose = yaml.safe_load((CONTRIB / "docker/compose.yaml").read_text())
-    (service,) = compose["services"].values()
+    docker = CONTRIB / "docker"
+    image = (docker / "Dockerfile").read_text()
+    text = (docker / "compose.yaml").read_text()
+    (service,) = yaml.safe_load(text)["services"].values()
     (mount,) = service["volumes"]
     assert f"\nENV AUTOCONFIG_FILE={mount['target']}/autoconfig.toml\n" in image
     assert mount["read_only"]
-    folder = (CONTRIB / "docker" / mount["source"]).relative_to(ROOT)
-    assert (
-        f"Create the directory {folder} "
-        in (CONTRIB / "docker/compose.yaml").read_text()
-    )
+    folder = (docker / mount["source"]).relative_to(ROOT)
+    assert f"Create the directory {folder} " in text
     # What .dockerignore keeps out counts from here.
-    assert (CONTRIB / "docker" / service["build"]["context"]).resolve() == ROOT
+    assert (docker / service["build"]["context"]).resolve() == ROOT
     (number,) = re.findall(r"--uid (\d+)", image)
-    assert f"chown {number} " in (CONTRIB / "docker/compose.yaml").read_text()
+    assert f"chown {number} " in text

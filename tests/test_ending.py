@@ -1,25 +1,22 @@
 """How commands end early: by Ctrl-C, at a deadline, or because nobody reads the output."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from strangers import HEARING
-from support import BIN, ISP_FILES, TWO_DOMAINS
-from support import run_process as run
+from support import BIN, ISP_FILES, TWO_DOMAINS, Write
 
 from flask_autoconfig.tools.check import report
 from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.check.run import Fare, Report
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 
 
 @contextmanager
@@ -48,15 +45,13 @@ WAITING = (
 
 @pytest.mark.parametrize("command", WAITING)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_waiting_command(
-    toml: Write, command: str, number: int
-) -> None:
+def test_a_signal_ends_a_waiting_command(file: Path, command: str, number: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         silent.settimeout(60)
         resolver = f"127.0.0.1:{silent.getsockname()[1]}"
         options = ("--resolver", resolver, "--timeout", "300")
-        program = (BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS))
+        program = (BIN / "flask-autoconfig", "--config", file)
         with started(*program, *command.split(), *options) as process:
             silent.recv(512)  # the command waits for the answer
             process.send_signal(number)
@@ -65,8 +60,6 @@ def test_a_signal_ends_a_waiting_command(
     assert out == ""
     assert "Traceback" not in err
 
-
-# --- Computations without end ------------------------------------------------------------
 
 # As may happen in `check`: a search in a thread that keeps the interpreter's lock.
 ENDLESS = """
@@ -99,8 +92,6 @@ def test_a_computation_ends(seconds: str, code: int, message: str) -> None:
         assert (process.returncode, err) == (code, message)
 
 
-# --- Output that nobody reads -----------------------------------------------------------
-
 OFFLINE = "--resolver 127.0.0.1:9 --timeout 0.2"
 PRINTING = (
     *("--help", "check --help", "--version", "validate", "validate --json"),
@@ -126,16 +117,6 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
     assert done.returncode == 141
     assert "rror" not in done.stderr  # Error, error, BrokenPipeError
     assert "Traceback" not in done.stderr
-
-
-# --- The output of check ----------------------------------------------------------------
-
-
-def test_quiet_json_without_failures_is_an_object(toml: Write) -> None:
-    words = f"check example.com --unpublished --json --quiet {OFFLINE}".split()
-    output = json.loads(run("--config", toml(TWO_DOMAINS), *words).stdout)
-    assert {each["status"] for each in output["findings"]} <= {"warning", "failure"}
-    assert set(output) == {"domain", "clients", "findings"}
 
 
 REFUSED = finding("login.refused", "imap imap.example.com:993", user="fred", said="no")

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import time
 import tomllib
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from services import CONFIG, children_of, serve
 from support import (
     BIN,
     ROOT,
-    TWO_DOMAINS,
+    captured,
     certificate_for,
     fetch,
     free_port,
@@ -28,13 +27,11 @@ from support import (
 from support import run_process as run
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 
 
 @pytest.fixture
-def refused(toml: Write) -> Callable[..., str]:
+def refused(file: Path) -> Callable[..., str]:
     """A function that runs `serve`, which must end, and returns its last line."""
-    file = toml(TWO_DOMAINS)
 
     def refused(*options: str, arguments: str = "") -> str:
         done = run("--config", file, "serve", *options, GUNICORN_CMD_ARGS=arguments)
@@ -48,8 +45,8 @@ def refused(toml: Write) -> Callable[..., str]:
 # --- Settings that apply ----------------------------------------------------------------
 
 
-def test_options_of_serve_override_the_arguments(toml: Write, tmp_path: Path) -> None:
-    pid, file = tmp_path / "pid", toml(TWO_DOMAINS)
+def test_options_of_serve_override_the_arguments(file: Path, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
     arguments = f"--bind 127.0.0.1:PORT --workers 3 --pid {pid} --threads 5"
     with serve(file, arguments=arguments) as service:
         assert service.fetch().status == 200
@@ -65,11 +62,11 @@ def test_options_of_serve_override_the_arguments(toml: Write, tmp_path: Path) ->
         assert len(service.workers()) == 1
 
 
-def test_a_certificate_makes_it_serve_tls(toml: Write, tmp_path: Path) -> None:
+def test_a_certificate_makes_it_serve_tls(file: Path, tmp_path: Path) -> None:
     certificate, key = certificate_for("localhost", folder=tmp_path)
     context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     arguments = f"--certfile {certificate} --keyfile {key}"
-    with serve(toml(TWO_DOMAINS), arguments=arguments) as service:
+    with serve(file, arguments=arguments) as service:
         for _ in range(3):
             with (
                 service.connect() as plain,
@@ -81,11 +78,11 @@ def test_a_certificate_makes_it_serve_tls(toml: Write, tmp_path: Path) -> None:
             assert response.endswith(b"</clientConfig>\n")
 
 
-def test_a_configuration_file_is_read_again_on_hup(toml: Write, tmp_path: Path) -> None:
+def test_a_configuration_file_is_read_again_on_hup(file: Path, tmp_path: Path) -> None:
     settings = tmp_path / "gunicorn.conf.py"
     hook = "def when_ready(server):\n    server.log.info(message)\n"
     settings.write_text(f"workers = 3\nmessage = 'the site is up'\n{hook}")
-    with serve(toml(TWO_DOMAINS), arguments=f"--config {settings}") as service:
+    with serve(file, arguments=f"--config {settings}") as service:
         until(lambda: len(service.workers()) == 3)
         assert "[INFO] the site is up\n" in service.log.read_text()
         settings.write_text("workers = 1\n")
@@ -102,10 +99,10 @@ def test_a_configuration_file_is_read_again_on_hup(toml: Write, tmp_path: Path) 
 
 
 def test_a_daemon_reports_errors_before_it_detaches(
-    toml: Write, tmp_path: Path, refused: Callable[..., str]
+    file: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     pid, bind = tmp_path / "pid", f"127.0.0.1:{free_port()}"
-    command = ("--config", toml(TWO_DOMAINS), "serve", "--bind", bind)
+    command = ("--config", file, "serve", "--bind", bind)
     arguments = f"--daemon --pid {pid}"
     assert run(*command, GUNICORN_CMD_ARGS=arguments).returncode == 0
     until(pid.exists)
@@ -119,8 +116,7 @@ def test_a_daemon_reports_errors_before_it_detaches(
     until(lambda: not pid.exists())
 
 
-def test_two_services_can_share_a_port(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_two_services_can_share_a_port(file: Path) -> None:
     with serve(file, arguments="--reuse-port --bind 127.0.0.1:PORT") as first:
         arguments = f"--reuse-port --bind 127.0.0.1:{first.port} --bind 127.0.0.1:PORT"
         with serve(file, arguments=arguments) as second:
@@ -128,9 +124,9 @@ def test_two_services_can_share_a_port(toml: Write) -> None:
             assert first.fetch().status == 200
 
 
-def test_usr2_starts_a_server_on_the_same_sockets(toml: Write, tmp_path: Path) -> None:
+def test_usr2_starts_a_server_on_the_same_sockets(file: Path, tmp_path: Path) -> None:
     pid, new = tmp_path / "pid", tmp_path / "pid.2"
-    with serve(toml(TWO_DOMAINS), arguments=f"--pid {pid}") as service:
+    with serve(file, arguments=f"--pid {pid}") as service:
         service.process.send_signal(signal.SIGUSR2)
         until(new.exists)
         service.process.terminate()
@@ -151,7 +147,7 @@ def test_the_help_names_the_defaults() -> None:
 # --- Settings that are fixed ------------------------------------------------------------
 
 
-def test_log_worker_and_trusted_headers_are_fixed(toml: Write, tmp_path: Path) -> None:
+def test_log_worker_and_trusted_headers_are_fixed(file: Path, tmp_path: Path) -> None:
     settings = tmp_path / "gunicorn.conf.py"
     settings.write_text("secure_scheme_headers = {'X-FORWARDED-PROTO': 'https'}\n")
     arguments = (
@@ -164,7 +160,7 @@ def test_log_worker_and_trusted_headers_are_fixed(toml: Write, tmp_path: Path) -
     if "forwarder_headers" in Config().settings:  # from gunicorn 22 on
         arguments += " --forwarder-headers X-Forwarded-Host --header-map dangerous"
         names += ["forwarder_headers", "header_map"]
-    with serve(toml(TWO_DOMAINS), arguments=arguments) as service:
+    with serve(file, arguments=arguments) as service:
         assert service.fetch().status == 200
         path, host = "/autodiscover/autodiscover.xml", "a.example.com"
         forwarded = service.fetch(path, Host=host, X_Forwarded_Proto="https")
@@ -224,14 +220,14 @@ def test_an_address_in_use_ends_it(refused: Callable[..., str], tmp_path: Path) 
     assert path.exists()
 
 
-def test_the_socket_of_a_dead_server_is_replaced(toml: Write, tmp_path: Path) -> None:
+def test_the_socket_of_a_dead_server_is_replaced(file: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)
         dead.listen()
     arguments = f"--bind 127.0.0.1:PORT --bind unix:{path}"
     with (
-        serve(toml(TWO_DOMAINS), arguments=arguments),
+        serve(file, arguments=arguments),
         socket.socket(socket.AF_UNIX) as client,
     ):
         until(lambda: client.connect_ex(path) == 0)
@@ -239,17 +235,13 @@ def test_the_socket_of_a_dead_server_is_replaced(toml: Write, tmp_path: Path) ->
         assert client.recv(65536).startswith(b"HTTP/1.0 200 OK")
 
 
-def test_a_port_reserved_for_root_ends_it_with_one_line(toml: Write) -> None:
+def test_a_port_reserved_for_root_ends_it_with_one_line(file: Path) -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
         lacking("a port that is reserved for root")
     without = [program("setpriv"), "--bounding-set=-net_bind_service"]
-    command = (BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS), "serve")
-    done = subprocess.run(
-        [*(without if os.getuid() == 0 else ()), *command, "--bind", "127.0.0.1:80"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    start = (*(without if os.getuid() == 0 else ()), *command)
+    done = captured(*start, "--bind", "127.0.0.1:80")
     assert done.returncode == 1
     assert done.stderr == (
         "Error: cannot serve at 127.0.0.1:80: Permission denied; "

@@ -10,7 +10,6 @@ from seeds import tables
 from services import CONFIG, Service, serve
 from support import BIN, TWO_DOMAINS, fetch, free_port, running, until
 
-Write = Callable[..., Path]
 V2 = "/autodiscover/autodiscover.json"
 SENT = tables("logs.toml")
 
@@ -86,10 +85,10 @@ def test_a_line_has_only_a_valid_host_and_client(send: Sends) -> None:
 @pytest.mark.world
 @pytest.mark.parametrize("out", [">&-", "| head -n 0", ">/dev/full"])
 def test_an_unwritable_log_appears_nowhere_else(
-    toml: Write, tmp_path: Path, out: str
+    file: Path, tmp_path: Path, out: str
 ) -> None:
     port, errors = free_port(), tmp_path / "errors"
-    words = f"--config {toml(TWO_DOMAINS)} serve --bind 127.0.0.1:{port}"
+    words = f"--config {file} serve --bind 127.0.0.1:{port}"
     shell = f"{BIN}/flask-autoconfig {words} 2>{errors} {out}"
     with running("/bin/sh", "-c", shell, port=port):
         for _ in range(20):
@@ -100,8 +99,7 @@ def test_an_unwritable_log_appears_nowhere_else(
     assert not any(word in text for word in ("secret", "emailaddress", "Traceback"))
 
 
-def test_a_reload_is_logged_with_outdated_digests(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_a_reload_is_logged_with_outdated_digests(file: Path) -> None:
     line = re.compile(
         rf"\[INFO\] {re.escape(str(file))} is loaded: "
         r"1 provider, 2 domains, in \d+ milliseconds(.*)\n"

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from services import Service, serve
-from support import BIN, TWO_DOMAINS, until
+from support import TWO_DOMAINS, captured, rows, until
 from support import run as run_here
 from support import run_process as run
 
@@ -37,11 +36,10 @@ class Logins:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(file: Path) -> Path:
     """A configuration in a folder with a module of hooks."""
-    (tmp_path / "customers.py").write_text(MODULE)
-    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
-    return tmp_path / "autoconfig.toml"
+    file.with_name("customers.py").write_text(MODULE)
+    return file
 
 
 def replace_module(service: Service, text: str) -> None:
@@ -59,12 +57,16 @@ def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(file: Path) -> N
         # By each worker, and by the child process that validates them.
         until(lambda: service.log.read_text().count("imported by") == 4)
         assert b"imap.example.com" in service.config_of("customer.test").body
-        for domain, status in (
-            *(("customer.test", 200), ("elsewhere.test", 404), ("broken.test", 503)),
-        ):
+        for domain, status in {
+            "customer.test": 200,
+            "elsewhere.test": 404,
+            "broken.test": 503,
+        }.items():
             assert service.config_of(domain).status == status
-            health = service.fetch(f"/healthz?domain=autoconfig.{domain}")
-            assert health.status == status
+            for label in ("autoconfig", "ua-auto-config"):  # as Caddy asks
+                health = service.fetch(f"/healthz?domain={label}.{domain}")
+                assert health.status == status
+        assert service.fetch("/healthz?domain=").status == 404
         log = service.log.read_text()
     importers = set(re.findall(r"imported by (\d+)", log))
     workers = set(re.findall(r"Booting worker with pid: (\d+)", log))
@@ -97,35 +99,7 @@ def test_a_process_that_the_module_starts_is_ended_with_its_importer(
         assert commands.count(f"sleep\0{name}\0") == 1  # the worker's
 
 
-NO_HOOKS = (
-    "; name a module with find_provider, find_provider_by_address or find_username, as "
-    "customers or app:hooks"
-)
-FAILS = "the module exists, but its import fails: "
-FAULTY = {  # the name, the text of a module `faulty`, and the message
-    "an unknown module": ("customer", "", f"No module named 'customer'{NO_HOOKS}"),
-    "an unknown object": ("customers:no", "", f"has no attribute 'no'{NO_HOOKS}"),
-    "an object without hooks": ("customers:os", "", NO_HOOKS),
-    "an exception": (
-        *("faulty", "1 / 0"),
-        f"{FAILS}ZeroDivisionError: division by zero at {{file}}:1; correct",
-    ),
-    "an exit": (
-        *("faulty", "import sys; sys.exit(3)"),
-        f"{FAILS}SystemExit: 3 at {{file}}:1; correct",
-    ),
-    "an exception in a library": (
-        *("faulty", "import os\nos.environ['NOWHERE']"),
-        f"{FAILS}KeyError: 'NOWHERE' at {{file}}:2; correct",
-    ),
-    "a missing import": (
-        *("faulty", "import not_there"),
-        "No module named 'not_there' at {file}:1; install not_there",
-    ),
-}
-
-
-@pytest.mark.parametrize(("name", "text", "message"), FAULTY.values(), ids=FAULTY)
+@rows("faulty_hooks", "name, text, message", "commands.toml")
 def test_faulty_hooks_are_named_with_their_place(
     file: Path, name: str, text: str, message: str, monkeypatch: Patch
 ) -> None:
@@ -140,10 +114,7 @@ def test_faulty_hooks_are_named_with_their_place(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            "import sys; sys.exit(3)",
-            "SystemExit: 3 at {file}:1; correct the code there",
-        ),
+        ("import sys; sys.exit(3)", "SystemExit: 3 at {file}:1; correct the code"),
         ("import os; os._exit(7)", "importing the hooks or the app ends the process\n"),
     ],
 )
@@ -245,12 +216,12 @@ def test_each_worker_imports_a_project_and_its_hooks(file: Path, site: str) -> N
         until(lambda: service.log.read_text().count("created by") == 3)
         assert f"created by {service.process.pid}\n" not in service.log.read_text()
     for words, text in (
-        ("show fred@customer.test", "imap.example.com"),
+        ("show fred@customer.test", "<domain>customer.test</domain>"),
         ("dns customer.test --target www.example.com", "imap.example.com"),
         ("validate", "no problems"),
         ("check customer.test --unpublished", "imap.example.com"),
-    )[: 4 if site is SITE_WITH_A_MAPPING else 0]:  # test_cli.py has those with a file
-        ended = in_project(file.parent, words)
+    ):
+        ended = captured(*FLASK.split(), *words.split(), cwd=file.parent)
         assert "Traceback" not in ended.stderr, words
         assert text in ended.stdout + ended.stderr, words
 
@@ -259,23 +230,18 @@ def test_a_faulty_project_ends_the_start_with_a_message(file: Path) -> None:
     file.write_text("[[provider]]\ndomains = [5]")
     for text, words in (("1 / 0", "ZeroDivisionError"), (SITE, "provider[0]")):
         file.with_name("our_site.py").write_text(text)
-        ended = in_project(file.parent, "serve")
+        ended = captured(*FLASK.split(), "serve", cwd=file.parent)
         assert ended.returncode != 0
         assert words in ended.stderr
-
-
-def in_project(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the project."""
-    return subprocess.run(
-        [BIN / "flask", *FLASK.split()[1:], *words.split()],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-# --- Reloads ----------------------------------------------------------------------------
+    for debug in ("0", "1"):  # in debug mode the app itself refuses the file
+        ended = captured(*FLASK.split(), "validate", cwd=file.parent, FLASK_DEBUG=debug)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+        assert "provider[0]" in ended.stdout
+    ended = captured(*FLASK.split(), "show", cwd=file.parent)
+    assert ended.returncode == 1
+    assert "autoconfig.toml: 2 problems" in ended.stderr.partition("Error: ")[2]
+    nothing = FLASK.replace("our_site", "no_such_site").split()
+    assert captured(*nothing, "validate", cwd=file.parent).returncode == 2
 
 
 def test_a_new_worker_uses_the_last_good_file(file: Path) -> None:

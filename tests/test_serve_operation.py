@@ -3,16 +3,15 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from services import Service, serve
-from support import BIN, TWO_DOMAINS, free_port, program, running, until
+from services import Service, launched, serve
+from support import BIN, TWO_DOMAINS, Write, free_port, program, until
 from support import run_process as run
 
-Write = Callable[..., Path]
 Start = Callable[[Path], AbstractContextManager[Service]]
 ONE = ("--workers", "1")
 FAULTY = TWO_DOMAINS.replace("hostname", "server")
@@ -21,26 +20,22 @@ FAULTY = TWO_DOMAINS.replace("hostname", "server")
 # --- A faulty file at the start ----------------------------------------------------------
 
 
-@contextmanager
-def as_unit_process(file: Path, *options: str) -> Iterator[Service]:
+def as_unit_process(file: Path, *options: str) -> AbstractContextManager[Service]:
     """Run `serve` with the variable that systemd sets for the process of ExecStart=."""
     start = file.with_name("start")
     start.write_text(
         f'#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {BIN}/flask-autoconfig "$@"\n'
     )
     start.chmod(0o755)
-    with serve(file, *ONE, *options, command=f"{start} --config {{file}}") as service:
-        yield service
+    return serve(file, *ONE, *options, command=f"{start} --config {{file}}")
 
 
-@contextmanager
-def behind_socket(file: Path) -> Iterator[Service]:
+def behind_socket(file: Path) -> AbstractContextManager[Service]:
     """Run `serve` as systemd runs a service with a socket."""
-    port, log = free_port(), file.with_name("log")
+    port = free_port()
     activate = (program("systemd-socket-activate"), f"--listen=127.0.0.1:{port}")
     command = (BIN / "flask-autoconfig", "--config", file, "serve", *ONE)
-    with running(*activate, *command, port=port, log=log, at_once=True) as process:
-        yield Service(port, process, log)
+    return launched(file.with_name("log"), port, *activate, *command)
 
 
 def without_strict(file: Path) -> AbstractContextManager[Service]:
@@ -78,9 +73,8 @@ def test_a_service_starts_with_a_faulty_file(
 
 @pytest.mark.world
 def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(
-    toml: Write,
+    file: Path,
 ) -> None:
-    file = toml(TWO_DOMAINS)
     hooks = file.with_name("late_hooks.py")
     hooks.write_text("raise OSError('no database')")
     with as_unit_process(file, "--hooks", "late_hooks") as service:
@@ -92,9 +86,8 @@ def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(
         until(lambda: b"<username>u1<" in service.fetch().body)
 
 
-def test_a_mounted_configmap_is_taken_up(toml: Write) -> None:
+def test_a_mounted_configmap_is_taken_up(file: Path) -> None:
     # Kubernetes links the file to `..data/`, and replaces the link `..data`.
-    file = toml(TWO_DOMAINS)
     folder = file.parent
     for name, text in (("1", TWO_DOMAINS), ("2", TWO_DOMAINS.replace("imap.", "new."))):
         (folder / name).mkdir()
@@ -113,12 +106,12 @@ def test_a_mounted_configmap_is_taken_up(toml: Write) -> None:
 # --- Numbers -----------------------------------------------------------------------------
 
 
-def test_gunicorn_sends_its_numbers_to_statsd_without_an_address(toml: Write) -> None:
+def test_gunicorn_sends_its_numbers_to_statsd_without_an_address(file: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
         statsd.settimeout(20)
         arguments = f"--statsd-host 127.0.0.1:{statsd.getsockname()[1]}"
-        with serve(toml(TWO_DOMAINS), *ONE, arguments=arguments) as service:
+        with serve(file, *ONE, arguments=arguments) as service:
             assert service.fetch().status == 200
             seen: list[bytes] = []
             while b"gunicorn.request.status.200:1|c|@1.0" not in seen:
@@ -139,8 +132,7 @@ def count(sender, family, outcome, **_):
 
 
 @pytest.mark.parametrize("hook", ["", "\ndef find_username(address): return 'u1'\n"])
-def test_hooks_may_only_listen_to_the_signal(toml: Write, hook: str) -> None:
-    file = toml(TWO_DOMAINS)
+def test_hooks_may_only_listen_to_the_signal(file: Path, hook: str) -> None:
     file.with_name("listener.py").write_text(LISTENER + hook)
     with serve(file, "--hooks", "listener") as service:
         assert (b"<username>u1<" in service.fetch().body) == bool(hook)
@@ -161,8 +153,7 @@ REQUEST_IDS = {
 }
 
 
-def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_each_line_of_the_json_log_is_an_object_without_an_address(file: Path) -> None:
     options = (*ONE, "--proxies", "1", "--log-format", "json")
     with serve(file, *options, arguments="--access-logformat '%(r)s'") as service:
         for value in REQUEST_IDS:
@@ -223,18 +214,14 @@ def test_what_ends_the_start_is_json_too(
     assert words in line["message"]
 
 
-def test_a_request_id_without_a_trusted_proxy_is_not_logged(toml: Write) -> None:
-    with serve(toml(TWO_DOMAINS), *ONE, "--log-format", "json") as service:
+def test_a_request_id_without_a_trusted_proxy_is_not_logged(file: Path) -> None:
+    with serve(file, *ONE, "--log-format", "json") as service:
         service.fetch(**{"X-Request-ID": "6f1c0a52b1d94c1f8f0e"})
         until(lambda: '"request_id": null' in service.log.read_text())
 
 
-# --- Reloads -----------------------------------------------------------------------------
-
-
 @pytest.mark.world
-def test_a_reload_is_logged_once_for_all_workers(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_a_reload_is_logged_once_for_all_workers(file: Path) -> None:
     customers = file.with_name("customers")
     customers.write_text("customer.test\n@@\n")
     listed = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')

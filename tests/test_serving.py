@@ -1,17 +1,16 @@
 """gunicorn with slow, broken and hostile clients, and its shutdown."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
-from services import CONFIG, Service, serve
-from support import BIN, TWO_DOMAINS, free_port, running, until
+from services import CONFIG, GUNICORN, Service, serve, served
+from support import TWO_DOMAINS, until
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 POX = "/autodiscover/autodiscover.xml"
 SECRET = "fred.secret"  # sent by clients, and in no log
 REQUEST = (
@@ -19,15 +18,6 @@ REQUEST = (
     f'requestschema/2006"><Request><EMailAddress>{SECRET}@example.com</EMailAddress>'
     "</Request></Autodiscover>"
 ).encode()
-SITE = """
-import os
-from flask import Flask
-from flask_autoconfig import autoconfig
-
-app = Flask("site")
-app.config["AUTOCONFIG_FILE"] = os.environ["AUTOCONFIG_FILE"]
-app.register_blueprint(autoconfig)
-"""
 
 
 def slowest(service: Service, seconds: float) -> float:
@@ -41,16 +31,9 @@ def slowest(service: Service, seconds: float) -> float:
     return slowest
 
 
-@contextmanager
-def gunicorn(app: str, worker: str, file: Path) -> Iterator[Service]:
-    """Run an application under the command `gunicorn`."""
-    (file.parent / "our_site.py").write_text(SITE)
-    port, log = free_port(), file.with_name("log")
-    options = ("--chdir", file.parent, "--worker-class", worker, "--threads", "2")
-    command = (BIN / "gunicorn", *options, "--bind", f"127.0.0.1:{port}", app)
-    env = {"AUTOCONFIG_FILE": str(file)}
-    with running(*command, port=port, log=log, env=env, at_once=True) as process:
-        yield Service(port, process, log)
+def gunicorn(app: str, worker: str, file: Path) -> AbstractContextManager[Service]:
+    server = (*GUNICORN, f"--worker-class={worker}", "--threads=2")
+    return served(server, file, file.parent, app=app)
 
 
 def post(*headers: str, path: str = POX) -> bytes:
@@ -69,17 +52,16 @@ def post(*headers: str, path: str = POX) -> bytes:
 CHUNKED = "Transfer-Encoding: chunked"
 SIZE = f"{len(REQUEST):x}".encode()
 LENGTH = len(REQUEST)
+CHUNK = post(CHUNKED) + SIZE + b"\r\n" + REQUEST
 ANSWERED_600 = {
     "a chunk of a negative size": post(CHUNKED) + b"-5\r\n" + REQUEST,
     "a chunk size that is no number": post(CHUNKED) + b"zz\r\n" + REQUEST,
     "a chunk size with a prefix": post(CHUNKED) + b"0x5\r\n" + REQUEST,
-    "no line end after the chunk": post(CHUNKED) + SIZE + b"\r\n" + REQUEST + b"0\r\n",
+    "no line end after the chunk": CHUNK + b"0\r\n",
     "an end within a chunk": post(CHUNKED) + b"fff\r\n" + REQUEST,
     "an end within a chunk size": post(CHUNKED) + b"f",
-    "no last chunk": post(CHUNKED) + SIZE + b"\r\n" + REQUEST + b"\r\n",
-    "a trailer that is no header": (
-        post(CHUNKED) + SIZE + b"\r\n" + REQUEST + b"\r\n0\r\n" + REQUEST + b"\r\n\r\n"
-    ),
+    "no last chunk": CHUNK + b"\r\n",
+    "a trailer that is no header": CHUNK + b"\r\n0\r\n" + REQUEST + b"\r\n\r\n",
     "a length beyond the body": post(f"Content-Length: {LENGTH + 9}") + REQUEST,
 }
 ANSWERED_400 = {
@@ -88,20 +70,19 @@ ANSWERED_400 = {
     "two lengths": post("Content-Length: 5", "Content-Length: 6") + REQUEST,
     "a length and chunks": post(CHUNKED, "Content-Length: 5") + b"0\r\n\r\n",
 }
-
-
+OURS = ("our_site:application", "flask_autoconfig:create_app()")
 APPS = {
     f"{app} {worker}": partial(gunicorn, app, worker)
-    for app in ("our_site:app", "flask_autoconfig:create_app()")
+    for app in OURS
     for worker in ("sync", "gthread")
 }
 
 
 @pytest.mark.parametrize("app", [*APPS.values(), serve], ids=[*APPS, "serve"])
 def test_a_malformed_body_is_an_error_and_not_logged(
-    toml: Write, app: Callable[[Path], AbstractContextManager[Service]]
+    file: Path, app: Callable[[Path], AbstractContextManager[Service]]
 ) -> None:
-    with app(toml(TWO_DOMAINS)) as service:
+    with app(file) as service:
         for case, request in ANSWERED_600.items():
             response = service.send(request)
             assert response.startswith(b"HTTP/1.1 200 OK\r\n"), (case, response)
@@ -119,59 +100,48 @@ def test_a_malformed_body_is_an_error_and_not_logged(
 
 GET = f"GET {CONFIG} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
 HALF_A_HEAD = b"GET / HTTP/1.1\r\nHos"
+NO_BODY = post("Content-Length: 1000")
 PATHS = ("/mail/config-v1.1.xml", "/nowhere")
-HALF_A_BODY = ("Content-Length: 1000",)
-# The beginnings of requests, the number of clients for each, and how long others wait.
+OTHERS = [post("Content-Length: 1000", path=path) + b"<" for path in PATHS]
+# The beginnings of requests, the number of clients for each, what each sends every
+# second from then on, and how long others wait.
 SLOW = {
-    "half a body for Outlook": ([post(*HALF_A_BODY) + b"<"], 50, 1.5),
-    "half a body for a wrong method or an unknown path": (
-        [post(*HALF_A_BODY, path=path) + b"<" for path in PATHS],
-        *(50, 1.5),
-    ),
-    "a response that is not read": ([GET, b"no HTTP\r\n\r\n"], 50, 1.5),
-    "half a head, from more clients than threads": ([HALF_A_HEAD], 100, 9),
+    "half a body for Outlook": ([NO_BODY + b"<"], 50, b"", 1.5),
+    "half a body for a wrong method or an unknown path": (OTHERS, 50, b"", 1.5),
+    "a body byte by byte": ([NO_BODY], 50, b"x", 1.5),
+    "a response that is not read": ([GET, b"no HTTP\r\n\r\n"], 50, b"", 1.5),
+    "half a head, from more clients than threads": ([HALF_A_HEAD], 100, b"", 9),
 }
 
 
-@pytest.mark.parametrize(("heads", "count", "seconds"), SLOW.values(), ids=SLOW)
+@pytest.mark.parametrize(("heads", "count", "more", "seconds"), SLOW.values(), ids=SLOW)
 def test_slow_clients_do_not_delay_others(
-    toml: Write, heads: list[bytes], count: int, seconds: float
+    file: Path, heads: list[bytes], count: int, more: bytes, seconds: float
 ) -> None:
     workers = "1" if len(heads) * count > 64 else "2"  # with 64 threads each
-    served = serve(toml(TWO_DOMAINS), "--workers", workers)
-    with served as service, ExitStack() as stack:
-        for head in heads * count:
-            stack.enter_context(service.connect(head))
-        assert slowest(service, 7) < seconds
-
-
-def test_bodies_sent_byte_by_byte_do_not_delay_others(toml: Write) -> None:
-    head = post("Content-Length: 1000")
-    with serve(toml(TWO_DOMAINS)) as service, ExitStack() as stack:
-        clients = [stack.enter_context(service.connect(head)) for _ in range(50)]
-        for _ in range(8):
+    with serve(file, "--workers", workers) as service, ExitStack() as stack:
+        clients = [stack.enter_context(service.connect(it)) for it in heads * count]
+        for _ in range(7):
             for client in clients:
                 with suppress(OSError):  # the deadline may have passed
-                    client.sendall(b"x")
-            assert slowest(service, 1) < 1.5
+                    client.sendall(more)
+            assert slowest(service, 1) < seconds
 
 
-@pytest.mark.parametrize("app", ["our_site:app", "flask_autoconfig:create_app()"])
-def test_a_body_sent_byte_by_byte_has_five_seconds(toml: Write, app: str) -> None:
-    with gunicorn(app, "sync", toml(TWO_DOMAINS)) as service:
+@pytest.mark.parametrize("app", OURS)
+def test_a_body_sent_byte_by_byte_has_five_seconds(file: Path, app: str) -> None:
+    with gunicorn(app, "sync", file) as service, service.connect(NO_BODY) as client:
         start = time.monotonic()
-        with service.connect(post("Content-Length: 1000")) as client:
-            client.settimeout(0.3)
-            received = b""
-            while b"600" not in received:
-                client.sendall(b"x")
-                with suppress(TimeoutError):
-                    received += client.recv(65536)
+        client.settimeout(0.3)
+        received = b""
+        while b"600" not in received:
+            client.sendall(b"x")
+            with suppress(TimeoutError):
+                received += client.recv(65536)
         assert 4 < time.monotonic() - start < 12  # a slow machine included
 
 
-def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_more_idle_connections_than_descriptors_end_no_worker(file: Path) -> None:
     with serve(file, limit="256") as service, ExitStack() as idle:
         until(lambda: len(service.workers()) == 2)
         workers = service.workers()
@@ -190,9 +160,9 @@ def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> No
 # --- Shutdown --------------------------------------------------------------------------
 
 
-def test_sigterm_ends_a_service_with_open_connections_in_time(toml: Write) -> None:
-    heads = (HALF_A_HEAD, post("Content-Length: 1000"), b"")
-    with serve(toml(TWO_DOMAINS)) as service, ExitStack() as stack:
+def test_sigterm_ends_a_service_with_open_connections_in_time(file: Path) -> None:
+    heads = (HALF_A_HEAD, NO_BODY, b"")
+    with serve(file) as service, ExitStack() as stack:
         for head in heads:
             stack.enter_context(service.connect(head))
         assert service.fetch().status == 200
@@ -210,16 +180,11 @@ def is_refused(service: Service) -> bool:
     return False
 
 
-def test_sigterm_completes_begun_requests_and_refuses_others(
-    toml: Write,
-) -> None:
+def test_sigterm_completes_begun_requests_and_refuses_others(file: Path) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: autoconfig.example.com\r\n"
     # What a client has sent before the signal, and what after it.
-    clients = (
-        (head, b"\r\n"),
-        (head + b"Content-Length: 2\r\n\r\n", b"ab"),
-    )
-    with serve(toml(TWO_DOMAINS), "--workers", "1") as service, ExitStack() as stack:
+    clients = ((head, b"\r\n"), (head + b"Content-Length: 2\r\n\r\n", b"ab"))
+    with serve(file, "--workers", "1") as service, ExitStack() as stack:
         waiting = [
             (stack.enter_context(service.connect(before)), after)
             for before, after in clients

@@ -37,12 +37,9 @@ SERVER = """<{0}Server type="{1}"><hostname>{2}</hostname><port>{3}</port>
 
 def naming(domain: str, *more: str) -> Response:
     """Return the response with a document of a domain's servers, and more of IMAP."""
-    incoming = (SERVER.format("incoming", "imap", host, 993) for host in more)
-    servers = (
-        SERVER.format("incoming", "imap", f"imap.{domain}", 993),
-        *incoming,
-        SERVER.format("outgoing", "smtp", f"imap.{domain}", 465),
-    )
+    own = f"imap.{domain}"
+    servers = [SERVER.format("incoming", "imap", host, 993) for host in (own, *more)]
+    servers.append(SERVER.format("outgoing", "smtp", own, 465))
     text = (
         f'<clientConfig version="1.1"><emailProvider id="{domain}">'
         f"<domain>{domain}</domain>{''.join(servers)}</emailProvider></clientConfig>"

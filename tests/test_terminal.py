@@ -2,19 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from hypothesis import example, given
 from hypothesis import strategies as st
 from strangers import at_terminal
-from support import TWO_DOMAINS, rows, run
+from support import TWO_DOMAINS, Write, rows, run
 
 from flask_autoconfig.config.explain.hiding import hidden
 from flask_autoconfig.tools.terminal import columns, wrapped
 
-Write = Callable[..., Path]
 WRONG = TWO_DOMAINS.replace('type = "imap"', 'type = "imap"\nserver = "a.test"')
 
 
@@ -82,12 +81,9 @@ def test_wrapped_text_has_the_same_words_and_fits(
     assert len(styled.split("\n")) == len(lines)
 
 
-# --- check -------------------------------------------------------------------------------
-
-
-def test_the_progress_and_the_findings_of_check_fit_the_terminal(toml: Write) -> None:
+def test_the_progress_and_the_findings_of_check_fit_the_terminal(file: Path) -> None:
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
-    words = ("--config", toml(TWO_DOMAINS), "check", "example.com", *options)
+    words = ("--config", file, "check", "example.com", *options)
     for wanted in ("", "500"):
         _, output = at_terminal(*words, columns=40, COLUMNS=wanted)
         parts = re.split(r"[\r\n]+", output)

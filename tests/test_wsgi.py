@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -17,7 +15,7 @@ from asks import FILE, HOST, Ask, asks_of, environ_of, got, heard, little_site
 from flask import Flask, redirect, request
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
-from support import TWO_DOMAINS, rows, until
+from support import TWO_DOMAINS, Write, captured, rows, until
 from support import site as site_with_blueprint
 from test_extensions import say
 from werkzeug.test import Client
@@ -28,7 +26,6 @@ from flask_autoconfig.families import FAMILIES
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
 NAMES = [family.name for family in FAMILIES]
@@ -322,22 +319,16 @@ def test_with_an_unusable_file_only_clients_get_503(
     until(lambda: got(app, Ask(CONFIG)).status[:3] == "200", seconds=5)
 
 
-def test_only_the_page_loads_jinja_and_no_request_loads_werkzeug(toml: Write) -> None:
+def test_only_the_page_loads_jinja_and_no_request_loads_werkzeug(file: Path) -> None:
     code = (
         "import sys; from asks import Ask, got, little_site\n"
         "from flask_autoconfig import AutoconfigMiddleware\n"
-        f"middleware = AutoconfigMiddleware(little_site, {str(toml(TWO_DOMAINS))!r})\n"
+        f"middleware = AutoconfigMiddleware(little_site, {str(file)!r})\n"
         "print(*[it for it in ('flask', 'jinja2', 'werkzeug') if it in sys.modules])\n"
         f"assert got(middleware, Ask({CONFIG!r})).status == '200 OK'\n"
         "assert 'jinja2' not in sys.modules\n"
         "assert got(middleware, Ask('/mail/setup')).status == '200 OK'\n"
         "print(*[it for it in ('flask', 'jinja2') if it in sys.modules])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "werkzeug\njinja2\n"
+    done = captured("python", "-c", code, cwd=Path(__file__).parent)
+    assert (done.returncode, done.stdout) == (0, "werkzeug\njinja2\n")

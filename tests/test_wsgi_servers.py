@@ -1,31 +1,18 @@
 """The middleware under WSGI servers, each a process of its own before a little site."""
 
-import os
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from asks import FILE, POX, asks_of
-from support import (
-    BIN,
-    TWO_DOMAINS,
-    answered_alike,
-    fetch,
-    free_port,
-    running,
-    sent,
-    until,
-)
+from services import GUNICORN, SITE, Service, served
+from support import TWO_DOMAINS, Write, answered_alike, sent, until
 
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES
 
-Write = Callable[..., Path]
-CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 # wsgiref's list of methods is that of HTTP without WebDAV.
 pytestmark = [
@@ -55,20 +42,6 @@ application = AutoconfigMiddleware(
     site, os.environ["AUTOCONFIG_FILE"], find_provider=find_provider
 )
 """
-WITH_THE_BLUEPRINT = """
-import os
-from flask import Flask
-from flask_autoconfig import autoconfig
-
-application = Flask("site")
-application.config["AUTOCONFIG_FILE"] = os.environ["AUTOCONFIG_FILE"]
-application.register_blueprint(autoconfig)
-
-@application.get("/")
-def welcome():
-    return f"Welcome {os.getpid()}"
-"""
-GUNICORN = ("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}")
 SERVERS = {
     "gunicorn-sync": (*GUNICORN, "--worker-class=sync"),
     "gunicorn-gthread": (*GUNICORN, "--worker-class=gthread", "--threads=4"),
@@ -78,47 +51,26 @@ SERVERS = {
 }
 
 
-@contextmanager
-def served(
-    server: tuple[str, ...], site: str, file: Path, folder: Path
-) -> Iterator[str]:
-    """Run a site under a server, and yield its base URL."""
-    (folder / "our_wsgi_site.py").write_text(site)
-    port = free_port()
-    program, *options = [word.format(port=port) for word in server]
-    path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
-    with running(
-        BIN / program,
-        *(*options, "our_wsgi_site:application"),
-        port=port,
-        env={"AUTOCONFIG_FILE": str(file), "PYTHONPATH": path},
-        cwd=folder,  # or gunicorn would import the package's source
-        log=folder / "log",
-        at_once=True,
-    ):
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture(scope="module", params=list(SERVERS.values()), ids=list(SERVERS))
-def url(
+def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("site")
-    with served(request.param, BEHIND_THE_MIDDLEWARE, FILE, folder) as url:
-        yield url
+    with served(request.param, FILE, folder, BEHIND_THE_MIDDLEWARE) as service:
+        yield service
 
 
-def test_every_family_is_answered_like_by_the_service(url: str) -> None:
+def test_every_family_is_answered_like_by_the_service(service: Service) -> None:
     alone = create_app(FILE)
     for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
-        reply = answered_alike(alone, url, ask)
+        reply = answered_alike(alone, service.url, ask)
         if etag := reply.headers["ETag"]:
-            again = sent(url, ask._replace(headers=(("IF_NONE_MATCH", etag),)))
+            again = sent(service.url, ask._replace(headers=(("IF_NONE_MATCH", etag),)))
             assert (again.status, again.body) == (304, b""), ask
 
 
-def test_the_sites_own_responses_are_unchanged(url: str) -> None:
-    closed = int(fetch(f"{url}/closed").body)
+def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
+    closed = int(service.fetch("/closed").body)
     data = b"hello" * 100_000
     for path, status, body in (
         ("/stream", 200, b"one two three"),
@@ -130,22 +82,21 @@ def test_the_sites_own_responses_are_unchanged(url: str) -> None:
         ("/b%C3%BCcher", 404, "The site has no /bücher".encode()),
     ):
         method, sends = ("POST", data) if path == "/echo" else ("GET", None)
-        reply = fetch(f"{url}{path}", method=method, data=sends)
+        reply = service.fetch(path, method=method, data=sends)
         assert (reply.status, reply.body) == (status, body)
         assert reply.headers["X-Site"] == "mine"
-    port = int(url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
-        sock.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
-        assert b"404 Of The Site" in sock.makefile("rb").read()
+    asked = b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+    assert b"404 Of The Site" in service.send(asked)
 
 
-def test_simultaneous_requests_for_a_domain_call_the_hook_once(url: str) -> None:
-    ours = f"{url}/mail/config-v1.1.xml?emailaddress=fred@customer.test"
+def test_simultaneous_requests_for_a_domain_call_the_hook_once(
+    service: Service,
+) -> None:
     with ThreadPoolExecutor(6) as pool:
-        replies = list(pool.map(lambda _: fetch(ours), range(6)))
+        replies = list(pool.map(service.config_of, ["customer.test"] * 6))
     assert {reply.status for reply in replies} == {200}
     assert all(b"<domain>customer.test</domain>" in it.body for it in replies)
-    assert fetch(f"{url}/").body.split()[2] == b"1"
+    assert service.fetch("/").body.split()[2] == b"1"
 
 
 # --- A file that changes ---------------------------------------------------------------
@@ -156,16 +107,16 @@ def test_corrections_and_edits_take_effect(
     toml: Write, tmp_path: Path, server: tuple[str, ...]
 ) -> None:
     file = toml("[[provider")
-    with served(server, BEHIND_THE_MIDDLEWARE, file, tmp_path) as url:
-        early = fetch(f"{url}{CONFIG}")
+    with served(server, file, tmp_path, BEHIND_THE_MIDDLEWARE) as service:
+        early = service.fetch()
         assert (early.status, early.headers["Retry-After"]) == (503, "10")
-        assert fetch(f"{url}/").body.startswith(b"Welcome")
+        assert service.fetch("/").body.startswith(b"Welcome")
         for text, host in ((TWO_DOMAINS, b">imap."), (EDITED, b">mail.")):
             toml(text)
-            until(lambda host=host: host in fetch(f"{url}{CONFIG}").body, seconds=5)  # type: ignore[misc]
+            until(lambda host=host: host in service.fetch().body, seconds=5)  # type: ignore[misc]
         file.unlink()
         time.sleep(2)
-        assert b">mail." in fetch(f"{url}{CONFIG}").body
+        assert b">mail." in service.fetch().body
     assert "The last valid configuration remains" in (tmp_path / "log").read_text()
 
 
@@ -173,43 +124,38 @@ RECYCLING = (*GUNICORN, "--max-requests=3", "--workers=1")
 
 
 @pytest.mark.parametrize("fault", ["[[provider", None], ids=["a typo", "no file"])
-@pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, WITH_THE_BLUEPRINT])
+@pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, SITE])
 def test_recycled_workers_survive_an_unusable_file(
     toml: Write, tmp_path: Path, site: str, fault: str | None
 ) -> None:
     file = toml(TWO_DOMAINS)
-    with served(RECYCLING, site, file, tmp_path) as url:
-        assert fetch(f"{url}{CONFIG}").status == 200
+    with served(RECYCLING, file, tmp_path, site) as service:
+        assert service.fetch().status == 200
         toml(fault or "")
         if fault is None:
             file.unlink()
         workers = set()
         for _ in range(12):  # the site's page is there all the time
-            reply = fetch(f"{url}/")
+            reply = service.fetch("/")
             assert reply.status == 200
             workers.add(reply.body)
         assert len(workers) >= 4
-        reply = fetch(f"{url}{CONFIG}")
+        reply = service.fetch()
         assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
         toml(EDITED)
-        until(lambda: b">mail." in fetch(f"{url}{CONFIG}").body, seconds=10)
+        until(lambda: b">mail." in service.fetch().body, seconds=10)
     log = (tmp_path / "log").read_text()
     assert str(file) in log
     assert "Requests are answered with 503 until it is corrected." in log
     assert "failed to boot" not in log
 
 
-# --- Bodies that do not come -----------------------------------------------------------
-
-
-def test_an_incomplete_body_does_not_block_gevent(toml: Write, tmp_path: Path) -> None:
+def test_an_incomplete_body_does_not_block_gevent(file: Path, tmp_path: Path) -> None:
     server = SERVERS["gunicorn-gevent"]
-    with served(server, BEHIND_THE_MIDDLEWARE, toml(TWO_DOMAINS), tmp_path) as url:
-        port = int(url.rpartition(":")[2])
+    with served(server, file, tmp_path, BEHIND_THE_MIDDLEWARE) as service:
         head = "POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: a.test\r\n"
         head += f"Connection: close\r\nContent-Length: {len(POX)}\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", port), 20) as sock:
-            sock.sendall(head.encode() + POX[:9])
-            assert fetch(f"{url}{CONFIG}").status == 200
+        with service.connect(head.encode() + POX[:9]) as sock:
+            assert service.fetch().status == 200
             assert b"<ErrorCode>600</ErrorCode>" in sock.makefile("rb").read()
-        assert fetch(f"{url}{CONFIG}").status == 200
+        assert service.fetch().status == 200
