@@ -92,7 +92,6 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
-    """Whether there is a profile for a recipient whose domain is known."""
     return any(parts(provider, recipient))
 
 

@@ -174,7 +174,6 @@ def exchange_servers(
 def exchange_url(
     provider: Provider, type_: _ExchangeType, recipient: Recipient
 ) -> str | None:
-    """Return the URL of one of Exchange's services, or None."""
     servers = exchange_servers(recipient.filled(provider), type_)
     return next((url for _, url in servers), None)
 
@@ -194,7 +193,6 @@ def request(address: str) -> bytes:
 
 
 def error(code: int) -> bytes:
-    """Return the response with an error code."""
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response")
     time = datetime.now(UTC).strftime("%H:%M:%S.%f0")

@@ -312,7 +312,6 @@ _PACC_TYPES = {word: type_ for type_, words in pacc.HOSTS.items() for word in wo
 
 
 def read_pacc(body: bytes) -> Setup:
-    """Return what a PACC client sets up; raises MeaninglessError."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -42,7 +42,6 @@ class Slip(NamedTuple):
 
 
 def is_host(name: str) -> bool:
-    """Whether it is a host name or an IP address."""
     try:
         return is_ip(name) or bool(fold(name))
     except ValueError:

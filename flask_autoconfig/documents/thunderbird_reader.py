@@ -52,7 +52,6 @@ class Reader:
 
     @property
     def lost(self) -> list[str]:
-        """The sentences of the notes."""
         return [sentence for _, sentence in self.notes]
 
     def where(self, table: Any, key: Any) -> str:

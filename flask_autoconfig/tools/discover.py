@@ -70,8 +70,6 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
 
 
 class _Search:
-    """The search for the servers of one domain."""
-
     def __init__(self, domain: str, net: Network, tell: Tell) -> None:
         self.domain, self.net, self.tell = domain, net, tell
         self.notes: list[str] = []

@@ -61,7 +61,6 @@ class Conversation:
         return self._last
 
     def refused(self, problem: str, line: str) -> ProbeError:
-        """Return the error for a server that refuses, with its words and their cure."""
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
         cure = next(cures, texts()["mail"]["refused"])
@@ -100,19 +99,16 @@ class Conversation:
         return ProbeError("protocol", there or f"no {self.name} greeting: {said}", cure)
 
     def response(self) -> list[str]:
-        """Read a response."""
         lines = [self.line()]
         while not self.last.match(lines[-1]):
             lines.append(self.line())
         return lines
 
     def command(self, text: str) -> list[str]:
-        """Send a command and read the response."""
         self.send(self.tag + text)
         return self.response()
 
     def is_good(self, lines: list[str]) -> bool:
-        """Return whether a response reports success."""
         return lines[-1].upper().startswith(self.success)
 
     def capabilities(self) -> tuple[set[str], set[str]]:
@@ -133,7 +129,6 @@ class Conversation:
         raise NotImplementedError
 
     def login(self, user: str, password: str) -> list[str]:
-        """Log in by the protocol's own command."""
         raise NotImplementedError
 
     def use(self, address: str) -> tuple[str, str]:

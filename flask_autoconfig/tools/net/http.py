@@ -23,8 +23,6 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 @dataclass
 class Reply:
-    """The response to an HTTP request."""
-
     url: str
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)  # the first of each name
@@ -40,13 +38,11 @@ class Reply:
 
     @property
     def content_type(self) -> str:
-        """The media type, without parameters."""
         kind = self.headers.get("content-type", "")
         return kind.partition(";")[0].strip().lower()
 
     @property
     def charset(self) -> str:
-        """The charset of the Content-Type header, or ""."""
         _, _, rest = self.headers.get("content-type", "").lower().partition("charset=")
         return rest.partition(";")[0].strip(" \"'")
 

@@ -31,7 +31,6 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of(cls, account: Account) -> "Endpoint":
-        """Return the endpoint of a server that a client sets up."""
         return cls(*account[:4])
 
     def __str__(self) -> str:
@@ -53,7 +52,6 @@ class MailServer:
 
     @property
     def software(self) -> str:
-        """What it is, as its lines tell, or ""."""
         return software_of(self.heard)
 
     @property
@@ -215,7 +213,6 @@ def _conversation(
 
 
 def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
-    """Return what a mail server offers; raises ProbeError."""
     with _conversation(network, endpoint) as (_, server):
         return server
 

@@ -122,7 +122,6 @@ class Network:
         raise _no_connection(attempts, port)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
-        """Connect to one address; raises OSError."""
         return socket.create_connection((address, port), seconds)
 
     handshake = staticmethod(tls.start_tls)
@@ -193,7 +192,6 @@ def _is_out_of_reach(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a connection failed, in words."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
