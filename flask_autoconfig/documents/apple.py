@@ -6,7 +6,7 @@ in. There is never a key for a password: an empty one would suppress the questio
 
 import plistlib
 import uuid
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,10 +52,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         return None
     recipient = recipient._replace(domain=name)
     whose = str(address) if address else name
-    named_so = fill_in(provider.display_name, name, address, recipient.person)
-    description = named_so or name
-    words = dict(recipient.words)
-    say = words[recipient.language]
+    description = fill_in(provider.display_name, name, address, recipient.person)
+    description = description or name
+    say = dict(recipient.words)[recipient.language]
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
 
     kinds = (say("Mail"), say("Calendar (CalDAV)"), say("Address book (CardDAV)"))
@@ -68,23 +67,22 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
             payloads.append(payload)
     if not payloads:
         return None
-
-    def consent(say: Callable[[str], str]) -> str:
-        text = say(
+    named = {"provider": description, "account": whose}
+    consents = {
+        tag: say(
             "This profile of %(provider)s sets up the account %(account)s on your "
             "device. Your password is not in it: the device asks you for it."
         )
-        return text % {"provider": description, "account": whose}
-
-    consents = {tag: consent(translate) for tag, translate in words.items()}
-    description_of_all = say("Sets up the account %(account)s.")
+        % named
+        for tag, say in recipient.words
+    }
     profile = {
         "PayloadType": "Configuration",
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
         "PayloadOrganization": description,
-        "PayloadDescription": description_of_all % {"account": whose},
+        "PayloadDescription": say("Sets up the account %(account)s.") % named,
         # A device chooses its owner's language, else the requested one.
-        "ConsentText": {"default": consent(say), **consents},
+        "ConsentText": {"default": consents[recipient.language], **consents},
         "PayloadContent": payloads,
     }
     _identify(profile, identifier, whose)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
-from .shapes import Slip, beginning, error_of, of_another, port_of, slips
+from .shapes import Slip, beginning, of_another, port_of, shapes, slips
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ class Setup(NamedTuple):
     """Everything that a client sets up."""
 
     servers: tuple[Account, ...]
-
     slips: tuple[Slip, ...] = ()  # that it goes by without
 
     def __str__(self) -> str:
@@ -148,7 +147,8 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
     for element in root.iter():
         if local_name(element) == "ErrorCode":
             code, said = (element.text or "").strip()[:20], _text(root, "Message")
-            row = error_of(code)
+            errors = shapes()["error"]
+            row = errors.get(code, errors["other"])
             words = row.get("says") or (f": “{said[:120]}”" if said else "")
             raise MeaninglessError(f"Autodiscover error {code}{words}", row["cure"])
 

@@ -154,9 +154,8 @@ def meaning(line: str) -> str:
     """Return what the code in a response means, in brackets (RFC 3463, RFC 5530)."""
     code = re.search(r"^\d{3}[ -]\d\.((\d{1,3})\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
     rows = texts()["meanings"]
-    meant = next(
-        (rows[key] for key in (code.groups() if code else ()) if key in rows), ""
-    )
+    keys = code.groups() if code else ()
+    meant = next((rows[key] for key in keys if key in rows), "")
     return f" ({meant})" if meant else ""
 
 
@@ -280,11 +279,7 @@ class Smtp(Conversation):
 # What servers say of a recipient's domain (RFC 3463, 3.2).
 _NO_DOMAIN = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
 
-CONVERSATIONS: dict[str, type[Conversation]] = {
-    "imap": Imap,
-    "pop3": Pop3,
-    "smtp": Smtp,
-}
+CONVERSATIONS = {"imap": Imap, "pop3": Pop3, "smtp": Smtp}
 
 
 def in_base64(text: str) -> str:
