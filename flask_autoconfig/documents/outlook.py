@@ -206,11 +206,10 @@ def write_v2(
     provider: Provider, protocol: str, pox_url: str, recipient: Recipient = ANYBODY
 ) -> bytes | None:
     """Return version 2's response for a protocol, None if it is not offered."""
-    if protocol.lower() == "autodiscoverv1":
-        answer = {"Protocol": "AutodiscoverV1", "Url": pox_url}
-        return json.dumps(answer).encode()
-    for type_, name in _URL_TYPES.items():
-        if name.lower() == protocol.lower():
-            url = exchange_url(provider, type_, recipient)
-            return json.dumps({"Protocol": name, "Url": url}).encode() if url else None
+    urls = {
+        name: exchange_url(provider, it, recipient) for it, name in _URL_TYPES.items()
+    }
+    for name, url in {"AutodiscoverV1": pox_url, **urls}.items():
+        if url and name.lower() == protocol.lower():
+            return json.dumps({"Protocol": name, "Url": url}).encode()
     return None

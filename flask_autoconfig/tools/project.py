@@ -35,10 +35,6 @@ def script_info() -> ScriptInfo | None:
     return click.get_current_context().find_object(ScriptInfo)
 
 
-def is_project() -> bool:
-    return named_file() is None and script_info() is not None
-
-
 def flask_app() -> Flask | None:
     """Return the app of the Flask project, if any; raises ConfigError if it is faulty."""
     from flask.cli import NoAppException

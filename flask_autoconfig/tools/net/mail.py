@@ -54,11 +54,6 @@ class MailServer:
     def software(self) -> str:
         return software_of(self.heard)
 
-    @property
-    def plain_before_tls(self) -> bool:
-        """Whether passwords are taken unencrypted."""
-        return bool(self.before_tls & _PASSWORDS)
-
 
 # The SASL names of each method of a file. Inside TLS the first is the safe choice that
 # every client supports.
@@ -70,7 +65,7 @@ MECHANISMS: dict[Method, frozenset[str]] = {
     "NTLM": frozenset(("NTLM",)),
     "TLS-client-cert": frozenset(("EXTERNAL",)),
 }
-_PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
+PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
 
 
 class Outcome(NamedTuple):
