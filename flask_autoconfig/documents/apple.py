@@ -62,6 +62,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     payloads = []
     for kind, payload in zip(kinds, found, strict=True):
         if payload:
+            payload = {key: it for key, it in payload.items() if it != ""}
             _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
             payload["PayloadDisplayName"] = f"{description}: {kind}"
             payloads.append(payload)
@@ -155,7 +156,7 @@ def _mail(
             way + METHOD: METHODS[usable(server, METHODS) or "none"],
             way + USERNAME: server.username or "",
         }
-    return _without_empty(payload)
+    return payload
 
 
 def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | None:
@@ -168,16 +169,14 @@ def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | N
     for server, url in exchange_servers(recipient.filled(provider), "activesync"):
         endpoint = endpoint_of(url)
         if endpoint["port"] in _WEB:
-            return _without_empty(
-                {
-                    "PayloadType": EXCHANGE,
-                    "Host": endpoint["hostname"],
-                    "SSL": endpoint["socket_type"] == "SSL",
-                    "OAuth": usable(server, METHODS) is None,
-                    "EmailAddress": str(recipient.address or ""),
-                    "UserName": server.username or "",
-                }
-            )
+            return {
+                "PayloadType": EXCHANGE,
+                "Host": endpoint["hostname"],
+                "SSL": endpoint["socket_type"] == "SSL",
+                "OAuth": usable(server, METHODS) is None,
+                "EmailAddress": str(recipient.address or ""),
+                "UserName": server.username or "",
+            }
     return None
 
 
@@ -210,18 +209,12 @@ def _dav(
         port = parts.port or (443 if ssl == "SSL" else 80)
     if not host:
         return None
-    return _without_empty(
-        {
-            "PayloadType": DAV[kind],
-            f"{kind}HostName": host,
-            f"{kind}Port": port,
-            f"{kind}UseSSL": ssl != "plain",
-            f"{kind}AccountDescription": description,
-            f"{kind}PrincipalURL": path,
-            f"{kind}Username": recipient.text(server.username),
-        }
-    )
-
-
-def _without_empty(payload: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in payload.items() if value != ""}
+    return {
+        "PayloadType": DAV[kind],
+        f"{kind}HostName": host,
+        f"{kind}Port": port,
+        f"{kind}UseSSL": ssl != "plain",
+        f"{kind}AccountDescription": description,
+        f"{kind}PrincipalURL": path,
+        f"{kind}Username": recipient.text(server.username),
+    }

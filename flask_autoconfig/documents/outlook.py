@@ -59,8 +59,6 @@ _KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type excha
 
 
 class Asked(NamedTuple):
-    """The content of a POX request."""
-
     address: str  # as it was sent
     is_mobile: bool  # it requests the schema of ActiveSync
 
@@ -112,9 +110,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=RESPONSE)
     account = ET.SubElement(response, "Account")
-    _add(account, {"AccountType": "email", "Action": "settings"})
+    add(account, {"AccountType": "email", "Action": "settings"})
     for protocol in protocols:
-        _add(ET.SubElement(account, PROTOCOL), protocol)
+        add(ET.SubElement(account, PROTOCOL), protocol)
     return to_bytes(root)
 
 
@@ -178,7 +176,7 @@ def exchange_url(
     return next((url for _, url in servers), None)
 
 
-def _add(parent: ET.Element, children: dict[str, str]) -> None:
+def add(parent: ET.Element, children: dict[str, str]) -> None:
     for tag, text in children.items():
         if text:
             ET.SubElement(parent, tag).text = text
@@ -188,7 +186,7 @@ def request(address: str) -> bytes:
     """Return a POX request (section 2.2.3.1) as Outlook sends it."""
     root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
     asked = ET.SubElement(root, "Request")
-    _add(asked, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
+    add(asked, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
     return to_bytes(root)
 
 
@@ -197,7 +195,7 @@ def error(code: int) -> bytes:
     response = ET.SubElement(root, "Response")
     time = datetime.now(UTC).strftime("%H:%M:%S.%f0")
     element = ET.SubElement(response, "Error", Time=time, Id=str(code))
-    _add(element, {"ErrorCode": str(code), "Message": _MESSAGES[code]})
+    add(element, {"ErrorCode": str(code), "Message": _MESSAGES[code]})
     ET.SubElement(element, "DebugData")
     return to_bytes(root)
 

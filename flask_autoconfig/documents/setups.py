@@ -1,20 +1,16 @@
 """The accounts that a client sets up, read from every format but config-v1.1.xml."""
 
-from __future__ import annotations
-
 import json
 import plistlib
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from xml.etree.ElementTree import Element
 
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
 from .shapes import Slip, beginning, of_another, port_of, shapes, slips
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
@@ -46,8 +42,6 @@ class Account(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """Everything that a client sets up."""
-
     servers: tuple[Account, ...]
     slips: tuple[Slip, ...] = ()  # that it goes by without
 

@@ -1,7 +1,5 @@
 """Says what is wrong with a document, by shapes.toml and broken.toml."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -51,7 +51,6 @@ def _connection(value: str) -> tuple[Endpoint, Endpoint]:
     return (parts[1].lower(), int(parts[2])), (parts[3], int(parts[4]))
 
 
-# Those that :func:`resolver_of` takes.
 resolver_options = of(
     "resolver", resolver=_name_server, timeout=click.FloatRange(0.1, 600)
 )

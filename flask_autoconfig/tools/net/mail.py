@@ -39,8 +39,6 @@ class Endpoint(NamedTuple):
 
 @dataclass
 class MailServer:
-    """What an IMAP, POP3 or SMTP server offers."""
-
     certificate: Certificate | None = None
     starttls: bool = False  # it offers STARTTLS, before encryption
     mechanisms: set[str] = field(default_factory=set)  # SASL names, once encrypted
