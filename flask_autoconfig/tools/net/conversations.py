@@ -197,11 +197,8 @@ class Imap(Conversation):
         return words if "LOGINDISABLED" in words else [*words, "AUTH LOGIN"]
 
     def login(self, user: str, password: str) -> list[str]:
-        quoted = [
-            '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            for text in (user, password)
-        ]
-        return self.command(f"LOGIN {' '.join(quoted)}")
+        quoted = [re.sub(r'["\\]', r"\\\g<0>", text) for text in (user, password)]
+        return self.command('LOGIN "{}" "{}"'.format(*quoted))
 
 
 class Pop3(Conversation):
