@@ -34,13 +34,12 @@ def usable(server: Server, methods: Container[Method]) -> Method | None:
 
     A client that has none of them must not be offered the server.
     """
-    known = (
-        _SASL.get(method.name.upper(), method)
-        if isinstance(method, AuthenticationMethod)
-        else method
-        for method in server.authentication
-    )
-    return next((method for method in known if method in methods), None)
+    for method in server.authentication:
+        if isinstance(method, AuthenticationMethod):
+            method = _SASL.get(method.name.upper(), method)
+        if method in methods:
+            return method
+    return None
 
 
 # The SASL mechanisms for which the formats have words of their own.
@@ -53,7 +52,6 @@ _SASL: dict[str, Method] = {
 
 # The tag of each language, English first, with the function that translates a text.
 Words = tuple[tuple[str, Callable[[str], str]], ...]
-ENGLISH: Words = (("en", str),)
 
 
 class Recipient(NamedTuple):
@@ -65,7 +63,7 @@ class Recipient(NamedTuple):
     mx_domain: str | None = None  # where only the domain of MX hosts is known
     person: str = ""  # the person's name, as recipients of mail see it
     language: str = "en"  # the tag of one of the words' languages
-    words: Words = ENGLISH
+    words: Words = (("en", str),)
 
     def name_of(self, provider: Provider) -> str:
         """Return the provider's name for the recipient: its id, or what replaces it.
@@ -112,16 +110,14 @@ class Recipient(NamedTuple):
 
 ANYBODY = Recipient()
 
-# Returns the document, or None if the format cannot express anything of the provider.
-Writer = Callable[[Provider, Recipient], bytes | None]
-
 
 class Format(NamedTuple):
     """A kind of document: how it is written and sent."""
 
     name: str  # as `show --format` calls it
     content_type: str
-    write: Writer
+    # Returns None if the format cannot express anything of the provider.
+    write: Callable[[Provider, Recipient], bytes | None]
     has_address: bool = False  # otherwise placeholders are the client's to fill in
     # Whether there is a document for a recipient of a known domain; it writes none.
     is_there: Callable[[Provider, Recipient], bool] = lambda _provider, _recipient: True

@@ -27,15 +27,13 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         return None
     root = ET.Element("Autodiscover", xmlns=outlook.NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=NAMESPACE)
-    ET.SubElement(response, "Culture").text = "en:us"
+    outlook.add(response, {"Culture": "en:us"})
     if recipient.address:
         user = ET.SubElement(response, "User")
-        ET.SubElement(user, "EMailAddress").text = str(recipient.address)
+        outlook.add(user, {"EMailAddress": str(recipient.address)})
     settings = ET.SubElement(ET.SubElement(response, "Action"), "Settings")
     server = ET.SubElement(settings, "Server")
-    ET.SubElement(server, "Type").text = "MobileSync"
-    ET.SubElement(server, "Url").text = url
-    ET.SubElement(server, "Name").text = url
+    outlook.add(server, {"Type": "MobileSync", "Url": url, "Name": url})
     return to_bytes(root)
 
 

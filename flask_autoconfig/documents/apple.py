@@ -6,7 +6,7 @@ in. There is never a key for a password: an empty one would suppress the questio
 
 import plistlib
 import uuid
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,10 +52,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         return None
     recipient = recipient._replace(domain=name)
     whose = str(address) if address else name
-    named_so = fill_in(provider.display_name, name, address, recipient.person)
-    description = named_so or name
-    words = dict(recipient.words)
-    say = words[recipient.language]
+    description = fill_in(provider.display_name, name, address, recipient.person)
+    description = description or name
+    say = dict(recipient.words)[recipient.language]
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
 
     kinds = (say("Mail"), say("Calendar (CalDAV)"), say("Address book (CardDAV)"))
@@ -63,28 +62,28 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     payloads = []
     for kind, payload in zip(kinds, found, strict=True):
         if payload:
+            payload = {key: it for key, it in payload.items() if it != ""}
             _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
             payload["PayloadDisplayName"] = f"{description}: {kind}"
             payloads.append(payload)
     if not payloads:
         return None
-
-    def consent(say: Callable[[str], str]) -> str:
-        text = say(
+    named = {"provider": description, "account": whose}
+    consents = {
+        tag: say(
             "This profile of %(provider)s sets up the account %(account)s on your "
             "device. Your password is not in it: the device asks you for it."
         )
-        return text % {"provider": description, "account": whose}
-
-    consents = {tag: consent(translate) for tag, translate in words.items()}
-    description_of_all = say("Sets up the account %(account)s.")
+        % named
+        for tag, say in recipient.words
+    }
     profile = {
         "PayloadType": "Configuration",
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
         "PayloadOrganization": description,
-        "PayloadDescription": description_of_all % {"account": whose},
+        "PayloadDescription": say("Sets up the account %(account)s.") % named,
         # A device chooses its owner's language, else the requested one.
-        "ConsentText": {"default": consent(say), **consents},
+        "ConsentText": {"default": consents[recipient.language], **consents},
         "PayloadContent": payloads,
     }
     _identify(profile, identifier, whose)
@@ -92,7 +91,6 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
-    """Whether there is a profile for a recipient whose domain is known."""
     return any(parts(provider, recipient))
 
 
@@ -158,7 +156,7 @@ def _mail(
             way + METHOD: METHODS[usable(server, METHODS) or "none"],
             way + USERNAME: server.username or "",
         }
-    return _without_empty(payload)
+    return payload
 
 
 def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | None:
@@ -171,16 +169,14 @@ def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | N
     for server, url in exchange_servers(recipient.filled(provider), "activesync"):
         endpoint = endpoint_of(url)
         if endpoint["port"] in _WEB:
-            return _without_empty(
-                {
-                    "PayloadType": EXCHANGE,
-                    "Host": endpoint["hostname"],
-                    "SSL": endpoint["socket_type"] == "SSL",
-                    "OAuth": usable(server, METHODS) is None,
-                    "EmailAddress": str(recipient.address or ""),
-                    "UserName": server.username or "",
-                }
-            )
+            return {
+                "PayloadType": EXCHANGE,
+                "Host": endpoint["hostname"],
+                "SSL": endpoint["socket_type"] == "SSL",
+                "OAuth": usable(server, METHODS) is None,
+                "EmailAddress": str(recipient.address or ""),
+                "UserName": server.username or "",
+            }
     return None
 
 
@@ -213,18 +209,12 @@ def _dav(
         port = parts.port or (443 if ssl == "SSL" else 80)
     if not host:
         return None
-    return _without_empty(
-        {
-            "PayloadType": DAV[kind],
-            f"{kind}HostName": host,
-            f"{kind}Port": port,
-            f"{kind}UseSSL": ssl != "plain",
-            f"{kind}AccountDescription": description,
-            f"{kind}PrincipalURL": path,
-            f"{kind}Username": recipient.text(server.username),
-        }
-    )
-
-
-def _without_empty(payload: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in payload.items() if value != ""}
+    return {
+        "PayloadType": DAV[kind],
+        f"{kind}HostName": host,
+        f"{kind}Port": port,
+        f"{kind}UseSSL": ssl != "plain",
+        f"{kind}AccountDescription": description,
+        f"{kind}PrincipalURL": path,
+        f"{kind}Username": recipient.text(server.username),
+    }

@@ -59,8 +59,6 @@ _KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type excha
 
 
 class Asked(NamedTuple):
-    """The content of a POX request."""
-
     address: str  # as it was sent
     is_mobile: bool  # it requests the schema of ActiveSync
 
@@ -112,9 +110,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=RESPONSE)
     account = ET.SubElement(response, "Account")
-    _add(account, {"AccountType": "email", "Action": "settings"})
+    add(account, {"AccountType": "email", "Action": "settings"})
     for protocol in protocols:
-        _add(ET.SubElement(account, PROTOCOL), protocol)
+        add(ET.SubElement(account, PROTOCOL), protocol)
     return to_bytes(root)
 
 
@@ -174,12 +172,11 @@ def exchange_servers(
 def exchange_url(
     provider: Provider, type_: _ExchangeType, recipient: Recipient
 ) -> str | None:
-    """Return the URL of one of Exchange's services, or None."""
     servers = exchange_servers(recipient.filled(provider), type_)
     return next((url for _, url in servers), None)
 
 
-def _add(parent: ET.Element, children: dict[str, str]) -> None:
+def add(parent: ET.Element, children: dict[str, str]) -> None:
     for tag, text in children.items():
         if text:
             ET.SubElement(parent, tag).text = text
@@ -189,17 +186,16 @@ def request(address: str) -> bytes:
     """Return a POX request (section 2.2.3.1) as Outlook sends it."""
     root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
     asked = ET.SubElement(root, "Request")
-    _add(asked, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
+    add(asked, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
     return to_bytes(root)
 
 
 def error(code: int) -> bytes:
-    """Return the response with an error code."""
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response")
     time = datetime.now(UTC).strftime("%H:%M:%S.%f0")
     element = ET.SubElement(response, "Error", Time=time, Id=str(code))
-    _add(element, {"ErrorCode": str(code), "Message": _MESSAGES[code]})
+    add(element, {"ErrorCode": str(code), "Message": _MESSAGES[code]})
     ET.SubElement(element, "DebugData")
     return to_bytes(root)
 
@@ -208,11 +204,10 @@ def write_v2(
     provider: Provider, protocol: str, pox_url: str, recipient: Recipient = ANYBODY
 ) -> bytes | None:
     """Return version 2's response for a protocol, None if it is not offered."""
-    if protocol.lower() == "autodiscoverv1":
-        answer = {"Protocol": "AutodiscoverV1", "Url": pox_url}
-        return json.dumps(answer).encode()
-    for type_, name in _URL_TYPES.items():
-        if name.lower() == protocol.lower():
-            url = exchange_url(provider, type_, recipient)
-            return json.dumps({"Protocol": name, "Url": url}).encode() if url else None
+    urls = {
+        name: exchange_url(provider, it, recipient) for it, name in _URL_TYPES.items()
+    }
+    for name, url in {"AutodiscoverV1": pox_url, **urls}.items():
+        if url and name.lower() == protocol.lower():
+            return json.dumps({"Protocol": name, "Url": url}).encode()
     return None

@@ -67,7 +67,6 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
 
 def is_there(provider: Provider, _recipient: Recipient) -> bool:
-    """Whether there is a document for a recipient whose domain is known."""
     return any(not verdict.reason for verdict in _verdicts(provider))
 
 
@@ -132,7 +131,6 @@ def _verdicts(provider: Provider) -> Iterator[_Verdict]:
 
 
 def _reason_against(server: Server, methods: frozenset[str]) -> str:
-    """Return why PACC cannot express a server, or ""."""
     if server.type == "managesieve":
         return "PACC has no port for it that speaks TLS from the first byte"
     if server.type in HOSTS:

@@ -1,20 +1,16 @@
 """The accounts that a client sets up, read from every format but config-v1.1.xml."""
 
-from __future__ import annotations
-
 import json
 import plistlib
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from xml.etree.ElementTree import Element
 
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
-from .shapes import Slip, beginning, error_of, of_another, port_of, slips
+from .shapes import Slip, beginning, of_another, port_of, shapes, slips
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
@@ -46,10 +42,7 @@ class Account(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """Everything that a client sets up."""
-
     servers: tuple[Account, ...]
-
     slips: tuple[Slip, ...] = ()  # that it goes by without
 
     def __str__(self) -> str:
@@ -148,7 +141,8 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
     for element in root.iter():
         if local_name(element) == "ErrorCode":
             code, said = (element.text or "").strip()[:20], _text(root, "Message")
-            row = error_of(code)
+            errors = shapes()["error"]
+            row = errors.get(code, errors["other"])
             words = row.get("says") or (f": “{said[:120]}”" if said else "")
             raise MeaninglessError(f"Autodiscover error {code}{words}", row["cure"])
 
@@ -312,7 +306,6 @@ _PACC_TYPES = {word: type_ for type_, words in pacc.HOSTS.items() for word in wo
 
 
 def read_pacc(body: bytes) -> Setup:
-    """Return what a PACC client sets up; raises MeaninglessError."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

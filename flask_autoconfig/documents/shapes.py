@@ -1,7 +1,5 @@
 """Says what is wrong with a document, by shapes.toml and broken.toml."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -42,7 +40,6 @@ class Slip(NamedTuple):
 
 
 def is_host(name: str) -> bool:
-    """Whether it is a host name or an IP address."""
     try:
         return is_ip(name) or bool(fold(name))
     except ValueError:
@@ -56,28 +53,22 @@ def port_of(text: str) -> int | None:
     return int(text) if 0 < int(text) < 65536 else None
 
 
-_shapes = partial(table_beside, __file__, "shapes.toml")
+shapes = partial(table_beside, __file__, "shapes.toml")
 
 
 def of_another(document: bytes, format_: str) -> tuple[str, str]:
     """Return that a document has another format, and the cure, or two empty strings."""
     first = _FIRST.search(document[:4000].decode("utf-8", "replace"))
-    for name, shape in _shapes()["format"].items():
+    for name, shape in shapes()["format"].items():
         if first and name != format_ and re.match(shape["begins"], first[0]):
-            here = _shapes()["format"][format_]["name"]
+            here = shapes()["format"][format_]["name"]
             return f"it is {shape['name']}, where {here} belongs", f"publish {here}"
     return "", ""
 
 
-def error_of(code: str) -> dict[str, str]:
-    """Return the cure of one of Autodiscover's errors, and what it means, if known."""
-    errors: dict[str, dict[str, str]] = _shapes()["error"]
-    return errors.get(code, errors["other"])
-
-
 def slips(format_: str, root: Any) -> list[Slip]:
     """Return how a document, an element or a dictionary, differs from its format."""
-    return list(_Part(_shapes()["format"][format_], "", root).slips())
+    return list(_Part(shapes()["format"][format_], "", root).slips())
 
 
 class _Part:
@@ -152,7 +143,7 @@ class _Part:
         if listed and not self._has(key, listed) and (like or "open" not in spec):
             words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
             return f"{said[:60]}, which is not {words}", f"write {words}"
-        kind = _shapes()["kind"][spec.get("kind", "any")]
+        kind = shapes()["kind"][spec.get("kind", "any")]
         typed = said[1:-1] if isinstance(self.node, Element) else said
         is_right = re.fullmatch(kind["is"], typed)
         if is_right and (kind["no"] != "no host name" or is_host(said[1:-1])):

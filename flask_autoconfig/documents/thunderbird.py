@@ -191,11 +191,6 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     return document
 
 
-# A domain that the document does not list otherwise, and one that it does.
-_ANY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER, exact=False)
-_EVERY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER)
-
-
 def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
     """Return the recipient of a text that serves many domains.
 
@@ -205,9 +200,9 @@ def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
     if not recipient.domain:
         return Recipient(mx_domain=recipient.mx_domain)
     if not _is_listed(provider, recipient):
-        return _ANY_DOMAIN
+        return Recipient(DOMAIN_PLACEHOLDER, exact=False)
     is_named = provider.display_name or recipient.domain == provider.identity
-    return ANYBODY if is_named else _EVERY_DOMAIN
+    return ANYBODY if is_named else Recipient(DOMAIN_PLACEHOLDER)
 
 
 def _is_listed(provider: Provider, recipient: Recipient) -> bool:
@@ -278,15 +273,13 @@ def _write_text(field: Text, value: object, element: ET.Element) -> None:
 
 
 def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> None:
-    if element.tag == "instruction" and not element.attrib and len(texts) == 1:
-        # The ISP database has the text of an instruction without a page in the element.
-        ((language, text),) = texts.items()
-        element.text = text
-        element.attrib.update({"lang": language} if language else {})
-        return
+    # The ISP database has the text of an instruction without a page in the element.
+    is_own = element.tag == "instruction" and not element.attrib and len(texts) == 1
     for language, text in texts.items():
-        attributes = {"lang": language} if language else {}
-        ET.SubElement(element, field.tag, attributes).text = text
+        child = element if is_own else ET.SubElement(element, field.tag)
+        child.text = text
+        if language:
+            child.set("lang", language)
 
 
 # A password for servers that speak HTTP: as versions 1.1 and 1.2 write it, and as the

@@ -1,6 +1,5 @@
 """Reads config-v1.1.xml files of any origin by the table of :mod:`thunderbird`."""
 
-from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
@@ -52,7 +51,6 @@ class Reader:
 
     @property
     def lost(self) -> list[str]:
-        """The sentences of the notes."""
         return [sentence for _, sentence in self.notes]
 
     def where(self, table: Any, key: Any) -> str:
@@ -84,8 +82,7 @@ class Reader:
         raw = self._domains(provider)
         raw |= self._fields(EMAIL_PROVIDER, provider)
         raw |= self._fields(CLIENT_CONFIG, root)
-        update = self._fields((CONFIG_UPDATE,), root)
-        if update:
+        if update := self._fields((CONFIG_UPDATE,), root):
             raw.setdefault("oauth2", {}).update(update)
         name = raw.get("display_name")
         if name == DOMAIN_PLACEHOLDER or raw.get("domains") == [name]:
@@ -141,8 +138,7 @@ class Reader:
                 self._note(provider, f"the id is left out: {error.args[0]}")
         return raw
 
-    def _fields(self, fields: Iterable[Field], element: ET.Element) -> dict[str, Any]:
-        fields = tuple(fields)
+    def _fields(self, fields: tuple[Field, ...], element: ET.Element) -> dict[str, Any]:
         values = {field.key: self._value(field, element) for field in fields}
         raw = {key: value for key, value in values.items() if value is not None}
         own_tags = {field.key: field.tag for field in fields}
@@ -278,8 +274,6 @@ def client_config(data: bytes) -> ET.Element:
     if str(root.tag).endswith("}clientConfig"):
         raise NotAutoconfigError("its elements have a namespace (xmlns)")
     if root.tag != "clientConfig" or root.find("emailProvider") is None:
-        raise NotAutoconfigError(
-            "no <clientConfig> with an <emailProvider> in it: "
-            f"the root is <{_shown(root)}>"
-        )
+        said = "no <clientConfig> with an <emailProvider> in it: the root is"
+        raise NotAutoconfigError(f"{said} <{_shown(root)}>")
     return root

@@ -77,7 +77,6 @@ def line_numbers(data: bytes, root: ET.Element) -> dict[ET.Element, int]:
 
 
 def local_name(element: ET.Element) -> str:
-    """Return the element's name without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 
@@ -87,7 +86,6 @@ def text_of(element: ET.Element) -> str:
 
 
 def to_bytes(root: ET.Element) -> bytes:
-    """Return the document, indented, with an XML declaration."""
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode() + b"\n"

@@ -70,8 +70,6 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
 
 
 class _Search:
-    """The search for the servers of one domain."""
-
     def __init__(self, domain: str, net: Network, tell: Tell) -> None:
         self.domain, self.net, self.tell = domain, net, tell
         self.notes: list[str] = []
@@ -315,7 +313,9 @@ class _Search:
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
         table["authentication"] = _authentication(server)
-        return [(table, _reason(best, server, self.sources[best]))]
+        words = _WORDS[self.sources[best]], _WORDS[best.socket_type]
+        offered = f"it offers {', '.join(sorted(server.mechanisms))}"
+        return [(table, "; ".join((*words, offered)))]
 
     def _cure(self, missing: tuple[str, ...]) -> str:
         """Return what to do where these types were not found: first fix what there is."""
@@ -367,11 +367,6 @@ def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...
 def _house(host: str) -> str:
     """Return what hosts of one owner share: nearly always the last two labels."""
     return ".".join(host.rsplit(".", 2)[-2:])
-
-
-def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
-    offered = f"it offers {', '.join(sorted(server.mechanisms))}"
-    return "; ".join((_WORDS[source], _WORDS[endpoint.socket_type], offered))
 
 
 def _problem(server: MailServer) -> str:

@@ -51,19 +51,16 @@ def _connection(value: str) -> tuple[Endpoint, Endpoint]:
     return (parts[1].lower(), int(parts[2])), (parts[3], int(parts[4]))
 
 
-# Those that :func:`resolver_of` takes.
 resolver_options = of(
     "resolver", resolver=_name_server, timeout=click.FloatRange(0.1, 600)
 )
 
 
 def network_options(command: Any) -> Any:
-    """Add the options that :func:`network` takes."""
     return resolver_options(of("network", connect_to=_connection)(command))
 
 
 def resolver_of(resolver: Endpoint | None, timeout: float) -> Resolver:
-    """Return the resolver that the options describe."""
     if resolver and not is_ip(resolver[0]):
         addresses, reason = [], "it has no address"
         try:
@@ -80,6 +77,5 @@ def resolver_of(resolver: Endpoint | None, timeout: float) -> Resolver:
 def network(
     resolver: Endpoint | None, timeout: float, connect_to: Any, allow_private: bool
 ) -> Network:
-    """Return the network that the options describe."""
     asked = resolver_of(resolver, timeout)
     return Network(asked, timeout, dict(connect_to), allow_private=allow_private)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 def named_file() -> Path | None:
-    """Return the file that --config names."""
     named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
     return named
 
@@ -34,11 +33,6 @@ def script_info() -> ScriptInfo | None:
     from flask.cli import ScriptInfo
 
     return click.get_current_context().find_object(ScriptInfo)
-
-
-def is_project() -> bool:
-    """Return whether a Flask project is the subject."""
-    return named_file() is None and script_info() is not None
 
 
 def flask_app() -> Flask | None:
@@ -57,7 +51,6 @@ def flask_app() -> Flask | None:
 
 
 def service_of(app: Flask | None) -> Service | None:
-    """Return the service of an app that registered the blueprint, else None."""
     found: Service | None = app.extensions.get("autoconfig") if app else None
     return found
 
@@ -89,7 +82,6 @@ def is_there() -> bool:
 
 
 def loaded() -> Loaded:
-    """Return a Flask project's mapping, or the file's content; raises ConfigError."""
     found = of_project()
     if found is not None and found.live.is_static:
         return found.snapshot.loaded
@@ -100,7 +92,6 @@ def loaded() -> Loaded:
 
 
 def service() -> Service:
-    """Return the service of a Flask project, or of the file; raises ConfigError."""
     app = None if named_file() else flask_app()
     found = service_of(app)
     if app is None or found is None:
@@ -154,7 +145,6 @@ def domain(text: str) -> str:
 
 
 def address(text: str) -> Address:
-    """Return the address that the user typed."""
     try:
         return parse_address(text)
     except ValueError:

@@ -93,7 +93,6 @@ def _read(domain: str, net: Network, tell: Tell, url: str) -> Hosted | None:
 
 
 def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
-    """Return the mail servers that the domain's own Autodiscover names."""
     played = play(OUTLOOK, Case(domain, ()), Facts(net))
     reply = played.found.reply if played.found else None
     return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]

@@ -22,8 +22,6 @@ from .zone import TTL, Record
 
 
 class Published(NamedTuple):
-    """The records that a domain should have in DNS."""
-
     domain: str
     certificates: list[str]  # the host names that need one
     records: list[Record]  # those to add

@@ -73,7 +73,6 @@ def echo(
 
 
 def show(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print styled lines as :func:`echo` does."""
     for line in lines:
         echo(line, styled=True, err=err)
 

@@ -97,7 +97,7 @@ def _serve(
     announce: Callable[[str], None],
     settings: dict[str, Any],
 ) -> None:
-    if project.is_project():
+    if project.named_file() is None and project.script_info():
         config, names = _in_child(_project_settings)
     else:
         config, names = {"AUTOCONFIG_FILE": project.file()}, ()

@@ -61,7 +61,6 @@ class Conversation:
         return self._last
 
     def refused(self, problem: str, line: str) -> ProbeError:
-        """Return the error for a server that refuses, with its words and their cure."""
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
         cure = next(cures, texts()["mail"]["refused"])
@@ -100,19 +99,16 @@ class Conversation:
         return ProbeError("protocol", there or f"no {self.name} greeting: {said}", cure)
 
     def response(self) -> list[str]:
-        """Read a response."""
         lines = [self.line()]
         while not self.last.match(lines[-1]):
             lines.append(self.line())
         return lines
 
     def command(self, text: str) -> list[str]:
-        """Send a command and read the response."""
         self.send(self.tag + text)
         return self.response()
 
     def is_good(self, lines: list[str]) -> bool:
-        """Return whether a response reports success."""
         return lines[-1].upper().startswith(self.success)
 
     def capabilities(self) -> tuple[set[str], set[str]]:
@@ -133,7 +129,6 @@ class Conversation:
         raise NotImplementedError
 
     def login(self, user: str, password: str) -> list[str]:
-        """Log in by the protocol's own command."""
         raise NotImplementedError
 
     def use(self, address: str) -> tuple[str, str]:
@@ -159,9 +154,8 @@ def meaning(line: str) -> str:
     """Return what the code in a response means, in brackets (RFC 3463, RFC 5530)."""
     code = re.search(r"^\d{3}[ -]\d\.((\d{1,3})\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
     rows = texts()["meanings"]
-    meant = next(
-        (rows[key] for key in (code.groups() if code else ()) if key in rows), ""
-    )
+    keys = code.groups() if code else ()
+    meant = next((rows[key] for key in keys if key in rows), "")
     return f" ({meant})" if meant else ""
 
 
@@ -203,11 +197,8 @@ class Imap(Conversation):
         return words if "LOGINDISABLED" in words else [*words, "AUTH LOGIN"]
 
     def login(self, user: str, password: str) -> list[str]:
-        quoted = [
-            '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            for text in (user, password)
-        ]
-        return self.command(f"LOGIN {' '.join(quoted)}")
+        quoted = [re.sub(r'["\\]', r"\\\g<0>", text) for text in (user, password)]
+        return self.command('LOGIN "{}" "{}"'.format(*quoted))
 
 
 class Pop3(Conversation):
@@ -285,11 +276,7 @@ class Smtp(Conversation):
 # What servers say of a recipient's domain (RFC 3463, 3.2).
 _NO_DOMAIN = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
 
-CONVERSATIONS: dict[str, type[Conversation]] = {
-    "imap": Imap,
-    "pop3": Pop3,
-    "smtp": Smtp,
-}
+CONVERSATIONS = {"imap": Imap, "pop3": Pop3, "smtp": Smtp}
 
 
 def in_base64(text: str) -> str:

@@ -16,6 +16,7 @@ from .untrusted import split_url
 
 MOST_BODY = 1024 * 1024  # bytes
 MOST_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
+_MOST_SECONDS = 3600.0  # for a response, where a step has no end
 MOST_REDIRECTS = 20  # as okhttp, the most of all clients
 PATIENCE = 2.0  # times the timeout that a response may take, once connected
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -23,8 +24,6 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 @dataclass
 class Reply:
-    """The response to an HTTP request."""
-
     url: str
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)  # the first of each name
@@ -40,13 +39,11 @@ class Reply:
 
     @property
     def content_type(self) -> str:
-        """The media type, without parameters."""
         kind = self.headers.get("content-type", "")
         return kind.partition(";")[0].strip().lower()
 
     @property
     def charset(self) -> str:
-        """The charset of the Content-Type header, or ""."""
         _, _, rest = self.headers.get("content-type", "").lower().partition("charset=")
         return rest.partition(";")[0].strip(" \"'")
 
@@ -124,7 +121,8 @@ def fetch_once(
         return connection.sock
 
     def bounded(sock: Any, *arguments: Any, **options: Any) -> Any:
-        limited: Any = _Bounded(sock, network.patient())
+        # It may take all that is left of a step.
+        limited: Any = _Bounded(sock, replace(network, timeout=_MOST_SECONDS))
         return http.client.HTTPResponse(limited, *arguments, **options)
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

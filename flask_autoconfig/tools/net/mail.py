@@ -31,7 +31,6 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of(cls, account: Account) -> "Endpoint":
-        """Return the endpoint of a server that a client sets up."""
         return cls(*account[:4])
 
     def __str__(self) -> str:
@@ -40,8 +39,6 @@ class Endpoint(NamedTuple):
 
 @dataclass
 class MailServer:
-    """What an IMAP, POP3 or SMTP server offers."""
-
     certificate: Certificate | None = None
     starttls: bool = False  # it offers STARTTLS, before encryption
     mechanisms: set[str] = field(default_factory=set)  # SASL names, once encrypted
@@ -53,13 +50,7 @@ class MailServer:
 
     @property
     def software(self) -> str:
-        """What it is, as its lines tell, or ""."""
         return software_of(self.heard)
-
-    @property
-    def plain_before_tls(self) -> bool:
-        """Whether passwords are taken unencrypted."""
-        return bool(self.before_tls & _PASSWORDS)
 
 
 # The SASL names of each method of a file. Inside TLS the first is the safe choice that
@@ -72,7 +63,7 @@ MECHANISMS: dict[Method, frozenset[str]] = {
     "NTLM": frozenset(("NTLM",)),
     "TLS-client-cert": frozenset(("EXTERNAL",)),
 }
-_PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
+PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
 
 
 class Outcome(NamedTuple):
@@ -215,7 +206,6 @@ def _conversation(
 
 
 def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
-    """Return what a mail server offers; raises ProbeError."""
     with _conversation(network, endpoint) as (_, server):
         return server
 

@@ -97,7 +97,6 @@ class Resolver:
         return list(self._asked_of(hosts, allow_private))
 
     def name_servers(self, zone: str) -> list[str]:
-        """Return the name servers that the NS records of a zone name."""
         found = sorted(_host(one.target) for one in self.records(zone, "NS"))
         return list(filter(None, found))
 
@@ -256,18 +255,14 @@ class Resolver:
         return [(_host(one.target), int(one.port)) for one in records]
 
     def records(self, name: str, type_: str) -> list[Any]:
-        """Return the records of a type at the name; raises LookupFailed."""
         return self._lookup(name, type_) or []
 
     def txt(self, name: str) -> list[str]:
-        """Return the TXT records, the strings of each joined; raises LookupFailed."""
         found = self.records(name, "TXT")
         return [b"".join(one.strings).decode("utf-8", "replace") for one in found]
 
 
 class Authority(NamedTuple):
-    """A name server of a zone."""
-
     host: str
     address: str
     resolver: Resolver

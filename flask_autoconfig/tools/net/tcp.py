@@ -25,7 +25,6 @@ _SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MOST_ADDRESSES = 8  # of one host
-_MOST_SECONDS = 3600.0  # for a response, where a step has no end
 _HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
 _TOO_LATE = "the server did not finish in time"
 
@@ -54,10 +53,6 @@ class Network:
         end = time.monotonic() + (self.timeout if seconds is None else seconds)
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
-
-    def patient(self) -> "Network":
-        """Return the network for responses, which may take all that is left of a step."""
-        return replace(self, timeout=_MOST_SECONDS)
 
     def left(self) -> float:
         """Return the seconds left for the step; raises ProbeError if there are none."""
@@ -122,7 +117,6 @@ class Network:
         raise _no_connection(attempts, port)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
-        """Connect to one address; raises OSError."""
         return socket.create_connection((address, port), seconds)
 
     handshake = staticmethod(tls.start_tls)
@@ -193,7 +187,6 @@ def _is_out_of_reach(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a connection failed, in words."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):

@@ -56,19 +56,17 @@ def start_tls(
         connection.close()
         secure = _trusting().wrap_socket(connect(), server_hostname=host)
         code, message = error.verify_code, error.verify_message
-    except TimeoutError:
-        connection.close()
-        raise
     except (OSError, ValueError) as error:
         connection.close()
+        if isinstance(error, TimeoutError):
+            raise
         raise _handshake_error(error, connect, seen) from error
 
     chain = _chain(secure) or [dict(secure.getpeercert() or {})]
     info: dict[str, Any] = chain[0]
     alternatives = info.get("subjectAltName", ())
     names = [str(value) for kind, value in alternatives if kind != "email"]
-    version = secure.version() or ""
-    certificate = Certificate(names, version=version, address=address)
+    certificate = Certificate(names, version=secure.version() or "", address=address)
     ends = _time(info)
     if ends is not None:
         certificate.ends = _day(ends)
@@ -177,11 +175,7 @@ _NO_ISSUER = frozenset((2, 19, 20, 21, 27))
 
 
 def judge(
-    certificate: Certificate,
-    host: str,
-    sent: Sent = (),
-    code: int = 0,
-    message: str = "",
+    certificate: Certificate, host: str, sent: Sent, code: int, message: str = ""
 ) -> None:
     """Set the problem of the certificate, with its kind and cure, if it has one.
 
@@ -236,10 +230,9 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
     # Clients do not know the last issuer, or the server sends no way to it.
     path = _path(sent)
     last = path[-1] if path else {}
+    issuer = str(last.get("issuer"))
     for kind, row in texts()["certificate"].items():
-        if "issuers" in row and re.search(
-            row["issuers"], str(last.get("issuer")), re.I
-        ):
+        if "issuers" in row and re.search(row["issuers"], issuer, re.I):
             return str(kind)
     if len(path) > 1 or not first:
         return "unknown"

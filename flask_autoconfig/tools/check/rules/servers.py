@@ -10,7 +10,7 @@ from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import Method, Provider, Server, SocketType
 from ....documents.setups import Account, Setup
 from ... import zone
-from ...net.mail import Endpoint, MailServer
+from ...net.mail import PASSWORDS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.tls import Certificate, matches
@@ -224,7 +224,7 @@ def _of(
     if endpoint.socket_type == "plain":
         if no_login != "server.starttls-first":
             yield finding("server.unencrypted", subject)
-    elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
+    elif endpoint.socket_type == "STARTTLS" and server.before_tls & PASSWORDS:
         yield finding("server.plain-before-tls", subject)
     yield from _private(facts, endpoint)
     yield from connections.of_logins(endpoint, methods, server, no_login)
