@@ -171,6 +171,8 @@ def without_login(
     is_shut = server.mechanisms <= {"LOGIN"}
     if endpoint.socket_type == "plain" and server.starttls and is_shut:
         return "server.starttls-first"
+    if endpoint.socket_type == "SSL" and server.starttls and is_shut:
+        return "server.starttls-inside"
     if server.login_disabled and is_shut:
         return "server.logindisabled"
     if server.mechanisms:
