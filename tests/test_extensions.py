@@ -353,9 +353,7 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
         database.engine.dispose()
 
 
-def test_settings_may_come_from_the_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_settings_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(FILE))
     monkeypatch.setenv("FLASK_AUTOCONFIG_CLIENTS", '["thunderbird", "page"]')
     monkeypatch.setenv("FLASK_AUTOCONFIG_PAGE_CSP", "default-src 'self'")

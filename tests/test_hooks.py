@@ -151,9 +151,7 @@ def test_every_family_serves_the_hooks_provider(serve: Serve, result: object) ->
         assert answer.status == "200 OK", target
 
 
-def test_a_document_from_the_hook_can_be_cached_by_clients(
-    serve: Serve, clock: Clock
-) -> None:
+def test_clients_may_cache_a_hooks_document(serve: Serve, clock: Clock) -> None:
     served = serve(find_provider=lambda domain: dict(CUSTOMER))
     first = served.config("fred@customer.test")
     clock.now += 61
@@ -220,9 +218,7 @@ def test_find_provider_names_the_provider_of_an_unknown_domain(toml: Write) -> N
 
 
 @pytest.mark.parametrize("login", ["u1001", None])
-def test_find_username_does_not_reveal_which_mailboxes_exist(
-    serve: Serve, login: str | None
-) -> None:
+def test_find_username_reveals_no_mailboxes(serve: Serve, login: str | None) -> None:
     served = serve(find_username=lambda address: login)
     answer = served.config("fred@example.com")
     text = f"<username>{login or '%EMAILADDRESS%'}</username>"
@@ -411,9 +407,7 @@ def test_without_a_last_result_a_failure_is_503_in_every_family(serve: Serve) ->
         assert ("Cache-Control", "no-store") in answer.headers
 
 
-def test_failures_are_cached_and_logged_once_a_second(
-    serve: Serve, clock: Clock, caplog: Log
-) -> None:
+def test_failures_count_once_a_second(serve: Serve, clock: Clock, caplog: Log) -> None:
     database = Database({})
     database.is_down = True
     served = serve(find_provider=database)
@@ -498,9 +492,7 @@ def cache_control(answer: Any) -> str:
     "path", [CONFIG, "/mail/mobileconfig", "/mail/setup", POX], ids=lambda path: path
 )
 @pytest.mark.parametrize("domain", ["example.com", "unlisted.test"])
-def test_a_user_gets_their_own_servers_privately(
-    serve: Serve, path: str, domain: str
-) -> None:
+def test_a_users_servers_are_private(serve: Serve, path: str, domain: str) -> None:
     served = serve(find_provider_by_address={f"fred@{domain}": SHARD}.get)
     host = "autoconfig.example.com"
     own = served.ask(f"{path}?emailaddress=fred@{domain}", host)

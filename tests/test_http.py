@@ -148,9 +148,7 @@ def test_head_has_the_headers_of_get_without_the_body(ask: Asking) -> None:
     assert int(head.headers["Content-Length"]) == len(get.data)
 
 
-def test_an_etag_or_a_date_that_matches_is_304_with_what_a_cache_needs(
-    ask: Asking,
-) -> None:
+def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> None:
     first = ask(CONFIG)
     tag, date = first.headers["ETag"], first.headers["Last-Modified"]
     since, other = {"If_Modified_Since": date}, {"If_None_Match": '"other"'}
@@ -212,9 +210,7 @@ def test_the_closest_match_of_the_address_or_host_answers(
     assert f"{name}.{domain}" in reply.text
 
 
-def test_a_customer_found_through_the_mx_record_gets_the_hosters_settings(
-    serve: Serve,
-) -> None:
+def test_a_customer_found_by_mx_record_gets_the_hosters_settings(serve: Serve) -> None:
     ask = serve(WITH_MX)
     for path, host in (
         (CONFIG, "autoconfig.hoster.example"),
@@ -257,9 +253,7 @@ def test_the_isp_database_is_served_by_domain_alone(toml: Write) -> None:
     assert asking(site(toml(text)))("/v1.1/hoster.test").status_code == 404
 
 
-def test_forwarded_hosts_are_trusted_from_the_given_number_of_proxies(
-    toml: Write,
-) -> None:
+def test_forwarded_hosts_are_trusted_from_a_number_of_proxies(toml: Write) -> None:
     file = toml(HOSTER)
     for forwarded, proxies, name in (
         ("autoconfig.example.com", 0, b"any.test"),
@@ -322,9 +316,7 @@ def test_the_default_places_of_the_file_are_searched_in_order(
 # --- Certificates ---
 
 
-def test_certificates_are_wanted_for_the_names_that_clients_request(
-    toml: Write,
-) -> None:
+def test_certificates_are_wanted_for_names_that_clients_request(toml: Write) -> None:
     mx = 'mx_domains = ["mx.hoster.test"]\nautodiscover_host = "ad.other.test"'
     text = provider("h", ["hoster.test", "*.wild.test"], mx)
     hooked = Functions(find_provider={"hooked.test": "hoster.test"}.get)

@@ -80,9 +80,7 @@ INSTALLED = {"thunderbird": thunderbird_label, "evolution": evolution_label}
     ("program", "name"),
     [(program, name) for program in INSTALLED for name in TABLES[program]],
 )
-def test_a_label_is_that_of_the_installed_program(
-    program: str, name: str, language: str
-) -> None:
+def test_a_label_is_the_programs_own(program: str, name: str, language: str) -> None:
     label = TABLES[program][name]
     assert label[language] == INSTALLED[program](language, label["source"])
 

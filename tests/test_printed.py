@@ -164,9 +164,7 @@ def invisible(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("reply", REPLIES)
-def test_check_and_init_print_nothing_raw_of_servers(
-    toml: Write, tmp_path: Path, reply: str
-) -> None:
+def test_no_command_prints_servers_raw(toml: Write, tmp_path: Path, reply: str) -> None:
     styles = re.compile(r"\x1b\[(?:0|1|3[0-9])m")
     with strangers(REPLIES[reply], tmp_path) as options:
         for command in (
@@ -213,9 +211,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", ["odd.toml", "\x1b[31m\u202e\x9b.toml"])
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
-def test_commands_print_nothing_raw_of_a_file(
-    tmp_path: Path, data: bytes, name: str
-) -> None:
+def test_no_command_prints_a_file_raw(tmp_path: Path, data: bytes, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(data)
     for command in (

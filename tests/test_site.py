@@ -72,9 +72,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("key", "value", "words"), UNUSABLE)
-def test_an_unusable_setting_raises(
-    toml: Write, key: str, value: Any, words: str
-) -> None:
+def test_unusable_settings_raise(toml: Write, key: str, value: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         site(toml(TWO_DOMAINS), **{key: value})
 
@@ -393,9 +391,7 @@ def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -
     ],
     ids=["delimiters", "comments", "no escapes", "a loader", "strict"],
 )
-def test_jinja_options_do_not_change_the_page(
-    toml: Write, settings: dict[str, Any]
-) -> None:
+def test_jinja_options_do_not_change_the_page(toml: Write, settings: Any) -> None:
     bare, app = site(toml(TWO_DOMAINS)), site(toml(TWO_DOMAINS))
     app.jinja_options = settings
     app.jinja_env.filters["format"] = lambda *_: "mine"
@@ -414,9 +410,7 @@ def test_script_and_style_have_the_sites_nonce(toml: Write, nonce: Any) -> None:
     assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
 
 
-def test_the_page_does_without_a_context_processor_that_fails(
-    layout: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_page_survives_a_bad_context_processor(layout: Path, caplog: Log) -> None:
     for _ in range(2):  # with the site's template, then without
         app = site(layout / "autoconfig.toml")
         app.context_processor(lambda: {"user": 1 // 0})
