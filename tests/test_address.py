@@ -113,6 +113,9 @@ def test_every_family_takes_an_address_within_the_limits(toml: Write) -> None:
             assert _is_refused(ask(client, text)) != is_valid, (name, family)
         if is_valid:
             assert str(parse_address(text)) == text.removesuffix(".")
+    for family, ask in ENTRIES.items():
+        assert not _is_refused(ask(client, "fred%40example.com")), family
+    assert parse_address("a%2Fb%40example.com").local == "a/b"
 
 
 # --- Placeholders --------------------------------------------------------------------

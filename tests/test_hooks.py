@@ -35,6 +35,7 @@ CUSTOMER: dict[str, Any] = {
     "display_name": "Customer Ltd.",
     "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
     "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test", "port": 4650}],
+    "page": {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}},
 }
 SHARD: dict[str, Any] = {
     "display_name": "Shard 7",
@@ -149,6 +150,9 @@ def test_every_family_serves_the_hooks_provider(serve: Serve, result: object) ->
     for target in EVERY_FAMILY:
         answer = served.ask(target, "autoconfig.customer.test")
         assert answer.status == "200 OK", target
+    page = served.ask("/mail/setup?emailaddress=fred@customer.test").body
+    assert b"Customer Ltd." in page
+    assert b"colours.css?colour=7a1f3d" in page
 
 
 def test_clients_may_cache_a_hooks_document(serve: Serve, clock: Clock) -> None:

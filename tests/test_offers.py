@@ -246,21 +246,6 @@ def test_pacc_omits_the_default_port_and_a_logo_without_a_known_type() -> None:
         assert said == (expected and [{"url": logo, "content-type": expected}])
 
 
-def test_an_address_that_was_encoded_twice_is_read_in_every_family() -> None:
-    client = Client(create_app({"AUTOCONFIG": {"provider": [table()]}}))
-    twice = "fred%2540example.com"
-    for path in (
-        f"/mail/config-v1.1.xml?emailaddress={twice}",
-        f"/mail/mobileconfig?emailaddress={twice}",
-        f"/autodiscover/autodiscover.json?Email={twice}&Protocol=AutodiscoverV1",
-        f"/autodiscover/autodiscover.json/v1.0/{twice}?Protocol=AutodiscoverV1",
-        f"/mail/setup?emailaddress={twice}&program=thunderbird",
-    ):
-        reply = client.get(path, headers={"Host": "elsewhere.test"})
-        assert reply.status_code == 200, path
-    assert parse_address("a%2Fb%40example.com").local == "a/b"
-
-
 # --- What is read and what is warned about ------------------------------------------------
 
 

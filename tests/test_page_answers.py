@@ -684,23 +684,6 @@ def test_every_url_has_the_mount_point(toml: Write) -> None:
 # --- Hooks and templates of a site -----------------------------------------------------
 
 
-def test_a_provider_of_a_hook_has_a_brand(toml: Write) -> None:
-    customer: dict[str, object] = {
-        "display_name": "Customer Ltd.",
-        "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
-        "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test"}],
-        "page": {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}},
-    }
-    find = {"customer.test": customer}.get
-    middleware = AutoconfigMiddleware(
-        little_site, toml(TWO_DOMAINS), find_provider=find
-    )
-    page = ask(middleware, "emailaddress=fred@customer.test")
-    assert page.status_code == 200
-    assert "Customer Ltd." in page.text
-    assert "colours.css?colour=7a1f3d" in page.text
-
-
 def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
     middleware = AutoconfigMiddleware(
         little_site, toml(TWO_DOMAINS), find_provider={"exampel.com": "example.com"}.get

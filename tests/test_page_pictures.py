@@ -66,7 +66,6 @@ class Reader:
 
 def scan(picture: bytes, open_page: Open) -> bytes:
     """Return what a camera reads from a picture on a screen."""
-
     page = open_page(
         f"data:image/svg+xml;base64,{b64encode(picture).decode()}", width=400
     )
@@ -195,7 +194,8 @@ def _doubling(reference: str) -> str:
     return f'{SVG}<path id="a0" d="M0 0"/>{"".join(groups)}</svg>'
 
 
-MORE_BAD_LOGOS = {
+REFUSED = {
+    **{name: f"{SVG}{content}</svg>" for name, content in table("logos").items()},
     "shapes that double": _doubling('<use href="#a{}"/>'),
     "shapes that double by an escaped name": _doubling('<use x:href="#%61{}"/>'),
     "fills that double": _doubling('<path fill="url( #a{} )"/>'),
@@ -208,12 +208,6 @@ MORE_BAD_LOGOS = {
     "no picture": "GIF89a",
     "nothing": "",
     "too many bytes": f"{SVG}{' ' * 66_000}</svg>",
-}
-
-
-REFUSED = {
-    **{name: f"{SVG}{content}</svg>" for name, content in table("logos").items()},
-    **MORE_BAD_LOGOS,
 }
 
 
