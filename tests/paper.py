@@ -198,13 +198,15 @@ class PaperNetwork(Network):
 class _NameServer(dns.nameserver.Do53Nameserver):
     """A name server whose responses come from a function."""
 
-    def __init__(self, address: str, respond: Respond) -> None:
+    def __init__(self, address: str, respond: Respond | None) -> None:
         super().__init__(address)
         self._respond = respond
 
     def query(
         self, request: dns.message.QueryMessage, *_: Any, **options: Any
     ) -> dns.message.Message:
+        if self._respond is None:
+            raise ConnectionRefusedError
         given = self._respond(request)
         if given is None:
             raise dns.exception.Timeout
@@ -229,12 +231,8 @@ class PaperResolver(Resolver):
 
     def answers_by(self, servers: Mapping[str, Respond], address: str) -> None:
         self.servers = servers
-        asked = _NameServer(address, servers.get(address, _refused))
+        asked = _NameServer(address, servers.get(address))
         self._resolver.nameservers = [asked]
-
-
-def _refused(_query: object) -> None:
-    raise ConnectionRefusedError
 
 
 class _Bind:

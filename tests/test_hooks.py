@@ -441,14 +441,9 @@ def test_the_health_of_a_domain_is_503_while_the_hook_fails(toml: Write) -> None
 # --- Entry points --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("find_provider", "customer.test"),
-        ("find_provider_by_address", "fred@customer.test"),
-    ],
-)
-def test_every_entry_point_calls_the_hooks(toml: Write, name: str, key: str) -> None:
+@pytest.mark.parametrize("name", ["find_provider", "find_provider_by_address"])
+def test_every_entry_point_calls_the_hooks(toml: Write, name: str) -> None:
+    key = "fred@" * ("address" in name) + "customer.test"
     file, database = toml(TWO_DOMAINS), Database({key: SHARD})
     functions: Any = {name: database}
     autoconfig = Autoconfig()

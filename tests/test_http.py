@@ -173,7 +173,9 @@ def test_a_404_has_a_body_and_is_not_cached(serve: Serve) -> None:
 
 # --- Which provider answers -----------------------------------------------------------
 
-PROVIDER = """
+
+def provider(name: str, domains: list[str], more: str = "") -> str:
+    return f"""
 [[provider]]
 domains = {domains}
 {more}
@@ -186,18 +188,12 @@ hostname = "{name}.test"
 """
 
 
-def provider(name: str, domains: list[str], more: str = "") -> str:
-    listed = str(domains).replace("'", '"')
-    return PROVIDER.format(name=name, domains=listed, more=more)
-
-
 HOSTER = (
     provider("exact", ["a.example.com", "example.com"])
     + provider("below", ["*.example.com"])
     + provider("deeper", ["*.b.example.com"])
     + provider("any", ["*"])
 )
-WITH_MX = provider("h", ["hoster.example"], 'mx_domains = ["mx.example"]')
 
 
 @rows("closest", "host, asked, name, domain", "http.toml")
@@ -211,7 +207,7 @@ def test_the_closest_match_of_the_address_or_host_answers(
 
 
 def test_a_customer_found_by_mx_record_gets_the_hosters_settings(serve: Serve) -> None:
-    ask = serve(WITH_MX)
+    ask = serve(provider("h", ["hoster.example"], 'mx_domains = ["mx.example"]'))
     for path, host in (
         (CONFIG, "autoconfig.hoster.example"),
         (CONFIG, "autoconfig.in.mx.example"),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,21 +41,16 @@ def saved_by_renaming(file: Path, text: str) -> None:
     other.rename(file)
 
 
-def saved_with_its_old_date(file: Path, text: str) -> None:
-    before = file.stat()
+def saved_with_an_old_date(file: Path, text: str, *, years: int = 0) -> None:
+    date = file.stat().st_mtime - years * 3e7
     file.write_text(text)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def saved_with_a_date_of_last_year(file: Path, text: str) -> None:
-    file.write_text(text)
-    os.utime(file, (time.time() - 3e7, time.time() - 3e7))
+    os.utime(file, (date, date))
 
 
 def test_every_worker_takes_up_an_edited_file_within_two_seconds(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
-    ways += [saved_with_its_old_date, saved_with_a_date_of_last_year]
+    ways += [saved_with_an_old_date, partial(saved_with_an_old_date, years=1)]
     with serving(file, "--workers", "3") as url:
         assert hosts(url) == {b"imap"}
         for number, save in enumerate(ways):

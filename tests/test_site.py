@@ -62,16 +62,13 @@ def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
         Autoconfig(Flask("site"))  # type: ignore[arg-type]
 
 
-UNUSABLE = [
+@pytest.mark.parametrize(("key", "value", "words"), [
     ("AUTOCONFIG", {"provider": []}, "provider"),
     ("AUTOCONFIG", {"provider": [{"domains": ["a.b"], "incomming": []}]}, "incoming"),
     ("AUTOCONFIG", "autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ("AUTOCONFIG", {"provider": [], 5: 1}, "not a string"),
     ("AUTOCONFIG_LOCALE", "nope", "there is no folder 'nope'"),
-]
-
-
-@pytest.mark.parametrize(("key", "value", "words"), UNUSABLE)
+])  # fmt: skip
 def test_unusable_settings_raise(toml: Write, key: str, value: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         site(toml(TWO_DOMAINS), **{key: value})
@@ -112,8 +109,6 @@ def test_strict_may_be_off_in_every_spelling(
 
 # --- Hosts ------------------------------------------------------------------------------
 
-LABELS = ("autoconfig.", "autodiscover.", "ua-auto-config.")
-
 
 def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
     app = Flask("site", subdomain_matching=True)
@@ -122,7 +117,10 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
     app.add_url_rule("/", "shop", lambda: "The shop.", subdomain="shop")
     pacc = "/.well-known/user-agent-configuration.json"
     for host, path, status in (
-        *((f"{label}example.com", CONFIG, 200) for label in ("", *LABELS)),
+        *(
+            (f"{label}example.com", CONFIG, 200)
+            for label in ("", "autoconfig.", "autodiscover.")
+        ),
         ("ua-auto-config.example.com", pacc, 200),
         ("shop.example.com", "/", 200),
         ("shop.example.com", CONFIG, 404),
