@@ -294,7 +294,6 @@ _SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
 
 
 def _wants_login(asked: Asked) -> Answer:
-    """Return the response of a calendar server to a request without credentials."""
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
 
 

@@ -74,7 +74,6 @@ QUESTIONS = [
 
 
 def lines_of(extension: str) -> list[str]:
-    """The code that the table has for an extension."""
     text = text_of("examples/README.md")
     (row,) = re.findall(rf"^\| {re.escape(extension)} \| (.*) \|$", text, re.M)
     return [
@@ -83,7 +82,6 @@ def lines_of(extension: str) -> list[str]:
 
 
 def say(extension: str, place: int = 0, **names: object) -> None:
-    """Run a line of that table with these names."""
     exec(lines_of(extension)[place], dict(names))  # noqa: S102 (our own README)
 
 
@@ -187,7 +185,7 @@ def create_site(*plugs: Plug, is_first: bool = False) -> Flask:
 
 
 def served() -> Flask:
-    """Return the site with everything, for a server."""
+    """Return the site with everything, for gunicorn."""
     return create_site(*(plug for name, plug in PLUGS.items() if "Debug" not in name))
 
 
@@ -313,14 +311,10 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
-        "text/xml",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-    ],
-)
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+
+
+@pytest.mark.parametrize("media_type", ["text/xml", *FORMS])
 def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> None:
     for read in (
         lambda: request.get_data(),

@@ -61,7 +61,6 @@ DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "{}"\n'
 
 @pytest.fixture
 def serve(toml: Write) -> Serve:
-    """Serve a configuration; gives a function that sends a request to it."""
     return lambda text: asking(create_app(toml(text)))
 
 

@@ -107,7 +107,6 @@ class Served:
         return self._service.answer(Request(path, query, host, method, environ))
 
     def config(self, address: str, **more: str) -> Any:
-        """Return the answer to Thunderbird's request for an address."""
         return self.ask(f"{CONFIG}?emailaddress={address}", **more)
 
 
@@ -116,8 +115,6 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(toml: Write) -> Serve:
-    """A function that serves two domains with some hooks."""
-
     def serve(line: str = "", **functions: Any) -> Served:
         return Served(toml(f"{line}\n{TWO_DOMAINS}"), **functions)
 
@@ -127,18 +124,16 @@ def serve(toml: Write) -> Serve:
 # --- Results ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "result",
-    [
-        CUSTOMER,
-        {**CUSTOMER, "domains": ["customer.test", "other.test"]},
-        {**CUSTOMER, "domains": ["other.test"]},
-        from_raw({"provider": [{**CUSTOMER, "domains": ["customer.test"]}]}).providers[
-            0
-        ],
-    ],
-    ids=["a mapping", "with the domain", "with another domain", "a Provider"],
-)
+OWN = {**CUSTOMER, "domains": ["customer.test"]}
+RESULTS = {
+    "a mapping": CUSTOMER,
+    "with the domain": {**CUSTOMER, "domains": ["customer.test", "other.test"]},
+    "with another domain": {**CUSTOMER, "domains": ["other.test"]},
+    "a Provider": from_raw({"provider": [OWN]}).providers[0],
+}
+
+
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
 def test_every_family_serves_the_hooks_provider(serve: Serve, result: object) -> None:
     served = serve(find_provider={"customer.test": result}.get)
     body = served.config("fred@customer.test").body.decode()

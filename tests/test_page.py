@@ -17,7 +17,6 @@ ANNA = f"?emailaddress={ADDRESS}"
 
 
 def steps(page: Page) -> list[str]:
-    """Return the headings of the steps."""
     return page.locator(".autoconfig-steps [id^=step-]").all_inner_texts()
 
 

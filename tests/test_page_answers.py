@@ -53,7 +53,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
 
 @pytest.fixture(scope="module")
 def pages(app: Flask) -> Pages:
-    """The page of each program, by its identifier."""
     return {program: ask(app, f"{ANNA}&program={program}") for program in IDS}
 
 

@@ -70,15 +70,12 @@ def answer(query: dns.message.Message) -> dns.message.Message:
 
 
 def evil_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate of an unknown authority, with hostile names, and its key."""
     host = x509.SubjectAlternativeName([x509.DNSName("\x1b[31m\n\x07.test")])
     loaded([made(EVIL[:60], None, host)], folder)
     return folder / "chain.pem", folder / "chain.pem"
 
 
 def greeting(start: bytes) -> Behaviour:
-    """Return a mail server whose lines are hostile."""
-
     def behave(connection: socket.socket) -> None:
         connection.sendall(start + RAW + b"\r\n")
         while connection.recv(4096):

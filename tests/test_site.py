@@ -205,7 +205,6 @@ SETUP = """{% extends "base.html" %}
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
-    """A site's folder with templates of its own."""
     (tmp_path / "templates/autoconfig").mkdir(parents=True)
     (tmp_path / "templates/base.html").write_text(BASE)
     (tmp_path / "templates/autoconfig/setup.html").write_text(SETUP)
@@ -378,17 +377,16 @@ def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -
     assert Client(app).get(PAGE).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"variable_start_string": "[[", "variable_end_string": "]]"},
-        {"comment_start_string": "<#", "comment_end_string": "#>"},
-        {"autoescape": False},
-        {"loader": DictLoader({})},
-        {"undefined": StrictUndefined, "trim_blocks": True},
-    ],
-    ids=["delimiters", "comments", "no escapes", "a loader", "strict"],
-)
+JINJA_OPTIONS: dict[str, Any] = {
+    "delimiters": {"variable_start_string": "[[", "variable_end_string": "]]"},
+    "comments": {"comment_start_string": "<#", "comment_end_string": "#>"},
+    "no escapes": {"autoescape": False},
+    "a loader": {"loader": DictLoader({})},
+    "strict": {"undefined": StrictUndefined, "trim_blocks": True},
+}
+
+
+@pytest.mark.parametrize("settings", JINJA_OPTIONS.values(), ids=JINJA_OPTIONS)
 def test_jinja_options_do_not_change_the_page(toml: Write, settings: Any) -> None:
     bare, app = site(toml(TWO_DOMAINS)), site(toml(TWO_DOMAINS))
     app.jinja_options = settings
@@ -421,10 +419,12 @@ def test_the_page_survives_a_bad_context_processor(layout: Path, caplog: Log) ->
 
 def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:
     template = layout / "templates/autoconfig/setup.html"
-    delimiters = {"variable_start_string": "[[", "variable_end_string": "]]"}
     for options, text in (
         ({"autoescape": False}, SETUP),
-        (delimiters, "<nav>Our site</nav> [[ autoconfig_page.content ]]"),
+        (
+            JINJA_OPTIONS["delimiters"],
+            "<nav>Our site</nav> [[ autoconfig_page.content ]]",
+        ),
     ):
         template.write_text(text)
         app = site(layout / "autoconfig.toml")
