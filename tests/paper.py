@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dns.exception
@@ -76,7 +77,6 @@ class Shown:
     wants_staple: bool = False
 
     def judged(self, host: str) -> Certificate:
-        """Return the certificate as verified for *host*."""
         days = (self.ends - datetime.now(UTC)) // timedelta(days=1)
         certificate = Certificate(
             list(self.names),
@@ -88,6 +88,16 @@ class Shown:
         code = _ENDED if days < 0 else self.code
         tls.judge(certificate, host, self.sent, code)
         return certificate
+
+
+class Every(Shown):
+    """A valid certificate for any name."""
+
+    def __init__(self) -> None:
+        super().__init__((), datetime.now(UTC) + timedelta(days=365))
+
+    def judged(self, host: str) -> Certificate:
+        return Shown((host,), self.ends).judged(host)
 
 
 class Line(socket.socket):
@@ -124,7 +134,6 @@ class _Request:
     def __init__(self, address: str, shown: Shown | None, handler: Any) -> None:
         self._address, self._shown, self._handler = address, shown, handler
         self._sent = b""
-        self._received = io.BytesIO()
 
     def getpeername(self) -> tuple[str, int]:
         return self._address, 0
@@ -139,25 +148,15 @@ class _Request:
         self._sent += data
 
     def makefile(self, *_: object) -> io.BufferedReader:
-        self._handler(_Server(self._sent, self._received), ("127.0.0.1", 1), None)
-        self._received.seek(0)
-        return io.BufferedReader(self._received)
+        received = io.BytesIO()
+        asked = io.BytesIO(self._sent)
+        theirs = SimpleNamespace(makefile=lambda *_: asked, sendall=received.write)
+        self._handler(theirs, ("127.0.0.1", 1), None)
+        received.seek(0)
+        return io.BufferedReader(received)
 
     def close(self) -> None:
         pass
-
-
-class _Server:
-    """The server's end of the same connection."""
-
-    def __init__(self, sent: bytes, received: io.BytesIO) -> None:
-        self._sent, self._received = sent, received
-
-    def makefile(self, *_: object) -> io.BytesIO:
-        return io.BytesIO(self._sent)
-
-    def sendall(self, data: bytes) -> None:
-        self._received.write(data)
 
 
 Dial = Callable[[], Any]
@@ -196,45 +195,26 @@ class PaperNetwork(Network):
         return set(shown.messages if shown else ())
 
 
-class _NameServer(dns.nameserver.Nameserver):
+class _NameServer(dns.nameserver.Do53Nameserver):
     """A name server whose responses come from a function."""
 
-    def __init__(self, address: str, respond: Respond) -> None:
-        self.address, self._respond = address, respond
-
-    def __str__(self) -> str:
-        return f"Do53:{self.address}@53"
-
-    def kind(self) -> str:
-        return "Do53"
-
-    def is_always_max_size(self) -> bool:
-        return False
-
-    def answer_nameserver(self) -> str:
-        return self.address
-
-    def answer_port(self) -> int:
-        return 53
+    def __init__(self, address: str, respond: Respond | None) -> None:
+        super().__init__(address)
+        self._respond = respond
 
     def query(
-        self,
-        request: dns.message.QueryMessage,
-        timeout: float,
-        source: str | None,
-        source_port: int,
-        max_size: bool,
-        one_rr_per_rrset: bool = False,
-        ignore_trailing: bool = False,
+        self, request: dns.message.QueryMessage, *_: Any, **options: Any
     ) -> dns.message.Message:
+        if self._respond is None:
+            raise ConnectionRefusedError
         given = self._respond(request)
         if given is None:
             raise dns.exception.Timeout
         reply = dns.message.from_wire(given.to_wire(max_size=65535))
-        if reply.flags & dns.flags.TC and not max_size:
-            raise dns.message.Truncated(message=reply)  # type: ignore[no-untyped-call]
         if reply.flags & dns.flags.TC:
-            raise ConnectionRefusedError
+            if options["max_size"]:
+                raise ConnectionRefusedError
+            raise dns.message.Truncated(message=reply)  # type: ignore[no-untyped-call]
         return reply
 
 
@@ -251,12 +231,8 @@ class PaperResolver(Resolver):
 
     def answers_by(self, servers: Mapping[str, Respond], address: str) -> None:
         self.servers = servers
-        asked = _NameServer(address, servers.get(address, _refused))
+        asked = _NameServer(address, servers.get(address))
         self._resolver.nameservers = [asked]
-
-
-def _refused(_query: object) -> None:
-    raise ConnectionRefusedError
 
 
 class _Bind:
@@ -318,7 +294,6 @@ _SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
 
 
 def _wants_login(asked: Asked) -> Answer:
-    """Return the response of a calendar server to a request without credentials."""
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
 
 
@@ -408,17 +383,10 @@ class Paper(Checking):
     # --- Commands ----------------------------------------------------------------
 
     def _network(
-        self,
-        resolver: tuple[str, int],
-        timeout: float,
-        connect_to: Any,
-        allow_private: bool,
+        self, resolver: tuple[str, int], timeout: float, connect_to: Any, **more: Any
     ) -> Network:
-        return PaperNetwork(
-            *(self._resolver(resolver, timeout), timeout, dict(connect_to)),
-            allow_private=allow_private,
-            hosts=self._hosts,
-        )
+        asked = self._resolver(resolver, timeout)
+        return PaperNetwork(asked, timeout, dict(connect_to), **more, hosts=self._hosts)
 
     def _resolver(self, resolver: tuple[str, int], timeout: float) -> Resolver:
         names = PaperResolver(resolver, timeout)
@@ -430,16 +398,6 @@ class Paper(Checking):
             patch.setattr(options, "network", self._network)
             patch.setattr(options, "resolver_of", self._resolver)
             return CliRunner().invoke(cli, [str(word) for word in arguments])
-
-
-class Every(Shown):
-    """A valid certificate for any name."""
-
-    def __init__(self) -> None:
-        super().__init__((), datetime.now(UTC) + timedelta(days=365))
-
-    def judged(self, host: str) -> Certificate:
-        return Shown((host,), self.ends).judged(host)
 
 
 World = Paper | Real

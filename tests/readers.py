@@ -103,7 +103,6 @@ def pox(document: bytes) -> Account | None:
 
 
 def payloads(profile: bytes) -> dict[str, dict[str, Any]]:
-    """Return the accounts of a profile by their types."""
     content = plistlib.loads(profile)["PayloadContent"]
     return {payload["PayloadType"]: payload for payload in content}
 

@@ -74,7 +74,6 @@ QUESTIONS = [
 
 
 def lines_of(extension: str) -> list[str]:
-    """The code that the table has for an extension."""
     text = text_of("examples/README.md")
     (row,) = re.findall(rf"^\| {re.escape(extension)} \| (.*) \|$", text, re.M)
     return [
@@ -83,7 +82,6 @@ def lines_of(extension: str) -> list[str]:
 
 
 def say(extension: str, place: int = 0, **names: object) -> None:
-    """Run a line of that table with these names."""
     exec(lines_of(extension)[place], dict(names))  # noqa: S102 (our own README)
 
 
@@ -187,14 +185,12 @@ def create_site(*plugs: Plug, is_first: bool = False) -> Flask:
 
 
 def served() -> Flask:
-    """Return the site with everything, for a server."""
+    """Return the site with everything, for gunicorn."""
     return create_site(*(plug for name, plug in PLUGS.items() if "Debug" not in name))
 
 
 # --- What clients get ------------------------------------------------------------------
 
-# What is not the same in two sites of the same file.
-VARYING = {"Last-Modified"}
 # What an extension may say beside or over what we say; caches keep what they may.
 ADDED = {
     "Flask-Login": {"Vary"},
@@ -218,7 +214,8 @@ def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
     others = sorted(
         pair
         for pair in answer.headers
-        if pair[0] not in {*VARYING, *added, "Content-Length"}
+        # The date is not the same in two sites of the same file.
+        if pair[0] not in {"Last-Modified", "Content-Length", *added}
     )
     body = answer.get_data(as_text=True)
     body = re.sub(r' nonce="[^"]+"', "", body)  # Talisman's, of the page's script
@@ -314,14 +311,10 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
-        "text/xml",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-    ],
-)
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+
+
+@pytest.mark.parametrize("media_type", ["text/xml", *FORMS])
 def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> None:
     for read in (
         lambda: request.get_data(),
@@ -353,9 +346,7 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
         database.engine.dispose()
 
 
-def test_settings_may_come_from_the_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_settings_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(FILE))
     monkeypatch.setenv("FLASK_AUTOCONFIG_CLIENTS", '["thunderbird", "page"]')
     monkeypatch.setenv("FLASK_AUTOCONFIG_PAGE_CSP", "default-src 'self'")

@@ -4,7 +4,6 @@ import gettext
 import re
 import tomllib
 import zipfile
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,17 @@ _LOCALE = Path("/usr/share/locale")
 _FOLDERS = {"en": "en-US", "es": "es-ES"}
 
 
-@cache
-def _thunderbird_text(language: str, file: str) -> str:
+def thunderbird_label(language: str, source: str) -> str:
+    """Return a message of Thunderbird's texts (Fluent), or an attribute of one."""
     folder = _FOLDERS.get(language, language)
     pack = _PACKS / f"langpack-{folder}@thunderbird.mozilla.org.xpi"
     archive = _OMNI if language == "en" else pack
     if not archive.exists():
         lacking(str(archive))
-    with zipfile.ZipFile(archive) as texts:
-        return texts.read(f"localization/{folder}/{file}").decode()
-
-
-def thunderbird_label(language: str, source: str) -> str:
-    """Return a message of Thunderbird's texts (Fluent), or an attribute of one."""
     file, _, key = source.partition(" ")
     message, _, attribute = key.partition(".")
-    text = _thunderbird_text(language, file)
+    with zipfile.ZipFile(archive) as texts:
+        text = texts.read(f"localization/{folder}/{file}").decode()
     gone = f"{source} is gone from Thunderbird's {language} texts"
     found = re.search(rf"^{message} *=(.*(?:\n[ \t]+.*)*)", text, re.MULTILINE)
     assert found, gone
@@ -80,9 +74,7 @@ INSTALLED = {"thunderbird": thunderbird_label, "evolution": evolution_label}
     ("program", "name"),
     [(program, name) for program in INSTALLED for name in TABLES[program]],
 )
-def test_a_label_is_that_of_the_installed_program(
-    program: str, name: str, language: str
-) -> None:
+def test_a_label_is_the_programs_own(program: str, name: str, language: str) -> None:
     label = TABLES[program][name]
     assert label[language] == INSTALLED[program](language, label["source"])
 

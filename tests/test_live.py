@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from flask_autoconfig.config.reading import Loaded, read
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current, Service
 
+Log = pytest.LogCaptureFixture
+Patch = pytest.MonkeyPatch
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
@@ -38,21 +41,16 @@ def saved_by_renaming(file: Path, text: str) -> None:
     other.rename(file)
 
 
-def saved_with_its_old_date(file: Path, text: str) -> None:
-    before = file.stat()
+def saved_with_an_old_date(file: Path, text: str, *, years: int = 0) -> None:
+    date = file.stat().st_mtime - years * 3e7
     file.write_text(text)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def saved_with_a_date_of_last_year(file: Path, text: str) -> None:
-    file.write_text(text)
-    os.utime(file, (time.time() - 3e7, time.time() - 3e7))
+    os.utime(file, (date, date))
 
 
 def test_every_worker_takes_up_an_edited_file_within_two_seconds(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
-    ways += [saved_with_its_old_date, saved_with_a_date_of_last_year]
+    ways += [saved_with_an_old_date, partial(saved_with_an_old_date, years=1)]
     with serving(file, "--workers", "3") as url:
         assert hosts(url) == {b"imap"}
         for number, save in enumerate(ways):
@@ -76,9 +74,7 @@ def document(service: Service, query: str = "") -> Answer:
     return answer
 
 
-def test_an_invalid_empty_or_missing_file_is_logged_once_and_changes_nothing(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_invalid_or_missing_file_is_logged_once(toml: Write, caplog: Log) -> None:
     file = toml(TWO_DOMAINS)
     service = Service(file)
     for number, content in enumerate(("", "[[provider", None), 1):
@@ -116,9 +112,7 @@ def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> No
     assert b"mail.example.com" in document(service).body
 
 
-def test_the_thread_starts_with_the_first_request_and_ends_with_its_service(
-    toml: Write,
-) -> None:
+def test_the_thread_starts_with_requests_and_ends_with_its_service(toml: Write) -> None:
     before = set(threading.enumerate())
     file = toml(TWO_DOMAINS)
     site(file)
@@ -134,9 +128,7 @@ def test_the_thread_starts_with_the_first_request_and_ends_with_its_service(
     assert not watcher.is_alive()
 
 
-def test_a_document_is_rendered_once(
-    toml: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_is_rendered_once(toml: Write, monkeypatch: Patch) -> None:
     named = TWO_DOMAINS.replace("domains =", 'display_name = "Example"\ndomains =')
     service = Service(toml(named))
     first = document(service, "emailaddress=a@example.com")
@@ -159,7 +151,7 @@ def test_the_cache_of_documents_is_bounded(toml: Write) -> None:
 
 
 def test_a_domains_file_is_taken_up_when_it_is_created_or_edited(
-    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    toml: Write, tmp_path: Path, caplog: Log
 ) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     toml(TWO_DOMAINS.replace("domains =", 'domains_file = "later"\ndomains ='))
@@ -174,9 +166,7 @@ def test_a_domains_file_is_taken_up_when_it_is_created_or_edited(
 
 
 @pytest.mark.parametrize("edited", ["autoconfig.toml", "customers"])
-def test_an_edit_during_a_reload_is_taken_up_too(
-    toml: Write, tmp_path: Path, edited: str
-) -> None:
+def test_an_edit_in_a_reload_counts(toml: Write, tmp_path: Path, edited: str) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     build = live._build
 
@@ -200,9 +190,7 @@ def test_an_edit_during_a_reload_is_taken_up_too(
     assert has_domain(live, "early.test" if is_main else "later.test")
 
 
-def test_a_file_that_cannot_be_opened_for_lack_of_descriptors_is_read_later(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_descriptors_a_file_is_read_later(toml: Write, caplog: Log) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     toml(EDITED)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -225,9 +213,7 @@ NAMING_A_FOLDER = [
 ]
 
 
-def test_an_unreadable_file_is_distinguished_from_an_invalid_one(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_an_unreadable_file_is_not_an_invalid_one(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     files = [toml(text, f"{index}.toml") for index, text in enumerate(NAMING_A_FOLDER)]
     for file in (*files, tmp_path / "dir", toml("[[provider]]")):
@@ -236,9 +222,7 @@ def test_an_unreadable_file_is_distinguished_from_an_invalid_one(
         assert caught.value.is_unread == (file.name != "autoconfig.toml"), file
 
 
-def test_an_internal_error_of_a_reload_does_not_affect_requests(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_of_a_reload_affects_no_request(toml: Write, caplog: Log) -> None:
     service = Service(toml(TWO_DOMAINS))
 
     def fail(config: Loaded) -> Current:
@@ -251,9 +235,7 @@ def test_an_internal_error_of_a_reload_does_not_affect_requests(
     assert caplog.text.count("RuntimeError: a bug") == 1
 
 
-def test_the_date_of_a_document_never_goes_back(
-    toml: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_date_of_documents_never_goes_back(toml: Write, monkeypatch: Patch) -> None:
     older = toml(EDITED, "older.toml")
     os.utime(older, (1, 1))
     file = toml(TWO_DOMAINS)

@@ -17,7 +17,6 @@ ANNA = f"?emailaddress={ADDRESS}"
 
 
 def steps(page: Page) -> list[str]:
-    """Return the headings of the steps."""
     return page.locator(".autoconfig-steps [id^=step-]").all_inner_texts()
 
 
@@ -30,9 +29,7 @@ def tiles(page: Page, within: str = "h2 + ul.autoconfig-tiles") -> list[str]:
 # --- From the address to the steps -----------------------------------------------------
 
 
-def test_an_iphone_gets_from_the_address_to_the_profile(
-    visit: Open, url: str, tmp_path: Path
-) -> None:
+def test_an_iphone_gets_to_the_profile(visit: Open, url: str, tmp_path: Path) -> None:
     page = visit(url, "ios", width=390)
     page.get_by_label("Your e-mail address").fill(ADDRESS)
     page.get_by_role("button", name="Show me how").click()
@@ -91,9 +88,7 @@ def test_the_page_works_without_javascript(visit: Open, url: str) -> None:
     assert page.get_by_role("button", name="Print").count() == 0
 
 
-def test_an_ipad_that_claims_to_be_a_mac_gets_the_profile_there(
-    visit: Open, url: str
-) -> None:
+def test_an_ipad_that_poses_as_a_mac_gets_the_profile(visit: Open, url: str) -> None:
     touch = "Object.defineProperty(navigator, 'maxTouchPoints', { get: () => 5 })"
     page = visit(url, "mac")
     page.add_init_script(touch)
@@ -135,9 +130,7 @@ def test_a_value_beside_its_label_can_be_copied_twice(visit: Open, url: str) -> 
         assert page.evaluate(boxes) == before
 
 
-def test_a_screen_reader_gets_the_program_the_numbers_and_the_languages(
-    visit: Open, url: str
-) -> None:
+def test_screen_readers_get_program_number_and_language(visit: Open, url: str) -> None:
     page = visit(f"{url}{ANNA}&program=iphone&lang=fr", "ios")
     assert page.title() == f"iPhone ou iPad – Configurer votre messagerie – {seen.NAME}"
     shown = page.get_by_role("list").filter(has=page.get_by_role("heading"))
@@ -204,9 +197,7 @@ LONGEST = "f" * 64 + "@" + "d" * 46 + ".harmony.example"
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "füße+1@harmony.example", LONGEST])
-def test_a_qr_code_on_the_screen_can_be_read(
-    visit: Open, tmp_path: Path, address: str
-) -> None:
+def test_a_qr_code_can_be_read(visit: Open, tmp_path: Path, address: str) -> None:
     file = seen.configuration(tmp_path)
     domains = '["harmony.example", "*.harmony.example"]'
     file.write_text(file.read_text().replace('["harmony.example"]', domains))

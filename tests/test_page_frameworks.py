@@ -42,7 +42,6 @@ _BACKGROUND = """() => getComputedStyle(document.querySelector(".autoconfig"))
 
 @cache
 def sheet_of(package: str, sheet: str) -> str:
-    """Return a style sheet of a package of npm."""
     with TemporaryDirectory() as folder:
         command = [program("npm"), "pack", "--silent", package]
         name = subprocess.check_output(command, cwd=folder, text=True).strip()

@@ -36,9 +36,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("case", PAIRS, ids=lambda case: "-".join(map(str, case)))
-def test_a_state_is_displayed_without_faults(
-    browser: Browser, url: str, case: Case
-) -> None:
+def test_a_state_has_no_faults(browser: Browser, url: str, case: Case) -> None:
     with seen.shown(browser, url, case) as page:
         assert page.get_attribute("html", "lang") == case.language
         assert page.locator(".autoconfig-steps h3").count() > 0
@@ -76,9 +74,7 @@ _BROKEN_VALUES = """() => [...document.querySelectorAll("p .autoconfig-value")]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_short_value_in_a_sentence_is_moved_to_the_next_line(
-    browser: Browser, url: str, language: str
-) -> None:
+def test_short_values_stay_unbroken(browser: Browser, url: str, language: str) -> None:
     with seen.shown(browser, url, Case("gmail", language, 390, "light")) as page:
         assert page.locator("p .autoconfig-short").count() > 3
         for width in range(320, 480, 8):
@@ -87,9 +83,7 @@ def test_a_short_value_in_a_sentence_is_moved_to_the_next_line(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_tiles_of_enlarged_text_break_between_words(
-    browser: Browser, url: str, language: str
-) -> None:
+def test_tiles_break_between_words(browser: Browser, url: str, language: str) -> None:
     for width, size in ((195, "100%"), (390, "200%")):
         case = Case("gmail", language, width, "light")
         with seen.shown(browser, url, case) as page:
@@ -171,9 +165,7 @@ def box(element: Locator) -> FloatRect:
 
 
 @pytest.mark.usefixtures("_arabic")
-def test_a_page_from_right_to_left_is_mirrored(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_a_right_to_left_page_is_mirrored(browser: Browser, tmp_path: Path) -> None:
     case = Case("gmail", "ar", 390, "light")
     with (
         served(create_app(seen.configuration(tmp_path))) as base,

@@ -1,6 +1,5 @@
 """Commands print visible characters and line ends only, no matter who chose the text."""
 
-import datetime
 import io
 import json
 import os
@@ -19,12 +18,11 @@ import dns.rdata
 import dns.rrset
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from strangers import Behaviour, answering, server
 from support import BIN, TWO_DOMAINS, run
+from test_chains import loaded, made
 from test_resolver import type_of
 from world import NameServer
 
@@ -72,37 +70,12 @@ def answer(query: dns.message.Message) -> dns.message.Message:
 
 
 def evil_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate of an unknown authority, with hostile names, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, EVIL[:60])])
-    now = datetime.datetime.now(datetime.UTC)
-    host = x509.DNSName("\x1b[31m\n\x07.test")
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(1))
-        .not_valid_after(now + datetime.timedelta(90))
-        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "evil.pem"
-    file.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return file, file
+    host = x509.SubjectAlternativeName([x509.DNSName("\x1b[31m\n\x07.test")])
+    loaded([made(EVIL[:60], None, host)], folder)
+    return folder / "chain.pem", folder / "chain.pem"
 
 
 def greeting(start: bytes) -> Behaviour:
-    """Return a mail server whose lines are hostile."""
-
     def behave(connection: socket.socket) -> None:
         connection.sendall(start + RAW + b"\r\n")
         while connection.recv(4096):
@@ -164,9 +137,7 @@ def invisible(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("reply", REPLIES)
-def test_check_and_init_print_nothing_raw_of_servers(
-    toml: Write, tmp_path: Path, reply: str
-) -> None:
+def test_no_command_prints_servers_raw(toml: Write, tmp_path: Path, reply: str) -> None:
     styles = re.compile(r"\x1b\[(?:0|1|3[0-9])m")
     with strangers(REPLIES[reply], tmp_path) as options:
         for command in (
@@ -213,9 +184,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", ["odd.toml", "\x1b[31m\u202e\x9b.toml"])
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
-def test_commands_print_nothing_raw_of_a_file(
-    tmp_path: Path, data: bytes, name: str
-) -> None:
+def test_no_command_prints_a_file_raw(tmp_path: Path, data: bytes, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(data)
     for command in (

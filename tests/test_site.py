@@ -62,19 +62,14 @@ def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
         Autoconfig(Flask("site"))  # type: ignore[arg-type]
 
 
-UNUSABLE = [
+@pytest.mark.parametrize(("key", "value", "words"), [
     ("AUTOCONFIG", {"provider": []}, "provider"),
     ("AUTOCONFIG", {"provider": [{"domains": ["a.b"], "incomming": []}]}, "incoming"),
     ("AUTOCONFIG", "autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ("AUTOCONFIG", {"provider": [], 5: 1}, "not a string"),
     ("AUTOCONFIG_LOCALE", "nope", "there is no folder 'nope'"),
-]
-
-
-@pytest.mark.parametrize(("key", "value", "words"), UNUSABLE)
-def test_an_unusable_setting_raises(
-    toml: Write, key: str, value: Any, words: str
-) -> None:
+])  # fmt: skip
+def test_unusable_settings_raise(toml: Write, key: str, value: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         site(toml(TWO_DOMAINS), **{key: value})
 
@@ -114,8 +109,6 @@ def test_strict_may_be_off_in_every_spelling(
 
 # --- Hosts ------------------------------------------------------------------------------
 
-LABELS = ("autoconfig.", "autodiscover.", "ua-auto-config.")
-
 
 def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
     app = Flask("site", subdomain_matching=True)
@@ -124,7 +117,10 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
     app.add_url_rule("/", "shop", lambda: "The shop.", subdomain="shop")
     pacc = "/.well-known/user-agent-configuration.json"
     for host, path, status in (
-        *((f"{label}example.com", CONFIG, 200) for label in ("", *LABELS)),
+        *(
+            (f"{label}example.com", CONFIG, 200)
+            for label in ("", "autoconfig.", "autodiscover.")
+        ),
         ("ua-auto-config.example.com", pacc, 200),
         ("shop.example.com", "/", 200),
         ("shop.example.com", CONFIG, 404),
@@ -209,7 +205,6 @@ SETUP = """{% extends "base.html" %}
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
-    """A site's folder with templates of its own."""
     (tmp_path / "templates/autoconfig").mkdir(parents=True)
     (tmp_path / "templates/base.html").write_text(BASE)
     (tmp_path / "templates/autoconfig/setup.html").write_text(SETUP)
@@ -382,20 +377,17 @@ def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -
     assert Client(app).get(PAGE).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"variable_start_string": "[[", "variable_end_string": "]]"},
-        {"comment_start_string": "<#", "comment_end_string": "#>"},
-        {"autoescape": False},
-        {"loader": DictLoader({})},
-        {"undefined": StrictUndefined, "trim_blocks": True},
-    ],
-    ids=["delimiters", "comments", "no escapes", "a loader", "strict"],
-)
-def test_jinja_options_do_not_change_the_page(
-    toml: Write, settings: dict[str, Any]
-) -> None:
+JINJA_OPTIONS: dict[str, Any] = {
+    "delimiters": {"variable_start_string": "[[", "variable_end_string": "]]"},
+    "comments": {"comment_start_string": "<#", "comment_end_string": "#>"},
+    "no escapes": {"autoescape": False},
+    "a loader": {"loader": DictLoader({})},
+    "strict": {"undefined": StrictUndefined, "trim_blocks": True},
+}
+
+
+@pytest.mark.parametrize("settings", JINJA_OPTIONS.values(), ids=JINJA_OPTIONS)
+def test_jinja_options_do_not_change_the_page(toml: Write, settings: Any) -> None:
     bare, app = site(toml(TWO_DOMAINS)), site(toml(TWO_DOMAINS))
     app.jinja_options = settings
     app.jinja_env.filters["format"] = lambda *_: "mine"
@@ -414,9 +406,7 @@ def test_script_and_style_have_the_sites_nonce(toml: Write, nonce: Any) -> None:
     assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
 
 
-def test_the_page_does_without_a_context_processor_that_fails(
-    layout: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_page_survives_a_bad_context_processor(layout: Path, caplog: Log) -> None:
     for _ in range(2):  # with the site's template, then without
         app = site(layout / "autoconfig.toml")
         app.context_processor(lambda: {"user": 1 // 0})
@@ -429,10 +419,12 @@ def test_the_page_does_without_a_context_processor_that_fails(
 
 def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:
     template = layout / "templates/autoconfig/setup.html"
-    delimiters = {"variable_start_string": "[[", "variable_end_string": "]]"}
     for options, text in (
         ({"autoescape": False}, SETUP),
-        (delimiters, "<nav>Our site</nav> [[ autoconfig_page.content ]]"),
+        (
+            JINJA_OPTIONS["delimiters"],
+            "<nav>Our site</nav> [[ autoconfig_page.content ]]",
+        ),
     ):
         template.write_text(text)
         app = site(layout / "autoconfig.toml")
