@@ -188,12 +188,7 @@ def _service(
         yield fault
         return
     if not targets:
-        if misnamed := _misnamed(scene, name, wanted):
-            code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
-            at, domain = f"{misnamed} SRV", case.domain
-            yield finding(code, at, domain=domain, right=full_name)
-        elif case.provider and wanted:
-            yield finding("srv.missing", subject, wanted=_listed(wanted))
+        yield from _no_records(scene, name, wanted)
         return
     known = {
         Endpoint.of(account)
@@ -218,14 +213,8 @@ def _service(
         is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
         differs = _wrong(code, subject, _listed(offered), _listed(wanted))
-        # Further ports or names of the file's servers may be meant.
-        ours = {it.host for it in servers.endpoints(case, case.provider)}
-        is_ours = bool(service and offered) and all(
-            any(web.is_same_host(facts, it.host, host) for host in ours)
-            and servers.is_alive(facts, it)
-            for it in servers_of(offered)
-        )
-        yield differs.marked("same server" if is_ours and not is_dead else "")
+        is_ours = not is_dead and _are_of_file(case, facts, servers_of(offered))
+        yield differs.marked("same server" if is_ours else "")
     elif failing:
         yield failing
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
@@ -238,6 +227,27 @@ def _service(
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
             if len(way := web.names_of(facts, host)) > 1:
                 yield finding("srv.is-alias", subject, host=host, target=way[1])
+
+
+def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Finding]:
+    """Yield where the records of a service are instead, or that there are none."""
+    domain = scene.case.domain
+    if misnamed := _misnamed(scene, name, wanted):
+        code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
+        right = f"{name}.{domain}"
+        yield finding(code, f"{misnamed} SRV", domain=domain, right=right)
+    elif scene.case.provider and wanted:
+        yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
+
+
+def _are_of_file(case: Case, facts: Facts, offered: list[Endpoint]) -> bool:
+    """Return whether they are further ports or names of the file's servers."""
+    ours = {it.host for it in servers.endpoints(case, case.provider)}
+    return bool(offered) and all(
+        any(web.is_same_host(facts, it.host, host) for host in ours)
+        and servers.is_alive(facts, it)
+        for it in offered
+    )
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
