@@ -195,7 +195,8 @@ def by_name(
     if found is None or is_named or not is_below:
         return found
     target = names_of(facts, host)[-1]
-    if not case.has(target):
+    # A certificate for other names may be that of another site.
+    if not case.has(target) or (target != host and found.code == "tls.name-mismatch"):
         return found.within("alias", host=host, target=target)
     if target == host and facts.is_by_wildcard(host, case.domain):
         return found.within("wildcard", domain=case.domain)
