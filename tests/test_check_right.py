@@ -21,6 +21,7 @@ from seeds import (
     SMTP_NAME,
     WEB_NAMES,
     WHEN,
+    another_imap,
     at,
     at_web,
     certified,
@@ -257,6 +258,7 @@ def wildcard_to_site(here: Paper) -> None:
 # The worlds of check_right.toml that are not data.
 WORLDS: dict[str, Callable[[Paper], object]] = {
     "a wildcard record that leads to a web site": wildcard_to_site,
+    "SRV records of two servers of the same priority": another_imap,
     "a server that limits requests": limited(5, 0.6),
     "a server that delays many requests": delaying(0.2),
     "a customer of a hoster": customer_of_hoster,

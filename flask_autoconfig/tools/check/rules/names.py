@@ -202,9 +202,8 @@ def _service(
 
     # The rule of servers tells what is wrong with those that the file or others name.
     # A spare server may sleep, but not one of those that clients try first.
-    records = facts.network.resolver.records(full_name, "SRV")
-    ranks = [it.priority for it in records if not (case.provider and is_right)]
-    tried = servers_of(offered[: ranks.count(min(ranks, default=0))])
+    first = [] if case.provider and is_right else _first(facts, full_name, offered)
+    tried = servers_of(first)
     found = (_failing(facts, subject, it) for it in tried if it not in known)
     failing = next(filter(None, found), None)
     if failing and (failing.code == "srv.other-service" or not wanted):
@@ -213,7 +212,9 @@ def _service(
         is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
         differs = _wrong(code, subject, _listed(offered), _listed(wanted))
-        is_ours = not is_dead and _are_of_file(case, facts, servers_of(offered))
+        is_ours = {*wanted} < {*first} and not failing  # one of several equal servers
+        is_ours = is_ours or _are_of_file(case, facts, servers_of(offered))
+        is_ours = is_ours and not is_dead
         yield differs.marked("same server" if is_ours else "")
     elif failing:
         yield failing
@@ -227,6 +228,12 @@ def _service(
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
             if len(way := web.names_of(facts, host)) > 1:
                 yield finding("srv.is-alias", subject, host=host, target=way[1])
+
+
+def _first(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
+    """Return the targets of the best priority."""
+    ranks = [it.priority for it in facts.network.resolver.records(name, "SRV")]
+    return offered[: ranks.count(min(ranks, default=0))]
 
 
 def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Finding]:
@@ -327,8 +334,10 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
         return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)
-    led = Account(type_, *targets[0], socket_type)
-    if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
+    first = _first(scene.facts, subject.removesuffix(" SRV"), targets)
+    led = [Account(type_, *target, socket_type) for target in first]
+    pairs = ((theirs, ours) for theirs in led for ours in alive)
+    if not alive or any(sources.is_one_server(scene, *pair) for pair in pairs):
         return None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"

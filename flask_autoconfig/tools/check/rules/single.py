@@ -238,12 +238,13 @@ def paths(scene: Scene) -> Iterator[Finding]:
         if ask.url in urls or is_chance or not facts.exists(host):
             continue
         try:
-            status = facts.answer(ask).status
+            reply = facts.answer(ask)
+            status, said = reply.status, web.beyond_status(reply)
             reason = "" if status == 200 else f"status {status}"
         except ProbeError as error:
-            reason = "" if error.kind in _UNSEEN else str(error)
+            reason, said = "" if error.kind in _UNSEEN else str(error), ""
         if ask in usual and reason in ("status 404", "status 410"):
-            yield finding("document.path-lost", ask.url)
+            yield finding("document.path-lost", ask.url, said=said)
         elif reason and ask.url.replace("http:", "https:", 1) in urls:
             with suppress(ProbeError):
                 if led := shown(facts.reply(ask).target):

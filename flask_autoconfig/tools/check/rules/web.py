@@ -338,16 +338,14 @@ def _led(reply: Reply, asked: str) -> str:
 
 def _by_text(reply: Reply, asked: str) -> Finding:
     status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
-    words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
-    said = title_of(reply)
+    words = words_of(reply)
     if status == 200:
-        said = said or words[:_MOST_WORDS]
+        said = title_of(reply) or words[:_MOST_WORDS]
         called = (f" (“{said}”)" if said else "") + _led(reply, asked)
         other = "http.plain-text" if _is_plain_text(reply) else "http.web-page"
         return finding(texts.code_of("page", text, other), asked, title=called)
 
-    said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
-    said = f" (“{said}”)" if said else ""
+    said = beyond_status(reply)
     other = "http.server-error" if status >= 500 else "http.status"
     by_status = texts.code_on("http", str(status), other)
     if reply.is_limited or status in REDIRECTS:
@@ -362,17 +360,28 @@ def _by_text(reply: Reply, asked: str) -> Finding:
     return finding(code, reply.url, status=status, said=said, **values)
 
 
+def words_of(reply: Reply) -> str:
+    """Return the text of a page, without its tags."""
+    text = reply.body[:20_000].decode("utf-8", "replace")
+    return " ".join(html.unescape(_TAG.sub(" ", text)).split())
+
+
 def title_of(reply: Reply) -> str:
     """Return the title of a web page, or ""."""
     text = reply.body[:20_000].decode("utf-8", "replace")
     return " ".join(html.unescape("".join(_TITLE.findall(text)[:1])).split())
 
 
-def _beyond(status: int, text: str) -> str:
-    """Return the text without the status and its standard phrase."""
-    phrases = filter(None, (str(status), http.client.responses.get(status)))
+def beyond_status(reply: Reply) -> str:
+    """Return what a page says beside its status and the standard phrase, in brackets."""
+    phrases = filter(None, (str(reply.status), http.client.responses.get(reply.status)))
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
-    return re.sub(alone, "", text, flags=re.I)
+    said = (
+        re.sub(alone, "", it, flags=re.I) for it in (title_of(reply), words_of(reply))
+    )
+    path = split_url(reply.url).path.rstrip("/") or "\n"  # which differs between URLs
+    words = next(filter(None, said), "").replace(path, "…")[:_MOST_WORDS]
+    return f" (“{words}”)" if words else ""
 
 
 # --- Helpers ----------------------------------------------------------------------------
