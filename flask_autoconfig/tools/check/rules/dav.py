@@ -153,7 +153,7 @@ def _is_dav(reply: Reply) -> bool:
 
 
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
-    code, title = "dav.none", web.title_of(reply)
+    code, title = "dav.none", web.words_of(reply)[0]
     where = f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"

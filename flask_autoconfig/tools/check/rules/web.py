@@ -298,7 +298,7 @@ def _by_program(found: Finding, reply: Reply) -> Finding:
     """Return the finding with the program that answers, as far as it says its name."""
     named = [value for name, value in reply.every if name in _NAMING]
     paths = [split_url(reply.url).path] if reply.redirects else []
-    said = [*named, title_of(reply), *paths]
+    said = [*named, words_of(reply)[0], *paths]
     is_exchange = found.code.startswith("http.exchange")
     for program, words in texts.table("programs").items() if not is_exchange else ():
         if re.search(words, "\n".join(said), re.I):
@@ -338,9 +338,9 @@ def _led(reply: Reply, asked: str) -> str:
 
 def _by_text(reply: Reply, asked: str) -> Finding:
     status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
-    words = words_of(reply)
+    title, words = words_of(reply)
     if status == 200:
-        said = title_of(reply) or words[:_MOST_WORDS]
+        said = title or words[:_MOST_WORDS]
         called = (f" (“{said}”)" if said else "") + _led(reply, asked)
         other = "http.plain-text" if _is_plain_text(reply) else "http.web-page"
         return finding(texts.code_of("page", text, other), asked, title=called)
@@ -360,25 +360,18 @@ def _by_text(reply: Reply, asked: str) -> Finding:
     return finding(code, reply.url, status=status, said=said, **values)
 
 
-def words_of(reply: Reply) -> str:
-    """Return the text of a page, without its tags."""
+def words_of(reply: Reply) -> list[str]:
+    """Return the title of a web page, or "", and its text without tags."""
     text = reply.body[:20_000].decode("utf-8", "replace")
-    return " ".join(html.unescape(_TAG.sub(" ", text)).split())
-
-
-def title_of(reply: Reply) -> str:
-    """Return the title of a web page, or ""."""
-    text = reply.body[:20_000].decode("utf-8", "replace")
-    return " ".join(html.unescape("".join(_TITLE.findall(text)[:1])).split())
+    parts = "".join(_TITLE.findall(text)[:1]), _TAG.sub(" ", text)
+    return [" ".join(html.unescape(part).split()) for part in parts]
 
 
 def beyond_status(reply: Reply) -> str:
     """Return what a page says beside its status and the standard phrase, in brackets."""
     phrases = filter(None, (str(reply.status), http.client.responses.get(reply.status)))
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
-    said = (
-        re.sub(alone, "", it, flags=re.I) for it in (title_of(reply), words_of(reply))
-    )
+    said = (re.sub(alone, "", it, flags=re.I) for it in words_of(reply))
     path = split_url(reply.url).path.rstrip("/") or "\n"  # which differs between URLs
     words = next(filter(None, said), "").replace(path, "…")[:_MOST_WORDS]
     return f" (“{words}”)" if words else ""
