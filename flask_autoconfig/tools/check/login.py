@@ -154,7 +154,9 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
             code = "login.not-possible"
             found = finding(code, subject, advice=error.cure, reason=error)
             return login._replace(finding=found)
-        code = texts.code_of("login", str(error), "login.no-answer")
+        code = "login.no-answer"
+        if not isinstance(error.__cause__, OSError):  # of the network, not the server's
+            code = texts.code_of("login", str(error), code)
         login = login._replace(refusal=str(error), software=error.software)
         return login._replace(finding=_refusal(code, login))
     is_in = failed != "login"
