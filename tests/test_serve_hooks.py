@@ -120,9 +120,10 @@ def test_faulty_hooks_are_named_with_their_place(
 )
 def test_faulty_hooks_end_the_start(file: Path, text: str, words: str) -> None:
     module = file.with_name("faulty.py")
-    module.write_text(text)
-    ended = run("serve", "--hooks", "faulty", cwd=file.parent)
+    module.write_text(f"print('connecting'); {text}")
+    ended = run("serve", "--hooks", "faulty", cwd=file.parent, PYTHONUNBUFFERED="")
     assert ended.returncode == 1
+    assert ended.stdout == "connecting\n" * ("_exit" not in text)
     assert words.format(file=module) in ended.stderr
     assert ended.stderr.startswith("Error: ")
     assert "Traceback" not in ended.stderr

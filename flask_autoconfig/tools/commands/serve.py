@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -154,7 +155,11 @@ def _in_child(function: Callable[[], Any]) -> Any:
     if child == 0:
         try:
             os.setsid()
-            sender.send(_outcome(function))
+            outcome = _outcome(function)
+            with suppress(OSError, ValueError, AttributeError):  # they may be closed
+                sys.stdout.flush()
+                sys.stderr.flush()
+            sender.send(outcome)
         finally:
             os._exit(0)
     sender.close()
