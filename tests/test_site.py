@@ -236,7 +236,7 @@ def test_the_policy_depends_on_template_and_setting(layout: Path) -> None:
     name, file = "Content-Security-Policy", layout / "autoconfig.toml"
     # The site's own style, pictures and fonts are to load.
     assert name not in Client(site(file)).get(PAGE).headers
-    configured = Client(site(file, AUTOCONFIG_PAGE_CSP="default-src https:"))
+    configured = Client(site(file, AUTOCONFIG_PAGE_CSP="default-src\n  https:\n"))
     assert configured.get(PAGE).headers[name] == "default-src https:"
     assert name not in Client(site(file, AUTOCONFIG_PAGE_CSP="")).get(PAGE).headers
     shutil.rmtree(layout / "templates")
