@@ -7,12 +7,13 @@ put a link in its place between a check and a write.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError
 from ..files import refused
 from . import terminal
 
@@ -73,9 +74,9 @@ def reported(named: Path) -> Iterator[None]:
         where = str(error.filename or named)
         if _STAGING in where:
             where = str(named)  # the user does not know the temporary file
+        message = f"cannot write: {error.strerror}"
         cure = "correct that, or name another place"
-        problem = Problem(where, f"cannot write: {error.strerror}", cure)
-        raise ConfigError([problem]) from error
+        raise ConfigError.of(where, message, cure, "") from error
 
 
 @contextmanager
@@ -138,10 +139,7 @@ class Folder:
             try:
                 yield folder
             finally:
-                with suppress(OSError):
-                    for each in os.listdir(folder._number):
-                        os.unlink(each, dir_fd=folder._number)
-                    os.rmdir(name, dir_fd=self._number)
+                shutil.rmtree(name, ignore_errors=True, dir_fd=self._number)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a new file; after an error there is none."""
@@ -187,6 +185,6 @@ class Folder:
                 folder._replace(staging, str(number), path.name)
 
     def _replace(self, source: Folder, name: str, new_name: str) -> None:
-        numbers = {"src_dir_fd": source._number, "dst_dir_fd": self._number}
+        folders = {"src_dir_fd": source._number, "dst_dir_fd": self._number}
         with _naming(self.path / new_name):
-            os.replace(name, new_name, **numbers)  # a link is replaced, not followed
+            os.replace(name, new_name, **folders)  # a link is replaced, not followed

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import dns.rdata
@@ -18,7 +19,10 @@ from dns.rdtypes.IN.SRV import SRV
 from .check.facts import each_of
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
+from .templates import template
 from .zone import TTL, Record
+
+_BESIDE = ("NS", "A", "AAAA")  # what no alias can stand beside
 
 
 class Published(NamedTuple):
@@ -31,19 +35,10 @@ class Published(NamedTuple):
     faults: list[str] = []  # noqa: RUF012 (what others have to mend)
 
 
-def _zone(domain: Published) -> str:
-    """Write lines for an existing zone, to `$INCLUDE` or to paste (RFC 1035, 5.1).
-
-    SOA, NS and `$TTL` are left to that zone.
-    """
-    lines = [
-        f"; {domain.domain}: what mail clients look up",
-        f"; certificates are needed for: {' '.join(domain.certificates)}",
-        f"$ORIGIN {domain.domain}.",
-        *("; remove: {} IN {} {}".format(*record) for record in domain.outdated),
-        *("{} IN {} {}".format(*record) for record in domain.records),
-    ]
-    return "\n".join(lines) + "\n"
+def _by_template(name: str, domain: Published) -> str:
+    sets = dict.fromkeys(record[:2] for record in domain.records)
+    values = {"sets": sets, "ttl": TTL, "beside": _BESIDE}
+    return template(f"records.{name}").render(domain._asdict(), **values)
 
 
 def _table(domain: Published) -> str:
@@ -56,39 +51,6 @@ def _table(domain: Published) -> str:
         value = re.sub(r'^((?:remove: )?)"([^"\\]*)"$', r"\1\2", data)
         lines.append(f"{name:{names}}  {type_:{types}}  {value}")
     return "\n".join(lines) + "\n"
-
-
-def _nsupdate(domain: Published) -> str:
-    """Write a script for nsupdate (RFC 2136), a change for each domain.
-
-    It sets the record sets of this package and leaves others alone.
-    """
-    lines = [f"; {domain.domain}"]
-    if domain.was_compared:
-        for name, type_, data in domain.outdated:
-            # A person has to decide about an address record, or a delegation.
-            by_hand = type_ in _BESIDE or len(data) > _LONGEST_DATA
-            mark, data = "; by hand: " if by_hand else "", data[:_LONGEST_DATA]
-            lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
-    else:  # whole record sets
-        sets = dict.fromkeys((record.name, record.type) for record in domain.records)
-        # A server ignores an alias beside an address without an error.
-        lines += [
-            f"prereq nxrrset {name}.{domain.domain}. {address}"
-            for name, type_ in sets
-            for address in (_ADDRESSES if type_ == "CNAME" else ())
-        ]
-        lines += [f"update delete {name}.{domain.domain}. {it}" for name, it in sets]
-    for name, type_, data in domain.records:
-        lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
-    return "\n".join([*lines, "send\n"])
-
-
-# nsupdate takes the rest of a longer line for the next command: after 4,096 characters
-# in its oldest versions. The records to publish have a few hundred at most.
-_LONGEST_DATA = 3000
-_ADDRESSES = ("A", "AAAA")
-_BESIDE = ("NS", *_ADDRESSES)  # what no alias can stand beside
 
 
 def _json(*domains: Published) -> str:
@@ -105,9 +67,9 @@ def _json(*domains: Published) -> str:
 
 
 FORMATS: dict[str, Callable[[Published], str]] = {
-    "zone": _zone,
+    "zone": partial(_by_template, "zone"),
     "table": _table,
-    "nsupdate": _nsupdate,
+    "nsupdate": partial(_by_template, "nsupdate"),
     "json": _json,
 }
 

@@ -51,24 +51,9 @@ def _known_code(code: str) -> str:
     return code
 
 
-def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
-    if is_asked:
-        for code in texts.codes():
-            terminal.echo(f"{code:30}  {texts.status(code):7}  {texts.means(code)}")
-        ctx.exit()
-
-
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
 @options.of("check", password_fd=click.IntRange(0), ignored=_known_code)
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_codes,
-    help="List the codes of all findings with their meaning, and exit.",
-)
 @options.network_options
 @click.pass_context
 def command(
@@ -80,6 +65,10 @@ def command(
     what to do. With a file, what is published is compared with it; without one, what is
     published for the domain is checked by itself.
     """
+    if values.pop("is_list"):
+        for code in texts.codes():
+            terminal.echo(f"{code:30}  {texts.status(code):7}  {texts.means(code)}")
+        return
     network = {name: values.pop(name) for name in _OF_NETWORK}
     login = login or password_fd is not None
     asked = SimpleNamespace(login=login, password_fd=password_fd, **values)

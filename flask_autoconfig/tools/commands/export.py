@@ -1,21 +1,19 @@
 """`export`: writes every answer that depends on the domain alone as a file."""
 
 import hashlib
-import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 import click
-from jinja2 import Environment, FileSystemLoader
 
 from ... import families
 from ...answers import OK, Answer, Request
 from ...service import Service
 from .. import options, project, terminal
 from ..files import write_all
+from ..templates import template
 
 _DOCUMENTS = "documents"  # the folder of the documents, below the exported one
 _MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
@@ -108,12 +106,6 @@ def _files_for_nginx(
             maps.append(documents)
     labels = families.labels()
     domains = dict.fromkeys(domain for documents in maps for domain in documents)
-    environment = Environment(  # noqa: S701 (no HTML)
-        loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["quoted"] = partial(json.dumps, ensure_ascii=False)
     values = {
         "labels": labels,
         "maps": maps,
@@ -127,4 +119,4 @@ def _files_for_nginx(
         "mark": _MARK.decode(),
     }
     for config in ("nginx-locations.conf", "nginx-map.conf"):
-        yield Path(config), environment.get_template(config).render(values).encode()
+        yield Path(config), template(config).render(values).encode()
