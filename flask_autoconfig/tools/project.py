@@ -11,7 +11,7 @@ import click
 
 from ..address import Address, fold, is_ip, parse_address
 from ..config.reading import Loaded, read
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError
 from ..files import DEFAULT_FILE, file_in_environment
 from ..hooks import HookFailed, Hooks
 from ..hooks.calling import load_hooks, name_in_environment
@@ -108,14 +108,11 @@ def served(service: Service, domain: str, address: Address | None = None) -> Ser
     """Return who serves a folded domain, or an address in it; raises ConfigError."""
     lookup = service.lookup
     with asking(service, domain):
-        if address is not None:
-            found = lookup.find_address(address, "")
-        else:
-            found = lookup.find_domain(domain)
+        by_address = address and lookup.find_address(address, "")
+        found = by_address if address else lookup.find_domain(domain)
     if found is None:
-        cure = "add it to a provider's domains"
-        problem = Problem(domain, "the file does not serve it", cure)
-        raise ConfigError([problem], str(service.live.file))
+        message, cure = "the file does not serve it", "add it to a provider's domains"
+        raise ConfigError.of(domain, message, cure, str(service.live.file))
     return found
 
 
@@ -125,8 +122,8 @@ def asking(service: Service, subject: str) -> Iterator[None]:
     try:
         yield
     except HookFailed as error:
-        problem = Problem(subject, f"{error} failed", "see the line above")
-        raise ConfigError([problem], str(service.live.file)) from None
+        message, file_ = f"{error} failed", str(service.live.file)
+        raise ConfigError.of(subject, message, "see the line above", file_) from None
 
 
 # --- Domains -----------------------------------------------------------------------------
@@ -162,5 +159,5 @@ def domains(service: Service, asked: str) -> list[str]:
     names = [name.decode() for name in claims if not name.startswith(b"*")]
     if not names:
         cure = "name a domain that one of its patterns matches"
-        raise ConfigError([Problem("", "the file has only patterns of domains", cure)])
+        raise ConfigError.of("", "the file has only patterns of domains", cure, "")
     return names

@@ -259,7 +259,10 @@ class _Reader:
         is_anonymous = not name and not WITHOUT_LOGIN.issuperset(server.methods)
         is_clean = name == name.strip()
         is_twice = has_domain_twice(name, self.address)
+        is_doubled = is_clean and is_twice and not rules.usernames
         is_ignored = name and not is_twice and not self._reads_name(name)
+        known = in_words(rules.socket_types, "or")
+        said = {"server": server, "known": known, "name": made_up}
         for is_wrong, code, tag in (
             (not value["hostname"], "hostname", "hostname"),
             (value["socketType"] not in rules.socket_types, socket_code, "socketType"),
@@ -267,26 +270,16 @@ class _Reader:
             (rules.needs_username and not name, "no-username", "username"),
             (made_up and is_anonymous, "username-made-up", "username"),
             (not is_clean, "username-space", "username"),
-            (
-                is_clean and is_twice and not rules.usernames,
-                "username-twice",
-                "username",
-            ),
+            (is_doubled, "username-twice", "username"),
             (is_clean and is_ignored, "username", "username"),
         ):
             if is_wrong:
-                known = in_words(rules.socket_types, "or")
                 has = f"the {tag} {value[tag]!r:.40}" if value[tag] else f"no {tag}"
                 other = {} if value[tag] else server.values.keys() - _KEYS.keys()
                 like = get_close_matches(tag, other, 1, 0.75)
                 cure = f"write <{tag}>, not <{like[0]}>" if like else ""
-                said = {
-                    "value": value[tag],
-                    "known": known,
-                    "name": made_up,
-                    "has": has,
-                }
-                self._fault(code, server.place_of(tag), cure, server=server, **said)
+                values = {"value": value[tag], "has": has, **said}
+                self._fault(code, server.place_of(tag), cure, **values)
         self._check_methods(server)
         return all(fault.effect in _ACCOUNTS for fault in self.faults[before:])
 

@@ -216,24 +216,21 @@ def _check_ports(config: Any) -> None:
     if os.environ.get("LISTEN_PID") == str(os.getpid()) or "GUNICORN_FD" in os.environ:
         return
     for name, address in zip(config.bind, config.address, strict=True):
-        if isinstance(address, int):  # a descriptor
-            continue
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
-            if isinstance(
-                address, str
-            ):  # gunicorn would take the socket of a live server over
+            if isinstance(address, str):
+                # gunicorn would take over the socket of a live server.
                 with socket.socket(socket.AF_UNIX) as client:
                     client.setblocking(False)
                     if client.connect_ex(address) in (0, errno.EAGAIN):
                         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-                continue
-            # It never listens: a client is refused now instead of cut off later.
-            with socket.socket(family) as listener:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                reuse = int(config.reuse_port)
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
-                listener.bind(address)
+            elif not isinstance(address, int):  # a descriptor
+                family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+                # It never listens: a client is refused now instead of cut off later.
+                with socket.socket(family) as listener:
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    reuse = int(config.reuse_port)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+                    listener.bind(address)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             message = f"cannot serve at {name}: {reason}; choose another by --bind"

@@ -11,7 +11,7 @@ import click
 
 from ...cleaning import clean
 from ...config.writing import dumps
-from ...errors import ConfigError, Problem
+from ...errors import ConfigError
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import Discovery, discover, seconds
@@ -36,14 +36,14 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         if os.path.lexists(output) and not force:
             message = "the file exists already, and is left alone"
             cure = "name another file with -o, or overwrite it with --force"
-            raise ConfigError([Problem(str(output), message, cure)])
+            raise ConfigError.of(str(output), message, cure, "")
         with reported(output):
             check_replaceable(output)
     discovery = _discover(domain, options.network(**network))
     for note in discovery.notes:
         terminal.tell(f"note: {note}", err=True)
     if discovery.config is None:
-        raise ConfigError([Problem(domain, "too little was found", discovery.cure)])
+        raise ConfigError.of(domain, "too little was found", discovery.cure, "")
     for warning in discovery.warnings:
         terminal.tell(f"warning: {warning}", err=True, fg="yellow", bold=True)
 
@@ -74,7 +74,7 @@ def _discover(domain: str, network: Network) -> Discovery:
         except Exception as error:  # a fault of our own
             reason = f"the search failed: {type(error).__name__}: {error}"
             cure = "this is a fault of `init`: report it as an issue"
-            raise ConfigError([Problem(domain, clean(reason, 300), cure)]) from error
+            raise ConfigError.of(domain, clean(reason, 300), cure, "") from error
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:

@@ -116,7 +116,8 @@ def _serve(
     app = create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     if hooks or names:
-        load = partial(load_hooks, hooks) if hooks else _project_hooks()
+        own = partial(_project_hooks, project.script_info())
+        load = partial(load_hooks, hooks) if hooks else own
         _import_later(service.hooks.functions, names, load)
 
     def load_app() -> Flask:
@@ -236,14 +237,8 @@ def _import_later(
     functions.load = import_hooks
 
 
-def _project_hooks() -> Callable[[], dict[str, Any]]:
-    """Return a function that imports the project's hooks, each with an app context."""
-    info = project.script_info()
-    assert info is not None  # noqa: S101 (it names hooks)
-
-    def load() -> dict[str, Any]:
-        app = info.load_app()
-        functions = app.extensions["autoconfig"].hooks.functions
-        return {name: it and within(app, it) for name, it in functions.items()}
-
-    return load
+def _project_hooks(info: Any) -> dict[str, Any]:
+    """Return the hooks of a project, by its ScriptInfo, each with an app context."""
+    app = info.load_app()
+    functions = app.extensions["autoconfig"].hooks.functions
+    return {name: it and within(app, it) for name, it in functions.items()}

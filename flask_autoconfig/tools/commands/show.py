@@ -4,7 +4,7 @@ import click
 
 from ... import families
 from ...answers import OK
-from ...errors import ConfigError, Problem
+from ...errors import ConfigError
 from ...service import Service
 from .. import options, project, terminal
 
@@ -44,4 +44,4 @@ def command(subject: str, name: str) -> None:
 
 
 def _error(service: Service, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem("", message, cure)], str(service.live.file))
+    return ConfigError.of("", message, cure, str(service.live.file))

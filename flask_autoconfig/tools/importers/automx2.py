@@ -81,28 +81,25 @@ def _imported(
     return usable(merged.values(), notes)
 
 
-def _by_content(rows: Iterable[_Server], notes: dict[str, None]) -> dict[str, Raw]:
-    tables = (_table(row, notes) for row in rows)
-    return {repr(table): table for table in tables if table}
-
-
-def _table(row: _Server, notes: dict[str, None]) -> Raw | None:
-    """Return a server, or None with a note for a type that we do not have."""
-    if row.type in DAV and row.url:
-        url = url_with_port(row.url, row.port, bool(row.use_ssl))
-        return {"type": row.type, "url": url, "username": row.user_name or None}
-    if row.type not in TYPES:
-        name = (row.name or row.url or "")[:60]
-        notes[f"the server {name} of the type {row.type[:60]} is left out"] = None
-        return None
-    return {
-        "type": TYPES[row.type],
-        "hostname": row.name or "",
-        "port": row.port,
-        "socket_type": row.socket_type,
-        "username": row.user_name,
-        "authentication": _METHODS.get(row.authentication or "", row.authentication),
-    }
+def _tables(rows: Iterable[_Server], notes: dict[str, None]) -> dict[str, Raw]:
+    """Return the servers by their content; note those of types that we do not have."""
+    tables: list[Raw] = []
+    for row in rows:
+        if row.type in DAV and row.url:
+            url = url_with_port(row.url, row.port, bool(row.use_ssl))
+            user_name = row.user_name or None
+            tables.append({"type": row.type, "url": url, "username": user_name})
+        elif row.type in TYPES:
+            method = _METHODS.get(row.authentication or "", row.authentication)
+            table: Raw = {"type": TYPES[row.type], "hostname": row.name or ""}
+            table |= {"port": row.port, "socket_type": row.socket_type}
+            tables.append(
+                {**table, "username": row.user_name, "authentication": method}
+            )
+        else:
+            name = (row.name or row.url or "")[:60]
+            notes[f"the server {name} of the type {row.type[:60]} is left out"] = None
+    return {repr(table): table for table in tables}
 
 
 # --- The seed -------------------------------------------------------------------------
@@ -126,8 +123,7 @@ def read_seed(_file: Path, data: bytes) -> Imported:
             is_direct = server.port in _SEED_PORTS.values()
             server.socket_type = "SSL" if is_direct else "STARTTLS"
     domains = [_Domain(it) if isinstance(it, str) else it for it in seed.domains]
-    servers = _by_content(by_prio, notes)
-    provider = _Provider(0, seed.provider)
+    provider, servers = _Provider(0, seed.provider), _tables(by_prio, notes)
     return _imported([(it, provider, servers) for it in domains], notes)
 
 
@@ -191,22 +187,19 @@ class _Database:
         linked: dict[int, dict[str, Raw]] = {}  # the servers by the id of a domain
         notes: dict[str, None] = {}
         for kind in ("server", "davserver"):  # older releases have no services
-            ids: dict[int | None, list[int]] = {}
+            ids: dict[int, list[int]] = {}
             for link in self._rows(f"{kind}_domain", _Link):
-                number = link.server_id if kind == "server" else link.davserver_id
-                ids.setdefault(number, []).append(link.domain_id)
+                ids.setdefault(getattr(link, f"{kind}_id"), []).append(link.domain_id)
             rows = self._rows(kind, _Server)
             for row in sorted(rows, key=lambda row: (row.prio or 0, row.id)):
-                servers = _by_content([row], notes)
+                tables = _tables([row], notes)
                 for id_ in ids.get(row.id, ()):
-                    linked.setdefault(id_, {}).update(servers)
-        return _imported(
-            (
-                (it, providers.get(it.provider_id or 0), linked.get(it.id, {}))
-                for it in domains
-            ),
-            notes,
+                    linked.setdefault(id_, {}).update(tables)
+        found = (
+            (it, providers.get(it.provider_id or 0), linked.get(it.id, {}))
+            for it in domains
         )
+        return _imported(found, notes)
 
     def _rows(self, table: str, kind: type[Row]) -> list[Row]:
         """Return the rows of a table, in no order; none where it does not exist."""

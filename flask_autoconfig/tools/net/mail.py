@@ -96,19 +96,16 @@ class _Session:
     def begin(self) -> Conversation:
         """Read the greeting, start TLS and read the capabilities; raises ProbeError."""
         server, (_, host, port, socket_type) = self.server, self.endpoint
-        if socket_type == "STARTTLS":
-            # A late greeting may outlast the step.
-            sock, server.certificate = self.whole.start_tls(
-                self.connect_for_tls, host, f" port {port} after STARTTLS"
-            )
-            talk = self._conversation(sock)
-        elif socket_type == "SSL":
-            sock, server.certificate = self.network.start_tls(
-                self.connect_for_tls, host, f" port {port}"
-            )
-            talk = self._greeted(sock)
-        else:
+        is_starttls = socket_type == "STARTTLS"
+        if socket_type == "plain":
             talk = self._greeted(self._connect())
+        else:
+            # A late greeting before STARTTLS may outlast the step.
+            network = self.whole if is_starttls else self.network
+            where = f" port {port}{' after STARTTLS' if is_starttls else ''}"
+            tls = network.start_tls(self.connect_for_tls, host, where)
+            sock, server.certificate = tls
+            talk = self._conversation(sock) if is_starttls else self._greeted(sock)
         words, server.mechanisms = talk.capabilities()
         server.starttls = server.starttls or talk.starttls in words
         server.login_disabled = "LOGINDISABLED" in words
