@@ -23,16 +23,7 @@ from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .published import (
-    KEYS,
-    Entry,
-    Hosted,
-    Tell,
-    find_autodiscover,
-    find_calendars,
-    find_hosted,
-    find_own,
-)
+from .published import KEYS, Entry, Hosted, Publications, Tell
 from .zone import MAIL_SERVICES
 
 _LABELS = {
@@ -69,10 +60,9 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     return _Search(domain, net.step(seconds(net)), tell).result()
 
 
-class _Search:
+class _Search(Publications):
     def __init__(self, domain: str, net: Network, tell: Tell) -> None:
-        self.domain, self.net, self.tell = domain, net, tell
-        self.notes: list[str] = []
+        super().__init__(domain, net, tell)
         self.mx_hosts: list[str] = []
         # The SRV names that say "not offered", by type and socket type.
         self.denied: dict[tuple[str, str], str] = {}
@@ -96,10 +86,10 @@ class _Search:
         self._collect()
         self._try_all(self.sources)
         self._try_all(self._by_certificates())
-        urls = find_calendars(self.domain, self.net, self.tell, self.notes)
+        urls = self.find_calendars()
         hosted = self.own if self._works() else None
         if not hosted and not self._has_own():
-            hosted = find_hosted(self.domain, self.mx_hosts, self.net, self.tell)
+            hosted = self.find_hosted(self.mx_hosts)
         if hosted:
             return self._as_hosted(hosted, urls)
         imap = self._best("imap")
@@ -186,8 +176,8 @@ class _Search:
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
             self.notes.append(f"{len(left)} {_WORDS['more']}")
-        self.own = find_own(self.domain, self.net, self.tell)
-        published = [(_AD, each) for each in find_autodiscover(self.domain, self.net)]
+        self.own = self.find_own()
+        published = [(_AD, each) for each in self.find_autodiscover()]
         published += [("document", it) for it in (self.own.servers if self.own else ())]
         for source, endpoint in (published := published[:_MOST_TARGETS]):
             if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":

@@ -39,80 +39,80 @@ class Hosted(NamedTuple):
     is_own: bool  # the document is for the domain by name, and for everybody in it
 
 
-def find_own(domain: str, net: Network, tell: Tell) -> Hosted | None:
-    """Return the settings that the domain publishes itself, for everybody in it."""
-    at_host, at_domain = (step.path for step in THUNDERBIRD.steps[:2])
-    who = f"?emailaddress={NOBODY}%40{domain}"
-    urls = [
-        f"https://autoconfig.{domain}{at_host}{who}",
-        f"https://{domain}{at_domain}",
-    ]
-    return next((it for it in _each(domain, net, urls, tell) if it.is_own), None)
+class Publications:
+    """What is published for a domain; `tell` gets a line for each step."""
 
+    def __init__(self, domain: str, net: Network, tell: Tell) -> None:
+        self.domain, self.net, self.tell = domain, net, tell
+        self.case, self.facts = Case(domain, ()), Facts(net)
+        self.notes: list[str] = []
 
-def find_hosted(
-    domain: str, mx_hosts: list[str], net: Network, tell: Tell
-) -> Hosted | None:
-    """Return the first complete settings in the order in which Thunderbird asks."""
-    urls = [f"{ISPDB}{domain}"]
-    # Of several MX hosts the first counts: the others may be left over from a move.
-    for base in mx_domains(mx_hosts[:1], domain):
-        own = f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
-        urls += [own, f"{ISPDB}{base}"]
-    return next(_each(domain, net, urls, tell), None)
+    def find_own(self) -> Hosted | None:
+        """Return the settings that the domain publishes itself, for everybody in it."""
+        at_host, at_domain = (step.path for step in THUNDERBIRD.steps[:2])
+        host = f"https://autoconfig.{self.domain}{at_host}{self._query}"
+        urls = [host, f"https://{self.domain}{at_domain}"]
+        return next((it for it in self._each(urls) if it.is_own), None)
 
+    def find_hosted(self, mx_hosts: list[str]) -> Hosted | None:
+        """Return the first complete settings in the order in which Thunderbird asks."""
+        urls = [f"{ISPDB}{self.domain}"]
+        # Of several MX hosts the first counts: the others may be left over from a move.
+        for base in mx_domains(mx_hosts[:1], self.domain):
+            host = f"https://autoconfig.{base}{CONFIG}{self._query}"
+            urls += [host, f"{ISPDB}{base}"]
+        return next(self._each(urls), None)
 
-def _each(domain: str, net: Network, urls: list[str], tell: Tell) -> Iterator[Hosted]:
-    found = side_by_side(partial(_read, domain, net, tell, url) for url in urls)
-    return filter(None, found)
+    @property
+    def _query(self) -> str:
+        return f"?emailaddress={NOBODY}%40{self.domain}"
 
+    def _each(self, urls: list[str]) -> Iterator[Hosted]:
+        return filter(None, side_by_side(partial(self._read, url) for url in urls))
 
-def _read(domain: str, net: Network, tell: Tell, url: str) -> Hosted | None:
-    """Return the settings at a URL, None if no client could set up an account by them."""
-    try:
-        reply = following(lambda each: fetch_once(net.step(), each), url)
-    except ProbeError as error:
-        if error.kind != "dns" or url.startswith(ISPDB):
-            tell(f"{url.partition('?')[0]}: {error}")
-        return None
-    with suppress(NotAutoconfigError, ConfigError):
-        if reply.status != 200 or not reply.is_verified:
-            return None
-        reader = Reader()
-        read = reader.read(reply.body)
-        provider = {**read, "domains": [domain]}
-        provider.pop("mx_domains", None)
-        notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
-        (typed,) = from_raw({"provider": [provider]}).tables.provider
-        if provider.get("incoming") and provider.get("outgoing"):
-            names = [one.username for _, one in typed.servers if one.username]
-            is_own = domain in read["domains"] and all("%" in str(it) for it in names)
-            found = endpoints(Case(domain, ()), typed)
-            return Hosted(provider, url.partition("?")[0], notes, found, is_own)
-    return None
-
-
-def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
-    played = play(OUTLOOK, Case(domain, ()), Facts(net))
-    reply = played.found.reply if played.found else None
-    return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
-
-
-def find_calendars(
-    domain: str, net: Network, tell: Tell, notes: list[str]
-) -> dict[str, list[Entry]]:
-    """Return the tables of calendars and address books that a client finds."""
-    family = next(one for one in FAMILIES if one.name == "dav")
-    played = dav.play(Case(domain, ()), Facts(net), family, family.askers)
-    notes += [f"{it.places[0]}: {it.seen}" for it in played.failures()]
-    servers: dict[str, list[Entry]] = {}
-    for account in played.setup.servers if played.setup else ():
-        tell(f"{account.type} {account.url}")
+    def _read(self, url: str) -> Hosted | None:
+        """Return the settings at a URL, None if no client can set an account up by them."""
         try:
-            table = {"type": account.type, "url": values.url(account.url)}
-        except ValueError as error:
-            notes.append(f"{account.type} {account.url} is left out: {error}")
-        else:
-            reason = "SRV records or a .well-known URL of the domain lead to it"
-            servers.setdefault(KEYS[account.type], []).append((table, reason))
-    return servers
+            reply = following(lambda each: fetch_once(self.net.step(), each), url)
+        except ProbeError as error:
+            if error.kind != "dns" or url.startswith(ISPDB):
+                self.tell(f"{url.partition('?')[0]}: {error}")
+            return None
+        with suppress(NotAutoconfigError, ConfigError):
+            if reply.status != 200 or not reply.is_verified:
+                return None
+            reader = Reader()
+            read = reader.read(reply.body)
+            provider = {**read, "domains": [self.domain]}
+            provider.pop("mx_domains", None)
+            notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
+            (typed,) = from_raw({"provider": [provider]}).tables.provider
+            if provider.get("incoming") and provider.get("outgoing"):
+                names = [one.username for _, one in typed.servers if one.username]
+                is_for_all = all("%" in str(name) for name in names)
+                is_own = self.domain in read["domains"] and is_for_all
+                found = endpoints(self.case, typed)
+                return Hosted(provider, url.partition("?")[0], notes, found, is_own)
+        return None
+
+    def find_autodiscover(self) -> list[Endpoint]:
+        played = play(OUTLOOK, self.case, self.facts)
+        reply = played.found.reply if played.found else None
+        return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
+
+    def find_calendars(self) -> dict[str, list[Entry]]:
+        """Return the tables of calendars and address books that a client finds."""
+        family = next(one for one in FAMILIES if one.name == "dav")
+        played = dav.play(self.case, self.facts, family, family.askers)
+        self.notes += [f"{it.places[0]}: {it.seen}" for it in played.failures()]
+        servers: dict[str, list[Entry]] = {}
+        for account in played.setup.servers if played.setup else ():
+            self.tell(f"{account.type} {account.url}")
+            try:
+                table = {"type": account.type, "url": values.url(account.url)}
+            except ValueError as error:
+                self.notes.append(f"{account.type} {account.url} is left out: {error}")
+            else:
+                reason = "SRV records or a .well-known URL of the domain lead to it"
+                servers.setdefault(KEYS[account.type], []).append((table, reason))
+        return servers

@@ -152,14 +152,22 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
     """Add what differs in a set of records; raises LookupFailed."""
     name, type_, data = wanted[0]
     host, is_alone = f"{name}.{seen.domain}", len(wanted) == 1
+
+    def there(at: str, types: Iterable[str]) -> list[Record]:
+        return sorted(
+            Record(at, type_, each.to_text())
+            for type_ in types
+            for each in resolver.records(f"{at}.{seen.domain}", type_)
+        )
+
     found = [(_key(each, is_alone), each) for each in resolver.records(host, type_)]
     extra: list[Record] = []
     if type_ == "CNAME" and not found:
-        extra = _records_of(name, seen.domain, _BESIDE, resolver)
+        extra = there(name, _BESIDE)
         # Addresses of the target are as good as an alias.
         target = resolver.addresses(data.rstrip(".")) if extra else []
-        there = {*resolver.addresses(host)} if target else set()
-        if there and there <= {*target}:
+        own = {*resolver.addresses(host)} if target else set()
+        if own and own <= {*target}:
             return
     expected = {
         _key(dns.rdata.from_text("IN", type_, record.data), is_alone): record
@@ -174,30 +182,18 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
         if key not in expected and _tag(key) in tags
     )
     if not found:  # forms for records often add the domain themselves
-        extra += _records_of(f"{name}.{seen.domain}", seen.domain, [type_], resolver)
+        extra += there(host, [type_])
     # What a random name beside the host has too is there by a wildcard.
     made_up = set()
     for at, kind in {record[:2] for record in extra}:
         beside = "".join(("no-such-name-e3b0c442", *at.partition(".")[1:]))
-        others = _records_of(beside, seen.domain, [kind], resolver)
-        made_up |= {record._replace(name=at) for record in others}
+        made_up |= {it._replace(name=at) for it in there(beside, [kind])}
     seen.outdated.extend(record for record in extra if record not in made_up)
     for first in [it for it in extra if it in made_up and it.name == name][:1]:
         seen.notes.append(
             f"{host} has {first.type} {first.data} by a wildcard record, "
             "as any name there: a record of its own takes its place"
         )
-
-
-def _records_of(
-    name: str, domain: str, types: Iterable[str], resolver: Resolver
-) -> list[Record]:
-    lookups = ((type_, resolver.records(f"{name}.{domain}", type_)) for type_ in types)
-    return sorted(
-        Record(name, type_, data.to_text())
-        for type_, found in lookups
-        for data in found
-    )
 
 
 def _key(data: Rdata, is_alone: bool) -> Rdata | bytes:

@@ -17,9 +17,6 @@ from ..templates import template
 
 _DOCUMENTS = "documents"  # the folder of the documents, below the exported one
 _MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
-# Headers that nginx writes itself, or that differ between domains.
-_OMITTED = ["Content-Type", "Content-Length", "Content-Disposition"]
-_OMITTED += ["ETag", "Last-Modified"]
 _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 
 
@@ -104,17 +101,12 @@ def _files_for_nginx(
     for documents in found.values():
         if documents not in maps:
             maps.append(documents)
-    labels = families.labels()
-    domains = dict.fromkeys(domain for documents in maps for domain in documents)
     values = {
-        "labels": labels,
+        "labels": families.labels(),
+        "domains": list(dict.fromkeys(domain for it in maps for domain in it)),
         "maps": maps,
-        "numbers": {path: maps.index(found[path]) for path in found},
-        "size": max(2048, 2 * len(domains)),
-        # Domains that look like a client's host name for another domain.
-        "exact": [name for name in domains if name.partition(".")[0] in labels],
+        "found": found,
         "headers": headers,
-        "omitted": _OMITTED,
         "root": str(directory.absolute() / _DOCUMENTS),
         "mark": _MARK.decode(),
     }

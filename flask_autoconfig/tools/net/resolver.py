@@ -144,10 +144,9 @@ class Resolver:
     def _asked(
         self, name: str, type_: str, flags: int | None = None
     ) -> list[Any] | None:
-        resolver = copy.copy(self._resolver)
+        resolver, left = copy.copy(self._resolver), self._left(name)
         resolver.flags = flags
         try:
-            left = self._left(name)
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
         except dns.resolver.NXDOMAIN:
             return None
@@ -158,8 +157,6 @@ class Resolver:
                 reason = "the name server asked answers for its own zones only"
                 raise LookupFailed(f"{name} {type_}", reason, "short") from error
             return []
-        except LookupFailed:
-            raise
         except (dns.exception.DNSException, OSError) as error:
             kind, reason = _reason(error)
             if kind == "servfail" and flags is None:
