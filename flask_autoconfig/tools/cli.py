@@ -39,7 +39,8 @@ class _Group(click.Group):
             return None
         name = "import_" if cmd_name == "import" else cmd_name
         command: click.Command = import_module(f".commands.{name}", __package__).command
-        examples = _commands()[cmd_name]["examples"]
+        texts = _commands()[cmd_name]
+        command.help, examples = texts["help"], texts["examples"]
         heading = "Example:" if len(examples) == 1 else "Examples:"
         lines = [f"  {ctx.command_path} {example}" for example in examples]
         command.epilog = "\n".join(["\b", heading, *lines])

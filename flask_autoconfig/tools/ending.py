@@ -5,29 +5,25 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ..cleaning import clean
 
 
-@contextmanager
-def at_once() -> Iterator[None]:
+def at_once() -> AbstractContextManager[None]:
     """End the process at once on Ctrl-C within the block.
 
     Ctrl-C is left to the system, as SIGTERM is. A handler of Python's would wait for
     threads that wait for a server, and for a computation that keeps the interpreter's
     lock. No output is lost, since click's echo flushes.
     """
-    with _sigint_handler(signal.SIG_DFL):
-        yield
+    return _sigint_handler(signal.SIG_DFL)
 
 
-@contextmanager
-def asking() -> Iterator[None]:
+def asking() -> AbstractContextManager[None]:
     """Let a prompt within `at_once` handle Ctrl-C, to turn the terminal's echo on again."""
-    with _sigint_handler(signal.default_int_handler):
-        yield
+    return _sigint_handler(signal.default_int_handler)
 
 
 @contextmanager

@@ -25,6 +25,8 @@ def of(command: str, **types: Any) -> Callable[[Any], Any]:
         rows = table_beside(__file__, "options.toml")[command]
         for names, values in reversed(rows.items()):
             name = names.split()[-1].lstrip("-").replace("-", "_")
+            if "/" in names:  # --on/--off: neither may be given
+                values = {"default": None, **values}
             option = click.option(*names.split(), type=types.get(name), **values)
             function = option(function)
         return function

@@ -59,12 +59,6 @@ def _known_code(code: str) -> str:
 def command(
     ctx: click.Context, /, login: bool, password_fd: int | None, **values: Any
 ) -> None:
-    """Play every mail client: check DNS, HTTPS, documents and servers.
-
-    The verdict comes first, then the problems, the worst first, each with its cause and
-    what to do. With a file, what is published is compared with it; without one, what is
-    published for the domain is checked by itself.
-    """
     if values.pop("is_list"):
         for code in texts.codes():
             terminal.echo(f"{code:30}  {texts.status(code):7}  {texts.means(code)}")

@@ -53,10 +53,6 @@ def command(
     folder: Path | None,
     **resolving: Any,
 ) -> None:
-    """Print the DNS records to publish, for DOMAIN or for every domain of the file.
-
-    Mail clients find the settings through these records.
-    """
     name = "json" if as_json else name
     service = project.service()
     published = _published(service, domain, target, previous)

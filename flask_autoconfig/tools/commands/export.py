@@ -24,11 +24,6 @@ _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @options.of("export")
 def command(directory: Path, nginx: bool) -> None:
-    """Write every document that needs no program into the folder DIR.
-
-    A plain web server can serve them: there is a folder for each domain, with a file for
-    each path that mail clients ask for.
-    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
     for sentence in export(project.service(), directory, for_nginx=nginx):
         terminal.tell(f"note: {sentence}", err=True)

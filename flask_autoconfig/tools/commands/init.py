@@ -26,10 +26,6 @@ _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 @options.of("init", output=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @options.network_options
 def command(domain: str, output: Path, force: bool, **network: Any) -> None:
-    """Find the mail servers of DOMAIN and write a TOML file with them.
-
-    They are looked for in DNS, in published settings and under common host names.
-    """
     domain = project.domain(domain)
     to_stdout = str(output) == "-"
     if not to_stdout:

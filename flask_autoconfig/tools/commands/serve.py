@@ -50,11 +50,6 @@ def _address(value: str) -> str:
     proxies=click.IntRange(0, 16),
     log_format=click.Choice(["text", "json"]),
 )
-@click.option(
-    "--strict/--no-strict",
-    default=None,
-    help="Whether a faulty file ends the start; by default not in a service of systemd.",
-)
 def command(
     bind: str | None,
     processes: int | None,
@@ -63,13 +58,6 @@ def command(
     strict: bool | None,
     log_format: str,
 ) -> None:
-    """Run the standalone service under gunicorn.
-
-    The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn. A
-    faulty file ends the start with its problems, and so do faulty hooks; with --no-strict
-    and in a service of systemd they are logged, and clients get 503 until they are
-    corrected.
-    """
     settings: dict[str, Any] = {"bind": bind, "workers": processes}
     # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
     # after a few restarts systemd gives the service up, and its socket too, and a

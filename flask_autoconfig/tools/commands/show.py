@@ -13,11 +13,6 @@ from .. import options, project, terminal
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
 @options.of("show", name=click.Choice(list(families.formats(families.FAMILIES))))
 def command(subject: str, name: str) -> None:
-    """Print the document that a mail client gets.
-
-    It is the one for ADDRESS or for any address of DOMAIN. Without either, it is the one
-    for a request that names no domain.
-    """
     service = project.service()
     nothing = (
         f"nothing is served {f'for {subject}' if subject else 'without an address'}"

@@ -24,10 +24,6 @@ _SILENT_CURE = "leave that family out of `clients`, if you like"
 @options.of("validate")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Report the errors of the file, and warnings about what some clients cannot use.
-
-    Each comes with its line and a remedy. The exit code is 1 if there are errors.
-    """
     file = project.file()
     warnings: Sequence[Problem] = ()
     counted = "and warnings once it is mended"
