@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support import ROOT, configure, lacking, program, running, table
 
-from flask_autoconfig.tools.net.http import fetch_once
+from flask_autoconfig.tools.net.http import Ask, fetch_once
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network
 
@@ -195,20 +195,22 @@ def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
     for domain in ("example.com", "example2.com"):
         url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
         for _ in range(3):  # the second time from the proxy's cache
-            page = fetch_once(network, f"{url}?emailaddress=fred@{domain}")
+            page = fetch_once(network, Ask(f"{url}?emailaddress=fred@{domain}"))
             assert (page.status, page.content_type) == (200, "text/xml")
             assert f"<domain>{domain}</domain>".encode() in page.body
         assert page.certificate is not None
         assert page.certificate.problem == ""
-        plain = fetch_once(network, url.replace("https:", "http:"))
+        plain = fetch_once(network, Ask(url.replace("https:", "http:")))
         assert plain.body == page.body
         pacc = f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration"
-        assert fetch_once(network, f"{pacc}.json").content_type == "application/json"
+        assert (
+            fetch_once(network, Ask(f"{pacc}.json")).content_type == "application/json"
+        )
         pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
-        redirect = fetch_once(network, pox)
+        redirect = fetch_once(network, Ask(pox))
         assert redirect.status == 302
         assert redirect.headers["location"] == pox.replace("http:", "https:")
     for name in ("fred", "ann"):  # no profile is cached
         url = f"https://autoconfig.example.com/mail/mobileconfig?emailaddress={name}"
-        page = fetch_once(network, f"{url}@example.com")
+        page = fetch_once(network, Ask(f"{url}@example.com"))
         assert f"{name}@example.com".encode() in page.body

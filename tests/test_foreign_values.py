@@ -14,7 +14,7 @@ from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
 from flask_autoconfig import families
 from flask_autoconfig.tools.check import Case, Facts, Report
 from flask_autoconfig.tools.commands.check import _side_by_side
-from flask_autoconfig.tools.net.http import fetch_once
+from flask_autoconfig.tools.net.http import Ask, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
@@ -169,7 +169,7 @@ RESPONSES = {
 def test_an_invalid_response_is_an_error_with_a_message(response: bytes) -> None:
     with server(answering(response)) as port:
         try:
-            reply = fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
+            reply = fetch_once(NETWORK.step(), Ask(f"http://127.0.0.1:{port}/"))
         except ProbeError as error:
             assert str(error)
         else:

@@ -24,7 +24,7 @@ from flask_autoconfig.documents.xml import NotXmlError, parse
 from flask_autoconfig.tools import reading
 from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.clients import CLIENTS
-from flask_autoconfig.tools.net.http import fetch_once, following
+from flask_autoconfig.tools.net.http import Ask, fetch_once, following
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
@@ -39,7 +39,7 @@ def probe(network: Network, kind: str, port: int, host: str = "127.0.0.1") -> No
     """Take one step at a server: *kind* is a URL's scheme, or a mail server's type."""
     network = network.step()
     if kind.startswith("http"):
-        following(lambda url: fetch_once(network, url), f"{kind}://{host}:{port}/")
+        following(lambda url: fetch_once(network, Ask(url)), f"{kind}://{host}:{port}/")
         return
     type_, socket_type = kind.split()
     mail_server(network, Endpoint(type_, host, port, socket_type))

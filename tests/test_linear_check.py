@@ -35,7 +35,7 @@ from flask_autoconfig.tools import clients, reading, terminal
 from flask_autoconfig.tools.check import Case, Report, report, texts
 from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
-from flask_autoconfig.tools.net.http import Reply, fetch_once
+from flask_autoconfig.tools.net.http import Ask, Reply, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
@@ -259,7 +259,7 @@ def test_long_answers_of_servers(head: str, kind: str) -> None:
         sent = (head + text).encode()
         with suppress(ProbeError):
             if kind == "http":
-                fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
+                fetch_once(NETWORK.step(), Ask(f"http://127.0.0.1:{port}/"))
             else:
                 mail_server(NETWORK, Endpoint(kind, "127.0.0.1", port, "plain"))
 

@@ -18,12 +18,13 @@ from ..config.reading import from_raw
 from ..config.tables import Config
 from .check.facts import side_by_side
 from .check.rules.web import without_dot
+from .importers.imported import DAV
 from .net import mail
 from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .published import KEYS, Entry, Hosted, Publications, Tell
+from .published import Entry, Hosted, Publications, Tell
 from .zone import MAIL_SERVICES
 
 _LABELS = {
@@ -154,7 +155,7 @@ class _Search(Publications):
         tables = {
             key: [(table, reason) for table in value]
             for key, value in hosted.provider.items()
-            if key in ("incoming", "outgoing", *KEYS.values())
+            if key in ("incoming", "outgoing", *DAV.values())
         }
         return self._written(hosted.provider, {**urls, **tables}, warnings)
 

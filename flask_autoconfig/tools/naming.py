@@ -1,10 +1,10 @@
 """The names of settings, in the words of people."""
 
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 
-_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+from ..files import table_beside
+
+_WORDS = table_beside(__file__, "naming.toml")
 SERVERS, _SETTINGS = _WORDS["servers"], _WORDS["settings"]
 _ORDINALS = ("", "second ", "third ")
 

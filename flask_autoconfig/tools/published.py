@@ -20,13 +20,13 @@ from .check.rules.servers import endpoints
 from .check.scene import mx_domains
 from .clients import CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
-from .net.http import fetch_once, following
+from .importers.imported import DAV
+from .net.http import Ask, fetch_once, following
 from .net.mail import Endpoint
 from .net.tcp import Network, ProbeError
 
 Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
 Tell = Callable[[str], None]
-KEYS = {"caldav": "calendar", "carddav": "address_book"}
 
 
 class Hosted(NamedTuple):
@@ -73,7 +73,7 @@ class Publications:
     def _read(self, url: str) -> Hosted | None:
         """Return the settings at a URL, None if no client can set an account up by them."""
         try:
-            reply = following(lambda each: fetch_once(self.net.step(), each), url)
+            reply = following(lambda each: fetch_once(self.net.step(), Ask(each)), url)
         except ProbeError as error:
             if error.kind != "dns" or url.startswith(ISPDB):
                 self.tell(f"{url.partition('?')[0]}: {error}")
@@ -114,5 +114,5 @@ class Publications:
                 self.notes.append(f"{account.type} {account.url} is left out: {error}")
             else:
                 reason = "SRV records or a .well-known URL of the domain lead to it"
-                servers.setdefault(KEYS[account.type], []).append((table, reason))
+                servers.setdefault(DAV[account.type], []).append((table, reason))
         return servers

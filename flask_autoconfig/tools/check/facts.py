@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from ...config.ports import MAIL_TYPES
 from ..clients import THUNDERBIRD
 from ..net.http import PATIENCE, Reply, fetch_once, following
+from ..net.http import Ask as Ask
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
@@ -31,19 +32,6 @@ _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
 _MOST_TRIES = 5
 _PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
-
-
-class Ask(NamedTuple):
-    """An HTTP request, as a client sends it."""
-
-    url: str
-    method: str = "GET"
-    body: bytes | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-
-    def by(self, agent: str) -> "Ask":
-        """Return the request with another User-Agent."""
-        return self._replace(headers=(*self.headers, ("User-Agent", agent)))
 
 
 class AtAddress(NamedTuple):
@@ -210,7 +198,7 @@ class Facts:
 
     def _fetched(self, ask: Ask) -> Reply:
         network = self.network.step(PATIENCE * self.network.timeout)
-        return fetch_once(network, ask.url, ask.method, ask.body, dict(ask.headers))
+        return fetch_once(network, ask)
 
     def _in_turn(
         self, server: _WebServer, ask: Ask, refusal: Reply | None = None

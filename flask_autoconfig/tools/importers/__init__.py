@@ -16,7 +16,7 @@ from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
 from ...files import read_file
-from ..net.http import fetch_once, following
+from ..net.http import Ask, fetch_once, following
 from ..net.resolver import Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -116,7 +116,7 @@ def _fetched(url: str) -> bytes:
     own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
     network = Network(Resolver(), own=own).step(_MOST_SECONDS)
     try:
-        reply = following(lambda each: fetch_once(network, each), url)
+        reply = following(lambda each: fetch_once(network, Ask(each)), url)
     except ProbeError as error:
         raise UnreadableError(f"cannot fetch it: {error}", _DOWNLOAD) from error
     fault = reply.certificate.problem if reply.certificate else ""

@@ -3,10 +3,10 @@
 import http.client
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from .common import ProbeError
@@ -20,6 +20,19 @@ _MOST_SECONDS = 3600.0  # for a response, where a step has no end
 MOST_REDIRECTS = 20  # as okhttp, the most of all clients
 PATIENCE = 2.0  # times the timeout that a response may take, once connected
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+class Ask(NamedTuple):
+    """An HTTP request, as a client sends it."""
+
+    url: str
+    method: str = "GET"
+    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def by(self, agent: str) -> "Ask":
+        """Return the request with another User-Agent."""
+        return self._replace(headers=(*self.headers, ("User-Agent", agent)))
 
 
 @dataclass
@@ -96,23 +109,17 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
             raise ProbeError("redirect", message)
 
 
-def fetch_once(
-    network: Network,
-    url: str,
-    method: str = "GET",
-    body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Reply:
+def fetch_once(network: Network, ask: Ask) -> Reply:
     """Send one request without following redirects; raises ProbeError."""
-    parts = split_url(url)
+    parts = split_url(ask.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _no_web_address(url)
+        raise _no_web_address(ask.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         connection = http.client.HTTPConnection(parts.hostname, port)
     except http.client.InvalidURL as error:
-        raise _no_web_address(url) from error
-    reply = Reply(url)
+        raise _no_web_address(ask.url) from error
+    reply = Reply(ask.url)
 
     def connect() -> Any:
         # Set at once, so that `close` closes it whatever fails from here on.
@@ -139,7 +146,7 @@ def fetch_once(
         else:
             connect()
         connection.response_class = bounded  # type: ignore[assignment]
-        connection.request(method, target, body, {**sent, **(headers or {})})
+        connection.request(ask.method, target, ask.body, {**sent, **dict(ask.headers)})
         with connection.getresponse() as response:
             reply.status = response.status
             reply.every = [(name.lower(), it) for name, it in response.getheaders()]
