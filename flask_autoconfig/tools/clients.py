@@ -5,11 +5,10 @@ Its rows are in clients.toml. `check` plays the clients over the network
 (:mod:`warnings`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
-from msgspec import structs
+from msgspec import Struct, convert, structs
 
 from ..config.tables import FamilyName, Provider
 from ..documents import Recipient, outlook, thunderbird
@@ -40,7 +39,7 @@ class Step(NamedTuple):
         return self.place.startswith(("mx", "ispdb"))
 
 
-class Client(NamedTuple):
+class Client(Struct, frozen=True, forbid_unknown_fields=True):
     """A client: what it requests, and how it reads the answers."""
 
     name: str
@@ -76,19 +75,16 @@ _PATHS |= {"pox": POX, "v2": _V2, "": ""}
 ISPDB = "https://live.thunderbird.net/autoconfig/v1.1/"
 
 
-def _client(
-    steps: Sequence[Sequence[Any]] = (),
-    rules: Mapping[str, Any] = MappingProxyType({}),
-    **values: Any,
-) -> Client:
-    """Return a row of clients.toml; each rule has the type of its default value."""
-    read_by = {key: type(Rules._field_defaults[key])(it) for key, it in rules.items()}
-    requests = (Step(place, _PATHS[path], *rest) for place, path, *rest in steps)
-    return Client(**values, steps=tuple(requests), rules=Rules(**read_by))
+def _with_paths(step: Step) -> Step:
+    return step._replace(path=_PATHS[step.path])
 
 
-_ROWS = table_beside(__file__, "clients.toml")["client"]
-CLIENTS = tuple(_client(**row) for row in _ROWS)
+CLIENTS = tuple(
+    structs.replace(client, steps=tuple(map(_with_paths, client.steps)))
+    for client in convert(
+        table_beside(__file__, "clients.toml")["client"], list[Client]
+    )
+)
 _BY_NAME = {client.name: client for client in CLIENTS}
 THUNDERBIRD = _BY_NAME["Thunderbird"]
 OUTLOOK = _BY_NAME["Outlook (classic)"]

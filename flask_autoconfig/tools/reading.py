@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 from xml.etree.ElementTree import Element
 
+from msgspec import Struct
+
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.explain.hints import no_host
@@ -44,7 +46,7 @@ _KEYS = {name: name for name in ("hostname", "port", "username", "authentication
 _KEYS["socketType"] = "socket_type"
 
 
-class Rules(NamedTuple):
+class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """How a client reads. The defaults are those of a tolerant client."""
 
     types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips other servers

@@ -105,18 +105,19 @@ def _compared(
         if error.kind == "timeout":  # so would all the others
             return [], [Problem("nothing was compared", str(error), error.cure)]
 
-    def compare(domain: Published) -> tuple[str, Published | LookupFailed]:
+    def compare(domain: Published) -> Published | Problem:
         try:
-            return domain.domain, compared(domain, resolver)
+            return compared(domain, resolver)
         except LookupFailed as error:
-            return domain.domain, error
+            cure = error.cure or "check the name servers of the domain"
+            return Problem(domain.domain, f"not compared: {error}", cure)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for name, outcome in pool.map(compare, published):
-            if isinstance(outcome, LookupFailed):
-                cure = outcome.cure or "check the name servers of the domain"
-                failed.append(Problem(name, f"not compared: {outcome}", cure))
+        for outcome in pool.map(compare, published):
+            if isinstance(outcome, Problem):
+                failed.append(outcome)
                 continue
+            name = outcome.domain
             failed += [Problem(name, fault, "") for fault in outcome.faults]
             for note in outcome.notes:
                 terminal.tell(f"note: {name}: {note}", err=True)
