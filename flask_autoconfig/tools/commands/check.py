@@ -14,11 +14,10 @@ from typing import Any
 import click
 
 from ... import families
-from ...address import Address
 from ...cleaning import clean
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
-from ...files import file_in_environment
+from ...files import file_in_environment, table_beside
 from ...service import Service
 from .. import ending, options, project, terminal
 from ..check import login as logins
@@ -56,27 +55,23 @@ def _known_code(code: str) -> str:
 @options.of("check", password_fd=click.IntRange(0), ignored=_known_code)
 @options.network_options
 @click.pass_context
-def command(
-    ctx: click.Context, /, login: bool, password_fd: int | None, **values: Any
-) -> None:
+def command(ctx: click.Context, /, **values: Any) -> None:
     if values.pop("is_list"):
         for code in texts.codes():
             terminal.echo(f"{code:30}  {texts.status(code):7}  {texts.means(code)}")
         return
     network = {name: values.pop(name) for name in _OF_NETWORK}
-    login = login or password_fd is not None
-    asked = SimpleNamespace(login=login, password_fd=password_fd, **values)
-    address = project.address(asked.subject) if "@" in asked.subject else None
-    service = _service(asked.subject)
-    if problem := _misuse(asked, address, service):
+    asked = SimpleNamespace(**values)
+    asked.login = asked.login or asked.password_fd is not None
+    asked.address = project.address(asked.subject) if "@" in asked.subject else None
+    asked.service = _service(asked.subject)
+    if problem := _misuse(asked):
         raise click.UsageError(problem)
-    cases = _cases(service, asked, address)
-    ctx.exit(1 if _check(asked, service, cases, options.network(**network)) else 0)
+    cases = _cases(asked)
+    ctx.exit(1 if _check(asked, cases, options.network(**network)) else 0)
 
 
-def _check(
-    asked: SimpleNamespace, service: Service | None, cases: list[Case], network: Network
-) -> list[str]:
+def _check(asked: SimpleNamespace, cases: list[Case], network: Network) -> list[str]:
     """Check the domains and print the reports; return those that failed."""
     failed: list[str] = []
     is_several = asked.every or len(cases) > 1
@@ -86,7 +81,7 @@ def _check(
     tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
     with ending.at_once():
         for case, checked in _side_by_side(cases, look, network, tell):
-            result = checked.with_findings(_of_file(service, case))
+            result = checked.with_findings(_of_file(asked.service, case))
             tell.end()
             if asked.login:
                 result = _with_logins(asked, case, network, checked, result)
@@ -101,27 +96,19 @@ def _check(
 # --- What to check ----------------------------------------------------------------------
 
 
-def _misuse(
-    asked: SimpleNamespace, address: Address | None, service: Service | None
-) -> str:
+def _misuse(asked: SimpleNamespace) -> str:
     """Return what is wrong with the options together, "" for nothing."""
-    if asked.login and address is None:
-        return "--login requires an ADDRESS to log in with"
-    if asked.every and asked.subject:
-        return "--all checks every domain: name no ADDRESS or DOMAIN"
-    if service is None and (asked.every or asked.unpublished):
-        cure = "name one with --config, or write one by `flask-autoconfig init DOMAIN`"
-        return f"--all and --unpublished require a file that serves the domain: {cure}"
-    if service is None and not asked.subject:
-        return "name an ADDRESS or DOMAIN, or a file with --config"
-    is_piped = asked.login and not sys.stdin.isatty()
-    if is_piped and asked.password_fd is None:
-        cure = "use --password-fd N (--password-fd 0 reads stdin)"
-        return f"--login asks for the password, but stdin is not a terminal: {cure}"
-    if is_piped and not (service or asked.yes):
-        cure = "name a file with --config, or add --yes"
-        return f"without a file, --login asks a question in a terminal: {cure}"
-    return ""
+    service, is_piped = asked.service, asked.login and not sys.stdin.isatty()
+    misuses = {
+        "login-without-address": asked.login and asked.address is None,
+        "all-and-one": asked.every and asked.subject,
+        "no-file": service is None and (asked.every or asked.unpublished),
+        "no-subject": service is None and not asked.subject,
+        "no-password": is_piped and asked.password_fd is None,
+        "no-answer": is_piped and not (service or asked.yes),
+    }
+    said = table_beside(options.__file__, "options.toml")["misuse"]
+    return next((said[name] for name, is_so in misuses.items() if is_so), "")
 
 
 def _service(subject: str) -> Service | None:
@@ -140,10 +127,9 @@ def _service(subject: str) -> Service | None:
     return service
 
 
-def _cases(
-    service: Service | None, asked: SimpleNamespace, address: Address | None
-) -> list[Case]:
-    subject, ignored = asked.subject, frozenset(asked.ignored)
+def _cases(asked: SimpleNamespace) -> list[Case]:
+    service: Service | None = asked.service
+    subject, address, ignored = asked.subject, asked.address, frozenset(asked.ignored)
     if service is None:
         usual = families.chosen(None, "")
         domain = project.domain(subject)
