@@ -84,7 +84,7 @@ def _check(asked: SimpleNamespace, cases: list[Case], network: Network) -> list[
             result = checked.with_findings(_of_file(asked.service, case))
             tell.end()
             if asked.login:
-                result = _with_logins(asked, case, network, checked, result)
+                result = _with_logins(asked, case, network, result)
             if has_failure(result.findings):
                 failed.append(result.domain)
             _print(asked, result, known)
@@ -243,11 +243,7 @@ def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -
 
 
 def _with_logins(
-    asked: SimpleNamespace,
-    case: Case,
-    network: Network,
-    checked: Report,
-    result: Report,
+    asked: SimpleNamespace, case: Case, network: Network, result: Report
 ) -> Report:
     """Return the result with that of real logins, where the password may be sent.
 
@@ -259,12 +255,12 @@ def _with_logins(
     def untried(code: str) -> Report:
         return result.with_findings([finding(code, subject)])
 
-    if checked.provider is None:
+    if result.provider is None:
         return untried("login.no-settings")
-    if not checked.is_trusted:
+    if not result.is_trusted:
         # With a file this means that the lookup of the domain failed.
         return untried("login.domain-faulty" if case.provider else "login.untrusted")
-    servers, others = logins.for_login(case, checked.provider, checked.findings)
+    servers, others = logins.for_login(case, result.provider, result.findings)
     result = result.with_findings(others)
     if not servers:
         return result if others else untried("login.no-server")
