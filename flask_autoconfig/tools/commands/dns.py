@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -41,34 +42,23 @@ def _host(target: str) -> str:
 )
 @options.resolver_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    /,
-    domain: str,
-    target: str,
-    name: str,
-    as_json: bool,
-    previous: Path | None,
-    diff: bool,
-    folder: Path | None,
-    **resolving: Any,
-) -> None:
-    name = "json" if as_json else name
+def command(ctx: click.Context, /, domain: str, **values: Any) -> None:
+    asked = SimpleNamespace(**values)
+    name = "json" if asked.as_json else asked.name
     service = project.service()
-    published = _published(service, domain, target, previous)
+    published = _published(service, domain, asked.target, asked.previous)
     claims = service.snapshot.loaded.claims
     if not domain and any(claim.startswith(b"*") for claim in claims):
         note = "note: patterns have no records: name a domain that one of them matches"
         terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
-    if not diff:
-        _output(name, published, folder)
+    if not asked.diff:
+        _output(name, published, asked.folder)
         return
     with ending.at_once():
-        different, failed = _compared(
-            published, options.resolver_of(**resolving), target
-        )
+        resolver = options.resolver_of(asked.resolver, asked.timeout)
+        different, failed = _compared(published, resolver, asked.target)
     if different:
-        _output(name, iter(different), folder)
+        _output(name, iter(different), asked.folder)
     width = terminal.width(err=True)
     terminal.show(problems.shown(failed, "", "error", width), err=True)
     ctx.exit(1 if different or failed else 0)

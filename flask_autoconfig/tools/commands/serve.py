@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing import Pipe
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,42 +51,34 @@ def _address(value: str) -> str:
     proxies=click.IntRange(0, 16),
     log_format=click.Choice(["text", "json"]),
 )
-def command(
-    bind: str | None,
-    processes: int | None,
-    proxies: int,
-    hooks: str | None,
-    strict: bool | None,
-    log_format: str,
-) -> None:
-    settings: dict[str, Any] = {"bind": bind, "workers": processes}
+def command(**values: Any) -> None:
+    asked = SimpleNamespace(**values)
+    settings: dict[str, Any] = {"bind": asked.bind, "workers": asked.processes}
     # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
     # after a few restarts systemd gives the service up, and its socket too, and a
     # correction brings neither back. The variables name the process that is meant: shells
     # in a service inherit them (systemd.exec(5) since version 248, sd_listen_fds(3)).
     of_systemd = (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
-    is_strict = str(os.getpid()) not in of_systemd if strict is None else strict
+    if asked.strict is None:
+        asked.strict = str(os.getpid()) not in of_systemd
     announce: Callable[[str], None] = partial(terminal.echo, err=True)
-    if log_format == "json":
+    if asked.log_format == "json":
         gunicorn_logging.log_json()
         settings["access_log_format"] = gunicorn_logging.JSON
         announce = log.info
     try:
-        _serve(hooks or name_in_environment(), proxies, is_strict, announce, settings)
+        _serve(asked, announce, settings)
     except (ConfigError, click.ClickException, OSError) as error:
-        if log_format == "text":
+        if asked.log_format == "text":
             raise
         log.error("%s", error)
         raise click.exceptions.Exit(1) from None
 
 
 def _serve(
-    hooks: str | None,
-    proxies: int,
-    is_strict: bool,
-    announce: Callable[[str], None],
-    settings: dict[str, Any],
+    asked: SimpleNamespace, announce: Callable[[str], None], settings: dict[str, Any]
 ) -> None:
+    hooks = asked.hooks or name_in_environment()
     if project.named_file() is None and project.script_info():
         config, names = _in_child(_project_settings)
     else:
@@ -94,14 +87,14 @@ def _serve(
         try:
             names = _in_child(lambda: _existing(load_hooks(hooks)))
         except (ConfigError, click.ClickException) as error:
-            if is_strict:
+            if asked.strict:
                 raise
             log.error(
                 "%s\nRequests are answered with 503 until it is corrected.", error
             )
             names = HOOK_NAMES
-    config["AUTOCONFIG_STRICT"] = is_strict
-    app = create_app(config, proxies=proxies, hooks=Functions())
+    config["AUTOCONFIG_STRICT"] = asked.strict
+    app = create_app(config, proxies=asked.proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     if hooks or names:
         own = partial(_project_hooks, project.script_info())
@@ -124,10 +117,9 @@ def _serve(
     # which the workers would lose.
     lookup = service.live.built.lookup
     count = len(lookup.snapshot.loaded.claims) if lookup else 0
+    domains = f"{count} domain{'s' * (count != 1)}"
     where = ", ".join(gunicorn.cfg.bind)
-    announce(
-        f"Serving {service.live.file}, {count} domain{'s' * (count != 1)}, at {where}"
-    )
+    announce(f"Serving {service.live.file}, {domains}, at {where}")
     gunicorn.run()
 
 
