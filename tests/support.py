@@ -134,8 +134,10 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
 
     `path`, `host` and `method` may be lists, of which every combination is requested.
     `answer` has headers of the response, "" for none; `has` and `lacks` have parts of
-    its body.
+    its body; `json` is all of it. `outlook` is the address in a request of Outlook.
     """
+    if "outlook" in row:
+        row = {"method": "POST", "body": outlook_asks(row["outlook"]), **row}
     expected = row.get("answer", {})
     several = (row.get("method", "GET"), row.get("host", HOST), row["path"])
     for method, host, path in product(*map(listed, several)):
@@ -147,14 +149,17 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
         missing = [it for it in listed(row.get("has", [])) if it not in reply.text]
         forbidden = [it for it in listed(row.get("lacks", [])) if it in reply.text]
         assert (missing, forbidden) == ([], []), case
+        assert "json" not in row or reply.json == row["json"], case
 
 
 def assert_served(toml: Write, row: Mapping[str, Any]) -> None:
     """Start a service with the file of a row, and send its requests: itself, or `asks`.
 
-    Results of `hooks` are looked up by the argument.
+    The file is beside the tests, or see `configured`. Results of `hooks` are looked up
+    by the argument.
     """
-    file = toml(configured(**row.get("file", {})))
+    file = row.get("file", {})
+    file = ROOT / "tests" / file if isinstance(file, str) else toml(configured(**file))
     hooks = {name: found.get for name, found in row.get("hooks", {}).items()}
     options = {"hooks": SimpleNamespace(**hooks)} if hooks else {}
     app = create_app(file, proxies=row.get("proxies", 0), **options)
