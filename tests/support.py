@@ -80,7 +80,7 @@ def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Fla
 Asking = Callable[..., TestResponse]
 
 
-def asking(app: WSGIApplication, scheme: str = "http") -> Asking:
+def asking(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Asking:
     """Return a function that sends a request; header names have `_` for `-`."""
     client = Client(app)
 
@@ -89,7 +89,7 @@ def asking(app: WSGIApplication, scheme: str = "http") -> Asking:
     ) -> TestResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         headers = {"Host": HOST} | named
-        root = f"{scheme}://localhost"
+        root = f"{scheme}://localhost{mount}"
         return client.open(
             target, base_url=root, method=method, data=data, headers=headers
         )
@@ -164,7 +164,7 @@ def assert_served(toml: Write, row: Mapping[str, Any]) -> None:
     options = {"hooks": SimpleNamespace(**hooks)} if hooks else {}
     app = create_app(file, proxies=row.get("proxies", 0), **options)
     for each in row.get("asks", [row]):
-        assert_answered(asking(app), each)
+        assert_answered(asking(app, mount=each.get("mount", "")), each)
 
 
 def lacking(what: str) -> NoReturn:

@@ -16,6 +16,7 @@ from seen import ADDRESS
 from support import (
     TWO_DOMAINS,
     Write,
+    asking,
     assert_served,
     certificate_for,
     configured,
@@ -113,18 +114,11 @@ def test_an_address_is_found_in_a_text(app: Flask, typed: str, address: str) -> 
     assert f'data-copy="{address}"' in page.text
 
 
-@rows("errors", "typed, status, message")
-def test_an_error_stands_beside_what_was_typed(
-    app: Flask, typed: str, status: int, message: str
+def test_an_error_shows_no_more_of_what_was_typed_than_an_address_has(
+    app: Flask,
 ) -> None:
-    page = ask(app, f"emailaddress={quote(typed)}")
-    assert page.status_code == status
-    assert message in page.text
-    assert 'role="alert"' in page.text
-    assert ("If the address is spelt correctly" in page.text) == (status == 404)
-    assert "<script>alert" not in page.text
-    long = ask(app, f"emailaddress=a@{'x' * 3000}")
-    assert (long.status_code, len(long.data) < 5000) == (400, True)
+    page = ask(app, f"emailaddress=a@{'x' * 3000}")
+    assert (page.status_code, len(page.data) < 5000) == (400, True)
 
 
 @rows("alone", "domains, example")
@@ -525,41 +519,12 @@ def test_the_page_is_503_until_a_file_is_right(toml: Write, has_layout: bool) ->
     until(lambda: ask(app, FRED).status_code == 200)
 
 
-def test_the_root_and_a_slash_lead_to_the_page_without_a_site(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
-    alone = create_app(file)
-    behind = AutoconfigMiddleware(little_site, file)
-    query = "?emailaddress=a%2Bb@example.com&program=gmail"
-    for mount in ("", "/at"):
-        for app, path, status, more in (
-            (alone, "/", 302, ""),
-            (alone, "/mail/setup/", 308, ""),
-            (alone, f"/mail/setup/{query}", 308, query),
-            (behind, "/mail/setup/", 308, ""),
-            (behind, f"/mail/setup/{query}", 308, query),
-        ):
-            reply = Client(app).get(path, environ_overrides={"SCRIPT_NAME": mount})
-            assert reply.status_code == status
-            assert reply.headers["Location"] == f"{mount}/mail/setup{more}"
-    assert Client(behind).get("/").text == "The site has no /"
-    without = create_app(toml('clients = ["thunderbird"]\n' + TWO_DOMAINS))
-    assert Client(without).get("/").status_code == 404
-
-
-def test_every_url_has_the_mount_point(toml: Write) -> None:
-    client = Client(create_app(toml(f'{TWO_DOMAINS}[provider.page]\ncolour = "#123"')))
-    page = client.get(
-        f"/mail/setup?{FRED}&program=iphone",
-        environ_overrides={"SCRIPT_NAME": "/at"},
-        headers={"User-Agent": seen.AGENTS["ios"]},
-    ).text
-    for part in (
-        'href="/at/mail/setup/style.css"',
-        'href="/at/mail/setup/colours.css',
-        'action="/at/mail/mobileconfig"',
-        'src="/at/mail/setup/script.js"',
-    ):
-        assert part in page
+def test_the_root_of_a_site_is_its_own_and_a_slash_leads_to_the_page(
+    toml: Write,
+) -> None:
+    ask = asking(AutoconfigMiddleware(little_site, toml(TWO_DOMAINS)))
+    assert ask("/").text == "The site has no /"
+    assert ask("/mail/setup/").headers["Location"] == "/mail/setup"
 
 
 # --- Hooks and templates of a site -----------------------------------------------------
