@@ -39,17 +39,8 @@ Patch = pytest.MonkeyPatch
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
 PACC = "/.well-known/user-agent-configuration.json"
-CUSTOMER: dict[str, Any] = {
-    "display_name": "Customer Ltd.",
-    "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
-    "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test", "port": 4650}],
-    "page": {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}},
-}
-SHARD: dict[str, Any] = {
-    "display_name": "Shard 7",
-    "incoming": [{"type": "imap", "hostname": "shard7.example.com"}],
-    "outgoing": [{"type": "smtp", "hostname": "shard7.example.com"}],
-}
+CUSTOMER = table("customer", "hooks.toml")
+SHARD = table("shard", "hooks.toml")
 EVERY_FAMILY = (
     *(f"{CONFIG}?emailaddress=fred@customer.test", CONFIG, PACC),
     "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1&Email=fred@customer.test",

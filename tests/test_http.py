@@ -1,6 +1,5 @@
 """HTTP responses, in every way to mount the service."""
 
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,7 @@ from flask_autoconfig.hooks import Functions, Hooks
 from flask_autoconfig.service import Service
 
 CONFIG = "/mail/config-v1.1.xml"
-
-Serve = Callable[[str], Asking]
+FILES = table("files", "http.toml")
 
 
 def subdomain(file: Path) -> Flask:
@@ -58,11 +56,6 @@ def middleware(file: Path) -> AutoconfigMiddleware:
 @pytest.fixture(params=[site, subdomain, host_matching, create_app, middleware])
 def ask(request: pytest.FixtureRequest, toml: Write) -> Asking:
     return asking(request.param(toml(TWO_DOMAINS)))
-
-
-@pytest.fixture
-def serve(toml: Write) -> Serve:
-    return lambda text: asking(create_app(toml(text)))
 
 
 # --- Requests -------------------------------------------------------------------------
@@ -137,34 +130,13 @@ def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> 
 # --- Which provider answers -----------------------------------------------------------
 
 
-def provider(name: str, domains: list[str], more: str = "") -> str:
-    return f"""
-[[provider]]
-domains = {domains}
-{more}
-[[provider.incoming]]
-type = "imap"
-hostname = "{name}.%EMAILDOMAIN%"
-[[provider.outgoing]]
-type = "smtp"
-hostname = "{name}.test"
-"""
-
-
-HOSTER = (
-    provider("exact", ["a.example.com", "example.com"])
-    + provider("below", ["*.example.com"])
-    + provider("deeper", ["*.b.example.com"])
-    + provider("any", ["*"])
-)
-
-
 @rows("closest", "host, asked, name, domain", "http.toml")
 def test_the_closest_match_of_the_address_or_host_answers(
-    serve: Serve, host: str, asked: str, name: str, domain: str
+    toml: Write, host: str, asked: str, name: str, domain: str
 ) -> None:
     query = f"?emailaddress=fred@{asked}" if asked else ""
-    reply = serve(HOSTER)(f"{CONFIG}{query}", Host=host)
+    ask = asking(create_app(toml(FILES["four providers"])))
+    reply = ask(f"{CONFIG}{query}", Host=host)
     assert f"{name}.test" in reply.text
     assert f"{name}.{domain}" in reply.text
 
@@ -175,7 +147,7 @@ def test_a_response_to_a_request(toml: Write, row: Any) -> None:
 
 
 def test_forwarded_hosts_are_trusted_from_a_number_of_proxies(toml: Write) -> None:
-    file = toml(HOSTER)
+    file = toml(FILES["four providers"])
     for forwarded, proxies, name in (
         ("autoconfig.example.com", 0, b"any.test"),
         ("autoconfig.example.com", 1, b"exact.test"),
@@ -234,11 +206,9 @@ def test_the_default_places_of_the_file_are_searched_in_order(
 
 
 def test_certificates_are_wanted_for_names_that_clients_request(toml: Write) -> None:
-    mx = 'mx_domains = ["mx.hoster.test"]\nautodiscover_host = "ad.other.test"'
-    text = provider("h", ["hoster.test", "*.wild.test"], mx)
     hooked = Functions(find_provider={"hooked.test": "hoster.test"}.get)
-    of_hoster = Service(toml(text), hooks=Hooks(hooked)).lookup
-    of_any = Service(toml(provider("any", ["*"]))).lookup
+    of_hoster = Service(toml(FILES["a hoster"]), hooks=Hooks(hooked)).lookup
+    of_any = Service(toml(FILES["any domain"])).lookup
     for name, lookup in (("hoster", of_hoster), ("any", of_any)):
         for host, is_wanted in table(name, "http.toml").items():
             assert lookup.serves_host(host) == is_wanted, host
