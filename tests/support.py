@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -12,12 +13,14 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.message import Message
 from http.client import HTTPConnection
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
@@ -25,11 +28,11 @@ from urllib.parse import urlsplit, urlunsplit
 import dns.resolver
 import pytest
 import trustme
-from asks import Ask, got
+from asks import HOST, Ask, got
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from flask_autoconfig import Autoconfig
+from flask_autoconfig import Autoconfig, create_app
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
@@ -77,7 +80,7 @@ def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Fla
 Asking = Callable[..., TestResponse]
 
 
-def asking(app: WSGIApplication, scheme: str = "http") -> Asking:
+def asking(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Asking:
     """Return a function that sends a request; header names have `_` for `-`."""
     client = Client(app)
 
@@ -85,13 +88,83 @@ def asking(app: WSGIApplication, scheme: str = "http") -> Asking:
         target: str, method: str = "GET", data: Any = None, **headers: str
     ) -> TestResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        headers = {"Host": "autoconfig.example.com"} | named
-        root = f"{scheme}://localhost"
+        headers = {"Host": HOST} | named
+        root = f"{scheme}://localhost{mount}"
         return client.open(
             target, base_url=root, method=method, data=data, headers=headers
         )
 
     return ask
+
+
+def configured(
+    text: str = TWO_DOMAINS,
+    *,
+    start: str = "",
+    more: str = "",
+    every: str = "",
+    provider: str = "",
+    domains: Sequence[str] = ("example.com", "example2.com"),
+    servers: str = "",
+    changes: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the file that a row of a table describes.
+
+    It is *text*, or a provider with these *servers*. *start* and *more* are lines before
+    and behind it, *provider* is a line of each provider, *every* one of each server with
+    a host name.
+    """
+    if servers:
+        text = f'[[provider]]\ndomains = ["example.com"]\n{servers}'
+    text = text.replace('["example.com", "example2.com"]', json.dumps(domains))
+    text = text.replace("\ndomains =", f"\n{provider}\ndomains =")
+    text = text.replace("\nhostname =", f"\n{every}\nhostname =")
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return f"{start}\n{text}\n{more}"
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
+    """Send the requests that a row describes; each response must be as it says.
+
+    `path`, `host` and `method` may be lists, of which every combination is requested.
+    `answer` has headers of the response, "" for none; `has` and `lacks` have parts of
+    its body; `json` is all of it. `outlook` is the address in a request of Outlook.
+    """
+    if "outlook" in row:
+        row = {"method": "POST", "body": outlook_asks(row["outlook"]), **row}
+    expected = row.get("answer", {})
+    several = (row.get("method", "GET"), row.get("host", HOST), row["path"])
+    for method, host, path in product(*map(listed, several)):
+        headers = {"Host": host, **row.get("headers", {})}
+        reply = ask(path, method, row.get("body"), **headers)
+        case = f"{method} {host}{path}"
+        assert reply.status_code == row.get("status", 200), case
+        assert {it: reply.headers.get(it, "") for it in expected} == expected, case
+        missing = [it for it in listed(row.get("has", [])) if it not in reply.text]
+        forbidden = [it for it in listed(row.get("lacks", [])) if it in reply.text]
+        assert (missing, forbidden) == ([], []), case
+        assert "json" not in row or reply.json == row["json"], case
+
+
+def assert_served(toml: Write, row: Mapping[str, Any]) -> None:
+    """Start a service with the file of a row, and send its requests: itself, or `asks`.
+
+    The file is beside the tests, or see `configured`. Results of `hooks` are looked up
+    by the argument.
+    """
+    file = row.get("file", {})
+    file = ROOT / "tests" / file if isinstance(file, str) else toml(configured(**file))
+    hooks = {name: found.get for name, found in row.get("hooks", {}).items()}
+    options = {"hooks": SimpleNamespace(**hooks)} if hooks else {}
+    app = create_app(file, proxies=row.get("proxies", 0), **options)
+    for each in row.get("asks", [row]):
+        assert_answered(asking(app, mount=each.get("mount", "")), each)
 
 
 def lacking(what: str) -> NoReturn:

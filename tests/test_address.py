@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import payloads
-from support import TWO_DOMAINS, rows
+from support import TWO_DOMAINS, Write, rows
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import create_app
@@ -26,8 +25,6 @@ from flask_autoconfig.address import (
     parse_address,
 )
 from flask_autoconfig.documents import outlook
-
-Write = Callable[..., Path]
 
 # --- Addresses ------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-import readers
 import trustme
 from defusedxml.ElementTree import fromstring
 from flask import Flask
@@ -26,7 +25,9 @@ from readers import payloads
 from support import (
     TWO_DOMAINS,
     Asking,
+    Write,
     asking,
+    assert_served,
     certificate_for,
     outlook_asks,
     program,
@@ -45,7 +46,6 @@ from flask_autoconfig.page.words import languages
 from flask_autoconfig.tools.warnings import find_warnings
 
 Log = pytest.LogCaptureFixture
-Write = Callable[..., Path]
 Serve = Callable[[str], Asking]
 FULL = (Path(__file__).parent / "full.toml").read_text(encoding="utf-8")
 POX = "/autodiscover/autodiscover.xml"
@@ -62,6 +62,11 @@ DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "{}"\n'
 @pytest.fixture
 def serve(toml: Write) -> Serve:
     return lambda text: asking(create_app(toml(text)))
+
+
+@rows("requests", "row", TABLES)
+def test_a_response_to_a_request(toml: Write, row: Any) -> None:
+    assert_served(toml, row)
 
 
 # --- Outlook -------------------------------------------------------------------------
@@ -212,12 +217,6 @@ def test_outlook_gets_no_account_without_mail(serve: Serve) -> None:
 # --- Outlook by GET ---------------------------------------------------------------------
 
 
-def test_a_get_is_answered_by_host_without_a_login_name(serve: Serve) -> None:
-    reply = serve(TWO_DOMAINS)(POX, Host="autodiscover.example2.com")
-    assert all("LoginName" not in protocol for protocol in protocols(reply))
-    assert reply.headers["Cache-Control"].startswith("public")
-
-
 def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> None:
     headers = {"Host": "autodiscover.example.com", "X-Forwarded-Proto": "http"}
     app = site(toml(TWO_DOMAINS))
@@ -231,97 +230,6 @@ def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> Non
         assert reply.headers["Location"] == expected
     plain = Client(create_app(toml(TWO_DOMAINS))).get(POX, headers=headers)
     assert plain.status_code == 200
-
-
-SHARED_HOST = "autodiscover-s.hoster.test"
-TWO_BRANDS = "".join(
-    f"""
-[[provider]]
-domains = ["{domain}"]
-autodiscover_host = "{SHARED_HOST}"
-incoming = [{{ type = "imap", hostname = "imap.{domain}" }}]
-outgoing = [{{ type = "smtp", hostname = "smtp.{domain}" }}]
-"""
-    for domain in ("hoster.test", "brand.test")
-)
-
-
-def imap_host(reply: TestResponse) -> str:
-    account = readers.pox(reply.data)
-    assert account is not None
-    return account.reading[0].host
-
-
-def test_outlooks_third_step_leads_to_the_domains_own_settings(toml: Write) -> None:
-    """MS-OXDSCLI, 3.1.5.4: a 302 from http, then a POST with the address there."""
-    client = Client(create_app(toml(TWO_BRANDS), proxies=1))
-    for domain in ("hoster.test", "brand.test"):
-        headers = {"Host": f"autodiscover.{domain}", "X-Forwarded-Proto": "http"}
-        redirect = client.get(POX, headers=headers)
-        assert redirect.status_code == 302
-        target = redirect.headers["Location"]
-        assert target == f"https://{SHARED_HOST}/autodiscover/autodiscover.xml"
-        at_target = {"Host": SHARED_HOST, "X-Forwarded-Proto": "https"}
-        data = outlook_asks(f"fred@{domain}")
-        reply = client.post(POX, data=data, headers=at_target)
-        assert imap_host(reply) == f"imap.{domain}"
-        asked = f"{V2}?Protocol=AutodiscoverV1&Email=fred@{domain}"
-        reply = client.get(asked, headers={"Host": f"autodiscover.{domain}"})
-        assert f'"Url": "{target}"' in reply.text
-
-
-def test_the_common_host_has_no_settings_without_an_address(serve: Serve) -> None:
-    """Delta Chat asks at the domain, by GET; it must not get another brand's servers."""
-    ask = serve(TWO_BRANDS)
-    assert ask(POX, Host=SHARED_HOST).status_code == 404
-    for host, query, domain in (
-        ("autodiscover.brand.test", "", "brand.test"),
-        ("hoster.test", "", "hoster.test"),
-        (SHARED_HOST, "?emailaddress=fred@brand.test", "brand.test"),
-    ):
-        assert imap_host(ask(f"{POX}{query}", Host=host)) == f"imap.{domain}"
-    for host in ("autodiscover.hoster.test", "hoster.test"):  # named after a domain
-        reply = serve(TWO_BRANDS.replace(SHARED_HOST, host))(POX, Host=host)
-        assert imap_host(reply) == "imap.hoster.test"
-
-
-# --- Autodiscover, version 2 -------------------------------------------------------------
-
-
-def test_version_2_leads_to_pox_or_a_server_with_a_url(serve: Serve) -> None:
-    host, ask = "autodiscover.example.com", serve(TWO_DOMAINS)
-    for target in (
-        f"{V2}?Email=fred%40example.com&Protocol=AutodiscoverV1&RedirectCount=1",
-        f"{V2}?protocol=autodiscoverv1&email=fred%40example.com",
-        f"{V2}/v1.0/fred@example.com?Protocol=AutodiscoverV1",
-        f"{V2.title()}/v1.0/fred%40example.com?Protocol=AutoDiscoverV1",
-    ):
-        reply = ask(target, Host=host)
-        assert reply.status_code == 200, target
-        url = f"https://{host}/autodiscover/autodiscover.xml"
-        assert reply.json == {"Protocol": "AutodiscoverV1", "Url": url}
-    eas = {"Protocol": "ActiveSync", "Url": "https://eas.example.com/"}
-    assert serve(FULL)(f"{V2}?Email=a@example.com&Protocol=activesync").json == eas
-
-
-def test_version_2_names_no_host_that_is_none(serve: Serve) -> None:
-    ask = serve(TWO_DOMAINS.replace('"example.com", "example2.com"', '"*"'))
-    target = f"{V2}?Protocol=AutodiscoverV1"
-    reply = ask(target, Host="192.0.2.1")
-    assert reply.status_code == 404
-    assert '"ErrorCode": "UserNotFound"' in reply.text
-    known = ask(f"{target}&Email=fred@example.net", Host="192.0.2.1").text
-    assert '"Url": "https://autodiscover.example.net/autodiscover/' in known
-
-
-@rows("errors", "target, status, code", TABLES)
-def test_version_2_says_what_it_cannot_do(
-    serve: Serve, target: str, status: int, code: str
-) -> None:
-    reply = serve(TWO_DOMAINS)(f"{V2}{target}", Host="x.test")
-    assert reply.status_code == status
-    assert f'"ErrorCode": "{code}"' in reply.text
-    assert "fred" not in reply.text
 
 
 # --- Apple ---------------------------------------------------------------------------
@@ -593,12 +501,6 @@ def test_pacc_names_no_url_that_it_cannot(url: str) -> None:
     assert [place for place, _ in pacc.left_out(provider)] == ["calendar[0]"]
 
 
-def test_pacc_is_silent_where_a_sites_hook_has_the_logins(toml: Write) -> None:
-    for hook, status in ((None, 200), (lambda address: None, 404)):
-        app = AutoconfigMiddleware(Flask("site"), toml(TWO_DOMAINS), find_username=hook)
-        assert asking(app)(PACC).status_code == status
-
-
 def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
     ask = serve(TWO_DOMAINS)
     reply = ask(PACC)
@@ -633,19 +535,6 @@ def test_what_is_for_all_names_nobody(serve: Serve, name: str, toml: Write) -> N
 # --- Calendars and address books -------------------------------------------------------
 
 
-def test_dav_paths_lead_to_the_providers_servers(serve: Serve) -> None:
-    ask = serve(FULL)
-    for path, url in (
-        # A calendar's URL leads to where it needs to know whose.
-        ("/.well-known/caldav", "https://dav.example.com/calendars/"),
-        ("/.well-known/carddav", "https://dav.example.com/contacts/"),
-        ("/.well-known/jmap", "https://jmap.example.com/"),
-    ):
-        for method, status in (("GET", 301), ("HEAD", 301), ("PROPFIND", 308)):
-            reply = ask(path, method, Host="example.com")
-            assert (reply.status_code, reply.headers["Location"]) == (status, url)
-
-
 @rows("redirects", "calendar, url", TABLES)
 def test_a_redirect_leads_to_another_url_in_ascii_or_is_404(
     serve: Serve, calendar: str, url: str
@@ -675,19 +564,6 @@ def test_every_family_tells_one_url_of_a_calendar(serve: Serve, toml: Write) -> 
 
 
 # --- All families -----------------------------------------------------------------------
-
-
-def test_a_wildcard_without_a_domain_leaves_no_placeholder(serve: Serve) -> None:
-    text = TWO_DOMAINS.replace('"example.com", "example2.com"', '"*"')
-    text = text.replace(".example.com", ".%EMAILDOMAIN%")
-    ask = serve(text + DAV.format("https://%EMAILDOMAIN%/dav/"))
-    for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
-        reply = ask(path, Host="127.0.0.1")
-        assert b"%" not in reply.data
-        assert reply.status_code == 404
-        assert reply.data
-        reply = ask(path, Host="autoconfig.customer.test")
-        assert b"customer.test" in reply.data
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS, certificate_for
+from support import TWO_DOMAINS, Write, certificate_for
 from support import run_process as run
 
 from flask_autoconfig.answers import Request
@@ -18,7 +18,6 @@ from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.files import read_file
 from flask_autoconfig.service import Service
 
-Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 REASON = "ordinary file"
 SIGNED = """

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from asks import Ask, environ_of
 from flask import Flask
-from support import TWO_DOMAINS, outlook_asks, site, table, until
+from support import (
+    TWO_DOMAINS,
+    Write,
+    assert_served,
+    outlook_asks,
+    rows,
+    site,
+    table,
+    until,
+)
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
@@ -27,21 +36,11 @@ from flask_autoconfig.service import Service
 
 Log = pytest.LogCaptureFixture
 Patch = pytest.MonkeyPatch
-Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
 PACC = "/.well-known/user-agent-configuration.json"
-CUSTOMER: dict[str, Any] = {
-    "display_name": "Customer Ltd.",
-    "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
-    "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test", "port": 4650}],
-    "page": {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}},
-}
-SHARD: dict[str, Any] = {
-    "display_name": "Shard 7",
-    "incoming": [{"type": "imap", "hostname": "shard7.example.com"}],
-    "outgoing": [{"type": "smtp", "hostname": "shard7.example.com"}],
-}
+CUSTOMER = table("customer", "hooks.toml")
+SHARD = table("shard", "hooks.toml")
 EVERY_FAMILY = (
     *(f"{CONFIG}?emailaddress=fred@customer.test", CONFIG, PACC),
     "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1&Email=fred@customer.test",
@@ -208,14 +207,6 @@ def test_that_there_is_no_such_row_is_no_failure(serve: Serve, caplog: Log) -> N
     assert "failed" not in caplog.text
 
 
-def test_find_provider_names_the_provider_of_an_unknown_domain(toml: Write) -> None:
-    text = TWO_DOMAINS.replace('"example.com", ', '"bücher.example", ')
-    served = Served(toml(text), find_provider={"c.test": "Bücher.example"}.get)
-    for answer in served.config("fred@c.test"), served.ask(CONFIG, "autoconfig.c.test"):
-        assert b"<domain>c.test</domain>" in answer.body
-    assert served.config("fred@b.test").status.startswith("404")
-
-
 @pytest.mark.parametrize("login", ["u1001", None])
 def test_find_username_reveals_no_mailboxes(serve: Serve, login: str | None) -> None:
     served = serve(find_username=lambda address: login)
@@ -274,16 +265,6 @@ def test_a_hook_is_called_once_in_hook_max_age(
     assert b"New Name" in served.config("fred@customer.test").body
     served.config("fred@example.com")
     assert (len(database.queries), len(logins.queries)) == (3, 4)
-
-
-def test_simultaneous_requests_share_one_call(serve: Serve) -> None:
-    database = Database({"customer.test": CUSTOMER})
-    database.slow = 0.2
-    served = serve(find_provider=database)
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(served.config, ["a@customer.test"] * 16))
-    assert {answer.status for answer in answers} == {"200 OK"}
-    assert database.queries == ["customer.test"]
 
 
 def test_during_a_call_others_get_the_last_result(
@@ -421,18 +402,6 @@ def test_failures_count_once_a_second(serve: Serve, clock: Clock, caplog: Log) -
     assert caplog.text.count("find_provider failed") == 2
 
 
-def test_the_health_of_a_domain_is_503_while_the_hook_fails(toml: Write) -> None:
-    database = Database({"customer.test": CUSTOMER})
-    module = SimpleNamespace(find_provider=database)
-    client = Client(create_app(toml(TWO_DOMAINS), hooks=module))
-    host = "/healthz?domain=autoconfig."
-    assert client.get(f"{host}customer.test").status_code == 200
-    assert client.get(f"{host}nobody.test").status_code == 404
-    database.is_down = True
-    assert client.get(f"{host}other.test").status_code == 503
-    assert client.get("/healthz").status_code == 200
-
-
 # --- Entry points --------------------------------------------------------------
 
 
@@ -482,51 +451,9 @@ def cache_control(answer: Any) -> str:
     return str(dict(answer.headers)["Cache-Control"])
 
 
-@pytest.mark.parametrize(
-    "path", [CONFIG, "/mail/mobileconfig", "/mail/setup", POX], ids=lambda path: path
-)
-@pytest.mark.parametrize("domain", ["example.com", "unlisted.test"])
-def test_a_users_servers_are_private(serve: Serve, path: str, domain: str) -> None:
-    served = serve(find_provider_by_address={f"fred@{domain}": SHARD}.get)
-    host = "autoconfig.example.com"
-    own = served.ask(f"{path}?emailaddress=fred@{domain}", host)
-    assert own.status == "200 OK"
-    assert b"shard7.example.com" in own.body
-    assert cache_control(own) == "private, no-store"
-    others = served.ask(f"{path}?emailaddress=anna@example.com", host)
-    assert b"imap.example.com" in others.body
-    assert b"shard7" not in others.body
-    # Otherwise the header would tell who has servers of their own.
-    assert cache_control(others) == "private, no-store"
-
-
-def test_autodiscover_has_the_provider_of_the_address(serve: Serve) -> None:
-    activesync = {"type": "activesync", "url": "https://eas7.test/eas"}
-    eas = {**SHARD, "incoming": [*SHARD["incoming"], activesync]}
-    served = serve(find_provider_by_address={"fred@example.com": eas}.get)
-    body = served.ask(POX, data=outlook_asks("fred@example.com")).body
-    assert b"<Server>shard7.example.com</Server>" in body
-    json = "/autodiscover/autodiscover.json?Protocol=ActiveSync&Email="
-    assert b"eas7.test" in served.ask(f"{json}fred@example.com").body
-    assert served.ask(f"{json}anna@example.com").status.startswith("400")
-
-
-def test_the_hook_for_addresses_precedes_the_hook_for_domains(serve: Serve) -> None:
-    served = serve(
-        find_provider={"customer.test": CUSTOMER}.get,
-        find_provider_by_address={"fred@customer.test": SHARD}.get,
-    )
-    for user, host in (("fred", b"shard7"), ("anna", b"imap.customer.test")):
-        body = served.config(f"{user}@customer.test").body
-        assert host in body
-        assert b"<domain>customer.test</domain>" in body
-
-
-def test_an_id_may_serve_one_address_of_an_unlisted_domain(serve: Serve) -> None:
-    served = serve(find_provider_by_address={"fred@new.test": "example.com"}.get)
-    for user, status in (("fred", "200"), ("anna", "404")):
-        target = f"/mail/setup?emailaddress={user}@new.test"
-        assert served.ask(target, "autoconfig.example.com").status.startswith(status)
+@rows("requests", "row", "hooks.toml")
+def test_a_response_to_a_request(toml: Write, row: Any) -> None:
+    assert_served(toml, row)
 
 
 def test_what_is_for_a_whole_domain_asks_no_hook_for_addresses(serve: Serve) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from documents import text_of
 from flask import Flask
 from strangers import answering, server
-from support import ROOT, TWO_DOMAINS, certificate_for
+from support import ROOT, TWO_DOMAINS, Write, certificate_for
 from werkzeug.test import Client
 from world import NameServer
 
@@ -30,7 +30,6 @@ from flask_autoconfig.families import Digest, Family, Route
 from flask_autoconfig.handlers import document
 from flask_autoconfig.tools.cli import cli
 
-Write = Callable[..., Path]
 PACKAGE = ROOT / "flask_autoconfig"
 SOURCES = {
     str(file.relative_to(PACKAGE)): file.read_text(encoding="utf-8")

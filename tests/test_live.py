@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from asks import little_site
-from support import TWO_DOMAINS, asking, fetch, serving, site, snapshot_of, until
+from support import TWO_DOMAINS, Write, asking, fetch, serving, site, snapshot_of, until
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError
 from flask_autoconfig.answers import Answer, Request
@@ -22,7 +22,6 @@ from flask_autoconfig.service import Current, Service
 
 Log = pytest.LogCaptureFixture
 Patch = pytest.MonkeyPatch
-Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 

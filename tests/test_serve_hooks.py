@@ -67,6 +67,7 @@ def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(file: Path) -> N
                 health = service.fetch(f"/healthz?domain={label}.{domain}")
                 assert health.status == status
         assert service.fetch("/healthz?domain=").status == 404
+        assert service.fetch("/healthz").status == 200
         log = service.log.read_text()
     importers = set(re.findall(r"imported by (\d+)", log))
     workers = set(re.findall(r"Booting worker with pid: (\d+)", log))

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,7 +13,7 @@ import pytest
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, TWO_DOMAINS, asking, site
+from support import BIN, TWO_DOMAINS, Write, asking, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -27,7 +26,6 @@ from flask_autoconfig import (
 from flask_autoconfig.signals import answered
 
 Log = pytest.LogCaptureFixture
-Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
 PAGE = "/mail/setup?emailaddress=fred@example.com"

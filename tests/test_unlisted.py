@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import plistlib
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
-from support import TWO_DOMAINS, Asking, asking, rows, table
+from support import TWO_DOMAINS, Asking, Write, asking, assert_served, rows, table
 from werkzeug.test import TestResponse
 
 from flask_autoconfig import create_app
 from flask_autoconfig.documents import outlook
 
-Write = Callable[..., Path]
 HOSTER = (
     TWO_DOMAINS.replace(
         'domains = ["example.com", "example2.com"]',
@@ -24,7 +22,6 @@ HOSTER = (
 )
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
-V2 = "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1"
 PACC = "/.well-known/user-agent-configuration.json"
 PROFILE = "/email.mobileconfig"
 CALDAV = "/.well-known/caldav"
@@ -77,19 +74,7 @@ def test_an_id_that_names_no_other_customer_is_kept(
     assert f'<emailProvider id="{name}">' in reply.text
 
 
-@pytest.mark.parametrize("more", ["", 'mx_domains = ["mx.hoster.test"]\n'])
-def test_a_served_host_answers_for_unknown_domains(toml: Write, more: str) -> None:
+@rows("unknown", "row", "tables.toml")
+def test_a_served_host_answers_for_unknown_domains(toml: Write, row: Any) -> None:
     """`domains` of examples/reference.toml says so."""
-    names = f'{more}autodiscover_host = "ad.test"\ndomains'
-    get = asking(create_app(toml(TWO_DOMAINS.replace("domains", names, 1))))
-    documents = f"{CONFIG}?emailaddress=a@new.test", f"{V2}&Email=a@new.test"
-    for host in ("example.com", "www.example.com", "autoconfig.example2.com"):
-        for path in documents:
-            assert get(path, Host=host).status_code == 200
-        assert "<domain>new.test</domain>" in get(documents[0], Host=host).text
-        for path in (PROFILE, "/mail/setup", "/mail/setup/qr.svg"):
-            asked = f"{path}?emailaddress=a@new.test"
-            assert get(asked, Host=host).status_code == (200 if more else 404)
-    for host in ("192.0.2.1", "other.test", "ad.test"):
-        for path in (*documents, f"{PROFILE}?email=a@new.test"):
-            assert get(path, Host=host).status_code == 404
+    assert_served(toml, row)

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS, lacking, run
+from support import TWO_DOMAINS, Write, lacking, run
 
 from flask_autoconfig.tools.files import check_replaceable, write_file
 
-Write = Callable[..., Path]
 WRITE = (
     "import sys; from pathlib import Path; from flask_autoconfig.tools.files import *; "
     "write_file(Path(sys.argv[1]), b'new' * 10_000, replace=bool(sys.argv[2]))"
