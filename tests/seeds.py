@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -25,7 +24,7 @@ import dns.rdatatype
 import pytest
 from paper import Shown, World
 from strangers import Behaviour, answering
-from support import certificate_for, open_folder
+from support import certificate_for, open_folder, tables
 from world import (
     ADDRESSES,
     BIND,
@@ -66,11 +65,7 @@ WEB_NAMES = (
 )
 Seed = Callable[[Any], object]  # of a world
 Response = Callable[[Asked], Answer]  # to a request
-
-
-def tables(file: str) -> dict[str, Any]:
-    """Return what a TOML file beside the tests holds."""
-    return tomllib.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+WHEN: dict[str, str] = tables("check_requests.toml")
 
 
 # --- Responses of the web server --------------------------------------------------------
@@ -125,41 +120,15 @@ def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
     return seed
 
 
+def requested(requests: str, answer: Response) -> Seed:
+    """Answer the requests of a row of check_requests.toml."""
+    return when(lambda asked: re.search(WHEN[requests], asked.line), answer)
+
+
 def at(path: str, answer: Response) -> Seed:
     return when(lambda asked: asked.path == path, answer)
 
 
-# The requests that a mistake concerns, by its `when`.
-WHEN: dict[str, Callable[[Asked], object]] = {
-    "below /mail": lambda asked: asked.path.startswith("/mail/"),
-    "always": lambda asked: True,
-    "without an address": lambda asked: not asked.query and "config-v1" in asked.path,
-    "the first URL without an address": lambda asked: (
-        not asked.query and asked.path == CONFIG
-    ),
-    "the first URL by https": lambda asked: asked.path == CONFIG and asked.secure,
-    "the first URL by http": lambda asked: asked.path == CONFIG and not asked.secure,
-    "at autoconfig": lambda asked: asked.host.startswith("autoc"),
-    "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
-    "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
-    "any path of config-v1.1.xml": lambda asked: "config-v1" in asked.path,
-    "any config-v1.1.xml by https": lambda asked: (
-        asked.path in ANYWHERE and asked.secure
-    ),
-    "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
-    "any but the document of the domain": lambda asked: (
-        asked.host != DOMAIN or "config-v1" not in asked.path
-    ),
-    "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
-    "a profile": lambda asked: "mobileconfig" in asked.path,
-    "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
-    "POST": lambda asked: asked.method == "POST",
-    "an @ in the query": lambda asked: "@" in asked.query,
-    "Autodiscover or a profile": lambda asked: asked.path in (POX, PROFILE),
-    "Autodiscover at the domain itself": lambda asked: asked.url == f"{DOMAIN}{POX}",
-    "the domain itself": lambda asked: asked.host == DOMAIN,
-    "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
-}
 # Other bodies, by the `change` of a mistake.
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -789,16 +758,6 @@ SEEDS: dict[str, Seed] = {
     ),
     "an old server by IPv6": old_server,
     "a web proxy before imap": web_proxy,
-    "STARTTLS at both ports of SMTP": mail_server(
-        ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}
-    ),
-    "an alias of the hoster's server, whose certificate has no other name": (
-        mail_server(offers="AUTH=PLAIN")
-    ),
-    "the certificate of another name of the host": (
-        mail_server(offers="AUTH=PLAIN", names=["mail.example.test"])
-    ),
-    "a firewall masks STARTTLS alone": mail_server(("smtp", 465), offers="AUTH PLAIN"),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
     "a mail server that says nothing": mail("imap", 993, silent),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),
@@ -815,6 +774,9 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
     seed = SEEDS.get(name) or SEEDS.get(name.removesuffix(", and no file"))
     if seed:
         seed(here)
+    servers = row.get("mail", [])
+    for server in servers if isinstance(servers, list) else [servers]:
+        mail_server(**server)(here)
     if "zone" in row:
         text = records(here, **row["zone"])
         if BIND in row.get("options", ()):
@@ -829,8 +791,6 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
         only_ipv6(row["only_ipv6"])(here)
     if "web" in row:
         at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **row["web"]))(here)
-    if "mail" in row:
-        mail_server(**row["mail"])(here)
     answer = response(row)
     if answer and "led_to" in row:
         led(row.get("paths", ANYWHERE), row["led_to"], answer)(here)
@@ -848,13 +808,12 @@ def meant(row: Mapping[str, Any]) -> Callable[[Response], Seed]:
     }
     if row.get("when", "") in others:
         return others[row["when"]]
+    if "when" in row:
+        return partial(requested, row["when"])
     if "agent" in row:
         return partial(when, lambda asked: re.search(row["agent"], asked.agent))
     paths = (row["path"],) if "path" in row else ANYWHERE
-    at_paths: dict[str, Callable[[Asked], object]] = {
-        "": lambda asked: asked.path in paths
-    }
-    return partial(when, (WHEN | at_paths)[row.get("when", "")])
+    return partial(when, lambda asked: asked.path in paths)
 
 
 def response(row: Mapping[str, Any]) -> Response | None:

@@ -20,7 +20,6 @@ from seeds import (
     POX,
     SMTP_NAME,
     WEB_NAMES,
-    WHEN,
     another_imap,
     at,
     at_web,
@@ -38,13 +37,13 @@ from seeds import (
     moved,
     offering,
     page,
+    requested,
     says,
-    tables,
     web,
     when,
 )
 from strangers import at_terminal
-from support import typed
+from support import tables, typed
 from world import (
     ADDRESSES,
     BIND,
@@ -79,11 +78,6 @@ ALL = [
     *("SnappyMail", "FairEmail", "Mailspring", "Calendars"),
 ]
 Report = dict[str, Any]
-
-
-@pytest.fixture
-def here(on_paper: Paper) -> Paper:
-    return on_paper
 
 
 def problems(report: Report) -> list[str]:
@@ -524,7 +518,7 @@ def person(here: Paper, *arguments: str, file: Path | None = None) -> Any:
     return here.invoke("--config", file or here.file, "check", *arguments, *options)
 
 
-broken = when(WHEN["without an address"], says(500))
+broken = requested("without an address", says(500))
 
 
 def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(here: Paper) -> None:

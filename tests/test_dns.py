@@ -14,8 +14,8 @@ from dns.message import Message, make_response
 from dns.rdatatype import SOA
 from dns.rrset import from_text
 from paper import Paper
-from seeds import make, tables
-from support import TWO_DOMAINS, rows, run
+from seeds import make
+from support import TWO_DOMAINS, rows, run, tables
 from world import DOMAIN, OTHER_NAMES, Respond, Zone
 
 from flask_autoconfig.tools.commands.dns import command
@@ -176,9 +176,7 @@ def with_serial(zone: Zone, serial: int) -> Respond:
 
 
 @pytest.mark.parametrize("case", SEVERAL)
-def test_a_comparison_asks_the_name_servers_of_the_zone(
-    on_paper: Paper, case: str
-) -> None:
+def test_a_comparison_asks_the_name_servers_of_the_zone(here: Paper, case: str) -> None:
     *zones, note = SEVERAL[case]
     for number, text in enumerate(zones, 60):
         serial = 2 if NEW in text else 1
@@ -187,9 +185,9 @@ def test_a_comparison_asks_the_name_servers_of_the_zone(
             head += f"@ IN NS ns{name}\nns{name} IN A 127.0.0.6{name}\n"
         if text:
             respond = with_serial(Zone(head + text), serial)
-            on_paper.name_server(f"127.0.0.{number}", respond)
-    words = ("--config", on_paper.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
-    done = on_paper.invoke(*words, "--resolver", "127.0.0.60")
+            here.name_server(f"127.0.0.{number}", respond)
+    words = ("--config", here.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
+    done = here.invoke(*words, "--resolver", "127.0.0.60")
     assert "_imaps._tcp" not in done.stdout
     assert "autoconfig IN CNAME" in done.stdout
     removed = re.findall("remove: (.*) IN", done.stdout)
@@ -199,12 +197,12 @@ def test_a_comparison_asks_the_name_servers_of_the_zone(
 
 
 @pytest.mark.parametrize("claim", DIFFERENCES)
-def test_a_comparison_advises_what_is_right_to_do(on_paper: Paper, claim: str) -> None:
+def test_a_comparison_advises_what_is_right_to_do(here: Paper, claim: str) -> None:
     row = DIFFERENCES[claim]
-    make(on_paper, claim, row)
+    make(here, claim, row)
     target = row.get("target", f"www.{DOMAIN}")
-    words = ("--config", on_paper.file, "dns", "--target", target, "--diff")
-    done = on_paper.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))
+    words = ("--config", here.file, "dns", "--target", target, "--diff")
+    done = here.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))
     assert done.exit_code == int(bool(done.stdout.strip()) or "error:" in done.stderr)
     changes = re.findall("^(?:; (?=remove))?(.* IN .*)", done.stdout, re.M)
     assert changes[: len(row["lines"]) or None] == row["lines"]
@@ -212,10 +210,10 @@ def test_a_comparison_advises_what_is_right_to_do(on_paper: Paper, claim: str) -
     assert bool(row.get("says")) == bool(done.stderr)
 
 
-def test_a_domain_that_does_not_exist_is_told_once(on_paper: Paper) -> None:
-    on_paper.names.serve("$ORIGIN another.test.\nwww IN A 192.0.2.1\n")
-    words = ("--config", on_paper.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
-    done = on_paper.invoke(*words, "--resolver", OTHER_NAMES)
+def test_a_domain_that_does_not_exist_is_told_once(here: Paper) -> None:
+    here.names.serve("$ORIGIN another.test.\nwww IN A 192.0.2.1\n")
+    words = ("--config", here.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
+    done = here.invoke(*words, "--resolver", OTHER_NAMES)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.count("there is no such domain in DNS") == 1
 
