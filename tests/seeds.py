@@ -21,6 +21,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 import pytest
 from paper import Shown, World
 from strangers import Behaviour, answering
@@ -282,23 +283,46 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     return answer
 
 
-_BAD = ("REFUSED", "SERVFAIL", "dead")
+def with_soa(respond: Respond, serial: int) -> Respond:
+    """Add an SOA record, which a `Zone` cannot have."""
+
+    def responded(query: dns.message.Message) -> dns.message.Message | None:
+        answer = respond(query)
+        if answer and query.question[0].rdtype == dns.rdatatype.SOA:
+            soa = f"ns1. hostmaster. {serial} 1 1 1 1"
+            answer.answer = [dns.rrset.from_text(f"{DOMAIN}.", 60, "IN", "SOA", soa)]
+        return answer
+
+    return responded
+
+
+_BAD = ("REFUSED", "SERVFAIL", "dead", "empty")
 
 
 def name_servers(
-    resolver: str = "", first: str = "", second: str = "", by: str = ""
+    resolver: str = "",
+    first: str = "",
+    second: str = "",
+    by: str = "",
+    serials: Sequence[int] = (),
 ) -> Seed:
-    """Two name servers of the zone; each has *by* for a text, or is one of _BAD."""
+    """Two name servers of the zone; each has *by* for a text, or is one of _BAD.
+
+    So does the resolver. Without *serials* the zone has no SOA.
+    """
 
     def seed(here: World) -> None:
         head = f"$ORIGIN {DOMAIN}.\n"
         for number in (1, 2):
             head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
         text = ADDRESSES + here.zone + head
-        here.names.serve(text.replace(resolver, "") if resolver else text)
+        here.names.serve(text.replace(resolver, by) if resolver else text)
         for number, wrong in ((1, first), (2, second)):
             assert wrong in (*_BAD, "") or wrong in text
-            respond: Respond = Zone(text.replace(wrong, by) if wrong else text).respond
+            own = head if wrong == "empty" else text.replace(wrong or by, by)
+            respond: Respond = Zone(own).respond
+            if serials:
+                respond = with_soa(respond, serials[number - 1])
             if wrong in _BAD[:2]:
                 respond = failing(wrong)
             if wrong != "dead":
@@ -507,6 +531,7 @@ def mail_server(
     replies: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
     late: float = 0,
+    at_once: bool | None = None,
     **more: Any,
 ) -> Seed:
     """A mail server that greets, or offers or replies; *more* of its certificate."""
@@ -526,7 +551,8 @@ def mail_server(
         behave(*connection)
 
     certificate = certified(f"{host}.{DOMAIN}", **more)
-    at_once = port in (993, 995) or (port == 465 and not inside)
+    if at_once is None:
+        at_once = port in (993, 995) or (port == 465 and not inside)
     return mail(host, port, later, certificate, at_once=at_once)
 
 
