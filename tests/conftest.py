@@ -147,7 +147,7 @@ def really(_real: Real) -> Iterator[Real]:
 
 
 @pytest.fixture
-def on_paper(_paper: Paper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
+def here(_paper: Paper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
     """The same servers in memory."""
     monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
     with _paper.fresh():

@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,10 +21,11 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 import pytest
 from paper import Shown, World
 from strangers import Behaviour, answering
-from support import certificate_for, open_folder
+from support import certificate_for, open_folder, tables
 from world import (
     ADDRESSES,
     BIND,
@@ -66,11 +66,7 @@ WEB_NAMES = (
 )
 Seed = Callable[[Any], object]  # of a world
 Response = Callable[[Asked], Answer]  # to a request
-
-
-def tables(file: str) -> dict[str, Any]:
-    """Return what a TOML file beside the tests holds."""
-    return tomllib.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+WHEN: dict[str, str] = tables("check_requests.toml")
 
 
 # --- Responses of the web server --------------------------------------------------------
@@ -125,41 +121,15 @@ def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
     return seed
 
 
+def requested(requests: str, answer: Response) -> Seed:
+    """Answer the requests of a row of check_requests.toml."""
+    return when(lambda asked: re.search(WHEN[requests], asked.line), answer)
+
+
 def at(path: str, answer: Response) -> Seed:
     return when(lambda asked: asked.path == path, answer)
 
 
-# The requests that a mistake concerns, by its `when`.
-WHEN: dict[str, Callable[[Asked], object]] = {
-    "below /mail": lambda asked: asked.path.startswith("/mail/"),
-    "always": lambda asked: True,
-    "without an address": lambda asked: not asked.query and "config-v1" in asked.path,
-    "the first URL without an address": lambda asked: (
-        not asked.query and asked.path == CONFIG
-    ),
-    "the first URL by https": lambda asked: asked.path == CONFIG and asked.secure,
-    "the first URL by http": lambda asked: asked.path == CONFIG and not asked.secure,
-    "at autoconfig": lambda asked: asked.host.startswith("autoc"),
-    "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
-    "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
-    "any path of config-v1.1.xml": lambda asked: "config-v1" in asked.path,
-    "any config-v1.1.xml by https": lambda asked: (
-        asked.path in ANYWHERE and asked.secure
-    ),
-    "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
-    "any but the document of the domain": lambda asked: (
-        asked.host != DOMAIN or "config-v1" not in asked.path
-    ),
-    "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
-    "a profile": lambda asked: "mobileconfig" in asked.path,
-    "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
-    "POST": lambda asked: asked.method == "POST",
-    "an @ in the query": lambda asked: "@" in asked.query,
-    "Autodiscover or a profile": lambda asked: asked.path in (POX, PROFILE),
-    "Autodiscover at the domain itself": lambda asked: asked.url == f"{DOMAIN}{POX}",
-    "the domain itself": lambda asked: asked.host == DOMAIN,
-    "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
-}
 # Other bodies, by the `change` of a mistake.
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -313,23 +283,46 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     return answer
 
 
-_BAD = ("REFUSED", "SERVFAIL", "dead")
+def with_soa(respond: Respond, serial: int) -> Respond:
+    """Add an SOA record, which a `Zone` cannot have."""
+
+    def responded(query: dns.message.Message) -> dns.message.Message | None:
+        answer = respond(query)
+        if answer and query.question[0].rdtype == dns.rdatatype.SOA:
+            soa = f"ns1. hostmaster. {serial} 1 1 1 1"
+            answer.answer = [dns.rrset.from_text(f"{DOMAIN}.", 60, "IN", "SOA", soa)]
+        return answer
+
+    return responded
+
+
+_BAD = ("REFUSED", "SERVFAIL", "dead", "empty")
 
 
 def name_servers(
-    resolver: str = "", first: str = "", second: str = "", by: str = ""
+    resolver: str = "",
+    first: str = "",
+    second: str = "",
+    by: str = "",
+    serials: Sequence[int] = (),
 ) -> Seed:
-    """Two name servers of the zone; each has *by* for a text, or is one of _BAD."""
+    """Two name servers of the zone; each has *by* for a text, or is one of _BAD.
+
+    So does the resolver. Without *serials* the zone has no SOA.
+    """
 
     def seed(here: World) -> None:
         head = f"$ORIGIN {DOMAIN}.\n"
         for number in (1, 2):
             head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
         text = ADDRESSES + here.zone + head
-        here.names.serve(text.replace(resolver, "") if resolver else text)
+        here.names.serve(text.replace(resolver, by) if resolver else text)
         for number, wrong in ((1, first), (2, second)):
             assert wrong in (*_BAD, "") or wrong in text
-            respond: Respond = Zone(text.replace(wrong, by) if wrong else text).respond
+            own = head if wrong == "empty" else text.replace(wrong or by, by)
+            respond: Respond = Zone(own).respond
+            if serials:
+                respond = with_soa(respond, serials[number - 1])
             if wrong in _BAD[:2]:
                 respond = failing(wrong)
             if wrong != "dead":
@@ -538,6 +531,7 @@ def mail_server(
     replies: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
     late: float = 0,
+    at_once: bool | None = None,
     **more: Any,
 ) -> Seed:
     """A mail server that greets, or offers or replies; *more* of its certificate."""
@@ -557,7 +551,8 @@ def mail_server(
         behave(*connection)
 
     certificate = certified(f"{host}.{DOMAIN}", **more)
-    at_once = port in (993, 995) or (port == 465 and not inside)
+    if at_once is None:
+        at_once = port in (993, 995) or (port == 465 and not inside)
     return mail(host, port, later, certificate, at_once=at_once)
 
 
@@ -789,16 +784,6 @@ SEEDS: dict[str, Seed] = {
     ),
     "an old server by IPv6": old_server,
     "a web proxy before imap": web_proxy,
-    "STARTTLS at both ports of SMTP": mail_server(
-        ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}
-    ),
-    "an alias of the hoster's server, whose certificate has no other name": (
-        mail_server(offers="AUTH=PLAIN")
-    ),
-    "the certificate of another name of the host": (
-        mail_server(offers="AUTH=PLAIN", names=["mail.example.test"])
-    ),
-    "a firewall masks STARTTLS alone": mail_server(("smtp", 465), offers="AUTH PLAIN"),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
     "a mail server that says nothing": mail("imap", 993, silent),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),
@@ -815,6 +800,9 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
     seed = SEEDS.get(name) or SEEDS.get(name.removesuffix(", and no file"))
     if seed:
         seed(here)
+    servers = row.get("mail", [])
+    for server in servers if isinstance(servers, list) else [servers]:
+        mail_server(**server)(here)
     if "zone" in row:
         text = records(here, **row["zone"])
         if BIND in row.get("options", ()):
@@ -829,8 +817,6 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
         only_ipv6(row["only_ipv6"])(here)
     if "web" in row:
         at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **row["web"]))(here)
-    if "mail" in row:
-        mail_server(**row["mail"])(here)
     answer = response(row)
     if answer and "led_to" in row:
         led(row.get("paths", ANYWHERE), row["led_to"], answer)(here)
@@ -848,13 +834,12 @@ def meant(row: Mapping[str, Any]) -> Callable[[Response], Seed]:
     }
     if row.get("when", "") in others:
         return others[row["when"]]
+    if "when" in row:
+        return partial(requested, row["when"])
     if "agent" in row:
         return partial(when, lambda asked: re.search(row["agent"], asked.agent))
     paths = (row["path"],) if "path" in row else ANYWHERE
-    at_paths: dict[str, Callable[[Asked], object]] = {
-        "": lambda asked: asked.path in paths
-    }
-    return partial(when, (WHEN | at_paths)[row.get("when", "")])
+    return partial(when, lambda asked: asked.path in paths)
 
 
 def response(row: Mapping[str, Any]) -> Response | None:

@@ -24,10 +24,9 @@ from seeds import (
     offering,
     says,
     silent,
-    tables,
 )
 from strangers import HEARING, at_terminal
-from support import BIN, run, until
+from support import BIN, run, tables, until
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -65,11 +64,6 @@ WITH_POP3 = TOML.replace(
     "[[provider.outgoing]]",
 )
 INSIDE = ("--resolver", OTHER_NAMES, "--allow-private")
-
-
-@pytest.fixture
-def here(on_paper: Paper) -> Paper:
-    return on_paper
 
 
 def init(here: Checking, *options: str | Path, domain: str = DOMAIN) -> Result:

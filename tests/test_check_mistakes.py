@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from paper import Paper, World
 from said import said, snapshot, words
-from seeds import AT_CONFIG, SEEDS, checked, make, tables
+from seeds import AT_CONFIG, SEEDS, checked, make
+from support import tables
 from world import Real
 
 Mistake = dict[str, Any]
@@ -68,9 +69,9 @@ def rows(*runs: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", rows("paper", "both", "openssl"))
 def test_a_mistake_is_named_first_and_at_its_place(
-    on_paper: Paper, tmp_path: Path, name: str
+    here: Paper, tmp_path: Path, name: str
 ) -> None:
-    first = named_first(on_paper, tmp_path, name)
+    first = named_first(here, tmp_path, name)
     assert words(first) == snapshot(name, first)
 
 

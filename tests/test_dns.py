@@ -10,13 +10,10 @@ from typing import Any
 
 import pytest
 from bind import Bind, bind
-from dns.message import Message, make_response
-from dns.rdatatype import SOA
-from dns.rrset import from_text
 from paper import Paper
-from seeds import make, tables
-from support import TWO_DOMAINS, rows, run
-from world import DOMAIN, OTHER_NAMES, Respond, Zone
+from seeds import make
+from support import TWO_DOMAINS, rows, run, tables
+from world import DOMAIN, OTHER_NAMES
 
 from flask_autoconfig.tools.commands.dns import command
 
@@ -136,75 +133,16 @@ def test_a_comparison_shows_what_is_missing_and_what_to_remove(
     assert whole.returncode != 0
 
 
-# What the resolver and the two name servers of the zone have, and what is told then.
-OLD = f"$ORIGIN {DOMAIN}.\n_imaps._tcp IN SRV 0 1 993 old.{DOMAIN}.\n"
-NEW = f"$ORIGIN {DOMAIN}.\n_imaps._tcp IN SRV 0 1 993 imap.{DOMAIN}.\n"
-WILD = "* IN A 192.0.2.9\nwww IN A 192.0.2.1\n"
-TYPED = '_ua-auto-config IN TXT "\\"v=UAAC1; a=sha256; d=old\\""\n'
-SEVERAL = {
-    "the resolver has a cache of yesterday": (
-        *(OLD, NEW, NEW),
-        r"the resolver still has older answers than ns1\.example\.test",
-    ),
-    "a secondary has the zone of yesterday": (
-        *(NEW, NEW, OLD),
-        r"error: .* ns2\.example\.test \(127\.0\.0\.62\) has other records than ns1",
-    ),
-    "a secondary has nothing": (
-        *(NEW, NEW, "; nothing\n"),
-        r"error: .* ns2\.example\.test \(127\.0\.0\.62\) has other records than ns1",
-    ),
-    "a wildcard makes addresses up": (*(NEW + WILD,) * 3, "by a wildcard record"),
-    "the quotes were typed": (*(NEW + TYPED,) * 3, ""),
-    "one of the servers is dead": (NEW, NEW, "", ""),
-}
-
-
 DIFFERENCES = tables("dns_differences.toml")
 
 
-def with_serial(zone: Zone, serial: int) -> Respond:
-    def respond(query: Message) -> Message:
-        if query.question[0].rdtype != SOA:
-            return zone.respond(query)
-        reply = make_response(query, recursion_available=True)
-        soa = f"ns1. hostmaster. {serial} 1 1 1 1"
-        reply.answer = [from_text(f"{DOMAIN}.", 60, "IN", "SOA", soa)]
-        return reply
-
-    return respond
-
-
-@pytest.mark.parametrize("case", SEVERAL)
-def test_a_comparison_asks_the_name_servers_of_the_zone(
-    on_paper: Paper, case: str
-) -> None:
-    *zones, note = SEVERAL[case]
-    for number, text in enumerate(zones, 60):
-        serial = 2 if NEW in text else 1
-        head = f"$ORIGIN {DOMAIN}.\nwww IN A 192.0.2.1\n"
-        for name in (1, 2):
-            head += f"@ IN NS ns{name}\nns{name} IN A 127.0.0.6{name}\n"
-        if text:
-            respond = with_serial(Zone(head + text), serial)
-            on_paper.name_server(f"127.0.0.{number}", respond)
-    words = ("--config", on_paper.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
-    done = on_paper.invoke(*words, "--resolver", "127.0.0.60")
-    assert "_imaps._tcp" not in done.stdout
-    assert "autoconfig IN CNAME" in done.stdout
-    removed = re.findall("remove: (.*) IN", done.stdout)
-    assert removed == (["_ua-auto-config"] if "typed" in case else [])
-    assert bool(note) == bool(done.stderr)
-    assert re.search(note, " ".join(done.stderr.split()))
-
-
 @pytest.mark.parametrize("claim", DIFFERENCES)
-def test_a_comparison_advises_what_is_right_to_do(on_paper: Paper, claim: str) -> None:
+def test_a_comparison_advises_what_is_right_to_do(here: Paper, claim: str) -> None:
     row = DIFFERENCES[claim]
-    make(on_paper, claim, row)
+    make(here, claim, row)
     target = row.get("target", f"www.{DOMAIN}")
-    words = ("--config", on_paper.file, "dns", "--target", target, "--diff")
-    done = on_paper.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))
+    words = ("--config", here.file, "dns", "--target", target, "--diff")
+    done = here.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))
     assert done.exit_code == int(bool(done.stdout.strip()) or "error:" in done.stderr)
     changes = re.findall("^(?:; (?=remove))?(.* IN .*)", done.stdout, re.M)
     assert changes[: len(row["lines"]) or None] == row["lines"]
@@ -212,10 +150,10 @@ def test_a_comparison_advises_what_is_right_to_do(on_paper: Paper, claim: str) -
     assert bool(row.get("says")) == bool(done.stderr)
 
 
-def test_a_domain_that_does_not_exist_is_told_once(on_paper: Paper) -> None:
-    on_paper.names.serve("$ORIGIN another.test.\nwww IN A 192.0.2.1\n")
-    words = ("--config", on_paper.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
-    done = on_paper.invoke(*words, "--resolver", OTHER_NAMES)
+def test_a_domain_that_does_not_exist_is_told_once(here: Paper) -> None:
+    here.names.serve("$ORIGIN another.test.\nwww IN A 192.0.2.1\n")
+    words = ("--config", here.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
+    done = here.invoke(*words, "--resolver", OTHER_NAMES)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.count("there is no such domain in DNS") == 1
 

@@ -107,10 +107,8 @@ def assert_is_reported(
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_an_invalid_value_is_a_finding(
-    on_paper: Paper, tmp_path: Path, value: str
-) -> None:
-    assert_is_reported(on_paper, tmp_path, value)
+def test_an_invalid_value_is_a_finding(here: Paper, tmp_path: Path, value: str) -> None:
+    assert_is_reported(here, tmp_path, value)
 
 
 # In the syntax of zone files (RFC 1035, section 5.1).
@@ -129,7 +127,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_an_invalid_name_in_dns_is_a_finding(
-    on_paper: Paper, tmp_path: Path, name: str
+    here: Paper, tmp_path: Path, name: str
 ) -> None:
     target = name if name.count(".") > 1 else f"{name}.{DOMAIN}"
     services = ("_imaps", "_submissions", "_caldavs", "_carddavs", "_autodiscover")
@@ -138,7 +136,7 @@ def test_an_invalid_name_in_dns_is_a_finding(
         *(f"{it}._tcp IN SRV 0 1 443 {target}." for it in services),
         f'_caldavs._tcp IN TXT "path=/{"[x" if "[" in name else "a b"}"\n',
     )
-    assert_is_reported(on_paper, tmp_path, "x.test", "\n".join(records))
+    assert_is_reported(here, tmp_path, "x.test", "\n".join(records))
 
 
 # --- Invalid HTTP -----------------------------------------------------------------------

@@ -70,13 +70,13 @@ class Listener:
 
 
 @pytest.fixture
-def here(on_paper: Paper) -> Paper:
+def here(here: Paper) -> Paper:
     """A domain that publishes nothing, at one web server with a domain of strangers."""
-    on_paper.names.serve(
+    here.names.serve(
         NAMES.format(EVIL) + NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
     )
-    on_paper.front.answer = says(404)
-    return on_paper
+    here.front.answer = says(404)
+    return here
 
 
 @pytest.fixture
@@ -341,15 +341,15 @@ _PORTS = {WEB: (443, 80), IMAP: (993, 143, 110), SMTP: (465, 587)}
 )
 @given(acts=st.lists(_acts, max_size=8))
 def test_a_command_ends_whatever_a_server_does(
-    on_paper: Paper, acts: list[bytes | str]
+    here: Paper, acts: list[bytes | str]
 ) -> None:
     for address, ports in _PORTS.items():
         for port in ports:
             has_tls = port in (443, 993, 465)
-            on_paper.listen(address, port, _with(acts), Every() if has_tls else None)
+            here.listen(address, port, _with(acts), Every() if has_tls else None)
     for words in (["check", DOMAIN], ["init", DOMAIN, "-o", "-"]):
         start = time.monotonic()
-        done = command(on_paper, *words, "--allow-private", "--timeout", "0.4")
+        done = command(here, *words, "--allow-private", "--timeout", "0.4")
         assert time.monotonic() - start < 20  # six times 0.4, and a slow machine
         assert done.exit_code in (0, 1), done.stderr
         assert not set(done.output) & {"\x1b", "\0", "\u202e"}

@@ -307,6 +307,12 @@ class Asked:
     def url(self) -> str:
         return f"{self.host}{self.path}"
 
+    @property
+    def line(self) -> str:
+        """The method, the URL and the query, as check_requests.toml has patterns of."""
+        scheme = "https" if self.secure else "http"
+        return f"{self.method} {scheme}://{self.url}?{self.query}"
+
     def served(self, **headers: str) -> Answer:
         """Return the response of the service, with other headers."""
         scheme = "https" if self.secure else "http"
