@@ -374,7 +374,7 @@ def test_a_login_by_cram_md5(really: Real, tmp_path: Path) -> None:
     assert "password-encrypted" in str(report)
 
 
-@pytest.mark.parametrize("kind", ["login", "sending"])
+@pytest.mark.parametrize("kind", ["login", "sending", "sender"])
 def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
     for code, replies in LOGINS[kind].items():
         for reply in replies:

@@ -35,6 +35,7 @@ from seeds import (
     make,
     moved,
     offering,
+    records,
     requested,
     says,
     web,
@@ -676,7 +677,9 @@ def test_clients_whose_servers_refuse_the_name_do_not_work(
     assert "the login fails at" not in "".join(lines)
 
 
-def refusing(reply: str, connections: list[int] | None = None) -> Any:
+def refusing(
+    reply: str, connections: list[int] | None = None, host: str = SMTP_NAME
+) -> Any:
     """Submission that refuses every login, and notes each connection."""
     name = "AG"  # \0 and the user name, in base64
     ehlo = ("EHLO", "250-here\r\n250 AUTH PLAIN")
@@ -687,7 +690,7 @@ def refusing(reply: str, connections: list[int] | None = None) -> Any:
             connections.append(1)
         behave(connection)
 
-    return mail("smtp", 465, counted, good(SMTP_NAME))
+    return mail("smtp", 465, counted, good(host))
 
 
 def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> None:
@@ -707,6 +710,21 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
     assert "smtpd_sasl_path" in refused["cure"]
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_server_of_another_house_that_refuses_is_told_as_one(
+    here: Paper, tmp_path: Path, has_file: bool
+) -> None:
+    old = "smtp.old.test"
+    refusing("535 5.7.8 Error: authentication failed", host=old)(here)
+    here.names.serve(records(here, add=f"{old}. IN A {ELSEWHERE}\n"))
+    file = written(tmp_path, (SMTP_NAME, old)) if has_file else None
+    here.front.answer = edited({SMTP_NAME: old})
+    how = ("--json", "--allow-private", "--unpublished" if has_file else "--yes")
+    (refused,) = failures(log_in(here, file, "--yes", how=how))
+    assert refused["code"] == "login.other-house"
+    assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])

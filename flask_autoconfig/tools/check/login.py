@@ -161,12 +161,10 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
         return login._replace(finding=_refusal(code, login))
     is_in = failed != "login"
     login = login._replace(is_in=is_in, refusal=said, software=software)
-    kind = "sending" if failed in ("sender", "recipient") else failed
-    others = {"": "login.good", "inbox": "login.no-inbox", "login": ""}
-    is_sender = failed == "sender" and said.startswith("5")
-    other = "login.sender-refused" if is_sender else "login.sending-unknown"
-    code = texts.code_of(kind, said, others.get(failed, other))
-    code = texts.code_of(failed, said, code) if failed == "sender" else code
+    code = texts.code_on("login", failed, "")
+    if failed in ("sender", "recipient"):
+        code = texts.code_of("sending", said, code)
+    code = texts.code_of(failed, said, code)
     end = _refusal(code, login, address=address) if code else None
     return login._replace(finding=end)
 
@@ -175,7 +173,7 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
 
 
 def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
-    accepted = {each.user: each.subject for each in reversed(tries) if each.is_in}
+    accepted = {each.user: each for each in reversed(tries) if each.is_in}
     refused = [each for each in tries if each.finding is None]
     findings: list[Finding] = []
     if again is not None and again.is_in:
@@ -190,13 +188,16 @@ def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
         refused = [each for each in refused if each.user != first.user]
     # The password is the same for all of them.
     for login in refused:
-        values = {"other": accepted.get(login.user, "")}
+        there = accepted.get(login.user) or next(iter(accepted.values()), None)
+        values = {"other": there.subject, "name": there.user} if there else {}
         code = "login.refused-name"
-        if login.user in accepted:
-            code = "login.refused-here-alone"
-        elif accepted:
+        if there and there.user == login.user:
+            houses = {(*it.endpoint.host.split(".")[-2:],) for it in (there, login)}
+            code = (
+                "login.other-house" if len(houses) > 1 else "login.refused-here-alone"
+            )
+        elif there:
             code = "login.refused-name-here"
-            values["name"], values["other"] = next(iter(accepted.items()))
         elif login.user == str(case.address):
             code = "login.refused"
         findings.append(_refusal(code, login, **values))

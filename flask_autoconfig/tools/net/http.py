@@ -104,6 +104,8 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
         url = target
         if url in seen or len(seen) > MOST_REDIRECTS:
             parts = [split_url(each) for each in (*seen[-2:], url)]
+            if url in seen and len({(p.hostname, p.path) for p in parts}) == 1:
+                raise ProbeError("itself", "it redirects to itself without end")
             hosts = dict.fromkeys(f"{p.scheme}://{p.netloc}"[:200] for p in parts)
             message = f"redirects without end, by way of {' and '.join(hosts)}"
             raise ProbeError("redirect", message)

@@ -239,8 +239,10 @@ def paths(scene: Scene) -> Iterator[Finding]:
             continue
         try:
             reply = facts.answer(ask)
-            status, said = reply.status, web.beyond_status(reply)
-            reason = "" if status == 200 else f"status {status}"
+            wrong, said = web.of_reply(case, reply, ask.url), web.beyond_status(reply)
+            # What else is wrong has a finding of its own.
+            is_absent = wrong and web.ABSENT in wrong.marks
+            reason = f"status {reply.status}" if is_absent else ""
         except ProbeError as error:
             reason, said = "" if error.kind in _UNSEEN else str(error), ""
         if ask in usual and reason in ("status 404", "status 410"):

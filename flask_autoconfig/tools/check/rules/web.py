@@ -22,7 +22,8 @@ _MOST = 1024 * 1024  # bytes of a document after decompression
 _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
-_TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
+_TITLE = re.compile(r"<(?:title|Message)\b[^<>]*>([^<]{1,80})", re.I)
+_OF_ONE = re.compile(r"[\s-]*(?:request id:|\w+::).*", re.I)  # in one response alone
 _SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
 _ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
@@ -101,16 +102,11 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     if is_slashed and (is_lost or is_folder):
         code = "http.folder" if is_folder else "http.slash-appended"
         return finding(code, ask.url, name=paths[0].rpartition("/")[2])
-    if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
+    is_told = found.code in texts.table("groups")["redirects"]
+    if not target or is_told or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
     return led._replace(marks=led.marks - {ABSENT})
-
-
-# Findings that name the redirect themselves.
-_OF_A_REDIRECT = frozenset(
-    ("http.path-lost", "http.bad-redirect", "http.redirect-inside")
-)
 
 
 def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
@@ -219,12 +215,11 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
         if not reply.body.strip():
             return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
         said = _by_text(reply, asked)
-        is_absent = said.code != "http.no-script"
-        return (
-            finding("http.absent", url, reason=f"status {reply.status}").marked(ABSENT)
-            if is_absent
-            else said
-        )
+        is_site = split_url(url).hostname == case.domain  # which need not have settings
+        if said.code in texts.patterns("missing") and not is_site:
+            return said
+        none = finding("http.absent", url, reason=f"status {reply.status}")
+        return none.marked(ABSENT)
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
@@ -372,8 +367,10 @@ def beyond_status(reply: Reply) -> str:
     phrases = filter(None, (str(reply.status), http.client.responses.get(reply.status)))
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
     said = (re.sub(alone, "", it, flags=re.I) for it in words_of(reply))
-    path = split_url(reply.url).path.rstrip("/") or "\n"  # which differs between URLs
-    words = next(filter(None, said), "").replace(path, "…")[:_MOST_WORDS]
+    words, parts = _OF_ONE.sub("", next(filter(None, said), "")), split_url(reply.url)
+    for part in (parts.path.rstrip("/"), parts.hostname):  # which differ between URLs
+        words = words.replace(part or "\n", "…")
+    words = words[:_MOST_WORDS]
     return f" (“{words}”)" if words else ""
 
 
