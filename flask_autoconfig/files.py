@@ -43,7 +43,7 @@ def read_slices(path: Path, size: int, most: int = MOST_BYTES) -> Iterator[bytes
             piece += file.readline(most)
             read += len(piece)
             if read > most:
-                raise _refused(f"it has more than {most // 1024} KiB", path)
+                raise refused(f"it has more than {most // 1024} KiB", path)
             yield piece
 
 
@@ -58,15 +58,15 @@ def _open_ordinary(path: str, flags: int) -> int:
         number = os.open(path, flags | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
-            raise _refused("it is no ordinary file", path) from error
+            raise refused("it is no ordinary file", path) from error
         raise
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise _refused("it is no ordinary file", path)
+        raise refused("it is no ordinary file", path)
     return number
 
 
-def _refused(reason: str, path: str | Path) -> OSError:
+def refused(reason: str, path: str | Path) -> OSError:
     return OSError(None, reason, str(path))
 
 
