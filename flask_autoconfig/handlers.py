@@ -44,8 +44,6 @@ def document(
     With `only_domain` it is the same for everybody of a domain, since DNS has its digest.
     """
     served = lookup.find(request.query, request.host, only_domain=only_domain)
-    if isinstance(served, Answer):
-        return served
     return served.snapshot.document(format_, served)
 
 
@@ -55,8 +53,6 @@ def profile(format_: Format, lookup: Lookup, request: Request) -> Answer:
     `Accept-Language` is not used, so that caches need not know of it.
     """
     served = lookup.find_person(request.query, request.host)
-    if isinstance(served, Answer):
-        return served
     keys = _lower_keys(request.query)
     person, language = person_name(keys.get("name", "")), keys.get("lang", "")
     served = served._replace(person=person, language=language)
@@ -74,8 +70,6 @@ def by_domain(start: str, format_: Format, lookup: Lookup, request: Request) -> 
 def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     """Redirect to the first server of a type (RFC 6764, section 5; RFC 8620, 2.2)."""
     served = lookup.find("", request.host)
-    if isinstance(served, Answer):
-        return served
     urls = (server.url for _, server in served.provider.servers if server.type == type_)
     url = known_part(next(urls, None) or "", served.domain_or_name)
     parts, host = urlsplit(url), host_of(request.host)

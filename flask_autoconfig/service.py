@@ -15,14 +15,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from . import families
+from . import answers, families
 from .address import is_authority, parse_address
-from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
+from .answers import Answer, Refused, Request
 from .config.reading import Loaded
 from .config.tables import Incoming, Outgoing, Provider, Server
 from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
-from .hooks import HookFailed, Hooks
+from .hooks import Hooks
 from .lookup import Lookup, UnservedLog
 from .reload import Live, reloads
 from .signals import answered
@@ -64,10 +64,6 @@ class Settings(NamedTuple):
     def outgoing(self) -> tuple[Outgoing, ...]:
         """The servers that mail is sent through."""
         return self.provider.outgoing
-
-
-class Unavailable(Exception):  # noqa: N818 (a state, not a mistake)
-    """There is no sound configuration yet."""
 
 
 class Service:
@@ -165,7 +161,7 @@ class Service:
 
     @property
     def lookup(self) -> Lookup:
-        """The current lookup; raises Unavailable without a sound configuration."""
+        """The current lookup; raises Refused without a sound configuration."""
         return self.live.current().lookup or self._stand_in("")
 
     @property
@@ -186,18 +182,20 @@ class Service:
                 lookup = self.live.current().lookup or self._stand_in(family)
                 answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
-                answer = preflight(route.allowed)
+                answer = answers.preflight(route.allowed)
             else:
-                answer = wrong_method(route.allowed, preflights=route.is_document)
+                answer = answers.wrong_method(
+                    route.allowed, preflights=route.is_document
+                )
             if answer.etag and request.environ is not None:
                 answer = answer.for_request(request.environ)
-        except (Unavailable, HookFailed):
-            answer = UNAVAILABLE
+        except Refused as refusal:
+            answer = refusal.answer
         except Exception as error:
             if self.stage().takes(error):
                 raise
             log_fault(family, error)
-            answer = FAILED
+            answer = answers.FAILED
         if answered.receivers:
             try:
                 answered.send(self, family=family, outcome=answer.outcome)
@@ -218,9 +216,9 @@ class Service:
             self.stage()
 
     def _stand_in(self, family: str) -> Any:
-        """Return what the page has instead of a lookup; raises Unavailable elsewhere."""
+        """Return what the page has instead of a lookup; raises Refused elsewhere."""
         if family != "page":
-            raise Unavailable
+            raise Refused(answers.UNAVAILABLE)
         from .page.view import Unread
 
         return Unread(self.stage)
@@ -247,7 +245,7 @@ class Service:
         try:
             parsed = parse_address(address)
             served = self.lookup.look_up(parsed, "")
-        except (ValueError, Unavailable, HookFailed):
+        except (ValueError, Refused):
             return None
         if served is None:
             return None
