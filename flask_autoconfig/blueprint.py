@@ -167,10 +167,9 @@ class Autoconfig(Blueprint):
         service = Service(
             _source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            fixed=True,
             hooks=Hooks(self.functions),
             strict=_is_strict(app),
-            stage="in_site",
+            in_site=True,
         )
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.

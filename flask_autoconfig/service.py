@@ -74,20 +74,19 @@ class Service:
         source: str | os.PathLike[str] | Loaded,
         *,
         clients: Any = None,
-        fixed: bool = False,
         hooks: Hooks | None = None,
         strict: bool = True,
-        stage: str = "alone",
+        in_site: bool = False,
     ) -> None:
         """Read the file, or use a configuration that was read; raises ConfigError.
 
-        `clients` names the families to serve and overrides the file's own; with `fixed`
-        the families stay the same after a reload. Unless `strict` is set, a faulty or
-        missing file raises nothing: requests get 503 until it is corrected. `stage` is the
-        module of `page` that renders the page.
+        `clients` names the families to serve and overrides the file's own. Unless `strict`
+        is set, a faulty or missing file raises nothing: requests get 503 until it is
+        corrected. `in_site` says that a Flask site renders the page, and that its routes
+        are those of the families at the start, which stay the same after a reload.
         """
         self.hooks = hooks or Hooks()
-        self._stage = stage
+        self._stage = "in_site" if in_site else "alone"
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
@@ -99,7 +98,7 @@ class Service:
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
-        if fixed:
+        if in_site:
             self._fixed = self.at_start
 
     def _build(self, loaded: Loaded) -> Current:
