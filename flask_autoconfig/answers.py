@@ -220,3 +220,11 @@ BAD_ADDRESS = text_answer(
     "400 Bad Request",
     "emailaddress must be an e-mail address like user@example.com, or be left out.",
 )
+
+
+class Refused(Exception):  # noqa: N818 (a state, not a mistake)
+    """There are no settings for a request; `answer` says why."""
+
+    def __init__(self, answer: Answer, reason: str = "") -> None:
+        super().__init__(reason)
+        self.answer = answer

@@ -73,23 +73,20 @@ class Family(NamedTuple):
         return any(format_.implies_login for format_ in self.formats)
 
     def writes(self, provider: Provider, domain: str) -> bool:
-        """Whether the family has a document for the provider."""
+        """Whether the family has a document for the provider.
+
+        A text that serves many domains is there for each of them, and may be long.
+        """
         recipient = Recipient(domain)
-        return any(format_.is_there(provider, recipient) for format_ in self.formats)
+        return any(it.stand_in or it.write(provider, recipient) for it in self.formats)
 
 
 def _format(module: Any, **options: Any) -> Format:
     name = module.__name__.rpartition(".")[2]
-    content_type, write, is_there = module.CONTENT_TYPE, module.write, module.is_there
-    return Format(name, content_type, write, is_there=is_there, **options)
+    return Format(name, module.CONTENT_TYPE, module.write, **options)
 
 
-_THUNDERBIRD = Format(
-    "thunderbird",
-    thunderbird.CONTENT_TYPE,
-    thunderbird.write,
-    stand_in=thunderbird.stand_in,
-)
+_THUNDERBIRD = _format(thunderbird, stand_in=thunderbird.stand_in)
 _OUTLOOK = _format(outlook, has_address=True)
 _ACTIVESYNC = _format(activesync, has_address=True)
 _APPLE = _format(apple, has_address=True, is_signed=True, extension="mobileconfig")

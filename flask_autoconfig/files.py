@@ -7,14 +7,14 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 State = tuple[int, ...]  # differs between two versions of a file
 CLOCK_STEP = 20_000_000  # nanoseconds; the clock of file systems is coarse
 MOST_BYTES = 256 * 1024 * 1024  # enough for millions of domains
+_SLICE = 1 << 16  # bytes
 DEFAULT_FILE = "autoconfig.toml"
 
 
@@ -32,56 +32,41 @@ def file_in_environment() -> str | None:
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file of at most `most` bytes; raises OSError."""
-    with _ordinary(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        _check_size(size, path, most)
-        data = file.read(size + 1)  # allocates no more than that
-        if len(data) > size:  # it has grown, or its file system reports no size
-            data += file.read(most)
-    _check_size(len(data), path, most)
-    return data
+    return b"".join(read_slices(path, _SLICE, most))
 
 
 def read_slices(path: Path, size: int, most: int = MOST_BYTES) -> Iterator[bytes]:
     """Yield the content in slices of about `size` bytes, each of whole lines."""
     read = 0
-    with _ordinary(path) as file:
+    with open(path, "rb", opener=_open_ordinary) as file:
         while piece := file.read(size):
             piece += file.readline(most)
             read += len(piece)
-            _check_size(read, path, most)
+            if read > most:
+                raise refused(f"it has more than {most // 1024} KiB", path)
             yield piece
 
 
-@contextmanager
-def _ordinary(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading.
+def _open_ordinary(path: str, flags: int) -> int:
+    """Return the descriptor of a regular file that is opened.
 
     A pipe, socket or device is refused without waiting for it. The check is made on the
     open file, so that the file cannot be replaced in between.
     """
     try:
         # Opening a pipe without a writer would block.
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        number = os.open(path, flags | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
             raise refused("it is no ordinary file", path) from error
         raise
-    try:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise refused("it is no ordinary file", path)
-        with open(number, "rb", closefd=False) as file:
-            yield file
-    finally:
+    if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
+        raise refused("it is no ordinary file", path)
+    return number
 
 
-def _check_size(size: int, path: Path, most: int) -> None:
-    if size > most:
-        raise refused(f"it has more than {most // 1024} KiB", path)
-
-
-def refused(reason: str, path: Path) -> OSError:
+def refused(reason: str, path: str | Path) -> OSError:
     return OSError(None, reason, str(path))
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from . import answers
 from .address import (
     address_in_query,
     fold,
@@ -20,16 +21,7 @@ from .address import (
     parse_address,
     person_name,
 )
-from .answers import (
-    NO_STORE,
-    NO_SUCH_SERVICE,
-    NOT_SERVED,
-    TEXT,
-    Answer,
-    Header,
-    Request,
-    private,
-)
+from .answers import NO_SUCH_SERVICE, NOT_SERVED, Answer, Header, Request, private
 from .documents import Format, outlook
 from .lookup import Lookup
 
@@ -44,8 +36,6 @@ def document(
     With `only_domain` it is the same for everybody of a domain, since DNS has its digest.
     """
     served = lookup.find(request.query, request.host, only_domain=only_domain)
-    if isinstance(served, Answer):
-        return served
     return served.snapshot.document(format_, served)
 
 
@@ -55,8 +45,6 @@ def profile(format_: Format, lookup: Lookup, request: Request) -> Answer:
     `Accept-Language` is not used, so that caches need not know of it.
     """
     served = lookup.find_person(request.query, request.host)
-    if isinstance(served, Answer):
-        return served
     keys = _lower_keys(request.query)
     person, language = person_name(keys.get("name", "")), keys.get("lang", "")
     served = served._replace(person=person, language=language)
@@ -74,8 +62,6 @@ def by_domain(start: str, format_: Format, lookup: Lookup, request: Request) -> 
 def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     """Redirect to the first server of a type (RFC 6764, section 5; RFC 8620, 2.2)."""
     served = lookup.find("", request.host)
-    if isinstance(served, Answer):
-        return served
     urls = (server.url for _, server in served.provider.servers if server.type == type_)
     url = known_part(next(urls, None) or "", served.domain_or_name)
     parts, host = urlsplit(url), host_of(request.host)
@@ -89,7 +75,7 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
 
 
 def _redirected(status: str, url: str, cache_control: Header) -> Answer:
-    headers = [("Location", url), ("Content-Type", TEXT), cache_control]
+    headers = [("Location", url), ("Content-Type", answers.TEXT), cache_control]
     return Answer(status, f"{url}\n".encode(), headers)
 
 
@@ -108,23 +94,22 @@ def autodiscover(
         if request.came_unencrypted and name:  # Outlook takes only a 302 there
             served = lookup.look_up(None, request.host)
             name = (served and served.provider.autodiscover_host) or name
-            return _redirected("302 Found", f"https://{name}{path}", NO_STORE)
+            return _redirected("302 Found", f"https://{name}{path}", answers.NO_STORE)
         if lookup.is_shared(request.host) and not address_in_query(request.query):
             return NOT_SERVED  # the settings of another domain would be wrong
         return document(format_, lookup, request)
 
     try:
-        asked = outlook.read_request(request.body(outlook.MOST_BYTES))
-        address = parse_address(asked.address)
+        text, is_phone = outlook.read_request(request.body(outlook.MOST_BYTES))
+        address = parse_address(text)
     except ValueError:
         return _pox_error(outlook.INVALID_REQUEST)
     served = lookup.find_address(address, request.host)
     if served is None:
         return _pox_error(outlook.NOT_SERVED)
-    answer = served.snapshot.document(mobile if asked.is_mobile else format_, served)
-    if answer is NO_SUCH_SERVICE and asked.is_mobile:
-        return _pox_error(outlook.SCHEMA_NOT_SUPPORTED)
-    return _pox_error(outlook.NOT_SERVED) if answer is NO_SUCH_SERVICE else answer
+    answer = served.snapshot.document(mobile if is_phone else format_, served)
+    missing = outlook.SCHEMA_NOT_SUPPORTED if is_phone else outlook.NOT_SERVED
+    return _pox_error(missing) if answer is NO_SUCH_SERVICE else answer
 
 
 def _pox_error(code: int) -> Answer:
@@ -174,7 +159,7 @@ def _lower_keys(query: str) -> dict[str, Any]:
 
 
 def _v2_error(code: str, message: str, status: str = "400 Bad Request") -> Answer:
-    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), NO_STORE]
+    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), answers.NO_STORE]
     body = json.dumps({"ErrorCode": code, "ErrorMessage": message}).encode()
     return Answer(status, body, headers)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
-from .answers import BAD_ADDRESS, NOT_SERVED, Answer
+from .answers import BAD_ADDRESS, NOT_SERVED, UNAVAILABLE, Refused
 from .hooks import HookedProvider, HookFailed
 from .snapshot import Match, Served, Snapshot
 
@@ -57,10 +57,8 @@ class Lookup:
         self._hook_max_age = snapshot.loaded.tables.hook_max_age
         self._unserved = unserved
 
-    def find(
-        self, query: str, host: str, *, only_domain: bool = False
-    ) -> Served | Answer:
-        """Look up the address in the query, else the host; return an error for nobody.
+    def find(self, query: str, host: str, *, only_domain: bool = False) -> Served:
+        """Look up the address in the query, else the host; raises Refused.
 
         With `only_domain` everybody of the address's domain gets the same.
         """
@@ -68,23 +66,26 @@ class Lookup:
         try:
             address = parse_address(text) if text else None
         except ValueError:
-            return BAD_ADDRESS
+            raise Refused(BAD_ADDRESS) from None
         if address and only_domain:
             address = Address(NOBODY, address.domain)
-        return self.find_address(address, host) or NOT_SERVED
+        if (served := self.find_address(address, host)) is None:
+            raise Refused(NOT_SERVED)
+        return served
 
-    def find_person(self, query: str, host: str) -> Served | Answer:
+    def find_person(self, query: str, host: str) -> Served:
         """Do the same as `find` for an address that a person typed.
 
         An unknown domain is probably mistyped, even where a program would get a hoster's
         settings, unless the provider knows customers by their MX records alone.
         """
         served = self.find(query, host)
-        if isinstance(served, Answer) or served.hooked or served.address is None:
-            return served
         address = served.address
-        is_named = self._by_address(address) or self.find_domain(address.domain)
-        return served if is_named or served.provider.mx_domains else NOT_SERVED
+        if served.hooked or address is None or served.provider.mx_domains:
+            return served
+        if self._by_address(address) or self.find_domain(address.domain):
+            return served
+        raise Refused(NOT_SERVED)
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """Look up an address, else the host; log a domain that is not served."""
@@ -176,7 +177,7 @@ class Lookup:
         match = self._directory.by_id(found, domain)
         if match is None:
             hook.log_failure(key, f"it named {found!r}, which the file does not have")
-            raise HookFailed(name)
+            raise HookFailed(UNAVAILABLE, name)
         return self._served(match)
 
     def _served(

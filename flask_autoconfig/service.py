@@ -15,14 +15,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from . import families
+from . import answers, families
 from .address import is_authority, parse_address
-from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
+from .answers import Answer, Refused, Request
 from .config.reading import Loaded
 from .config.tables import Incoming, Outgoing, Provider, Server
 from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
-from .hooks import HookFailed, Hooks
+from .hooks import Hooks
 from .lookup import Lookup, UnservedLog
 from .reload import Live, reloads
 from .signals import answered
@@ -66,10 +66,6 @@ class Settings(NamedTuple):
         return self.provider.outgoing
 
 
-class Unavailable(Exception):  # noqa: N818 (a state, not a mistake)
-    """There is no sound configuration yet."""
-
-
 class Service:
     """The state of one app: the live configuration, the families, the site's hooks."""
 
@@ -78,20 +74,19 @@ class Service:
         source: str | os.PathLike[str] | Loaded,
         *,
         clients: Any = None,
-        fixed: bool = False,
         hooks: Hooks | None = None,
         strict: bool = True,
-        stage: str = "alone",
+        in_site: bool = False,
     ) -> None:
         """Read the file, or use a configuration that was read; raises ConfigError.
 
-        `clients` names the families to serve and overrides the file's own; with `fixed`
-        the families stay the same after a reload. Unless `strict` is set, a faulty or
-        missing file raises nothing: requests get 503 until it is corrected. `stage` is the
-        module of `page` that renders the page.
+        `clients` names the families to serve and overrides the file's own. Unless `strict`
+        is set, a faulty or missing file raises nothing: requests get 503 until it is
+        corrected. `in_site` says that a Flask site renders the page, and that its routes
+        are those of the families at the start, which stay the same after a reload.
         """
         self.hooks = hooks or Hooks()
-        self._stage = stage
+        self._stage = "in_site" if in_site else "alone"
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
@@ -103,7 +98,7 @@ class Service:
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
-        if fixed:
+        if in_site:
             self._fixed = self.at_start
 
     def _build(self, loaded: Loaded) -> Current:
@@ -165,7 +160,7 @@ class Service:
 
     @property
     def lookup(self) -> Lookup:
-        """The current lookup; raises Unavailable without a sound configuration."""
+        """The current lookup; raises Refused without a sound configuration."""
         return self.live.current().lookup or self._stand_in("")
 
     @property
@@ -186,18 +181,20 @@ class Service:
                 lookup = self.live.current().lookup or self._stand_in(family)
                 answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
-                answer = preflight(route.allowed)
+                answer = answers.preflight(route.allowed)
             else:
-                answer = wrong_method(route.allowed, preflights=route.is_document)
+                answer = answers.wrong_method(
+                    route.allowed, preflights=route.is_document
+                )
             if answer.etag and request.environ is not None:
                 answer = answer.for_request(request.environ)
-        except (Unavailable, HookFailed):
-            answer = UNAVAILABLE
+        except Refused as refusal:
+            answer = refusal.answer
         except Exception as error:
             if self.stage().takes(error):
                 raise
             log_fault(family, error)
-            answer = FAILED
+            answer = answers.FAILED
         if answered.receivers:
             try:
                 answered.send(self, family=family, outcome=answer.outcome)
@@ -218,9 +215,9 @@ class Service:
             self.stage()
 
     def _stand_in(self, family: str) -> Any:
-        """Return what the page has instead of a lookup; raises Unavailable elsewhere."""
+        """Return what the page has instead of a lookup; raises Refused elsewhere."""
         if family != "page":
-            raise Unavailable
+            raise Refused(answers.UNAVAILABLE)
         from .page.view import Unread
 
         return Unread(self.stage)
@@ -247,7 +244,7 @@ class Service:
         try:
             parsed = parse_address(address)
             served = self.lookup.look_up(parsed, "")
-        except (ValueError, Unavailable, HookFailed):
+        except (ValueError, Refused):
             return None
         if served is None:
             return None

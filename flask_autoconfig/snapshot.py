@@ -13,7 +13,7 @@ from .address import DOMAIN_PLACEHOLDER, Address, host_of
 from .answers import NO_SUCH_SERVICE, Answer, kept_for, private, public
 from .bounded import Bounded
 from .config.reading import Loaded
-from .config.tables import SERVER_KEYS, Provider
+from .config.tables import Provider, Server
 from .documents import Format, Recipient, Words
 from .hooks import HookedProvider, Hooks
 
@@ -236,19 +236,12 @@ class Served(NamedTuple):
     @property
     def provider(self) -> Provider:
         """The provider, with the user's own login name for the placeholder of one."""
-        provider, login = self.public_provider, self.login
-        if login is None:
-            return provider
-        changed = {
-            key: tuple(
-                structs.replace(server, username=login)
-                if any(name in (server.username or "") for name in _OF_A_USER)
-                else server
-                for server in getattr(provider, key)
-            )
-            for key in SERVER_KEYS
-        }
-        return structs.replace(provider, **changed)
+        provider = self.public_provider
+        return provider.with_servers(self._logged_in) if self.login else provider
+
+    def _logged_in(self, server: Server) -> Server:
+        is_of_user = any(name in (server.username or "") for name in _OF_A_USER)
+        return structs.replace(server, username=self.login) if is_of_user else server
 
     @property
     def number(self) -> int:

@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
-from .answers import NOT_SERVED, UNAVAILABLE, Answer, text_answer
+from .answers import NOT_SERVED, UNAVAILABLE, Answer, Refused, text_answer
 from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment
-from .hooks import Functions, HookFailed
+from .hooks import Functions
 from .hooks.calling import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
-from .service import Service, Unavailable
+from .service import Service
 
 
 def create_app(
@@ -108,8 +108,8 @@ def _health() -> Response:
     try:
         if host is None or service.lookup.serves_host(host):
             return _response(text_answer("200 OK", "ok"))
-    except (HookFailed, Unavailable):
-        return _response(UNAVAILABLE)
+    except Refused as refusal:
+        return _response(refusal.answer)
     return _response(text_answer("404 Not Found", "That host is not served."))
 
 

@@ -19,10 +19,8 @@ from support import outlook_asks, table
 from werkzeug.test import EnvironBuilder
 
 from flask_autoconfig import families
-from flask_autoconfig.address import parse_address
 from flask_autoconfig.answers import Answer, Request
 from flask_autoconfig.config.reading import from_raw
-from flask_autoconfig.documents import Recipient
 from flask_autoconfig.hooks import Functions, Hooks
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools import zone
@@ -380,16 +378,3 @@ def test_the_redirect_leads_where_the_other_documents_do(world: World) -> None:
 def test_every_family_with_a_document_is_compared() -> None:
     compared = {"thunderbird", "outlook", "apple", "pacc"}
     assert {it.name for it in families.FAMILIES if it.formats} == compared
-
-
-@given(worlds(hooks=False))
-@_usual_settings
-def test_a_format_knows_without_writing_whether_there_is_a_document(
-    world: World,
-) -> None:
-    (provider,) = world.service.snapshot.loaded.providers
-    for format_ in families.formats(families.FAMILIES).values():
-        for address in (None, parse_address(world.address)):
-            recipient = Recipient(DOMAIN, address)
-            is_written = format_.write(provider, recipient) is not None
-            assert format_.is_there(provider, recipient) == is_written, format_.name

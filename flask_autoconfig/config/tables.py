@@ -4,7 +4,7 @@ Each attribute has the name of its TOML key; descriptions.toml says what the tab
 their keys mean.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta, Struct, structs
@@ -279,6 +279,14 @@ class Provider(Table, frozen=True):
             for key in SERVER_KEYS
             for index, server in enumerate(getattr(self, key))
         )
+
+    def with_servers(self, change: Callable[[Server], Server | None]) -> Self:
+        """Return a copy with each server as `change` returns it, without the None."""
+        changed = {
+            key: tuple(filter(None, map(change, getattr(self, key))))
+            for key in SERVER_KEYS
+        }
+        return structs.replace(self, **changed)
 
 
 SERVER_KEYS = (

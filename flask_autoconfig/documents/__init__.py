@@ -1,20 +1,13 @@
 """The documents that clients read, one module for each format."""
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from msgspec import structs
 
 from ..address import PLACEHOLDERS, Address, fill_in, fill_in_host, fill_in_url
-from ..config.tables import (
-    SERVER_KEYS,
-    URL_KEYS,
-    AuthenticationMethod,
-    Method,
-    Provider,
-    Server,
-)
+from ..config.tables import URL_KEYS, AuthenticationMethod, Method, Provider, Server
 
 # Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
 LONGEST_NAME = 60
@@ -90,22 +83,19 @@ class Recipient(NamedTuple):
 
         A server whose host and URLs are unknown is left out; an unknown user name is "".
         """
-        filled = {
-            key: tuple(self._filled(getattr(provider, key))) for key in SERVER_KEYS
-        }
-        return structs.replace(provider, **filled)
+        return provider.with_servers(self._filled)
 
-    def _filled(self, servers: Iterable[Server]) -> Iterator[Server]:
-        for server in servers:
-            host = self.host(server.hostname) or None
-            username = server.username and self.text(server.username)
-            urls = {
-                key: self.url(url) or None
-                for key in URL_KEYS
-                if (url := getattr(server, key, None)) is not None
-            }
-            if host or any(urls.values()):
-                yield structs.replace(server, hostname=host, username=username, **urls)
+    def _filled(self, server: Server) -> Server | None:
+        host = self.host(server.hostname) or None
+        username = server.username and self.text(server.username)
+        urls = {
+            key: self.url(url) or None
+            for key in URL_KEYS
+            if (url := getattr(server, key, None)) is not None
+        }
+        if not (host or any(urls.values())):
+            return None
+        return structs.replace(server, hostname=host, username=username, **urls)
 
 
 ANYBODY = Recipient()
@@ -119,8 +109,6 @@ class Format(NamedTuple):
     # Returns None if the format cannot express anything of the provider.
     write: Callable[[Provider, Recipient], bytes | None]
     has_address: bool = False  # otherwise placeholders are the client's to fill in
-    # Whether there is a document for a recipient of a known domain; it writes none.
-    is_there: Callable[[Provider, Recipient], bool] = lambda _provider, _recipient: True
     # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
     # to write it for, given the one who asks.
     stand_in: Callable[[Provider, Recipient], Recipient] | None = None

@@ -35,7 +35,3 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     server = ET.SubElement(settings, "Server")
     outlook.add(server, {"Type": "MobileSync", "Url": url, "Name": url})
     return to_bytes(root)
-
-
-def is_there(provider: Provider, recipient: Recipient) -> bool:
-    return bool(outlook.exchange_url(provider, "activesync", recipient))

@@ -90,10 +90,6 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     return plistlib.dumps(profile)
 
 
-def is_there(provider: Provider, recipient: Recipient) -> bool:
-    return any(parts(provider, recipient))
-
-
 def parts(provider: Provider, recipient: Recipient) -> tuple[bool, bool, bool]:
     """Whether the profile for a recipient sets up mail, a calendar, an address book."""
     name = recipient.address.domain if recipient.address else recipient.domain
@@ -194,26 +190,20 @@ def _dav(
     type_ = kind.lower()
     fitting = (server for server in servers if server.type == type_)
     server = next((server for server in fitting if usable(server, METHODS)), None)
-    if server is None:
+    if server is None or not server.url:
         return None
-    host, path = recipient.host(server.hostname), ""
-    port, ssl = server.port, server.socket_type
-    if server.url:
-        url = recipient.url(server.url)
-        known = known_part(server.url, recipient.domain)
-        parts = urlsplit(url or ("" if recipient.address else known))
-        host, path = parts.hostname or "", parts.path if url else ""
-        if path == f"/.well-known/{type_}":  # the device tries it by itself
-            path = ""
-        ssl = "SSL" if parts.scheme == "https" else "plain"
-        port = parts.port or (443 if ssl == "SSL" else 80)
-    if not host:
+    url = recipient.url(server.url)
+    known = "" if recipient.address else known_part(server.url, recipient.domain)
+    endpoint, path = endpoint_of(url or known), urlsplit(url).path
+    if path == f"/.well-known/{type_}":  # the device tries it by itself
+        path = ""
+    if not endpoint["hostname"]:
         return None
     return {
         "PayloadType": DAV[kind],
-        f"{kind}HostName": host,
-        f"{kind}Port": port,
-        f"{kind}UseSSL": ssl != "plain",
+        f"{kind}HostName": endpoint["hostname"],
+        f"{kind}Port": endpoint["port"],
+        f"{kind}UseSSL": endpoint["socket_type"] == "SSL",
         f"{kind}AccountDescription": description,
         f"{kind}PrincipalURL": path,
         f"{kind}Username": recipient.text(server.username),

@@ -7,7 +7,7 @@ would send the password.
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 from xml.etree import ElementTree as ET
 
 from ..config.tables import WITHOUT_LOGIN, Method, Provider, Server
@@ -58,15 +58,11 @@ _URL_TYPES: dict[_ExchangeType, str] = {"activesync": "ActiveSync", "ews": "EWS"
 _KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type exchange
 
 
-class Asked(NamedTuple):
-    address: str  # as it was sent
-    is_mobile: bool  # it requests the schema of ActiveSync
+def read_request(body: bytes) -> tuple[str, bool]:
+    """Return the address in a POX request (section 2.2.3.1), and whether a phone asks.
 
-
-def read_request(body: bytes) -> Asked:
-    """Read a POX request (section 2.2.3.1); raises ValueError.
-
-    Its own schema or the one that it accepts says that it is a phone's.
+    A phone requests the schema of ActiveSync, by that of the request or of the response
+    that it accepts. Raises ValueError.
     """
     if len(body) > MOST_BYTES:
         raise ValueError("a long request")
@@ -79,7 +75,7 @@ def read_request(body: bytes) -> Asked:
     if not (is_ours and asked.get("EMailAddress")):
         raise ValueError("not a request")
     said = namespace + asked.get("AcceptableResponseSchema", "")
-    return Asked(asked["EMailAddress"], "/mobilesync/" in said)
+    return asked["EMailAddress"], "/mobilesync/" in said
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
@@ -141,12 +137,6 @@ def _server(server: Server) -> dict[str, str]:
     }
     smtp = {"UsePOPAuth": "off", "SMTPLast": "off"}
     return said | smtp if server.type == "smtp" else said
-
-
-def is_there(provider: Provider, recipient: Recipient) -> bool:
-    provider = recipient.filled(provider)
-    is_read = any(it.type in TYPES and _server(it) for it in provider.incoming)
-    return is_read or any(exchange_servers(provider, "ews"))
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:

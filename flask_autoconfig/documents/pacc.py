@@ -66,10 +66,6 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     return None if DOMAIN_PLACEHOLDER in text else text.encode()
 
 
-def is_there(provider: Provider, _recipient: Recipient) -> bool:
-    return any(not verdict.reason for verdict in _verdicts(provider))
-
-
 def digest_record(document: bytes) -> str:
     """Return the value of the TXT record at `_ua-auto-config` for a document."""
     digest = b64encode(hashlib.sha256(document).digest()).decode()

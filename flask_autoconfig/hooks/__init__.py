@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from ..answers import Refused
 from ..config.tables import Provider
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FindProvider = Callable[[str], str | Provider | Mapping[str, Any] | None]
 FindUsername = Callable[[str], str | None]  # address -> login name or None
 
 
-class HookFailed(Exception):  # noqa: N818 (a state, not a mistake)
+class HookFailed(Refused):
     """A hook failed, and there is no earlier result to fall back on."""
 
 

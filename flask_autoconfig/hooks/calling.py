@@ -23,6 +23,7 @@ from msgspec import structs
 from werkzeug.exceptions import NotFound
 
 from ..address import fold
+from ..answers import UNAVAILABLE
 from ..bounded import Bounded
 from ..config.building import is_mapping, plain
 from ..config.reading import from_raw
@@ -145,7 +146,7 @@ class CachedHook:
         if entry.fresh_until <= time.monotonic():
             self._renew(key, max_age, entry)
         if entry.good_until <= time.monotonic():
-            raise HookFailed(self.name)
+            raise HookFailed(UNAVAILABLE, self.name)
         return entry.result
 
     def _renew(self, key: str, max_age: float, entry: _Entry) -> None:

@@ -65,8 +65,6 @@ def picture(content: str | bytes) -> bytes:
 
 def qr_code(lookup: Lookup, request: Request) -> Answer:
     served = lookup.find_person(request.query, request.host)
-    if isinstance(served, Answer):
-        return served
     visit = Visit(request)
     url = visit.url(visit.query(served.address), "/qr.svg")
     return _qr_answer(url if served.address and fits(url) else None)
@@ -74,8 +72,6 @@ def qr_code(lookup: Lookup, request: Request) -> Answer:
 
 def account_code(lookup: Lookup, request: Request) -> Answer:
     served = lookup.find_person(request.query, request.host)
-    if isinstance(served, Answer):
-        return served
     if served.address is None:
         return NO_PICTURE
     account = Account(served.provider, served.address, name=Visit(request).name)
@@ -147,8 +143,6 @@ def _logo(served: Served) -> Logo | None:
 
 def logo(lookup: Lookup, request: Request) -> Answer:
     served = lookup.find_person(request.query, request.host)
-    if isinstance(served, Answer):
-        return served
     picture = _logo(served)
     if picture is None:
         return NOT_SERVED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
@@ -14,11 +15,11 @@ from msgspec import structs
 
 from .. import answers
 from ..address import LONGEST_ADDRESS, Address, parse_address, unfold
-from ..answers import OK, UNAVAILABLE, Answer, Header, Request
+from ..answers import OK, UNAVAILABLE, Answer, Header, Refused, Request
 from ..config.reading import Loaded
 from ..config.tables import Contact, Provider, ProviderPage
 from ..documents import ANYBODY, apple
-from ..hooks import HOOK_NAMES, HookFailed
+from ..hooks import HOOK_NAMES
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets
@@ -57,8 +58,8 @@ class Unread(Lookup):
     def __init__(self, stage: Callable[[], Any]) -> None:
         self.stage = stage
 
-    def find(self, *_: object, **__: object) -> Answer:
-        return UNAVAILABLE
+    def find(self, *_: object, **__: object) -> Served:
+        raise Refused(UNAVAILABLE)
 
 
 def answer(lookup: Lookup, request: Request) -> Answer:
@@ -99,6 +100,7 @@ class Page:
     # With an error: why there are no settings.
     status = OK
     error = ""
+    is_unavailable = False  # it may succeed later
     is_unknown = False  # the domain is not served
     meant = ""  # the address that was probably meant
 
@@ -142,15 +144,14 @@ class Page:
         query = f"emailaddress={quote(typed)}" if typed else ""
         try:
             served = lookup.find_person(query, visit.request.host)
-        except HookFailed:
-            served = UNAVAILABLE
-        self.is_unavailable = served is UNAVAILABLE  # it may succeed later
-        if isinstance(served, Served):
-            self._set_brand(served)
-            if served.address is not None:
-                self._set_account(served, served.address)
-        elif typed or self.is_unavailable:
-            self._set_error(served, typed)
+        except Refused as refusal:
+            self.is_unavailable = refusal.answer is UNAVAILABLE
+            if typed or self.is_unavailable:
+                self._set_error(refusal.answer, typed)
+            return
+        self._set_brand(served)
+        if served.address is not None:
+            self._set_account(served, served.address)
 
     @property
     def content(self) -> Markup:
@@ -172,12 +173,10 @@ class Page:
     def _set_error(self, error: Answer, typed: str) -> None:
         """Explain why the address is not served, and suggest one that is."""
         self.status = error.status
-        try:
-            served = self._lookup.find("", self.visit.request.host)
-        except HookFailed:
-            served = self._lookup.find("", "")  # the only provider of the file
-        if isinstance(served, Served):
-            self._set_brand(served)
+        for host in (self.visit.request.host, ""):  # "": the file's only provider
+            with suppress(Refused):
+                self._set_brand(self._lookup.find("", host))
+                break
         if error == UNAVAILABLE:
             self.error = self.say("The mail settings are not available at the moment.")
             return

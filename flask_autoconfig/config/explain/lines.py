@@ -60,27 +60,24 @@ def with_lines(
 
 def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
     """Return the line, from 1, of each place in the text or of the nearest table."""
-    places = set(places)
-    wanted: set[str] = set()  # with the tables and lists that hold the places
-    for place in places:
-        while place and place not in wanted:
-            wanted.add(place)
-            place = holder(place)
-
     lines: dict[str, int] = {}
     line, before = 1, 0
     counts: Counter[str] = Counter()  # of the [[…]] tables
-    for place, offset in _places(text, counts) if wanted else ():
+    for place, offset in _places(text, counts):
         line += text.count("\n", before, offset)
         before = offset
-        if place in wanted:
-            lines.setdefault(place, line)
+        lines.setdefault(place, line)
 
-    for place in sorted(wanted - lines.keys(), key=len):
-        nearest = holder(place)
-        if nearest in lines and nearest not in counts:  # it is known which table
-            lines[place] = lines[nearest]
-    return {place: line for place, line in lines.items() if place in places}
+    found = {}
+    for place in places:
+        nearest = place
+        while nearest and nearest not in lines:
+            nearest = holder(nearest)
+            if nearest in counts:  # it is not known which table
+                nearest = ""
+        if nearest:
+            found[place] = lines[nearest]
+    return found
 
 
 def last_statement(text: str) -> int:
