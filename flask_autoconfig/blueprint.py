@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,7 @@ from werkzeug.routing import BaseConverter
 
 from . import families
 from .address import is_authority
-from .answers import PRIVATE, Request
+from .answers import PRIVATE, Answer, Request
 from .config.building import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError
@@ -261,22 +261,45 @@ def _view(
         query, method = environ["QUERY_STRING"], current.method
         asked = Request(current.path, query, host, method, environ)
         answer = service.answer_at(found, asked)
-        own: Any = app.response_class  # perhaps a class of the site
-        response_class = _Complete if own is Response else own
-        return response_class([answer.body], answer.status, answer.headers)
+        response_class: Any = app.response_class
+        if response_class is Response:
+            return _Prepared(answer)
+        return response_class(answer.body, answer.status, answer.headers)  # type: ignore[no-any-return]
 
     return autoconfig_view
 
 
-class _Complete(Response):
-    """A response with the complete headers of an answer."""
+class _Prepared(Response):
+    """A response with the complete headers of an answer.
 
-    default_mimetype = None  # 204 and 304 have no type
+    The headers are copied only when something reads or changes them.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__([answer.body], answer.status, _NO_DEFAULTS)
+        del self.headers
+        self._answer = answer
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        headers = Headers()
+        headers[:] = self._answer.headers
+        return headers
+
+    def get_wsgi_response(
+        self, environ: WSGIEnvironment
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        if "headers" in vars(self):
+            return super().get_wsgi_response(environ)
+        return self.get_app_iter(environ), self.status, list(self._answer.headers)
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         if "Set-Cookie" in self.headers:  # set by the site for one visitor
             self.headers["Cache-Control"] = PRIVATE[1]
         return self.headers
+
+
+_NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 
 
 # --- The app's configuration ------------------------------------------------------------
