@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from .errors import UnusableError
 from .files import read_file
 
 if TYPE_CHECKING:
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 _LEAST_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
 _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
-
-
-class UnusableError(ValueError):
-    """A file that cannot be used; `key` is its key in `[sign]`, `cure` what to do."""
-
-    def __init__(self, key: str, message: str, cure: str = "give a PEM file") -> None:
-        self.key = key
-        self.message = message
-        self.cure = cure
-        super().__init__(message)
 
 
 class Signer:
@@ -94,12 +85,14 @@ class Signer:
 def _read(key: str, path: Path, load: Callable[[bytes], Read], nothing: str) -> Read:
     from cryptography.exceptions import UnsupportedAlgorithm
 
+    cure = "give a PEM file"
     try:
         return load(read_file(path, _MOST_BYTES))
     except OSError as error:
-        raise UnusableError(key, f"cannot read {path}: {error.strerror}") from error
+        message = f"cannot read {path}: {error.strerror}"
+        raise UnusableError(key, message, cure) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableError(key, f"{path} has {nothing}") from error
+        raise UnusableError(key, f"{path} has {nothing}", cure) from error
 
 
 def _private_key(data: bytes) -> RSAPrivateKey | EllipticCurvePrivateKey:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError
 
+from ..errors import UnusableError
 from ..files import read_file
 
 MOST_BYTES = 64 * 1024
@@ -40,22 +41,18 @@ class Logo(NamedTuple):
     name: str  # derived from the data, for the URL
 
 
-class UnusableLogoError(ValueError):
-    """A file that cannot be shown as a logo: the message and the cure."""
-
-
 def read_logo(path: Path) -> Logo:
-    """Return the logo in a file; raise UnusableLogoError."""
+    """Return the logo in a file; raise UnusableError."""
     try:
         data = read_file(path, MOST_BYTES)
     except OSError as error:
         cure = "give a PNG, SVG, JPEG or WebP file of 64 KiB at most"
         message = f"cannot read {path}: {error.strerror}"
-        raise UnusableLogoError(message, cure) from error
+        raise UnusableError("logo", message, cure) from error
     kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
     if kind == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault
-        raise UnusableLogoError(f"{path} {message}", cure)
+        raise UnusableError("logo", f"{path} {message}", cure)
     return Logo(data, kind, hashlib.sha256(data).hexdigest()[:12])
 
 

@@ -9,15 +9,15 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
 from ..address import unfold
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError, Problem, UnusableError
 from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .listing import Listing
     from .logo import Logo
 
+Read = TypeVar("Read")
 _MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
 _LONG_KEY = re.compile(
     r"(?:^|[{,])[ \t]*+\[?+\[?+"
@@ -247,7 +248,11 @@ class _Reading:
         for index, provider in enumerate(part.providers):
             place, listing = f"provider[{index}]", None
             if provider.page and provider.page.logo:
-                self._add_logo(base / provider.page.logo, place, builder)
+                from .logo import read_logo
+
+                path = base / provider.page.logo
+                if logo := self._use(f"{place}.page", builder, read_logo, path):
+                    self._logos[len(self._sources)] = logo
             if provider.domains_file:
                 path = base / provider.domains_file
                 listing = self._listing(path, f"{place}.domains_file", builder)
@@ -259,15 +264,18 @@ class _Reading:
             origin = Origin(part.file, place, part.file or main)
             self._sources.append(Source(provider, listing, origin, builder))
 
-    def _add_logo(self, path: Path, place: str, builder: Builder) -> None:
-        from .logo import UnusableLogoError, read_logo
-
-        self._watched[path] = None
+    def _use(
+        self, place: str, builder: Builder, read: Callable[..., Read], *files: Any
+    ) -> Read | None:
+        """Read the files of a table, or add the problem with them and return None."""
+        self._watched |= dict.fromkeys(filter(None, files))
         try:
-            self._logos[len(self._sources)] = read_logo(path)
-        except UnusableLogoError as error:
+            return read(*files)
+        except UnusableError as error:
             self._is_unread |= isinstance(error.__cause__, OSError)
-            builder.add(f"{place}.page.logo", *error.args)
+            key, message, cure = error.args
+            builder.add(f"{place}.{key}", message, cure)
+            return None
 
     def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
         from .listing import read_listing
@@ -289,22 +297,14 @@ class _Reading:
         return listing
 
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
-        if sign is None:
+        if sign is None or builder.is_faulty("sign"):
             return None
+        from ..signing import Signer
+
         chain = self._base / sign.chain if sign.chain else None
         files = (self._base / sign.certificate, self._base / sign.key, chain)
-        self._watched |= dict.fromkeys(filter(None, files))
-        if builder.is_faulty("sign"):
-            return None
-        from ..signing import Signer, UnusableError
-
-        try:
-            signer = Signer(*files)
-        except UnusableError as error:
-            self._is_unread |= isinstance(error.__cause__, OSError)
-            builder.add(f"sign.{error.key}", error.message, error.cure)
-            return None
-        for key, message, cure in signer.warnings():
+        signer = self._use("sign", builder, Signer, *files)
+        for key, message, cure in signer.warnings() if signer else ():
             self._unsafe.append(Problem(f"sign.{key}", message, cure))
         return signer
 
