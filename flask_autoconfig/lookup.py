@@ -96,16 +96,16 @@ class Lookup:
 
     def look_up(self, address: Address | None, host: str) -> Served | None:
         """Look up an address, else the host, without logging."""
+        directory = self._directory
         if address is None:
-            match = self._directory.by_host(host)
-            if match is None:
-                hooked = self._hooked(self._directory.asked_domain(host_of(host)))
-                if hooked is not None:
-                    return hooked
-                match = self._directory.only()
-            return self._served(match)
+            return (
+                self._served(directory.by_host(host))
+                or self._hooked(directory.asked_domain(host_of(host)))
+                or self._served(directory.only())
+            )
 
-        found = self._by_address(address) or self._by_domain(address, host)
+        found = self._by_address(address) or self._by_domain(address.domain, host)
+        found = found and found._replace(address=address)
         if found is None or address.local == NOBODY:
             return found
         if self.hooks.has("find_provider_by_address"):
@@ -148,18 +148,13 @@ class Lookup:
     def _by_address(self, address: Address) -> Served | None:
         if address.local == NOBODY:
             return None
-        served = self._from_hook("find_provider_by_address", str(address))
-        return served and served._replace(address=address)
+        return self._from_hook("find_provider_by_address", str(address))
 
-    def _by_domain(self, address: Address, host: str) -> Served | None:
-        match = self._directory.by_domain(address.domain)
-        if match is None:
-            hooked = self._hooked(address.domain)
-            if hooked is not None:
-                return hooked._replace(address=address)
-            match = self._directory.by_host(host)
-            match = match and Match(match.provider_index, address.domain, False)
-        return self._served(match, address)
+    def _by_domain(self, domain: str, host: str) -> Served | None:
+        found = self._served(self._directory.by_domain(domain)) or self._hooked(domain)
+        if found is None and (match := self._directory.by_host(host)):
+            return self._served(Match(match.provider_index, domain, False))
+        return found
 
     def _hooked(self, domain: str) -> Served | None:
         return self._from_hook("find_provider", domain)
@@ -173,17 +168,12 @@ class Lookup:
         if found is None:
             return None
         if isinstance(found, HookedProvider):
-            return self._served(Match(-1, domain, True), hooked=found)
+            return Served(self.snapshot, Match(-1, domain, True), hooked=found)
         match = self._directory.by_id(found, domain)
         if match is None:
             hook.log_failure(key, f"it named {found!r}, which the file does not have")
             raise HookFailed(UNAVAILABLE, name)
         return self._served(match)
 
-    def _served(
-        self,
-        match: Match | None,
-        address: Address | None = None,
-        hooked: HookedProvider | None = None,
-    ) -> Served | None:
-        return match and Served(self.snapshot, match, address, hooked)
+    def _served(self, match: Match | None) -> Served | None:
+        return match and Served(self.snapshot, match)

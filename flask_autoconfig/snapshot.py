@@ -218,8 +218,8 @@ class Served(NamedTuple):
 
     snapshot: Snapshot
     match: Match
-    address: Address | None
-    hooked: HookedProvider | None  # a provider from find_provider, not from the file
+    address: Address | None = None
+    hooked: HookedProvider | None = None  # of find_provider, not of the file
     login: str | None = None  # the result of find_username
     # A hook was called with the address, even if it returned None.
     is_personal: bool = False
