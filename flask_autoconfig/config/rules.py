@@ -20,10 +20,6 @@ class Origin(NamedTuple):
     place: str  # in the file, such as provider[0]
     name: str  # of the file, also for the main one
 
-    def seen_from(self, other: Origin) -> str:
-        """Return the place, with the file if it is another."""
-        return self.place if self.file == other.file else f"{self.place} of {self.name}"
-
 
 class Source(NamedTuple):
     """A provider with its domains file, its origin and the problems of its file."""
@@ -86,7 +82,9 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
 
 
 def _add_claimed(source: Source, place: str, what: str, first: Source) -> None:
-    message = f"{what} claimed by {first.origin.seen_from(source.origin)} too"
+    at = first.origin
+    file = "" if at.file == source.origin.file else f" of {at.name}"
+    message = f"{what} claimed by {at.place}{file} too"
     source.builder.add(place, message, "remove it from one of them")
 
 

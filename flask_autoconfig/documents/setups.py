@@ -97,29 +97,24 @@ def _setup(
         message = f"it has {len(items)} servers, more than {_MOST_SERVERS}"
         raise MeaninglessError(message)
     fatal = [slip for slip in found if slip.is_fatal]
-    if skip is None:
-        _raise_for(fatal)
+    if fatal and skip is None:
+        raise _error(fatal)
     accounts = []
     for part, begins, item in items:
-        try:
-            _raise_for(
-                [it for it in fatal if it.part is part and it.key.startswith(begins)]
-            )
-        except MeaninglessError as error:
-            if skip is not None:
-                skip(error)
-        else:
-            made = account(item)
-            host = made.hostname.removesuffix(".").lower()
-            accounts.append(made._replace(hostname=host))
+        wrong = [it for it in fatal if it.part is part and it.key.startswith(begins)]
+        if wrong and skip is not None:
+            skip(_error(wrong))
+            continue
+        made = account(item)
+        host = made.hostname.removesuffix(".").lower()
+        accounts.append(made._replace(hostname=host))
     return Setup(tuple(accounts), tuple(it for it in found if not it.is_fatal))
 
 
-def _raise_for(found: Sequence[Slip]) -> None:
-    if found:
-        messages = dict.fromkeys(slip.message for slip in found[:3])
-        cures = dict.fromkeys(slip.cure for slip in found[:3])
-        raise MeaninglessError("; ".join(messages), "; ".join(cures))
+def _error(found: Sequence[Slip]) -> MeaninglessError:
+    messages = dict.fromkeys(slip.message for slip in found[:3])
+    cures = dict.fromkeys(slip.cure for slip in found[:3])
+    return MeaninglessError("; ".join(messages), "; ".join(cures))
 
 
 # --- Autodiscover ---------------------------------------------------------------------
@@ -245,7 +240,8 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
     try:
         profile = plistlib.loads(property_list)
         found, payloads = slips("profile", profile), profile["PayloadContent"]
-        _raise_for([it for it in found if it.key == "PayloadContent"])
+        if wrong := [it for it in found if it.key == "PayloadContent"]:
+            raise _error(wrong)
         kinds = [payload.get("PayloadType") for payload in payloads]
     except MeaninglessError:
         raise
@@ -311,7 +307,8 @@ def read_pacc(body: bytes) -> Setup:
     except (ValueError, RecursionError) as error:
         raise _broken("it is no JSON", body, error, "pacc") from error
     found = slips("pacc", document)
-    _raise_for([slip for slip in found if slip.is_fatal])
+    if fatal := [slip for slip in found if slip.is_fatal]:
+        raise _error(fatal)
     hosts = [
         (None, (), (type_, document[pacc.PROTOCOLS][word][pacc.HOST]))
         for word, type_ in _PACC_TYPES.items()
