@@ -33,6 +33,8 @@ from flask import Flask
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, create_app
+from flask_autoconfig.config import reading
+from flask_autoconfig.config.tables import Config
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
@@ -245,6 +247,11 @@ def configure(
     file = folder / template.name
     file.write_text(template.read_text().format(folder=folder, **values))
     return file
+
+
+def loads(text: str) -> Config:
+    """Return the tables of a TOML text; raise ConfigError with every problem."""
+    return reading._Reading(Path()).load(reading._parsed(text), text).tables
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:

@@ -26,7 +26,7 @@ from seeds import (
     silent,
 )
 from strangers import HEARING, at_terminal
-from support import BIN, run, tables, until
+from support import BIN, loads, run, tables, until
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -50,7 +50,7 @@ from world import (
     talks,
 )
 
-from flask_autoconfig.config.reading import load, loads
+from flask_autoconfig.config.reading import load
 from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import texts

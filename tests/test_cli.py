@@ -11,14 +11,13 @@ from support import (
     Write,
     captured,
     fetch,
+    loads,
     rows,
     run,
     run_process,
     serving,
     until,
 )
-
-from flask_autoconfig.config.reading import loads
 
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"

@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import Struct, structs
-from support import ISP, ISP_FILES, TWO_DOMAINS, rows, run, shared
+from support import ISP, ISP_FILES, TWO_DOMAINS, loads, rows, run, shared
 
 from flask_autoconfig.config import tables
-from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Config, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader

@@ -28,6 +28,7 @@ from support import (
     TWO_DOMAINS,
     fetch,
     free_port,
+    loads,
     program,
     run,
     running,
@@ -36,7 +37,6 @@ from support import (
 )
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, WEB, Real
 
-from flask_autoconfig.config.reading import loads
 from flask_autoconfig.tools.cli import cli
 
 __all__ = ["browser", "visit"]  # fixtures

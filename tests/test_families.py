@@ -29,6 +29,7 @@ from support import (
     asking,
     assert_served,
     certificate_for,
+    loads,
     outlook_asks,
     program,
     rows,
@@ -40,7 +41,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app, load
-from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.words import languages
 from flask_autoconfig.tools.warnings import find_warnings

@@ -23,13 +23,13 @@ from support import (
     TWO_DOMAINS,
     end,
     fetch,
+    loads,
     open_folder,
     snapshot_of,
     until,
     wait_for,
 )
 
-from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.service import Service
 

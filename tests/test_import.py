@@ -22,6 +22,7 @@ from support import (
     fetch,
     free_port,
     lacking,
+    loads,
     rows,
     run,
     running,
@@ -29,7 +30,7 @@ from support import (
 )
 
 from flask_autoconfig.address import Address
-from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.documents import Recipient, activesync, apple, outlook
 from flask_autoconfig.documents.thunderbird_reader import Reader
 from flask_autoconfig.tools import importers

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from linear import TOKENS, assert_linear
-from support import TWO_DOMAINS, fetch, serving, table, until
+from support import TWO_DOMAINS, fetch, loads, serving, table, until
 
 from flask_autoconfig import ConfigError
-from flask_autoconfig.config import reading
 from flask_autoconfig.config.listing import read_listing
 from flask_autoconfig.config.logo import MOST_BYTES as LARGEST_LOGO
 from flask_autoconfig.config.logo import read_logo
@@ -52,7 +51,7 @@ def assert_all_linear(call: Callable[[str], object], *more: str) -> None:
 def explained(text: str) -> None:
     """Read a TOML text, and report all its problems."""
     try:
-        reading.loads(text)
+        loads(text)
     except ConfigError as error:
         str(error)
         error.shown()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from linear import TOKENS, assert_linear, assert_quick
-from support import TWO_DOMAINS, table
+from support import TWO_DOMAINS, loads, table
 from werkzeug.test import EnvironBuilder
 
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware, create_app
-from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.writing import to_raw
 from flask_autoconfig.page import view
 

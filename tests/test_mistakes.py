@@ -10,7 +10,7 @@ from documents import blocks
 from hypothesis import given
 from hypothesis import strategies as st
 from mistakes import TABLE, VALID, changed, rows
-from support import TWO_DOMAINS
+from support import TWO_DOMAINS, loads
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading
@@ -32,7 +32,7 @@ hostname = "smtp.example.com"
 
 def problems_in(text: str) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
-        reading.loads(text)
+        loads(text)
     return caught.value.problems
 
 

@@ -10,7 +10,7 @@ import pytest
 from mistakes import TABLE, VALID, changed
 from mistakes import rows as mistakes
 from msgspec import structs
-from support import ROOT, TWO_DOMAINS, rows
+from support import ROOT, TWO_DOMAINS, loads, rows
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading, writing
@@ -32,7 +32,7 @@ NAMES = {
 
 
 def provider_in(text: str) -> Provider:
-    (found,) = reading.loads(text).provider
+    (found,) = loads(text).provider
     return found
 
 
@@ -128,7 +128,7 @@ https://example.com:0/
 def test_only_urls_of_the_web_are_allowed(url: str) -> None:
     message = r"logo_url.* expected an? .*URL.*; .*https://"
     with pytest.raises(ConfigError, match=message):
-        reading.loads(changed(f'logo_url = "{url}"', "# prov"))
+        loads(changed(f'logo_url = "{url}"', "# prov"))
 
 
 def test_a_domains_file_may_be_a_postfix_map(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
     text = VALID.replace('type = "imap"', 'typ = "imap"\nport = "993"')
     text = text.replace("smtp.", "smtp ").replace("domains", "domain")
     with pytest.raises(ConfigError) as caught:
-        reading.loads(f'max_age = -1\n{text}[[provider]]\ndomains = ["*x"]')
+        loads(f'max_age = -1\n{text}[[provider]]\ndomains = ["*x"]')
     assert [problem.place for problem in caught.value.problems] == [
         "max_age",
         "provider[0].domain",
@@ -177,7 +177,7 @@ def test_what_a_client_cannot_use_is_a_warning_that_names_it(
     text: str, expected: list[str]
 ) -> None:
     place = f"provider[0].{expected[0]}".rstrip(".")
-    found = find_warnings(reading.loads(text).provider)
+    found = find_warnings(loads(text).provider)
     here = [warning for warning in found if warning.place.startswith(place)]
     names = sorted(NAMES.get(name, name) for name in expected[1:])
     assert sorted(warning.client for warning in here) == names
@@ -189,7 +189,7 @@ def test_what_a_client_cannot_use_is_a_warning_that_names_it(
 def warnings_for_all(text: str) -> list[tuple[str, str]]:
     return [
         (it.place.removeprefix("provider[0]."), f"{it.message}; {it.cure}")
-        for it in find_warnings(reading.loads(text).provider)
+        for it in find_warnings(loads(text).provider)
         if it.client == "Every client"
     ]
 
@@ -244,7 +244,7 @@ def test_what_every_client_can_use_is_no_warning(text: str) -> None:
 
 
 def test_a_well_run_server_has_no_warnings() -> None:
-    assert find_warnings(reading.loads(TWO_DOMAINS).provider) == []
+    assert find_warnings(loads(TWO_DOMAINS).provider) == []
 
 
 def test_warnings_are_in_the_order_of_harm() -> None:
@@ -253,7 +253,7 @@ def test_warnings_are_in_the_order_of_harm() -> None:
     )
     harmful = changed('socket_type = "plain"\nauthentication = "OAuth2"', "# end")
     text = harmless + harmful.replace('["example.com"]', '["example.net"]')
-    found = find_warnings(reading.loads(text).provider)
+    found = find_warnings(loads(text).provider)
     assert found[0].place == "provider[1].outgoing[0].socket_type"
     assert list(dict.fromkeys(warning.client for warning in found)) == [
         "Every client",
@@ -272,13 +272,13 @@ def test_warnings_are_in_the_order_of_harm() -> None:
 
 
 def test_invisible_characters_are_written_as_escapes() -> None:
-    config = reading.loads(TWO_DOMAINS)
+    config = loads(TWO_DOMAINS)
     name = "Ü \u202egnp.exe\u2028\U000e0041"
     provider = structs.replace(config.provider[0], display_name=name)
     config = structs.replace(config, provider=(provider,))
     text = writing.dumps(config)
     assert '"Ü \\U0000202egnp.exe\\U00002028\\U000e0041"' in text
-    assert reading.loads(text) == config
+    assert loads(text) == config
 
 
 def test_the_json_schema_describes_every_key_and_no_other() -> None:

@@ -21,6 +21,7 @@ from support import (
     certificate_for,
     configured,
     fetch,
+    loads,
     rows,
     serving,
     site,
@@ -30,7 +31,6 @@ from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.answers import Request
-from flask_autoconfig.config.reading import loads
 from flask_autoconfig.config.tables import ProgramName
 from flask_autoconfig.page.alone import TEMPLATES
 from flask_autoconfig.page.programs import PROGRAMS

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import readers
 from hypothesis import example, given, settings
-from support import ROOT, TWO_DOMAINS, rows
+from support import ROOT, TWO_DOMAINS, loads, rows
 from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
-from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import WITHOUT_LOGIN, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup

@@ -10,12 +10,12 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from support import TWO_DOMAINS
+from support import TWO_DOMAINS, loads
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from flask_autoconfig import ConfigError, create_app, families
 from flask_autoconfig.config import tables
-from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.writing import dumps
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader

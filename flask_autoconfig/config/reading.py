@@ -1,6 +1,6 @@
 """Reads autoconfig.toml and the files that it names, and reports every problem at once.
 
-`read` returns all that the service needs; `load` and `loads` return the tables alone.
+`read` returns all that the service needs; `load` returns the tables alone.
 """
 
 from __future__ import annotations
@@ -78,14 +78,6 @@ def load(file: str | os.PathLike[str]) -> Config:
     return read(file).tables
 
 
-def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
-    """Return the tables of a TOML text; raise ConfigError with every problem.
-
-    Relative paths refer to the folder `base`.
-    """
-    return _Reading(Path(base)).load(_parsed(text), text).tables
-
-
 def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
     """Read the configuration from a TOML file; raise ConfigError with every problem.
 
@@ -113,7 +105,10 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
 
 
 def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Loaded:
-    """Read a parsed TOML document; raise ConfigError with every problem."""
+    """Read a parsed TOML document; raise ConfigError with every problem.
+
+    Relative paths refer to the folder `base`.
+    """
     return _Reading(Path(base)).load(raw)
 
 
