@@ -46,23 +46,22 @@ def reference(scene: Scene) -> Document | None:
 
 def differences(scene: Scene) -> Iterator[Finding]:
     """Yield what a client sets up other than the file, or than other sources say."""
-    own = scene.own_plays
-    for client, play in zip(scene.clients, scene.plays, strict=True):
-        is_compared = play.setup is not None and client.family != "dav"
-        if is_compared and not play.failures() and play in own:
-            compare = _with_file if scene.case.provider else _without_file
-            for found in compare(scene, client, play):
-                yield found.hurting(client.name)
-            for slip in play.setup.slips if play.setup else ():
-                code = slip.code or "document.ignored"
-                said = {"advice": slip.cure, "message": slip.message}
-                yield finding(code, play.place, **said).hurting(client.name)
+    for play in scene.own_plays:
+        if play.setup is None or play.client.family == "dav" or play.failures():
+            continue
+        compare = _with_file if scene.case.provider else _without_file
+        for found in compare(scene, play):
+            yield found.hurting(play.client.name)
+        for slip in play.setup.slips:
+            code = slip.code or "document.ignored"
+            said = {"advice": slip.cure, "message": slip.message}
+            yield finding(code, play.place, **said).hurting(play.client.name)
     yield from sources.contradictions(scene)
 
 
-def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
-    provider = scene.case.provider
+def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
+    client, provider, who = play.client, scene.case.provider, scene.case.asker
+    setup = expected(client, scene.case) or Setup(())
     if client.family == "apple":
         setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
@@ -124,8 +123,8 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
 
 def _exchange(play: Play) -> list[Account]:
     """Return the accounts of an Exchange server, which needs no others."""
-    accounts = play.setup.servers if play.setup else ()
-    return [one for one in accounts if one.url and one.type in ("ews", "activesync")]
+    types = ("ews", "activesync")
+    return [one for one in play.accounts if one.url and one.type in types]
 
 
 def _exchange_answers(scene: Scene, play: Play) -> Iterator[int]:
@@ -161,9 +160,9 @@ def expected(client: Client, case: Case) -> Setup | None:
     return reading.setup
 
 
-def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
+def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
-    is_document = scene.has_document(client.name)
+    client, is_document = play.client, scene.has_document(play.client.name)
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
@@ -197,7 +196,7 @@ def _differing(
     ours: Sequence[Account], play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
     """Yield the accounts of the client that are none of ours: ours of its type, and it."""
-    for their in play.setup.servers if play.setup else ():
+    for their in play.accounts:
         same_type = [one for one in ours if one.type == their.type]
         if same_type and not any(sources.is_same(one, their, who) for one in same_type):
             yield same_type[0], their
@@ -214,10 +213,9 @@ def names_for_all(scene: Scene) -> frozenset[str]:
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
         reply = play.found.reply if play.found else None
         setup: Setup | None = Setup(())
-        if suspect and play.family == "apple":
-            (family,) = (one for one in case.families if one.name == "apple")
-            setup = single.play_profile(another, scene.facts, family, "").setup
-        elif suspect and reply and play.family == "outlook":
+        if suspect and play.client.family == "apple":
+            setup = single.play_profile(play.client, another, scene.facts).setup
+        elif suspect and reply and play.client.family == "outlook":
             with suppress(ProbeError, MeaninglessError):
                 ask = ask_of(OUTLOOK.steps[1], another, reply.url)
                 setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
@@ -243,7 +241,8 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     is_meant = none is not None and none.code == "document.not-there"
     host = split_url(none.subject).hostname or "" if none else ""
     if none and is_meant and not scene.facts.is_by_wildcard(host, scene.case.domain):
-        is_found = any(play.setup for play in scene.plays if play.family != "dav")
+        others = (play for play in scene.plays if play.client.family != "dav")
+        is_found = any(play.setup for play in others)
         yield none.marked("first place" if is_found else "")
     yield from _no_settings(scene, is_there=none is None or is_meant)
 
@@ -254,13 +253,12 @@ _UNTOLD = ("http.exchange", "http.limited")
 
 def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
     """Yield that nothing is published, or which clients find nothing that others find."""
-    pairs = zip(scene.clients, scene.plays, strict=True)
-    plays = {client: play for client, play in pairs if client.family != "dav"}
-    if any(play.setup is not None for play in plays.values()):
+    plays = [play for play in scene.plays if play.client.family != "dav"]
+    if any(play.setup is not None for play in plays):
         lost = [
-            client.name
-            for client, play in plays.items()
-            if client.steps and play.setup is None
+            play.client.name
+            for play in plays
+            if play.client.steps and play.setup is None
             if all(it.code not in _UNTOLD for it in play.findings)
             if all(it.status not in (WARNING, FAILURE) for it in play.findings)
         ]
@@ -268,7 +266,7 @@ def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
             found = finding("document.some", scene.case.domain, askers=enumerated(lost))
             yield found.hurting(*lost)
     elif not is_there:
-        met = [found for play in plays.values() for found in play.findings]
+        met = [found for play in plays for found in play.findings]
         is_explained = any(
             found.status == FAILURE
             and (found.step == "document" or found.code == "http.empty")
@@ -288,7 +286,7 @@ def _no_document(scene: Scene, family: Family) -> Finding:
     has_cause = any(
         found.status == FAILURE or found.code == "http.limited"
         for play in plays
-        if play.family == family.name
+        if play.client.family == family.name
         for found in play.findings
     )
     code, advice = "document.not-published", web.renamed(scene.facts, name)
@@ -305,9 +303,9 @@ def ispdb(scene: Scene) -> Iterator[Finding]:
     """Yield that the ISP database could not be asked about the domain."""
     (step,) = (step for step in THUNDERBIRD.steps if step.place == "ispdb")
     clients = [
-        client.name
-        for client in scene.clients
-        if any(each.place == "ispdb" for each in client.steps)
+        play.client.name
+        for play in scene.plays
+        if any(each.place == "ispdb" for each in play.client.steps)
     ]
     for ask in asks(step, scene.case, scene.facts) if clients else ():
         try:
@@ -329,10 +327,9 @@ def hosters(scene: Scene) -> Iterator[Finding]:
         url = f"https://{label_of(step)}.{name}{step.path}"
         listed.append(ask_of(step, unknown, url))
     for ask in dict.fromkeys(listed):
-        with suppress(ProbeError):
-            found = web.of_reply(case, facts.answer(ask), ask.url)
-            if found is not None and found.code in web.ENDING:
-                yield found._replace(marks=frozenset(("for others",)))
+        _, found = web.asked(case, facts, ask)
+        if found is not None and found.code in web.ENDING:
+            yield found._replace(marks=frozenset(("for others",)))
 
 
 # --- The same request at other addresses ----------------------------------------------

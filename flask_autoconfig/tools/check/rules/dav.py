@@ -7,7 +7,7 @@ from functools import partial
 from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Server
 from ....documents.setups import Account, Setup
-from ....families import Family
+from ...clients import Client
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -32,25 +32,26 @@ def ask_for(url: str) -> Ask:
     return Ask(url, "PROPFIND", _PROPFIND, _HEADERS)
 
 
-def asks(case: Case, family: Family) -> list[Ask]:
+def asks(client: Client, case: Case) -> list[Ask]:
     """Return the requests for the .well-known URLs."""
-    return [ask_for(url) for url in _well_known(case, family).values()]
+    return [ask_for(url) for url in _well_known(client, case).values()]
 
 
-def _well_known(case: Case, family: Family) -> dict[str, str]:
-    paths = {route.path.rpartition("/")[2]: route.path for route in family.routes}
+def _well_known(client: Client, case: Case) -> dict[str, str]:
+    routes = case.family(client.family).routes
+    paths = {route.path.rpartition("/")[2]: route.path for route in routes}
     return {type_: f"https://{case.domain}{paths[type_]}" for type_ in _TYPES}
 
 
 # --- What a client finds ----------------------------------------------------------------
 
 
-def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
+def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return the calendars and address books that a client finds (RFC 6764, section 6)."""
-    played = Play(client, "dav")
+    played = Play(client)
     accounts = []
     servers = [server for _, server in case.provider.servers] if case.provider else []
-    for type_, url in _well_known(case, family).items():
+    for type_, url in _well_known(client, case).items():
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
         by_srv = _by_srv(case, facts, type_)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -20,7 +19,6 @@ from ....errors import ConfigError, Problem
 from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
-from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
@@ -40,10 +38,9 @@ def found(
     """Return the different documents among the responses, and those that are faulty."""
     answers: dict[bytes, list[tuple[Ask, Reply]]] = {}
     for ask in asks:
-        with suppress(ProbeError):
-            reply = facts.answer(ask)
-            if not reply.is_forged and web.of_reply(case, reply, ask.url) is None:
-                answers.setdefault(web.unpacked(reply), []).append((ask, reply))
+        reply, wrong = web.asked(case, facts, ask)
+        if wrong is None:
+            answers.setdefault(web.unpacked(reply), []).append((ask, reply))
 
     documents, faulty = [], []
     for body, answered in answers.items():
@@ -138,8 +135,7 @@ def _urls(document: Document | Faulty) -> tuple[str, ...]:
 def _lost(scene: Scene, document: Document | Faulty) -> Iterator[tuple[str, Fault]]:
     """Yield the clients that find no settings for a document's faults, and these."""
     urls = _urls(document)
-    for client, play in zip(scene.clients, scene.plays, strict=True):
-        stops = play.failures()
+    for client, stops in ((play.client, play.failures()) for play in scene.plays):
         if any(it.code == "document.unusable" and it.subject in urls for it in stops):
             reading = read(document.body, client.rules, scene.case.asker)
             yield from ((client.name, fault) for fault in reading.faults)
@@ -182,7 +178,7 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     """Yield what readers cannot use in it, unless the file's has it too."""
     case = scene.case
     names = scene.readers(document)
-    readers = [client for client in scene.clients if client.name in names]
+    readers = [play.client for play in scene.plays if play.client.name in names]
     known: set[tuple[str, str]] = set()
     if case.provider is not None:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)
@@ -265,7 +261,7 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))
             found = found._replace(places=tuple(dict.fromkeys(places)))
-            found = found.hurting(*(play.client for play in plays))
+            found = found.hurting(*(play.client.name for play in plays))
         yield found
 
 

@@ -1,6 +1,6 @@
 """DNS: the host names that clients ask, MX records and SRV records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -161,11 +161,6 @@ def services(scene: Scene) -> list[Finding]:
         return _service(scene, name, targets[name], paths.get(name, ""))
 
     return each_of(look, targets)
-
-
-def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
-    return [partial(facts.srv, f"{name}.{case.domain}") for name in names]
 
 
 def _service(

@@ -87,7 +87,8 @@ def _published(scene: Scene) -> Iterator[Source]:
             # Not every format can express every method.
             accounts = tuple(one._replace(authentication="") for one in play.mail)
             known = others.setdefault(play.place, Source(play.place, accounts))
-            others[play.place] = known._replace(clients=(*known.clients, play.client))
+            clients = (*known.clients, play.client.name)
+            others[play.place] = known._replace(clients=clients)
     theirs = {account.hostname for one in foreign for account in one.accounts}
     for source in others.values():
         hosts = {account.hostname for account in source.accounts}
