@@ -193,8 +193,7 @@ class Facts:
         return self._fetched(as_client) if is_refused else reply
 
     def _fetched(self, ask: Ask) -> Reply:
-        network = self.network.step(PATIENCE * self.network.timeout)
-        return fetch_once(network, ask)
+        return fetch_once(self.network.step(PATIENCE * self.network.timeout), ask)
 
     def _in_turn(
         self, server: _WebServer, ask: Ask, refusal: Reply | None = None
@@ -262,7 +261,7 @@ class Facts:
 
     def server(self, endpoint: Endpoint) -> MailServer:
         """Return what a mail server offers."""
-        look = partial(mail_server, replace(self.network, only=""), endpoint)
+        look = partial(mail_server, self.network, endpoint)
         return self._once("server", endpoint, look)
 
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
@@ -277,14 +276,13 @@ class Facts:
 
         nginx fetches a *staple* only when the first client has asked for it.
         """
-        network = replace(self.network, only="")
 
         def look() -> set[int]:
             with suppress(OSError, ProbeError):
-                messages = first_messages(network, endpoint)
+                messages = first_messages(self.network, endpoint)
                 if staple and STAPLE not in messages:
                     time.sleep(1)
-                    messages = first_messages(network, endpoint)
+                    messages = first_messages(self.network, endpoint)
                 return messages
             return set()
 

@@ -171,13 +171,9 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings without consequences, equal causes merged, worst first."""
     listed = list(_without_consequences(list(findings)))
     cached = {found.subject for found in listed if found.code == "dns.cached"}
-    unread = {
-        client
-        for found in listed
-        if found.status == FAILURE and found.step == "document"
-        if not found.code.startswith("setup.")
-        for client in found.clients
-    }
+    told = [it for it in listed if it.status == FAILURE and it.step == "document"]
+    codes = {found.code for found in told if not found.code.startswith("setup.")}
+    unread = hurt_by(told, *codes)
     return merged(
         _distinct(
             found.marked("explained" if cached.intersection(found.places) else "")
@@ -189,7 +185,8 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
-def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+def hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+    """Return the clients that are affected by findings with one of the codes."""
     return {name for found in findings if found.code in codes for name in found.clients}
 
 
@@ -198,7 +195,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     failures = [found for found in findings if found.status == FAILURE]
     differing = [found for found in failures if found.code == "document.differs"]
     bad_values = ("document.bad-value", "document.bad-username")
-    hurt = _hurt_by(failures, *bad_values)
+    hurt = hurt_by(failures, *bad_values)
     places = {it for one in failures if one.code in bad_values for it in one.places}
     methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
     for found in findings:
@@ -213,7 +210,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             is_told = found.subject in places and (is_theirs or not is_failure)
         elif found.code in _GROUPS["methods"]:
             is_told = found.subject in methods
-        causes = _hurt_by(findings, *texts.row(found.code).follows_from)
+        causes = hurt_by(findings, *texts.row(found.code).follows_from)
         if not (is_told or set() < who <= causes):
             yield found
 
@@ -255,9 +252,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         first = first.at(", ".join(places)).hurting(*found.clients)
         causes[key] = first._replace(places=places)
 
-    is_dead = any(
-        found.status == FAILURE and found.step == "server" for found in causes.values()
-    )
+    every = causes.values()
+    is_dead = any(it.status == FAILURE and it.step == "server" for it in every)
 
     def weight(found: Finding) -> tuple[int, bool, int]:
         step, follows = _STEPS.index(found.step), texts.row(found.code).follows

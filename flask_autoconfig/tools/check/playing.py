@@ -24,6 +24,7 @@ from ..zone import MAIL_SERVICES
 from .facts import Ask, Facts
 from .findings import FAILURE, OK, Case, Finding, finding, shown
 from .rules import web
+from .rules.web import ABSENT, ENDING
 from .scene import Outcome, Play, ask_of, asks, steps_of
 
 _MOST_LED = 10  # redirects in answers
@@ -53,7 +54,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
 
 def _ends(client: Client, outcome: Outcome) -> bool:
     """Return whether the client takes an empty response for an answer, and stops."""
-    if outcome.trouble is None or outcome.trouble.code not in web.ENDING:
+    if outcome.trouble is None or outcome.trouble.code not in ENDING:
         return False
     is_404 = outcome.reply.status in (404, 410)
     return client.takes_empty_404 if is_404 else client.takes_empty
@@ -70,9 +71,7 @@ def _on_the_way(
     meets_exchange = any(found.code == "http.exchange" for found in troubles)
     for outcome in met:
         found = outcome.trouble
-        if found is None or (
-            web.ABSENT in found.marks and found.code not in web.ENDING
-        ):
+        if found is None or (ABSENT in found.marks and found.code not in ENDING):
             continue
         if outcome.setup is not None or _ends(client, outcome):
             found = found._replace(marks=frozenset())
@@ -100,9 +99,8 @@ def _circumstances(
     is_meant = family == "thunderbird" and played.setup is None
     if outcome.place == "domain" and split_url(outcome.url).path == POX:
         # A web site without Autodiscover refuses a POST request.
-        if outcome.reply.status in (200, 400, 403, 405, 501) and not facts.exists(
-            outlook
-        ):
+        is_refusal = outcome.reply.status in (200, 400, 403, 405, 501)
+        if is_refusal and not facts.exists(outlook):
             yield "by chance"
     elif outcome.place == "host" and not is_meant:
         yield "by chance" if facts.is_by_wildcard(host, case.domain) else ""
@@ -212,7 +210,7 @@ class _Requests:
         if step.kind == "302" and reply.status:
             return self._redirected(step, ask)
 
-        is_absent = wrong and web.ABSENT in wrong.marks and step.place == "host"
+        is_absent = wrong and ABSENT in wrong.marks and step.place == "host"
         is_lost = is_absent or not reply.status
         if wrong and (is_lost or wrong.code == "http.forbidden"):
             wrong = web.by_redirect(self.facts, ask, wrong)
@@ -221,7 +219,7 @@ class _Requests:
         if wrong is not None and wrong.code == "http.exchange":
             return outcome._replace(trouble=wrong)
         if step.kind == "v2":
-            return self._by_v2(step, outcome, reply, wrong)
+            return self._by_v2(step, outcome, wrong)
         if wrong is not None and step.kind in ("xml", "pox"):
             wrong = self._because_of_form(step, ask, wrong)
         if wrong is None:
@@ -244,7 +242,7 @@ class _Requests:
             is_get = step.kind == "pox by get"  # an invalid request for most servers
             types = set(re.findall(rb'<incomingServer type="(imap|pop3)"', reply.body))
             mark = "POP3 alone" if types == {b"pop3"} else ""
-            return self._failed(outcome, wrong.marked(web.ABSENT if is_get else mark))
+            return self._failed(outcome, wrong.marked(ABSENT if is_get else mark))
         if step.kind != "xml":
             trouble = web.unfilled(outcome.url, reply)
             return outcome._replace(setup=setup, trouble=trouble)
@@ -261,7 +259,7 @@ class _Requests:
             wrong = finding("autodiscover.redirect-loop", way[0], way=listed)
             return outcome._replace(trouble=wrong)
         got = ""
-        for there in self._leads(step, target, way):
+        for there in replace(self, way=way)._leads(step, target):
             trouble, reply = there.trouble, there.reply
             is_end = trouble and trouble.code.startswith("autodiscover.redirect-")
             if there.setup is not None or is_end:
@@ -270,23 +268,21 @@ class _Requests:
                 host = split_url(reply.url).hostname or ""
                 exchange = finding("http.exchange", outcome.url, host=host, how="")
                 return outcome._replace(trouble=exchange)
-            if trouble and ("@" not in target or web.ABSENT not in trouble.marks):
+            if trouble and ("@" not in target or ABSENT not in trouble.marks):
                 got = got or trouble.seen
         got = got or "Outlook finds nothing there (it takes an https URL or an address)"
         code, named = "autodiscover.redirect-fails", shown(target)
         wrong = finding(code, outcome.url, target=named, got=got)
         return outcome._replace(trouble=wrong)
 
-    def _leads(
-        self, step: Step, target: str, way: tuple[str, ...]
-    ) -> Iterator[Outcome]:
+    def _leads(self, step: Step, target: str) -> Iterator[Outcome]:
         if target.startswith("https:"):
-            pox, requests = step._replace(kind="pox"), replace(self, way=way)
-            yield requests._outcome(pox, ask_of(pox, self.case, target))
+            pox = step._replace(kind="pox")
+            yield self._outcome(pox, ask_of(pox, self.case, target))
         with suppress(ValueError):
             who = parse_address(target)
             case = replace(self.case, domain=who.domain, address=who)
-            yield from replace(self, case=case, way=(*way, target)).outcomes()
+            yield from replace(self, case=case, way=(*self.way, target)).outcomes()
 
     def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
         trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
@@ -339,8 +335,8 @@ class _Requests:
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
         """Return that a request with the address, without it or by GET is answered."""
+        bare = Ask(ask.url.partition("?")[0])
         if ask.method == "POST" or step.form in ("address", "raw"):
-            bare = Ask(ask.url.partition("?")[0])
             with suppress(ProbeError):
                 status = self.facts.answer(ask).status
                 if status in (400, 403, 406) and self.facts.answer(bare).status == 200:
@@ -350,9 +346,7 @@ class _Requests:
             return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
-        other = ask_of(
-            step._replace(form="address"), self.case, ask.url.partition("?")[0]
-        )
+        other = ask_of(step._replace(form="address"), self.case, bare.url)
         _, found = web.asked(self.case, self.facts, other)
         if found is not None:
             return wrong
@@ -366,27 +360,22 @@ class _Requests:
 
     # --- Outlook ----------------------------------------------------------------------
 
-    def _by_v2(
-        self, step: Step, outcome: Outcome, reply: Reply, wrong: Finding | None
-    ) -> Outcome:
+    def _by_v2(self, step: Step, outcome: Outcome, wrong: Finding | None) -> Outcome:
         """Follow the URL of version 2, unless it is one that Outlook asks anyway."""
+        reply = outcome.reply
         if wrong is not None:
             # Outlook goes on where version 2 is missing or refused.
             is_harmless = 400 <= reply.status < 500 and not reply.is_forged
-            return self._failed(
-                outcome, wrong.marked(web.ABSENT if is_harmless else "")
-            )
+            return self._failed(outcome, wrong.marked(ABSENT if is_harmless else ""))
         target = web.url_of_v2(reply)
         if not target:
             wrong = finding("autodiscover.v2-without-url", outcome.url)
             return outcome._replace(trouble=wrong)
         steps = self.client.steps
-        listed = [
-            ask.url for each in steps for ask in asks(each, self.case, self.facts)
-        ]
+        listed = [ask.url for it in steps for ask in asks(it, self.case, self.facts)]
         if target in listed:
             good = finding("autodiscover.v2", outcome.url)
-            return outcome._replace(trouble=good.marked(web.ABSENT))
+            return outcome._replace(trouble=good.marked(ABSENT))
 
         pox = step._replace(kind="pox")
         there = self._outcome(pox, ask_of(pox, self.case, target))
@@ -400,7 +389,7 @@ class _Requests:
         code = "autodiscover.v2-elsewhere"
         wrong = finding(code, outcome.url, target=shown(target), got=got)
         is_meant = is_exchange and self.case.provider is None
-        return outcome._replace(trouble=wrong.marked(web.ABSENT if is_meant else ""))
+        return outcome._replace(trouble=wrong.marked(ABSENT if is_meant else ""))
 
     def _redirected(self, step: Step, ask: Ask) -> Outcome:
         """Follow a 302 redirect from http to https; Outlook ignores other responses."""

@@ -146,12 +146,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     tell(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = clients_of(case)
     requests: list[Ask] = []
-    lost, _ = side_by_side(
-        (
-            partial(_lost_domain, case, facts),
-            partial(_fetch, case, facts, clients, requests),
-        )
-    )
+    fetch = partial(_fetch, case, facts, clients, requests)
+    lost, _ = side_by_side((partial(_lost_domain, case, facts), fetch))
     if lost is not None and lost.code not in case.ignored:
         return failed(case, lost)
     paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
@@ -162,11 +158,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     lost = _parked(case, facts, plays)
     if lost is not None and lost.code not in case.ignored:
         return failed(case, lost)
-    scene = Scene(
-        *(case, facts, case.provider, tuple(plays), tuple(requests)),
-        documents=tuple(found),
-        faulty=tuple(faulty),
-    )
+    known = (case, facts, case.provider, tuple(plays), tuple(requests))
+    scene = Scene(*known, documents=tuple(found), faulty=tuple(faulty))
     scene = replace(scene, names_for_all=comparing.names_for_all(scene))
     listed = sources.ranked(scene) if case.provider is None else ()
     scene = replace(scene, sources=listed)
@@ -224,12 +217,8 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 
 
 def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
-    pages = (
-        split_url(found.subject).hostname
-        for play in plays
-        for found in play.findings
-        if found.code == "http.parked"
-    )
+    met = (found for play in plays for found in play.findings)
+    pages = [split_url(it.subject).hostname for it in met if it.code == "http.parked"]
     is_used = any(play.setup for play in plays) or facts.mx_hosts(case.domain)
     is_parked = case.domain in pages and not is_used
     return finding("domain.parked", case.domain) if is_parked else None
@@ -285,9 +274,8 @@ def _fetch(
     by_file = Scene(case, facts, case.provider)
     lookups: list[Callable[[], object]] = [partial(each_of, answered, requests)]
     lookups += [partial(elsewhere, step) for step in steps if step.is_far]
-    lookups += [
-        partial(each_of, rule, [by_file]) for rule in (names.services, *_RULES_OF_FILE)
-    ]
+    early = (names.services, *_RULES_OF_FILE)
+    lookups += [partial(each_of, rule, [by_file]) for rule in early]
     side_by_side(lookups)
 
 
@@ -312,12 +300,9 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
         # With placeholders for the address that was asked with.
         who = case.asker
         names = {str(who): "%EMAILADDRESS%", who.local: "%EMAILLOCALPART%"}
-        setup = Setup(
-            tuple(
-                one._replace(username=names.get(one.username or "", one.username))
-                for one in setup.servers
-            )
-        )
+        used = [(one, names.get(one.username or "")) for one in setup.servers]
+        listed = (one._replace(username=name or one.username) for one, name in used)
+        setup = Setup(tuple(listed))
     works = None if setup is None else True
     met = [found for found in findings if client in found.clients]
     stops = [found for found in met if found.status == FAILURE]

@@ -129,11 +129,8 @@ class Scene:
     def is_foreign(self, play: Play) -> bool:
         """Return whether a client got the servers of another customer's document."""
         urls = {ask.url for document in self.foreign for ask in document.asks}
-        theirs = {
-            server.hostname
-            for document in self.foreign
-            for _, server in document.provider.servers
-        }
+        pairs = (pair for one in self.foreign for pair in one.provider.servers)
+        theirs = {server.hostname for _, server in pairs}
         hosts = {account.hostname for account in play.mail}
         is_there = play.found is not None and play.found.url in urls
         return is_there or (bool(hosts) and hosts <= theirs)
@@ -189,9 +186,8 @@ def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
         names = mx_domains(names, case.domain)
     if step.place.startswith("ispdb"):
         return [Ask(f"{ISPDB}{name}") for name in names[:2]]
-    start = f"{step.scheme}://" + (
-        "" if step.place == "domain" else label_of(step) + "."
-    )
+    label = "" if step.place == "domain" else f"{label_of(step)}."
+    start = f"{step.scheme}://{label}"
     return [ask_of(step, case, f"{start}{name}{step.path}") for name in names[:2]]
 
 

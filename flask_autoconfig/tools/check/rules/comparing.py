@@ -26,7 +26,7 @@ from ...net.untrusted import split_url
 from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
 from ..facts import Ask
-from ..findings import FAILURE, WARNING, Case, Finding, finding
+from ..findings import FAILURE, WARNING, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
 from . import connections, documents, servers, single, sources, web
 
@@ -61,19 +61,18 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
     client, provider, who = play.client, scene.case.provider, scene.case.asker
-    setup = expected(client, scene.case) or Setup(())
-    if client.family == "apple":
-        setup = servers.settled(scene.facts, setup) or setup
+    expected = _expected(scene, client)
     if not play.is_by_ispdb:
-        yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
+        yield from _dead_exchange(scene, play) or _incomplete(scene, play, expected)
     listed: set[Endpoint] = set()
-    of_documents: list[Finding] = []  # which may have the same other servers
-    for one in scene.documents[:1] if provider else ():
+    of_document: list[Finding] = []  # which may have the same other servers
+    for one in scene.documents[:1]:
         if provider and one not in scene.foreign:
             listed = {*servers.endpoints(scene.case, one.provider)}
-            of_documents += documents.with_file(scene.case, provider, one)
+            said = documents.with_file(scene.case, provider, one)
+            of_document = [it for it in said if it.code == "document.differs"]
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
-    for ours, theirs in _differing(setup.servers, play, who):
+    for ours, theirs in _differing(expected, play, who):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, "the file says", ours, theirs)
             continue
@@ -93,9 +92,8 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
         is_elsewhere = code == "setup.differs" and ours[1:4] != theirs[1:4]
-        told = [it for it in of_documents if it.code == "document.differs"]
-        if is_elsewhere and Endpoint.of(theirs) in listed and told:
-            yield from (found.at(play.place) for found in told)
+        if is_elsewhere and Endpoint.of(theirs) in listed and of_document:
+            yield from (found.at(play.place) for found in of_document)
             continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
         mark = "beside" if is_beside and not is_faulty else ""
@@ -105,9 +103,11 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
         yield found.marked(mark)
 
 
-def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
-    types = {account.type for account in (play.setup or setup).servers}
-    mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
+def _incomplete(
+    scene: Scene, play: Play, expected: Sequence[Account]
+) -> Iterator[Finding]:
+    types = {account.type for account in play.accounts}
+    mail = [one for one in expected if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
     servers = scene.case.provider.servers if scene.case.provider else ()
     is_meant = any(one.type in web.EXCHANGE_TYPES for _, one in servers)
@@ -147,17 +147,18 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
     return [finding("setup.dead-url", play.place, account=account, reason=reason)]
 
 
-def expected(client: Client, case: Case) -> Setup | None:
-    """Return what a client would set up with the documents of the file, or None."""
+def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:
+    """Return what a client would set up with the documents of the file."""
+    case, setup = scene.case, None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)
-    if client.family == "apple" and case.provider is not None:
+    if case.provider is not None and client.family == "apple":
         body = apple.write(case.provider, recipient)
         with suppress(MeaninglessError):
-            return read_profile(body) if body else None
-    if case.provider is None or not client.steps:
-        return None
-    ((_, reading),) = readings_of([client], case.provider, recipient)
-    return reading.setup
+            setup = servers.settled(scene.facts, read_profile(body)) if body else None
+    elif case.provider is not None and client.steps:
+        ((_, reading),) = readings_of([client], case.provider, recipient)
+        setup = reading.setup
+    return setup.servers if setup else ()
 
 
 def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
@@ -219,9 +220,8 @@ def names_for_all(scene: Scene) -> frozenset[str]:
             with suppress(ProbeError, MeaninglessError):
                 ask = ask_of(OUTLOOK.steps[1], another, reply.url)
                 setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
-        found |= suspect & {
-            it.username or "" for it in (setup.servers if setup else ())
-        }
+        theirs = setup.servers if setup else ()
+        found |= suspect & {it.username or "" for it in theirs}
     return found
 
 
@@ -283,12 +283,9 @@ def _no_document(scene: Scene, family: Family) -> Finding:
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain)
     name, askers = f"{family.label}.{domain}", family.askers
-    has_cause = any(
-        found.status == FAILURE or found.code == "http.limited"
-        for play in plays
-        if play.client.family == family.name
-        for found in play.findings
-    )
+    own = (play for play in plays if play.client.family == family.name)
+    met = (found for play in own for found in play.findings)
+    has_cause = any(it.status == FAILURE or it.code == "http.limited" for it in met)
     code, advice = "document.not-published", web.renamed(scene.facts, name)
     none = finding(code, name, advice=advice, name=name, askers=askers)
     if scene.facts.exists(name):
@@ -302,11 +299,8 @@ def _no_document(scene: Scene, family: Family) -> Finding:
 def ispdb(scene: Scene) -> Iterator[Finding]:
     """Yield that the ISP database could not be asked about the domain."""
     (step,) = (step for step in THUNDERBIRD.steps if step.place == "ispdb")
-    clients = [
-        play.client.name
-        for play in scene.plays
-        if any(each.place == "ispdb" for each in play.client.steps)
-    ]
+    every = (play.client for play in scene.plays)
+    clients = [it.name for it in every if any(by.place == "ispdb" for by in it.steps)]
     for ask in asks(step, scene.case, scene.facts) if clients else ():
         try:
             status = scene.facts.answer(ask).status

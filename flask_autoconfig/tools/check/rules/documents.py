@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -91,11 +92,8 @@ def look(scene: Scene) -> Iterator[Finding]:
 
 
 def _hosts_of(document: Document) -> str:
-    return ", ".join(
-        f"{server.type} {server.hostname}:{server.port}"
-        for _, server in document.provider.servers
-        if server.hostname
-    )
+    listed = (server for _, server in document.provider.servers if server.hostname)
+    return ", ".join(f"{it.type} {it.hostname}:{it.port}" for it in listed)
 
 
 def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
@@ -117,9 +115,7 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         if listed == [""]:  # the message about what is missing has the TOML's words
             if hurt:
                 continue  # the clients say it
-            faults = list(
-                read(document.body, THUNDERBIRD.rules, scene.case.asker).faults
-            )
+            faults = [*read(document.body, THUNDERBIRD.rules, scene.case.asker).faults]
             said = faults[0].message if faults else said
         cure = faults[0].cure if faults else cure
         found = finding(code, document.asks[0].url, advice=cure, problem=said)
@@ -155,9 +151,8 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     told = {*for_all}
     if case.address and not is_personal(case, document):  # the person's own name
         told |= {name for name in names.values() if name and is_for_all(name)}
-    for problem in (
-        () if case.provider else find_warnings([document.provider], ours=False)
-    ):
+    warned = [] if case.provider else find_warnings([document.provider], ours=False)
+    for problem in warned:
         place = problem.place.removeprefix("provider[0].")
         # Another rule says what is wrong with servers without encryption.
         if names.get(place) not in told and not place.endswith(".socket_type"):
@@ -184,9 +179,7 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)
         for _, reading in readings_of(readers, case.provider, recipient):
             known |= {(fault.code, fault.place) for fault in reading.faults}
-    readings = (
-        (client, read(document.body, client.rules, case.asker)) for client in readers
-    )
+    readings = ((it, read(document.body, it.rules, case.asker)) for it in readers)
     shut: dict[tuple[str, ...], list[Fault]] = {}
     for clients, fault in by_fault(readings):
         if (fault.code, fault.place) in known:
@@ -230,17 +223,11 @@ def is_foreign(scene: Scene, document: Document) -> bool:
 def foreign(scene: Scene) -> tuple[Document, ...]:
     """Return the documents of another customer: for other domains, with other servers."""
     if scene.case.provider is None:
-        return tuple(
-            source.document
-            for source in scene.sources
-            if source.document and source.is_foreign and source.is_contradicted
-        )
-    return tuple(
-        document
-        for document in scene.documents
-        if is_foreign(scene, document)
-        and list(with_file(scene.case, scene.case.provider, document))
-    )
+        theirs = (it for it in scene.sources if it.is_foreign and it.is_contradicted)
+        return tuple(source.document for source in theirs if source.document)
+    differs = partial(with_file, scene.case, scene.case.provider)
+    others = (one for one in scene.documents if is_foreign(scene, one))
+    return tuple(one for one in others if any(differs(one)))
 
 
 def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:

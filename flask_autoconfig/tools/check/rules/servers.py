@@ -133,11 +133,8 @@ def look(scene: Scene) -> Iterator[Finding]:
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
     listed = list({**published, **set_up})
     # They drop a document with a server without encryption.
-    droppers = [
-        play.client.name
-        for play in scene.plays
-        if play.client.rules.all_or_nothing and play.setup is None
-    ]
+    lost = (play.client for play in scene.plays if play.setup is None)
+    droppers = [client.name for client in lost if client.rules.all_or_nothing]
     asked = listed if case.provider else listed[:MOST]
     working = [
         (source.place, Endpoint.of(one))
@@ -231,8 +228,7 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
     for name in names if certificate.kind == "name" else ():
         is_meant = any(matches(name, one) for one in certificate.names)
         if is_meant and name != host and web.is_same_host(facts, host, name):
-            shared = texts.table("shared")["other_name"]
-            return str(shared).format(name=name, host=host)
+            return str(texts.table("shared")["other_name"]).format(name=name, host=host)
     return ""
 
 

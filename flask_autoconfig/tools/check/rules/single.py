@@ -176,9 +176,8 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     else:
         (ask,) = asks(clients[0], case)
     url, name = ask.url, split_url(ask.url).hostname or ""
-    is_xml_told = not (scene.documents or scene.faulty) and any(
-        play.client.family == "thunderbird" for play in scene.plays
-    )
+    families = {play.client.family for play in scene.plays}
+    is_xml_told = "thunderbird" in families and not (scene.documents or scene.faulty)
     if not facts.exists(name):
         # Thunderbird's document is missing for the same reason, or no client ships yet.
         if told == "pacc" or (told == "apple" and is_xml_told):
@@ -253,11 +252,9 @@ _UNSEEN = ("private", "no-route", "late", "timeout")  # from here, or in this ti
 
 def profile_asks(client: Client, case: Case) -> list[Ask]:
     first, *_, last = (route.path for route in case.family(client.family).routes)
-    who = quote(str(case.asker))
-    return [
-        Ask(f"https://autoconfig.{case.domain}{first}?emailaddress={who}"),
-        Ask(f"https://{case.domain}{last}"),
-    ]
+    named = f"{first}?emailaddress={quote(str(case.asker))}"
+    urls = (f"https://autoconfig.{case.domain}{named}", f"https://{case.domain}{last}")
+    return [Ask(url) for url in urls]
 
 
 def play_profile(client: Client, case: Case, facts: Facts) -> Play:

@@ -89,11 +89,9 @@ def _is_inside(target: str) -> bool:
     return bool(target) and (not is_public(host) if is_number else "." not in host)
 
 
-def failed(
-    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
-) -> Finding:
+def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> Finding:
     """Return the finding for a lookup that failed."""
-    found = finding(code, subject, advice=error.cure, reason=error.reason)
+    found = finding(code, name, advice=error.cure, reason=error.reason)
     return found.marked(error.kind)
 
 
