@@ -20,7 +20,7 @@ DEAD = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
 
 
 def placeholders(code: str) -> set[str]:
-    found = set(re.findall(r"{(\w+)}", "".join(texts.template(code))))
+    found = set(re.findall(r"{(\w+)}", "".join(texts.row(code)[:3])))
     return found - texts.table("shared").keys()
 
 
@@ -37,12 +37,12 @@ def calls() -> Iterator[ast.Call]:
 def test_each_code_has_a_meaning_a_status_and_texts() -> None:
     for code in CODES:
         assert re.fullmatch(r"[a-z]+\.[a-z0-9]+(-[a-z0-9]+)*", code), code
-        assert texts.means(code).endswith("."), code
-        assert texts.status(code) in STATUSES, code
+        assert texts.row(code).means.endswith("."), code
+        assert texts.row(code).status in STATUSES, code
         found = finding(code, "example.com", **dict.fromkeys(placeholders(code), "x"))
         assert found.seen, code
         assert found.why or found.status == OK or code.startswith("login."), code
-        assert "{" not in "".join(found.text), code
+        assert "{" not in "".join(found.text[:3]), code
 
 
 def test_a_cure_has_the_settings_of_the_software_or_of_the_usual_one() -> None:
@@ -96,7 +96,8 @@ def test_check_lists_every_code_with_its_meaning() -> None:
     done = CliRunner().invoke(cli, ["check", "--list"])
     assert done.exit_code == 0
     rows = [line.split(maxsplit=2) for line in done.output.splitlines()]
-    expected = [[code, texts.status(code), texts.means(code)] for code in CODES]
+    listed = [(code, texts.row(code)) for code in CODES]
+    expected = [[code, row.status, row.means] for code, row in listed]
     assert rows == expected
 
 

@@ -18,7 +18,7 @@ from .check.playing import play
 from .check.rules import dav
 from .check.rules.servers import endpoints
 from .check.scene import mx_domains
-from .clients import CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
+from .clients import CALENDARS, CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
 from .importers.imported import DAV
 from .net.http import Ask, fetch_once, following
@@ -44,7 +44,7 @@ class Publications:
 
     def __init__(self, domain: str, net: Network, tell: Tell) -> None:
         self.domain, self.net, self.tell = domain, net, tell
-        self.case, self.facts = Case(domain, ()), Facts(net)
+        self.case, self.facts = Case(domain, FAMILIES), Facts(net)
         self.notes: list[str] = []
 
     def find_own(self) -> Hosted | None:
@@ -102,8 +102,7 @@ class Publications:
 
     def find_calendars(self) -> dict[str, list[Entry]]:
         """Return the tables of calendars and address books that a client finds."""
-        family = next(one for one in FAMILIES if one.name == "dav")
-        played = dav.play(self.case, self.facts, family, family.askers)
+        played = dav.play(CALENDARS, self.case, self.facts)
         self.notes += [f"{it.places[0]}: {it.seen}" for it in played.failures()]
         servers: dict[str, list[Entry]] = {}
         for account in played.setup.servers if played.setup else ():

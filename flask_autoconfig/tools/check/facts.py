@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ...config.ports import MAIL_TYPES
 from ..clients import THUNDERBIRD
@@ -34,12 +34,8 @@ _MOST_TRIES = 5
 _PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
 
 
-class AtAddress(NamedTuple):
-    """The result of a connection to one of a host's addresses."""
-
-    address: str
-    error: ProbeError | None = None
-    certificate: Certificate | None = None
+# The result of a connection to one of a host's addresses: none is without a certificate.
+AtAddress = tuple[str, Certificate | ProbeError | None]
 
 
 class _WebServer:
@@ -197,8 +193,7 @@ class Facts:
         return self._fetched(as_client) if is_refused else reply
 
     def _fetched(self, ask: Ask) -> Reply:
-        network = self.network.step(PATIENCE * self.network.timeout)
-        return fetch_once(network, ask)
+        return fetch_once(self.network.step(PATIENCE * self.network.timeout), ask)
 
     def _in_turn(
         self, server: _WebServer, ask: Ask, refusal: Reply | None = None
@@ -266,7 +261,7 @@ class Facts:
 
     def server(self, endpoint: Endpoint) -> MailServer:
         """Return what a mail server offers."""
-        look = partial(mail_server, replace(self.network, only=""), endpoint)
+        look = partial(mail_server, self.network, endpoint)
         return self._once("server", endpoint, look)
 
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
@@ -281,14 +276,13 @@ class Facts:
 
         nginx fetches a *staple* only when the first client has asked for it.
         """
-        network = replace(self.network, only="")
 
         def look() -> set[int]:
             with suppress(OSError, ProbeError):
-                messages = first_messages(network, endpoint)
+                messages = first_messages(self.network, endpoint)
                 if staple and STAPLE not in messages:
                     time.sleep(1)
-                    messages = first_messages(network, endpoint)
+                    messages = first_messages(self.network, endpoint)
                 return messages
             return set()
 
@@ -309,12 +303,10 @@ class Facts:
         network = replace(self.network, only=address)
         try:
             if endpoint.type in MAIL_TYPES:
-                certificate = mail_server(network, endpoint).certificate
-            else:
-                certificate = _web_server(network.step(), endpoint)
+                return address, mail_server(network, endpoint).certificate
+            return address, _web_server(network.step(), endpoint)
         except ProbeError as error:
-            return AtAddress(address, error)
-        return AtAddress(address, None, certificate)
+            return address, error
 
 
 def is_wall(reply: Reply) -> bool:
@@ -336,10 +328,10 @@ def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
         secure, certificate = network.start_tls(connect, endpoint.host, f" port {port}")
         certificate.address = certificate.address or address_of(secure)
         secure.close()
+        return certificate
     except OSError as error:
         message = f"{network.only} port {port}: no answer"
         raise ProbeError("timeout", message) from error
-    return certificate
 
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:

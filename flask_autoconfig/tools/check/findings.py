@@ -11,7 +11,7 @@ from ...errors import Problem
 from ...families import Family
 from ..net.untrusted import split_url
 from . import texts
-from .texts import Around, Text, Values
+from .texts import Around, Row, Values
 
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
@@ -38,6 +38,9 @@ class Case:
     has_own_login: bool = False  # a hook of the site returns the login name
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
 
+    def family(self, name: str) -> Family:
+        return next(family for family in self.families if family.name == name)
+
     def has(self, host: str) -> bool:
         """Return whether the host is the domain or below it."""
         return f".{host}".endswith(f".{self.domain}")
@@ -63,14 +66,14 @@ class Finding(NamedTuple):
 
     @property
     def status(self) -> str:
-        status = texts.status(self.code)
+        status = texts.row(self.code).status
         if _ONLY_WAY in self.marks and status == WARNING:
             status = FAILURE
         limits = (_MARKS[mark] for mark in self.marks if mark in _MARKS)
         return max((status, *limits), key=STATUSES.index)
 
     @property
-    def text(self) -> Text:
+    def text(self) -> Row:
         kind = self.subject.partition(" ")[0]  # of a mail server, such as imap
         return texts.text_of(self.code, self.values, self.around, self.advice, kind)
 
@@ -114,10 +117,11 @@ def finding(
     A URL as the subject loses its query. All values are cleaned: servers choose them.
     """
     subject = clean(shown(subject))
-    step = step or texts.template(code).step
+    row = texts.row(code)
     kinds = {getattr(value, "kind", "") for value in values.values()}  # of errors
-    at, late = (subject,), frozenset({"late"} & kinds)
-    return Finding(code, step, subject, _clean(values), (), clean(advice), late, (), at)
+    known = (code, step or row.step, subject, _clean(values), (), clean(advice))
+    marks = frozenset({"late"} & kinds | {*row.marks})
+    return Finding(*known, marks, (), (subject,))
 
 
 def _clean(values: dict[str, object]) -> Values:
@@ -167,28 +171,22 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings without consequences, equal causes merged, worst first."""
     listed = list(_without_consequences(list(findings)))
     cached = {found.subject for found in listed if found.code == "dns.cached"}
-    listed = [
-        found.marked("explained" if cached.intersection(found.places) else "")
-        for found in listed
-    ]
-    explained = {
-        client
-        for found in listed
-        if found.status == FAILURE and found.step == "document"
-        if not found.code.startswith("setup.")
-        for client in found.clients
-    }
+    told = [it for it in listed if it.status == FAILURE and it.step == "document"]
+    codes = {found.code for found in told if not found.code.startswith("setup.")}
+    unread = hurt_by(told, *codes)
     return merged(
         _distinct(
-            found
+            found.marked("explained" if cached.intersection(found.places) else "")
             for found in listed
-            if not found.code.startswith("setup.")
-            or not explained.issuperset(found.clients)
+            if not (
+                found.code.startswith("setup.") and unread.issuperset(found.clients)
+            )
         )
     )
 
 
-def _hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+def hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+    """Return the clients that are affected by findings with one of the codes."""
     return {name for found in findings if found.code in codes for name in found.clients}
 
 
@@ -197,7 +195,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     failures = [found for found in findings if found.status == FAILURE]
     differing = [found for found in failures if found.code == "document.differs"]
     bad_values = ("document.bad-value", "document.bad-username")
-    hurt = _hurt_by(failures, *bad_values)
+    hurt = hurt_by(failures, *bad_values)
     places = {it for one in failures if one.code in bad_values for it in one.places}
     methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
     for found in findings:
@@ -212,7 +210,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             is_told = found.subject in places and (is_theirs or not is_failure)
         elif found.code in _GROUPS["methods"]:
             is_told = found.subject in methods
-        causes = _hurt_by(findings, *texts.causes(found.code))
+        causes = hurt_by(findings, *texts.row(found.code).follows_from)
         if not (is_told or set() < who <= causes):
             yield found
 
@@ -244,7 +242,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     is_file_wrong = any(found.code in _GROUPS["file_is_wrong"] for found in listed)
     causes: dict[tuple[str, ...], Finding] = {}
     for found in listed:
-        is_by_file = texts.follows(found.code) == "a dead server"
+        is_by_file = texts.row(found.code).follows == "a dead server"
         if is_file_wrong and is_by_file:  # to serve it would break what works
             found = found.within("wrong-file").marked("explained")
         place = found.subject if found.status == OK else ""  # these are not merged
@@ -254,12 +252,11 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         first = first.at(", ".join(places)).hurting(*found.clients)
         causes[key] = first._replace(places=places)
 
-    is_dead = any(
-        found.status == FAILURE and found.step == "server" for found in causes.values()
-    )
+    every = causes.values()
+    is_dead = any(it.status == FAILURE and it.step == "server" for it in every)
 
     def weight(found: Finding) -> tuple[int, bool, int]:
-        step, follows = _STEPS.index(found.step), texts.follows(found.code)
+        step, follows = _STEPS.index(found.step), texts.row(found.code).follows
         if (is_dead or is_file_wrong) and follows:
             step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
         return _badness(found), follows == "anything", step

@@ -181,10 +181,8 @@ def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
         values = {"other": again.user, "placeholder": placeholder}
         first, *follow = [each for each in refused if each.user == refused[0].user]
         findings.append(_refusal("login.wrong-name", first, **values))
-        host = again.endpoint.host
-        findings += [
-            _refusal("login.refused-as-well", each, other_host=host) for each in follow
-        ]
+        code, host = "login.refused-as-well", again.endpoint.host
+        findings += [_refusal(code, each, other_host=host) for each in follow]
         refused = [each for each in refused if each.user != first.user]
     # The password is the same for all of them.
     for login in refused:

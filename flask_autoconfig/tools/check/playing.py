@@ -24,6 +24,7 @@ from ..zone import MAIL_SERVICES
 from .facts import Ask, Facts
 from .findings import FAILURE, OK, Case, Finding, finding, shown
 from .rules import web
+from .rules.web import ABSENT, ENDING
 from .scene import Outcome, Play, ask_of, asks, steps_of
 
 _MOST_LED = 10  # redirects in answers
@@ -32,7 +33,7 @@ _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return what a client with steps sets up, and what it met on the way."""
-    played = Play(client.name, client.family)
+    played = Play(client)
     requests = _Requests(client, case, facts)
     met: list[Outcome] = []
     for outcome in requests.outcomes():
@@ -43,8 +44,8 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             played.setup, played.found = outcome.setup, outcome
         if outcome.setup is not None or _ends(client, outcome):
             break
-    played.findings = list(_on_the_way(played, client, case, facts, met))
-    if played.found and played.found.reply is not None and not played.is_by_ispdb:
+    played.findings = list(_on_the_way(played, case, facts, met))
+    if played.found and played.found.reply.status and not played.is_by_ispdb:
         for found in _with_settings(case, facts, played.found.reply):
             names = () if found.status == OK else (client.name,)
             played.findings.append(found.hurting(*names))
@@ -53,26 +54,24 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
 
 def _ends(client: Client, outcome: Outcome) -> bool:
     """Return whether the client takes an empty response for an answer, and stops."""
-    if outcome.trouble is None or outcome.trouble.code not in web.ENDING:
+    if outcome.trouble is None or outcome.trouble.code not in ENDING:
         return False
-    status = outcome.reply.status if outcome.reply else 0
-    return client.takes_empty_404 if status in (404, 410) else client.takes_empty
+    is_404 = outcome.reply.status in (404, 410)
+    return client.takes_empty_404 if is_404 else client.takes_empty
 
 
 # --- Findings ---------------------------------------------------------------------------
 
 
 def _on_the_way(
-    played: Play, client: Client, case: Case, facts: Facts, met: list[Outcome]
+    played: Play, case: Case, facts: Facts, met: list[Outcome]
 ) -> Iterator[Finding]:
-    causes: set[str] = set()
+    client, causes = played.client, set[str]()
     troubles = [outcome.trouble for outcome in met if outcome.trouble]
     meets_exchange = any(found.code == "http.exchange" for found in troubles)
     for outcome in met:
         found = outcome.trouble
-        if found is None or (
-            web.ABSENT in found.marks and found.code not in web.ENDING
-        ):
+        if found is None or (ABSENT in found.marks and found.code not in ENDING):
             continue
         if outcome.setup is not None or _ends(client, outcome):
             found = found._replace(marks=frozenset())
@@ -96,15 +95,16 @@ def _circumstances(
 ) -> Iterator[str]:
     host = split_url(outcome.url).hostname or ""
     outlook = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
-    is_meant = played.family == "thunderbird" and played.setup is None
+    family = played.client.family
+    is_meant = family == "thunderbird" and played.setup is None
     if outcome.place == "domain" and split_url(outcome.url).path == POX:
         # A web site without Autodiscover refuses a POST request.
-        status = outcome.reply.status if outcome.reply else 0
-        if status in (200, 400, 403, 405, 501) and not facts.exists(outlook):
+        is_refusal = outcome.reply.status in (200, 400, 403, 405, 501)
+        if is_refusal and not facts.exists(outlook):
             yield "by chance"
     elif outcome.place == "host" and not is_meant:
         yield "by chance" if facts.is_by_wildcard(host, case.domain) else ""
-    if case.provider is None and played.family != "outlook" and host == outlook:
+    if case.provider is None and family != "outlook" and host == outlook:
         # It may be the Autodiscover host of another organization.
         yield "" if case.has(web.names_of(facts, outlook)[-1]) else "exchange"
     if played.setup is not None:
@@ -115,9 +115,9 @@ def _circumstances(
         yield "first place" if is_first else "elsewhere"
 
 
-def _counts(reply: Reply | None) -> bool:
+def _counts(reply: Reply) -> bool:
     """Return whether a response is an answer for a client that tries no other URL then."""
-    if reply is None or reply.is_forged or not 200 <= reply.status < 300:
+    if reply.is_forged or not 200 <= reply.status < 300:
         return False
     with suppress(NotXmlError, ValueError):
         if reply.content_type in ("text/xml", "application/xml"):
@@ -137,11 +137,9 @@ def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
         for hop in hops[:1]:
             yield finding("http.downgraded", first, target=shown(hop))
     else:
-        ask, is_good = Ask(first.replace("http:", "https:", 1)), False
-        with suppress(ProbeError):
-            answer = facts.answer(ask)
-            is_good = answer.is_limited or web.of_reply(case, answer, ask.url) is None
-        if not is_good:
+        ask = Ask(first.replace("http:", "https:", 1))
+        answer, wrong = web.asked(case, facts, ask)
+        if wrong is not None and not answer.is_limited:
             yield finding("http.unencrypted", first)
     if reply.seconds > _SLOW:
         yield finding("http.slow", first, seconds=f"{reply.seconds:.0f}")
@@ -200,32 +198,28 @@ class _Requests:
             yield outcome._replace(place="srv", trouble=wrong)
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
-        outcome = Outcome(ask.url, step.place)
+        reply, wrong = web.asked(self.case, self.facts, ask)
+        outcome = Outcome(ask.url, step.place, reply)
         if step.place.startswith("ispdb"):
             # What is wrong there is the concern of a rule, and stops no client.
-            with suppress(ProbeError, MeaninglessError):
-                reply = self.facts.answer(ask)
-                if web.of_reply(self.case, reply, ask.url) is None:
+            with suppress(MeaninglessError):
+                if wrong is None:
                     setup = self._read(step, web.unpacked(reply))
-                    return outcome._replace(reply=reply, setup=setup)
+                    return outcome._replace(setup=setup)
             return outcome
-        try:
-            reply = self.facts.answer(ask)
-        except ProbeError as error:
-            trouble = web.of_error(self.facts, self.case, ask.url, error)
-            return self._failed(outcome, web.by_redirect(self.facts, ask, trouble))
-        outcome = outcome._replace(reply=reply)
-        if step.kind == "302":
+        if step.kind == "302" and reply.status:
             return self._redirected(step, ask)
 
-        wrong = web.of_reply(self.case, reply, ask.url)
-        is_absent = wrong and web.ABSENT in wrong.marks and step.place == "host"
-        if wrong and (is_absent or wrong.code == "http.forbidden"):
+        is_absent = wrong and ABSENT in wrong.marks and step.place == "host"
+        is_lost = is_absent or not reply.status
+        if wrong and (is_lost or wrong.code == "http.forbidden"):
             wrong = web.by_redirect(self.facts, ask, wrong)
+        if wrong and not reply.status:
+            return self._failed(outcome, wrong)
         if wrong is not None and wrong.code == "http.exchange":
             return outcome._replace(trouble=wrong)
         if step.kind == "v2":
-            return self._by_v2(step, outcome, reply, wrong)
+            return self._by_v2(step, outcome, wrong)
         if wrong is not None and step.kind in ("xml", "pox"):
             wrong = self._because_of_form(step, ask, wrong)
         if wrong is None:
@@ -248,7 +242,7 @@ class _Requests:
             is_get = step.kind == "pox by get"  # an invalid request for most servers
             types = set(re.findall(rb'<incomingServer type="(imap|pop3)"', reply.body))
             mark = "POP3 alone" if types == {b"pop3"} else ""
-            return self._failed(outcome, wrong.marked(web.ABSENT if is_get else mark))
+            return self._failed(outcome, wrong.marked(ABSENT if is_get else mark))
         if step.kind != "xml":
             trouble = web.unfilled(outcome.url, reply)
             return outcome._replace(setup=setup, trouble=trouble)
@@ -265,32 +259,30 @@ class _Requests:
             wrong = finding("autodiscover.redirect-loop", way[0], way=listed)
             return outcome._replace(trouble=wrong)
         got = ""
-        for there in self._leads(step, target, way):
+        for there in replace(self, way=way)._leads(step, target):
             trouble, reply = there.trouble, there.reply
             is_end = trouble and trouble.code.startswith("autodiscover.redirect-")
             if there.setup is not None or is_end:
                 return there._replace(url=outcome.url)
-            if self.case.provider is None and reply and reply.status == 401:
+            if self.case.provider is None and reply.status == 401:
                 host = split_url(reply.url).hostname or ""
                 exchange = finding("http.exchange", outcome.url, host=host, how="")
                 return outcome._replace(trouble=exchange)
-            if trouble and ("@" not in target or web.ABSENT not in trouble.marks):
+            if trouble and ("@" not in target or ABSENT not in trouble.marks):
                 got = got or trouble.seen
         got = got or "Outlook finds nothing there (it takes an https URL or an address)"
         code, named = "autodiscover.redirect-fails", shown(target)
         wrong = finding(code, outcome.url, target=named, got=got)
         return outcome._replace(trouble=wrong)
 
-    def _leads(
-        self, step: Step, target: str, way: tuple[str, ...]
-    ) -> Iterator[Outcome]:
+    def _leads(self, step: Step, target: str) -> Iterator[Outcome]:
         if target.startswith("https:"):
-            pox, requests = step._replace(kind="pox"), replace(self, way=way)
-            yield requests._outcome(pox, ask_of(pox, self.case, target))
+            pox = step._replace(kind="pox")
+            yield self._outcome(pox, ask_of(pox, self.case, target))
         with suppress(ValueError):
             who = parse_address(target)
             case = replace(self.case, domain=who.domain, address=who)
-            yield from replace(self, case=case, way=(*way, target)).outcomes()
+            yield from replace(self, case=case, way=(*self.way, target)).outcomes()
 
     def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
         trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
@@ -336,17 +328,15 @@ class _Requests:
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", reply.url, found=f"{kind}{first}")
         if client.agent and reply.seconds < _SLOW:
-            with suppress(ProbeError):
-                reply = self.facts.answer(ask.by(client.agent))
-                wrong = web.of_reply(self.case, reply, ask.url)
-                if wrong is not None and not reply.is_limited:
-                    return finding("http.agent-refused", ask.url, got=wrong.seen)
+            reply, wrong = web.asked(self.case, self.facts, ask.by(client.agent))
+            if wrong and reply.status and not reply.is_limited:
+                return finding("http.agent-refused", ask.url, got=wrong.seen)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
         """Return that a request with the address, without it or by GET is answered."""
+        bare = Ask(ask.url.partition("?")[0])
         if ask.method == "POST" or step.form in ("address", "raw"):
-            bare = Ask(ask.url.partition("?")[0])
             with suppress(ProbeError):
                 status = self.facts.answer(ask).status
                 if status in (400, 403, 406) and self.facts.answer(bare).status == 200:
@@ -356,14 +346,9 @@ class _Requests:
             return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
-        other = ask_of(
-            step._replace(form="address"), self.case, ask.url.partition("?")[0]
-        )
-        is_good = False
-        with suppress(ProbeError):
-            reply = self.facts.answer(other)
-            is_good = web.of_reply(self.case, reply, other.url) is None
-        if not is_good:
+        other = ask_of(step._replace(form="address"), self.case, bare.url)
+        _, found = web.asked(self.case, self.facts, other)
+        if found is not None:
             return wrong
         if step.form == "evolution":
             return finding("http.local-part-counts", ask.url, got=wrong.seen)
@@ -375,41 +360,36 @@ class _Requests:
 
     # --- Outlook ----------------------------------------------------------------------
 
-    def _by_v2(
-        self, step: Step, outcome: Outcome, reply: Reply, wrong: Finding | None
-    ) -> Outcome:
+    def _by_v2(self, step: Step, outcome: Outcome, wrong: Finding | None) -> Outcome:
         """Follow the URL of version 2, unless it is one that Outlook asks anyway."""
+        reply = outcome.reply
         if wrong is not None:
             # Outlook goes on where version 2 is missing or refused.
             is_harmless = 400 <= reply.status < 500 and not reply.is_forged
-            return self._failed(
-                outcome, wrong.marked(web.ABSENT if is_harmless else "")
-            )
+            return self._failed(outcome, wrong.marked(ABSENT if is_harmless else ""))
         target = web.url_of_v2(reply)
         if not target:
             wrong = finding("autodiscover.v2-without-url", outcome.url)
             return outcome._replace(trouble=wrong)
         steps = self.client.steps
-        listed = [
-            ask.url for each in steps for ask in asks(each, self.case, self.facts)
-        ]
+        listed = [ask.url for it in steps for ask in asks(it, self.case, self.facts)]
         if target in listed:
             good = finding("autodiscover.v2", outcome.url)
-            return outcome._replace(trouble=good.marked(web.ABSENT))
+            return outcome._replace(trouble=good.marked(ABSENT))
 
         pox = step._replace(kind="pox")
         there = self._outcome(pox, ask_of(pox, self.case, target))
         if there.setup is not None:
             return there
         got = there.trouble.seen if there.trouble else "nothing"
-        status = there.reply.status if there.reply else 0
+        status = there.reply.status
         is_exchange = status in (401, 403)
         if is_exchange:
             got = f"status {status}, which requires authentication"
         code = "autodiscover.v2-elsewhere"
         wrong = finding(code, outcome.url, target=shown(target), got=got)
         is_meant = is_exchange and self.case.provider is None
-        return outcome._replace(trouble=wrong.marked(web.ABSENT if is_meant else ""))
+        return outcome._replace(trouble=wrong.marked(ABSENT if is_meant else ""))
 
     def _redirected(self, step: Step, ask: Ask) -> Outcome:
         """Follow a 302 redirect from http to https; Outlook ignores other responses."""

@@ -9,7 +9,7 @@ import click
 from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, width, wrapped
-from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure
+from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure, hurt_by
 from .run import Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
@@ -95,13 +95,7 @@ def _outcomes(report: Report) -> Iterator[str]:
 def _without_settings(report: Report) -> Iterator[str]:
     clients = _clients(report, None)
     names = ", ".join(clients)
-    unasked = {
-        client
-        for found in report.findings
-        if found.code == "ispdb.not-reached"
-        for client in found.clients
-    }
-    is_unasked = not unasked.isdisjoint(clients)
+    is_unasked = not hurt_by(report.findings, "ispdb.not-reached").isdisjoint(clients)
     more = "; Thunderbird's ISP database could not be asked" if is_unasked else ""
     if clients and report.has("check.no-time"):
         yield f"unknown for {names}: the check ran out of time"

@@ -9,8 +9,8 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Setup
-from ...families import Family
 from ..clients import CLIENTS, Client, Step
+from ..net.http import Reply
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -35,11 +35,6 @@ _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
 _Rule = Callable[[Scene], Iterable[Finding]]
-# The lookups that rules need, to start early.
-_LOOKUPS: dict[_Rule, Callable[[Case, Facts], Iterable[Callable[[], object]]]] = {
-    servers.look: servers.of_file,
-    names.services: names.all_services,
-}
 # Rules that only need the file, and apply before anything is published.
 _RULES_OF_FILE: tuple[_Rule, ...] = (servers.look, servers.each_address, dav.look)
 _RULES: tuple[_Rule, ...] = (
@@ -52,10 +47,9 @@ _RULES: tuple[_Rule, ...] = (
     name_servers.delegation,
     name_servers.authorities,
     *_RULES_OF_FILE,
-    connections.each_address,
     documents.look,
     comparing.each_document,
-    connections.certificates,
+    connections.web_servers,
     comparing.differences,
     comparing.nothing,
     comparing.ispdb,
@@ -152,14 +146,10 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     tell(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = clients_of(case)
     requests: list[Ask] = []
-    lost, _ = side_by_side(
-        (
-            partial(_lost_domain, case, facts),
-            partial(_fetch, case, facts, clients, requests),
-        )
-    )
+    fetch = partial(_fetch, case, facts, clients, requests)
+    lost, _ = side_by_side((partial(_lost_domain, case, facts), fetch))
     if lost is not None and lost.code not in case.ignored:
-        return _failed(case, lost)
+        return failed(case, lost)
     paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
     xml_asks = [ask for ask in requests if split_url(ask.url).path in paths]
     xml_asks.sort(key=lambda ask: NOBODY in ask.url)  # those with a real address first
@@ -167,12 +157,9 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
     lost = _parked(case, facts, plays)
     if lost is not None and lost.code not in case.ignored:
-        return _failed(case, lost)
-    scene = Scene(
-        *(case, facts, case.provider, tuple(clients), tuple(plays), tuple(requests)),
-        documents=tuple(found),
-        faulty=tuple(faulty),
-    )
+        return failed(case, lost)
+    known = (case, facts, case.provider, tuple(plays), tuple(requests))
+    scene = Scene(*known, documents=tuple(found), faulty=tuple(faulty))
     scene = replace(scene, names_for_all=comparing.names_for_all(scene))
     listed = sources.ranked(scene) if case.provider is None else ()
     scene = replace(scene, sources=listed)
@@ -195,12 +182,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     )
 
 
-def unchecked(case: Case, reason: str) -> Report:
-    """Return the report for a domain whose check failed."""
-    return _failed(case, finding("check.failed", case.domain, reason=reason[:300]))
-
-
-def _failed(case: Case, found: Finding) -> Report:
+def failed(case: Case, found: Finding) -> Report:
+    """Return the report for a domain with a finding that stops every client."""
     clients = [client.name for client in clients_of(case)]
     found = found.hurting(*clients)
     fares = tuple(Fare(client, False, None, str(found)) for client in clients)
@@ -234,12 +217,8 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 
 
 def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
-    pages = (
-        split_url(found.subject).hostname
-        for play in plays
-        for found in play.findings
-        if found.code == "http.parked"
-    )
+    met = (found for play in plays for found in play.findings)
+    pages = [split_url(it.subject).hostname for it in met if it.code == "http.parked"]
     is_used = any(play.setup for play in plays) or facts.mx_hosts(case.domain)
     is_parked = case.domain in pages and not is_used
     return finding("domain.parked", case.domain) if is_parked else None
@@ -282,35 +261,29 @@ def _fetch(
     near = [ask for step in steps if not step.is_far for ask in asks(step, case, facts)]
     for client in clients:
         asks_of, _ = _OTHERS.get(client.family, _USUAL)
-        near += [] if client.steps else asks_of(case, _family(case, client))
+        near += [] if client.steps else asks_of(client, case)
     requests += dict.fromkeys(near)
 
-    def elsewhere(step: Step) -> None:
-        further = asks(step, case, facts)
-        side_by_side(partial(_quietly, partial(facts.answer, ask)) for ask in further)
+    def answered(ask: Ask) -> Iterator[Reply]:
+        with suppress(ProbeError):
+            yield facts.answer(ask)
 
-    lookups: list[Callable[[], object]]
-    lookups = [partial(elsewhere, step) for step in steps if step.is_far]
-    lookups += [partial(facts.answer, ask) for ask in requests]
-    for rule in filter(_LOOKUPS.get, _RULES):
-        lookups += _LOOKUPS[rule](case, facts)
-    side_by_side(partial(_quietly, lookup) for lookup in lookups)
+    def elsewhere(step: Step) -> list[Reply]:
+        return each_of(answered, asks(step, case, facts))
 
-
-def _quietly(lookup: Callable[[], object]) -> None:
-    with suppress(ProbeError, LookupFailed):
-        lookup()
-
-
-def _family(case: Case, client: Client) -> Family:
-    return next(family for family in case.families if family.name == client.family)
+    by_file = Scene(case, facts, case.provider)
+    lookups: list[Callable[[], object]] = [partial(each_of, answered, requests)]
+    lookups += [partial(elsewhere, step) for step in steps if step.is_far]
+    early = (names.services, *_RULES_OF_FILE)
+    lookups += [partial(each_of, rule, [by_file]) for rule in early]
+    side_by_side(lookups)
 
 
 def _play(case: Case, facts: Facts, client: Client) -> Play:
     if client.steps:
         return play(client, case, facts)
     _, play_other = _OTHERS.get(client.family, _USUAL)
-    played = play_other(case, facts, _family(case, client), client.name)
+    played = play_other(client, case, facts)
     played.findings = [
         found if found.status == OK else found.hurting(client.name)
         for found in played.findings
@@ -322,17 +295,14 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
 
 
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
-    client, setup = played.client, played.setup
+    client, setup = played.client.name, played.setup
     if setup is not None and case.address is None:
         # With placeholders for the address that was asked with.
         who = case.asker
         names = {str(who): "%EMAILADDRESS%", who.local: "%EMAILLOCALPART%"}
-        setup = Setup(
-            tuple(
-                one._replace(username=names.get(one.username or "", one.username))
-                for one in setup.servers
-            )
-        )
+        used = [(one, names.get(one.username or "")) for one in setup.servers]
+        listed = (one._replace(username=name or one.username) for one, name in used)
+        setup = Setup(tuple(listed))
     works = None if setup is None else True
     met = [found for found in findings if client in found.clients]
     stops = [found for found in met if found.status == FAILURE]

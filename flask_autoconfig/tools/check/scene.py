@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
 
     url: str
     place: str = "host"  # of the client's step, or "srv"
-    reply: Reply | None = None
+    reply: Reply = Reply("")  # of status 0 where there is none
     setup: Setup | None = None
     trouble: Finding | None = None
 
@@ -32,25 +32,27 @@ class Outcome(NamedTuple):
 class Play:
     """What a client set up, and what it met on the way."""
 
-    client: str
-    family: str
+    client: Client
     setup: Setup | None = None
     found: Outcome | None = None  # that has the settings
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def place(self) -> str:
-        return shown(self.found.url) if self.found else self.client
+        return shown(self.found.url) if self.found else self.client.name
 
     @property
     def is_by_ispdb(self) -> bool:
         return self.found is not None and self.found.place.startswith("ispdb")
 
     @property
+    def accounts(self) -> tuple[Account, ...]:
+        return self.setup.servers if self.setup else ()
+
+    @property
     def mail(self) -> list[Account]:
         """The mail accounts of the setup that have a host and a port."""
-        accounts = self.setup.servers if self.setup else ()
-        return [one for one in accounts if one.type in MAIL_TYPES and not one.url]
+        return [it for it in self.accounts if it.type in MAIL_TYPES and not it.url]
 
     def failures(self) -> list[Finding]:
         return [found for found in self.findings if found.status == FAILURE]
@@ -110,7 +112,6 @@ class Scene:
     case: Case
     facts: Facts
     provider: Provider | None = None  # of the file, or of the document to compare with
-    clients: tuple[Client, ...] = ()
     plays: tuple[Play, ...] = ()  # one for each client
     asks: tuple[Ask, ...] = ()  # the clients' requests, except those to MX hosts
     documents: tuple[Document, ...] = ()
@@ -128,11 +129,8 @@ class Scene:
     def is_foreign(self, play: Play) -> bool:
         """Return whether a client got the servers of another customer's document."""
         urls = {ask.url for document in self.foreign for ask in document.asks}
-        theirs = {
-            server.hostname
-            for document in self.foreign
-            for _, server in document.provider.servers
-        }
+        pairs = (pair for one in self.foreign for pair in one.provider.servers)
+        theirs = {server.hostname for _, server in pairs}
         hosts = {account.hostname for account in play.mail}
         is_there = play.found is not None and play.found.url in urls
         return is_there or (bool(hosts) and hosts <= theirs)
@@ -151,9 +149,8 @@ class Scene:
     def readers(self, document: Document | Faulty) -> list[str]:
         """Return the clients that took their settings from a document."""
         urls = {ask.url for ask in document.asks}
-        return [
-            play.client for play in self.plays if play.found and play.found.url in urls
-        ]
+        plays = (play for play in self.plays if play.found and play.found.url in urls)
+        return [play.client.name for play in plays]
 
     def has_document(self, client: str) -> bool:
         """Return whether a client took its settings from a config-v1.1.xml."""
@@ -189,9 +186,8 @@ def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
         names = mx_domains(names, case.domain)
     if step.place.startswith("ispdb"):
         return [Ask(f"{ISPDB}{name}") for name in names[:2]]
-    start = f"{step.scheme}://" + (
-        "" if step.place == "domain" else label_of(step) + "."
-    )
+    label = "" if step.place == "domain" else f"{label_of(step)}."
+    start = f"{step.scheme}://{label}"
     return [ask_of(step, case, f"{start}{name}{step.path}") for name in names[:2]]
 
 

@@ -11,22 +11,29 @@ Values = tuple[tuple[str, str], ...]
 Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
 
 
-class Text(NamedTuple):
-    step: str
-    seen: str
-    why: str
-    cure: str
+class Row(NamedTuple):
+    """What texts.toml says of a code; the texts have placeholders, or are filled in."""
+
+    seen: str = ""
+    why: str = ""
+    cure: str = ""
+    step: str = ""
+    means: str = ""
+    status: str = "failure"
+    marks: tuple[str, ...] = ()
+    follows: str = ""
+    follows_from: tuple[str, ...] = ()
 
 
 _file = partial(table_beside, __file__, "texts.toml")
 
 
 @cache
-def template(code: str) -> Text:
-    """Return the texts of a code with their placeholders."""
-    row = _file()[code]
-    like = template(row["like"])._asdict() if "like" in row else {}
-    return Text(*(row.get(part, like.get(part, "")) for part in Text._fields))
+def row(code: str) -> Row:
+    known = _file()[code]
+    like = row(known["like"])[:4] if "like" in known else ()
+    inherited = dict(zip(Row._fields, like, strict=False))
+    return Row(**inherited | {key: known[key] for key in Row._fields if key in known})
 
 
 def table(name: str) -> dict[str, Any]:
@@ -36,24 +43,6 @@ def table(name: str) -> dict[str, Any]:
 
 def codes() -> list[str]:
     return [key for key in _file() if "." in key]
-
-
-def means(code: str) -> str:
-    return str(_file()[code]["means"])
-
-
-def status(code: str) -> str:
-    return str(_file()[code].get("status", "failure"))
-
-
-def follows(code: str) -> str:
-    """Return which findings a code is listed after: "a dead server", "anything" or ""."""
-    return str(_file()[code].get("follows", ""))
-
-
-def causes(code: str) -> tuple[str, ...]:
-    """Return the codes whose findings, for all of its clients, explain one of a code."""
-    return tuple(_file()[code].get("follows_from", ()))
 
 
 def code_on(step: str, kind: str, default: str) -> str:
@@ -80,7 +69,7 @@ def code_of(kind: str, said: str, default: str = "") -> str:
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
 def text_of(
     code: str, values: Values, around: Around = (), advice: str = "", protocol: str = ""
-) -> Text:
+) -> Row:
     """Return the texts of a finding; *advice* replaces the cure of the code.
 
     The cure names settings of the software in the values, or of the protocol's usual one.
@@ -88,8 +77,7 @@ def text_of(
     known = {**table("shared"), **dict(values)}
     software = known.get("software", "")
     known["maker"] = f" ({software})" if software else ""
-    step, *rest = template(code)
-    seen, why, cure = (text.format_map(known) for text in rest)
+    seen, why, cure = (text.format_map(known) for text in row(code)[:3])
     cure = advice or cure
     for name, more in around:
         outer = _file()["around"][name]
@@ -99,4 +87,4 @@ def text_of(
         if "cure" in outer:
             rest_of_cure = f"{outer['then']}{cure}" if cure and "then" in outer else ""
             cure = outer["cure"].format_map(known) + rest_of_cure
-    return Text(step, seen, why, for_software(cure, software, protocol))
+    return Row(seen, why, for_software(cure, software, protocol))

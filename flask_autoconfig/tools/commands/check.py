@@ -58,7 +58,8 @@ def _known_code(code: str) -> str:
 def command(ctx: click.Context, /, **values: Any) -> None:
     if values.pop("is_list"):
         for code in texts.codes():
-            terminal.echo(f"{code:30}  {texts.status(code):7}  {texts.means(code)}")
+            row = texts.row(code)
+            terminal.echo(f"{code:30}  {row.status:7}  {row.means}")
         return
     network = {name: values.pop(name) for name in _OF_NETWORK}
     asked = SimpleNamespace(**values)
@@ -204,7 +205,8 @@ def _side_by_side(
                     checked = once(case)
             return checked
         except Exception as error:  # an unexpected response
-            return run.unchecked(case, f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"[:300]
+            return run.failed(case, finding("check.failed", case.domain, reason=reason))
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         futures = [pool.submit(check, case) for case in cases]

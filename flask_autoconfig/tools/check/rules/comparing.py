@@ -26,7 +26,7 @@ from ...net.untrusted import split_url
 from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
 from ..facts import Ask
-from ..findings import FAILURE, WARNING, Case, Finding, finding
+from ..findings import FAILURE, WARNING, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
 from . import connections, documents, servers, single, sources, web
 
@@ -46,35 +46,33 @@ def reference(scene: Scene) -> Document | None:
 
 def differences(scene: Scene) -> Iterator[Finding]:
     """Yield what a client sets up other than the file, or than other sources say."""
-    own = scene.own_plays
-    for client, play in zip(scene.clients, scene.plays, strict=True):
-        is_compared = play.setup is not None and client.family != "dav"
-        if is_compared and not play.failures() and play in own:
-            compare = _with_file if scene.case.provider else _without_file
-            for found in compare(scene, client, play):
-                yield found.hurting(client.name)
-            for slip in play.setup.slips if play.setup else ():
-                code = slip.code or "document.ignored"
-                said = {"advice": slip.cure, "message": slip.message}
-                yield finding(code, play.place, **said).hurting(client.name)
+    for play in scene.own_plays:
+        if play.setup is None or play.client.family == "dav" or play.failures():
+            continue
+        compare = _with_file if scene.case.provider else _without_file
+        for found in compare(scene, play):
+            yield found.hurting(play.client.name)
+        for slip in play.setup.slips:
+            code = slip.code or "document.ignored"
+            said = {"advice": slip.cure, "message": slip.message}
+            yield finding(code, play.place, **said).hurting(play.client.name)
     yield from sources.contradictions(scene)
 
 
-def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
-    provider = scene.case.provider
-    if client.family == "apple":
-        setup = servers.settled(scene.facts, setup) or setup
+def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
+    client, provider, who = play.client, scene.case.provider, scene.case.asker
+    expected = _expected(scene, client)
     if not play.is_by_ispdb:
-        yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
+        yield from _dead_exchange(scene, play) or _incomplete(scene, play, expected)
     listed: set[Endpoint] = set()
-    of_documents: list[Finding] = []  # which may have the same other servers
-    for one in scene.documents[:1] if provider else ():
+    of_document: list[Finding] = []  # which may have the same other servers
+    for one in scene.documents[:1]:
         if provider and one not in scene.foreign:
             listed = {*servers.endpoints(scene.case, one.provider)}
-            of_documents += documents.with_file(scene.case, provider, one)
+            said = documents.with_file(scene.case, provider, one)
+            of_document = [it for it in said if it.code == "document.differs"]
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
-    for ours, theirs in _differing(setup.servers, play, who):
+    for ours, theirs in _differing(expected, play, who):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, "the file says", ours, theirs)
             continue
@@ -94,9 +92,8 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
         is_elsewhere = code == "setup.differs" and ours[1:4] != theirs[1:4]
-        told = [it for it in of_documents if it.code == "document.differs"]
-        if is_elsewhere and Endpoint.of(theirs) in listed and told:
-            yield from (found.at(play.place) for found in told)
+        if is_elsewhere and Endpoint.of(theirs) in listed and of_document:
+            yield from (found.at(play.place) for found in of_document)
             continue
         is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
         mark = "beside" if is_beside and not is_faulty else ""
@@ -106,9 +103,11 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         yield found.marked(mark)
 
 
-def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
-    types = {account.type for account in (play.setup or setup).servers}
-    mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
+def _incomplete(
+    scene: Scene, play: Play, expected: Sequence[Account]
+) -> Iterator[Finding]:
+    types = {account.type for account in play.accounts}
+    mail = [one for one in expected if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
     servers = scene.case.provider.servers if scene.case.provider else ()
     is_meant = any(one.type in web.EXCHANGE_TYPES for _, one in servers)
@@ -124,8 +123,8 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
 
 def _exchange(play: Play) -> list[Account]:
     """Return the accounts of an Exchange server, which needs no others."""
-    accounts = play.setup.servers if play.setup else ()
-    return [one for one in accounts if one.url and one.type in ("ews", "activesync")]
+    types = ("ews", "activesync")
+    return [one for one in play.accounts if one.url and one.type in types]
 
 
 def _exchange_answers(scene: Scene, play: Play) -> Iterator[int]:
@@ -148,22 +147,23 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
     return [finding("setup.dead-url", play.place, account=account, reason=reason)]
 
 
-def expected(client: Client, case: Case) -> Setup | None:
-    """Return what a client would set up with the documents of the file, or None."""
+def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:
+    """Return what a client would set up with the documents of the file."""
+    case, setup = scene.case, None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)
-    if client.family == "apple" and case.provider is not None:
+    if case.provider is not None and client.family == "apple":
         body = apple.write(case.provider, recipient)
         with suppress(MeaninglessError):
-            return read_profile(body) if body else None
-    if case.provider is None or not client.steps:
-        return None
-    ((_, reading),) = readings_of([client], case.provider, recipient)
-    return reading.setup
+            setup = servers.settled(scene.facts, read_profile(body)) if body else None
+    elif case.provider is not None and client.steps:
+        ((_, reading),) = readings_of([client], case.provider, recipient)
+        setup = reading.setup
+    return setup.servers if setup else ()
 
 
-def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
+def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
-    is_document = scene.has_document(client.name)
+    client, is_document = play.client, scene.has_document(play.client.name)
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
@@ -197,7 +197,7 @@ def _differing(
     ours: Sequence[Account], play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
     """Yield the accounts of the client that are none of ours: ours of its type, and it."""
-    for their in play.setup.servers if play.setup else ():
+    for their in play.accounts:
         same_type = [one for one in ours if one.type == their.type]
         if same_type and not any(sources.is_same(one, their, who) for one in same_type):
             yield same_type[0], their
@@ -214,16 +214,14 @@ def names_for_all(scene: Scene) -> frozenset[str]:
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
         reply = play.found.reply if play.found else None
         setup: Setup | None = Setup(())
-        if suspect and play.family == "apple":
-            (family,) = (one for one in case.families if one.name == "apple")
-            setup = single.play_profile(another, scene.facts, family, "").setup
-        elif suspect and reply and play.family == "outlook":
+        if suspect and play.client.family == "apple":
+            setup = single.play_profile(play.client, another, scene.facts).setup
+        elif suspect and reply and play.client.family == "outlook":
             with suppress(ProbeError, MeaninglessError):
                 ask = ask_of(OUTLOOK.steps[1], another, reply.url)
                 setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
-        found |= suspect & {
-            it.username or "" for it in (setup.servers if setup else ())
-        }
+        theirs = setup.servers if setup else ()
+        found |= suspect & {it.username or "" for it in theirs}
     return found
 
 
@@ -243,7 +241,8 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     is_meant = none is not None and none.code == "document.not-there"
     host = split_url(none.subject).hostname or "" if none else ""
     if none and is_meant and not scene.facts.is_by_wildcard(host, scene.case.domain):
-        is_found = any(play.setup for play in scene.plays if play.family != "dav")
+        others = (play for play in scene.plays if play.client.family != "dav")
+        is_found = any(play.setup for play in others)
         yield none.marked("first place" if is_found else "")
     yield from _no_settings(scene, is_there=none is None or is_meant)
 
@@ -254,13 +253,12 @@ _UNTOLD = ("http.exchange", "http.limited")
 
 def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
     """Yield that nothing is published, or which clients find nothing that others find."""
-    pairs = zip(scene.clients, scene.plays, strict=True)
-    plays = {client: play for client, play in pairs if client.family != "dav"}
-    if any(play.setup is not None for play in plays.values()):
+    plays = [play for play in scene.plays if play.client.family != "dav"]
+    if any(play.setup is not None for play in plays):
         lost = [
-            client.name
-            for client, play in plays.items()
-            if client.steps and play.setup is None
+            play.client.name
+            for play in plays
+            if play.client.steps and play.setup is None
             if all(it.code not in _UNTOLD for it in play.findings)
             if all(it.status not in (WARNING, FAILURE) for it in play.findings)
         ]
@@ -268,7 +266,7 @@ def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
             found = finding("document.some", scene.case.domain, askers=enumerated(lost))
             yield found.hurting(*lost)
     elif not is_there:
-        met = [found for play in plays.values() for found in play.findings]
+        met = [found for play in plays for found in play.findings]
         is_explained = any(
             found.status == FAILURE
             and (found.step == "document" or found.code == "http.empty")
@@ -285,12 +283,9 @@ def _no_document(scene: Scene, family: Family) -> Finding:
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain)
     name, askers = f"{family.label}.{domain}", family.askers
-    has_cause = any(
-        found.status == FAILURE or found.code == "http.limited"
-        for play in plays
-        if play.family == family.name
-        for found in play.findings
-    )
+    own = (play for play in plays if play.client.family == family.name)
+    met = (found for play in own for found in play.findings)
+    has_cause = any(it.status == FAILURE or it.code == "http.limited" for it in met)
     code, advice = "document.not-published", web.renamed(scene.facts, name)
     none = finding(code, name, advice=advice, name=name, askers=askers)
     if scene.facts.exists(name):
@@ -304,11 +299,8 @@ def _no_document(scene: Scene, family: Family) -> Finding:
 def ispdb(scene: Scene) -> Iterator[Finding]:
     """Yield that the ISP database could not be asked about the domain."""
     (step,) = (step for step in THUNDERBIRD.steps if step.place == "ispdb")
-    clients = [
-        client.name
-        for client in scene.clients
-        if any(each.place == "ispdb" for each in client.steps)
-    ]
+    every = (play.client for play in scene.plays)
+    clients = [it.name for it in every if any(by.place == "ispdb" for by in it.steps)]
     for ask in asks(step, scene.case, scene.facts) if clients else ():
         try:
             status = scene.facts.answer(ask).status
@@ -329,10 +321,9 @@ def hosters(scene: Scene) -> Iterator[Finding]:
         url = f"https://{label_of(step)}.{name}{step.path}"
         listed.append(ask_of(step, unknown, url))
     for ask in dict.fromkeys(listed):
-        with suppress(ProbeError):
-            found = web.of_reply(case, facts.answer(ask), ask.url)
-            if found is not None and found.code in web.ENDING:
-                yield found._replace(marks=frozenset(("for others",)))
+        _, found = web.asked(case, facts, ask)
+        if found is not None and found.code in web.ENDING:
+            yield found._replace(marks=frozenset(("for others",)))
 
 
 # --- The same request at other addresses ----------------------------------------------

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 
 from ....config.ports import MAIL_TYPES
 from ....config.tables import AuthenticationMethod, Method
 from ....documents.setups import Account
 from ...clients import Client
+from ...net.http import Reply
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.tcp import ProbeError
 from ...net.tls import REFUSED_VERSION, STAPLE, Certificate
@@ -64,41 +64,31 @@ def of_older_clients(
         yield found.hurting("Thunderbird")
 
 
-def certificates(scene: Scene) -> Iterator[Finding]:
-    """Yield how long the certificates of web servers are valid.
+def web_servers(scene: Scene) -> list[Finding]:
+    """Return how long certificates are valid, and what fails at single addresses.
 
-    Bad ones are findings of the clients that meet them.
+    Bad certificates are findings of the clients that meet them.
     """
-    hosts: set[str] = set()
+    facts, replies = scene.facts, dict[str, Reply]()
     for ask in scene.asks:
+        host = split_url(ask.url).hostname or ""
         with suppress(ProbeError):
-            reply = scene.facts.reply(ask)
-            host = split_url(reply.url).hostname or ""
-            certificate = reply.certificate
-            if certificate and not certificate.problem and host not in hosts:
-                hosts.add(host)
-                subject = f"{host}:443"
-                yield of_certificate("https", subject, certificate, host)
-                endpoint = Endpoint("https", host, 443, "SSL")
-                facts = scene.facts
-                yield from of_older_clients(facts, subject, endpoint, certificate)
+            reply = facts.reply(ask)
+            if host not in replies or not replies[host].certificate:
+                replies[host] = reply  # https counts before http
 
+    def look(host: str) -> Iterator[Finding]:
+        subject, certificate = f"{host}:443", replies[host].certificate
+        if certificate is None:
+            yield from at_addresses(facts, Endpoint("http", host, 80, "plain"))
+            return
+        endpoint = Endpoint("https", host, 443, "SSL")
+        yield from at_addresses(facts, endpoint)
+        if not certificate.problem:
+            yield of_certificate("https", subject, certificate, host)
+            yield from of_older_clients(facts, subject, endpoint, certificate)
 
-def each_address(scene: Scene) -> list[Finding]:
-    """Return what fails at single addresses of web servers; https counts before http."""
-    schemes: dict[str, set[str]] = {}
-    for ask in scene.asks:
-        parts = split_url(ask.url)
-        with suppress(ProbeError):
-            scene.facts.reply(ask)
-            schemes.setdefault(parts.hostname or "", set()).add(parts.scheme)
-    endpoints = [
-        Endpoint("https", host, 443, "SSL")
-        if "https" in found
-        else Endpoint("http", host, 80, "plain")
-        for host, found in schemes.items()
-    ]
-    return each_of(partial(at_addresses, scene.facts), endpoints)
+    return each_of(look, replies)
 
 
 def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
@@ -107,18 +97,18 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
         results = facts.at_addresses(endpoint)
     except ProbeError:
         return  # another rule reports hosts that cannot be reached at all
-    good = [result for result in results if result.error is None]
+    good = [found for _, found in results if not isinstance(found, ProbeError)]
     # For web servers the texts do not name the host, so that equal causes can be merged.
     step, subject, whose = "https", f"{endpoint.host}:{endpoint.port}", "it has"
     if endpoint.type in MAIL_TYPES:
         step, subject, whose = "server", str(endpoint), f"{endpoint.host} has"
     count = len(results)
-    are_bad = all(one.certificate and one.certificate.problem for one in good)
-    for address, error, certificate in results if good else ():
-        if error is not None:
-            reason = str(error)
+    are_bad = all(certificate and certificate.problem for certificate in good)
+    for address, found in results if good else ():
+        if isinstance(found, ProbeError):
+            reason = str(found)
             yield finding(
-                texts.code_on("address", error.kind, "address.dead"),
+                texts.code_on("address", found.kind, "address.dead"),
                 subject,
                 step=step,
                 whose=whose,
@@ -126,8 +116,8 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
                 reason=reason if address in reason else f"{address}: {reason}",
                 kind="AAAA" if ":" in address else "A",
             )
-        elif certificate and certificate.problem and not are_bad:
-            bad = of_certificate(step, subject, certificate, endpoint.host)
+        elif found and found.problem and not are_bad:
+            bad = of_certificate(step, subject, found, endpoint.host)
             yield bad.within("address", whose=whose, count=count, address=address)
 
 
@@ -152,13 +142,9 @@ def of_logins(
     code = "server.method-not-offered" if is_usual else "server.method-unusual"
     missing = [method for method in methods if not _is_offered(method, server)]
     for method in missing:
-        yield finding(
-            code if better else "server.method-unknown",
-            subject,
-            method=method if isinstance(method, str) else method.name,
-            offered=offered,
-            better=better,
-        )
+        found = code if better else "server.method-unknown"
+        name = method if isinstance(method, str) else method.name
+        yield finding(found, subject, method=name, offered=offered, better=better)
     if not missing:
         at = f" ({server.address})" if server.address else ""
         yield finding("server.good", subject, offered=offered, at=at)

@@ -7,7 +7,7 @@ from functools import partial
 from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Server
 from ....documents.setups import Account, Setup
-from ....families import Family
+from ...clients import Client
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -32,34 +32,33 @@ def ask_for(url: str) -> Ask:
     return Ask(url, "PROPFIND", _PROPFIND, _HEADERS)
 
 
-def asks(case: Case, family: Family) -> list[Ask]:
+def asks(client: Client, case: Case) -> list[Ask]:
     """Return the requests for the .well-known URLs."""
-    return [ask_for(url) for url in _well_known(case, family).values()]
+    return [ask_for(url) for url in _well_known(client, case).values()]
 
 
-def _well_known(case: Case, family: Family) -> dict[str, str]:
-    paths = {route.path.rpartition("/")[2]: route.path for route in family.routes}
+def _well_known(client: Client, case: Case) -> dict[str, str]:
+    routes = case.family(client.family).routes
+    paths = {route.path.rpartition("/")[2]: route.path for route in routes}
     return {type_: f"https://{case.domain}{paths[type_]}" for type_ in _TYPES}
 
 
 # --- What a client finds ----------------------------------------------------------------
 
 
-def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
+def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return the calendars and address books that a client finds (RFC 6764, section 6)."""
-    played = Play(client, "dav")
+    played = Play(client)
     accounts = []
     servers = [server for _, server in case.provider.servers] if case.provider else []
-    for type_, url in _well_known(case, family).items():
+    for type_, url in _well_known(client, case).items():
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
         by_srv = _by_srv(case, facts, type_)
         is_published = wanted or (by_srv and case.provider is None)
         if case.provider is not None and not wanted:
             continue
-        account, found = _follow(
-            case, facts, type_, by_srv or url, wanted, bool(by_srv)
-        )
+        account, found = _follow(case, facts, type_, url, wanted, by_srv)
         if account is not None:
             accounts.append(account)
             played.findings.append(found)
@@ -75,27 +74,22 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
 
 
 def _follow(
-    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: bool
+    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: str
 ) -> tuple[Account | None, Finding]:
-    """Follow the URL of the SRV record, or the .well-known URL, to the server."""
+    """Follow the URL *by_srv*, of the SRV record, or else the .well-known URL."""
+    url = by_srv or url
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
-    try:
-        reply = facts.answer(ask_for(url))
-    except ProbeError as error:
-        trouble = web.of_error(facts, case, url, error)
-        if web.ABSENT not in trouble.marks or (by_srv and case.provider):
-            return None, trouble.within("dav", type=type_)
+    reply, wrong = _asked(case, facts, ask_for(url), type_)
+    if wrong is not None and not reply.status:
+        if web.ABSENT not in wrong.marks or (by_srv and case.provider):
+            return None, wrong.within("dav", type=type_)
         at, target = f"_{type_}s._tcp.{case.domain} SRV", split_url(url).netloc
-        dead = finding("dav.srv-dead", at, type=type_, target=target, reason=error)
+        dead = finding("dav.srv-dead", at, type=type_, target=target, reason=wrong.seen)
         return None, dead if by_srv else missing
-
-    if reply.is_forged and reply.certificate is not None:
-        host = split_url(reply.url).hostname or ""
-        return None, of_certificate("https", reply.url, reply.certificate, host)
-    if not _is_dav(reply):
-        is_missing = reply.status in (404, 405, 410, 501) and not reply.redirects
-        found = missing if is_missing and not by_srv else None
-        return None, found or _not_dav(reply, url, type_)
+    if wrong is not None:
+        is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
+        is_missing = is_404 and not reply.redirects and not by_srv
+        return None, missing if is_missing else wrong
 
     here = "the server answers at this URL"
     led = f"it leads to {shown(reply.url)}" if reply.redirects else here
@@ -143,6 +137,17 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> str:
     return ""
 
 
+def _asked(
+    case: Case, facts: Facts, ask: Ask, type_: str
+) -> tuple[Reply, Finding | None]:
+    """Return the response of a server as :func:`web.asked`; none is wrong of its type."""
+    reply, wrong = web.asked(case, facts, ask)
+    if reply.status and not reply.is_forged:
+        is_jmap = type_ == "jmap" and reply.status in (200, 401)
+        wrong = None if is_jmap or _is_dav(reply) else _not_dav(reply, ask.url, type_)
+    return reply, wrong
+
+
 def _is_dav(reply: Reply) -> bool:
     """Return whether it is a response of DAV, or a request to authenticate (RFC 4918)."""
     if reply.status == 401:
@@ -172,12 +177,9 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
 
 def look(scene: Scene) -> list[Finding]:
     """Return whether each server with a URL answers."""
-    servers = {
-        server: None
-        for _, server in (scene.provider.servers if scene.provider else ())
-        if server.type in _URL_TYPES and server.url
-    }
-    return each_of(partial(_server, scene.case, scene.facts), servers)
+    listed = scene.provider.servers if scene.provider else ()
+    servers = [it for _, it in listed if it.type in _URL_TYPES and it.url]
+    return each_of(partial(_server, scene.case, scene.facts), dict.fromkeys(servers))
 
 
 def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
@@ -186,26 +188,20 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     if not url:
         yield finding("dav.not-tried", server.url or "")
         return
-    try:
-        reply = facts.answer(Ask(url) if server.type == "jmap" else ask_for(url))
-    except ProbeError as error:
-        trouble = web.of_error(facts, case, url, error)
-        is_unknown = error.kind == "dns" and not trouble.cure
-        code = "dav.server-unknown" if is_unknown else "dav.server-dead"
-        got, cure, host = trouble.seen, trouble.cure, split_url(url).hostname
-        found = finding(code, url, advice=cure, got=got, type=server.type, host=host)
-        yield found.marked(error.kind)
-        return
-
+    ask = Ask(url) if server.type == "jmap" else ask_for(url)
+    reply, wrong = _asked(case, facts, ask, server.type)
+    host = split_url(reply.url).hostname or ""
     if reply.certificate is not None:
-        host = split_url(reply.url).hostname or ""
         yield of_certificate("server", url, reply.certificate, host)
-        if reply.is_forged:
-            return
-    if _is_dav(reply) or (server.type == "jmap" and reply.status in (200, 401)):
+    if wrong is None:
         yield finding("dav.server-found", url, type=server.type)
-        return
-    found = _not_dav(reply, url, server.type)
-    is_login = found.code == "dav.no-authenticate"
-    code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
-    yield finding(code, url, got=found.seen, type=server.type)
+    elif not reply.status:
+        is_unknown = not wrong.cure and not facts.exists(host)
+        code = "dav.server-unknown" if is_unknown else "dav.server-dead"
+        said = {"got": wrong.seen, "type": server.type, "host": host}
+        found = finding(code, url, advice=wrong.cure, **said)
+        yield found.marked(*wrong.marks & {"late"})
+    elif not reply.is_forged:
+        is_login = wrong.code == "dav.no-authenticate"
+        code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
+        yield finding(code, url, got=wrong.seen, type=server.type)

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -20,7 +20,6 @@ from ....errors import ConfigError, Problem
 from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
-from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
@@ -40,10 +39,9 @@ def found(
     """Return the different documents among the responses, and those that are faulty."""
     answers: dict[bytes, list[tuple[Ask, Reply]]] = {}
     for ask in asks:
-        with suppress(ProbeError):
-            reply = facts.answer(ask)
-            if not reply.is_forged and web.of_reply(case, reply, ask.url) is None:
-                answers.setdefault(web.unpacked(reply), []).append((ask, reply))
+        reply, wrong = web.asked(case, facts, ask)
+        if wrong is None:
+            answers.setdefault(web.unpacked(reply), []).append((ask, reply))
 
     documents, faulty = [], []
     for body, answered in answers.items():
@@ -94,11 +92,8 @@ def look(scene: Scene) -> Iterator[Finding]:
 
 
 def _hosts_of(document: Document) -> str:
-    return ", ".join(
-        f"{server.type} {server.hostname}:{server.port}"
-        for _, server in document.provider.servers
-        if server.hostname
-    )
+    listed = (server for _, server in document.provider.servers if server.hostname)
+    return ", ".join(f"{it.type} {it.hostname}:{it.port}" for it in listed)
 
 
 def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
@@ -120,9 +115,7 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         if listed == [""]:  # the message about what is missing has the TOML's words
             if hurt:
                 continue  # the clients say it
-            faults = list(
-                read(document.body, THUNDERBIRD.rules, scene.case.asker).faults
-            )
+            faults = [*read(document.body, THUNDERBIRD.rules, scene.case.asker).faults]
             said = faults[0].message if faults else said
         cure = faults[0].cure if faults else cure
         found = finding(code, document.asks[0].url, advice=cure, problem=said)
@@ -138,8 +131,7 @@ def _urls(document: Document | Faulty) -> tuple[str, ...]:
 def _lost(scene: Scene, document: Document | Faulty) -> Iterator[tuple[str, Fault]]:
     """Yield the clients that find no settings for a document's faults, and these."""
     urls = _urls(document)
-    for client, play in zip(scene.clients, scene.plays, strict=True):
-        stops = play.failures()
+    for client, stops in ((play.client, play.failures()) for play in scene.plays):
         if any(it.code == "document.unusable" and it.subject in urls for it in stops):
             reading = read(document.body, client.rules, scene.case.asker)
             yield from ((client.name, fault) for fault in reading.faults)
@@ -159,9 +151,8 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     told = {*for_all}
     if case.address and not is_personal(case, document):  # the person's own name
         told |= {name for name in names.values() if name and is_for_all(name)}
-    for problem in (
-        () if case.provider else find_warnings([document.provider], ours=False)
-    ):
+    warned = [] if case.provider else find_warnings([document.provider], ours=False)
+    for problem in warned:
         place = problem.place.removeprefix("provider[0].")
         # Another rule says what is wrong with servers without encryption.
         if names.get(place) not in told and not place.endswith(".socket_type"):
@@ -182,15 +173,13 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     """Yield what readers cannot use in it, unless the file's has it too."""
     case = scene.case
     names = scene.readers(document)
-    readers = [client for client in scene.clients if client.name in names]
+    readers = [play.client for play in scene.plays if play.client.name in names]
     known: set[tuple[str, str]] = set()
     if case.provider is not None:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)
         for _, reading in readings_of(readers, case.provider, recipient):
             known |= {(fault.code, fault.place) for fault in reading.faults}
-    readings = (
-        (client, read(document.body, client.rules, case.asker)) for client in readers
-    )
+    readings = ((it, read(document.body, it.rules, case.asker)) for it in readers)
     shut: dict[tuple[str, ...], list[Fault]] = {}
     for clients, fault in by_fault(readings):
         if (fault.code, fault.place) in known:
@@ -234,17 +223,11 @@ def is_foreign(scene: Scene, document: Document) -> bool:
 def foreign(scene: Scene) -> tuple[Document, ...]:
     """Return the documents of another customer: for other domains, with other servers."""
     if scene.case.provider is None:
-        return tuple(
-            source.document
-            for source in scene.sources
-            if source.document and source.is_foreign and source.is_contradicted
-        )
-    return tuple(
-        document
-        for document in scene.documents
-        if is_foreign(scene, document)
-        and list(with_file(scene.case, scene.case.provider, document))
-    )
+        theirs = (it for it in scene.sources if it.is_foreign and it.is_contradicted)
+        return tuple(source.document for source in theirs if source.document)
+    differs = partial(with_file, scene.case, scene.case.provider)
+    others = (one for one in scene.documents if is_foreign(scene, one))
+    return tuple(one for one in others if any(differs(one)))
 
 
 def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
@@ -265,7 +248,7 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))
             found = found._replace(places=tuple(dict.fromkeys(places)))
-            found = found.hurting(*(play.client for play in plays))
+            found = found.hurting(*(play.client.name for play in plays))
         yield found
 
 

@@ -58,9 +58,7 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         hosts |= {one.host: one.port} if scene.case.has(one.host) else {}
     for (serial, found), server in told:
         sets = zip(asked, found, newest, strict=True)
-        differing = [
-            f"{name} {type_}" for (name, type_), old, new in sets if old != new
-        ]
+        differing = [f"{name} {kind}" for (name, kind), old, new in sets if old != new]
         compare = partial(_lead_apart, network, server, first)
         differing += each_of(compare, hosts.items() if server != first else ())
         advice = f"see which of the two is right, and correct {server} or {first}"

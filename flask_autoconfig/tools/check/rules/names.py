@@ -1,6 +1,6 @@
 """DNS: the host names that clients ask, MX records and SRV records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -100,11 +100,8 @@ def _at_another_house(
     scene: Scene, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
     """Yield that mail arrives at a provider where nobody reads it."""
-    servers = [
-        one.hostname
-        for one in (scene.provider.incoming if scene.provider else ())
-        if one.hostname and "%" not in one.hostname
-    ]
+    incoming = scene.provider.incoming if scene.provider else ()
+    servers = [it.hostname for it in incoming if it.hostname and "%" not in it.hostname]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
     for house, ends in texts.table("houses").items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
@@ -163,11 +160,6 @@ def services(scene: Scene) -> list[Finding]:
     return each_of(look, targets)
 
 
-def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
-    return [partial(facts.srv, f"{name}.{case.domain}") for name in names]
-
-
 def _service(
     scene: Scene, name: str, wanted: list[Target], path: str
 ) -> Iterator[Finding]:
@@ -190,12 +182,8 @@ def _service(
     if not targets:
         yield from _no_records(scene, name, wanted)
         return
-    known = {
-        Endpoint.of(account)
-        for source in scene.sources
-        if source.place != sources.SRV
-        for account in source.accounts
-    }
+    others = (source for source in scene.sources if source.place != sources.SRV)
+    known = {Endpoint.of(account) for one in others for account in one.accounts}
 
     def servers_of(listed: list[Target]) -> list[Endpoint]:
         return [Endpoint(service[1], *it, service[2]) for it in listed if service]

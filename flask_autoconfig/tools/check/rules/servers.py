@@ -1,6 +1,6 @@
 """Mail servers: whether they can be reached and offer what is published."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import get_args
@@ -10,6 +10,7 @@ from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import Method, Provider, Server, SocketType
 from ....documents.setups import Account, Setup
 from ... import zone
+from ...clients import Client
 from ...net.mail import PASSWORDS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -77,12 +78,6 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
     return setup and setup._replace(servers=tuple(map(way, setup.servers)))
 
 
-def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    return [
-        partial(facts.server, endpoint) for endpoint in endpoints(case, case.provider)
-    ]
-
-
 def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
     found = endpoints(scene.case, scene.provider)
     for document in () if scene.case.provider else scene.documents:
@@ -91,8 +86,8 @@ def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
     return found
 
 
-def _set_up(scene: Scene) -> dict[Endpoint, tuple[str, ...]]:
-    found: dict[Endpoint, tuple[str, ...]] = {}
+def _set_up(scene: Scene) -> dict[Endpoint, tuple[Client, ...]]:
+    found: dict[Endpoint, tuple[Client, ...]] = {}
     for play in scene.own_plays:
         for endpoint in map(Endpoint.of, play.mail):
             found[endpoint] = (*found.get(endpoint, ()), play.client)
@@ -138,12 +133,8 @@ def look(scene: Scene) -> Iterator[Finding]:
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
     listed = list({**published, **set_up})
     # They drop a document with a server without encryption.
-    droppers = [
-        client.name
-        for client, play in zip(scene.clients, scene.plays, strict=True)
-        if client.rules.all_or_nothing and play.setup is None
-    ]
-    families = {one.name: one.family for one in scene.clients}
+    lost = (play.client for play in scene.plays if play.setup is None)
+    droppers = [client.name for client in lost if client.rules.all_or_nothing]
     asked = listed if case.provider else listed[:MOST]
     working = [
         (source.place, Endpoint.of(one))
@@ -158,7 +149,8 @@ def look(scene: Scene) -> Iterator[Finding]:
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             is_way = found.code in _GROUPS["encryption"] and endpoint not in published
-            whose = {families[name] for name in set_up.get(endpoint, ())}
+            clients = set_up.get(endpoint, ())
+            whose = {client.family for client in clients}
             if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
             # Without a file, another source may have a server that works.
@@ -172,7 +164,7 @@ def look(scene: Scene) -> Iterator[Finding]:
                     found = _elsewhere(scene, endpoint, found)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
-            yield found.hurting(*set_up.get(endpoint, ()))
+            yield found.hurting(*(client.name for client in clients))
 
     yield from each_of(check, asked)
     rest = listed[len(asked) :]
@@ -236,8 +228,7 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
     for name in names if certificate.kind == "name" else ():
         is_meant = any(matches(name, one) for one in certificate.names)
         if is_meant and name != host and web.is_same_host(facts, host, name):
-            shared = texts.table("shared")["other_name"]
-            return str(shared).format(name=name, host=host)
+            return str(texts.table("shared")["other_name"]).format(name=name, host=host)
     return ""
 
 

@@ -35,42 +35,37 @@ _SECONDS = 4  # for openssl
 _OPENSSL = shutil.which("openssl")
 
 
-def asks(case: Case, family: Family) -> list[Ask]:
+def asks(client: Client, case: Case) -> list[Ask]:
+    family = case.family(client.family)
     return [Ask(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
 
 
-def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
+def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return what a client sets up, and what is wrong with its one document."""
-    (ask,), expected = asks(case, family), None
-    url = ask.url
-    played = Play(client, family.name, found=Outcome(url))
+    (ask,), expected = asks(client, case), None
+    family, url = case.family(client.family), ask.url
+    played = Play(client, found=Outcome(url))
     if case.provider is not None:
         recipient = Recipient(case.domain, exact=case.exact)
         expected = family.formats[0].write(case.provider, recipient)
         if expected is None:
             return played
-    try:
-        reply = facts.answer(ask)
-        wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
-        is_text = family.formats[0].content_type.startswith("text/plain")
-        wrong = None if wrong and is_text and wrong.code == "http.plain-text" else wrong
-    except ProbeError as error:
-        wrong = web.of_error(facts, case, url, error)
-    else:
-        if wrong is None:
-            played.setup = Setup(())
-            try:
-                if family.name == "pacc":
-                    played.setup = read_pacc(reply.body)
-                played.findings = [_content(family, reply, expected)]
-                if played.findings[0].code != "document.stale":
-                    played.findings += _digest(case, facts, family, reply, expected)
-            except MeaninglessError as error:
-                code, said = "document.meaningless", {"reason": str(error)}
-                found = _found(code, family, reply, advice=error.cure, **said)
-                played.findings = [found]
-            return played
-    if web.ABSENT not in wrong.marks:
+    reply, wrong = web.asked(case, facts, ask)
+    is_text = family.formats[0].content_type.startswith("text/plain")
+    if wrong is None or (is_text and wrong.code == "http.plain-text"):
+        played.setup = Setup(())
+        try:
+            if family.name == "pacc":
+                played.setup = read_pacc(reply.body)
+            played.findings = [_content(family, reply, expected)]
+            if played.findings[0].code != "document.stale":
+                played.findings += _digest(case, facts, family, reply, expected)
+        except MeaninglessError as error:
+            code, said = "document.meaningless", {"reason": str(error)}
+            found = _found(code, family, reply, advice=error.cure, **said)
+            played.findings = [found]
+    elif web.ABSENT not in wrong.marks:
+        wrong = web.by_name(case, facts, wrong, url)
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     elif family.digest and case.provider is None:  # otherwise it has a finding below
@@ -152,10 +147,9 @@ def _digest(
 def missing(scene: Scene) -> Iterator[Finding]:
     """Yield the families of the file that are published at none of their places."""
     case, provider = scene.case, scene.case.provider
-    families = {family.name: family for family in case.families}
     lost: dict[str, list[Client]] = {}
-    for client, played in zip(scene.clients, scene.plays, strict=True):
-        family = families[client.family]
+    for played in scene.plays:
+        client, family = played.client, case.family(played.client.family)
         is_told = any(found.status in (WARNING, FAILURE) for found in played.findings)
         if provider is None or played.setup is not None or is_told:
             continue
@@ -166,7 +160,7 @@ def missing(scene: Scene) -> Iterator[Finding]:
         if family.writes(provider, case.domain):
             lost.setdefault(family.name, []).append(client)
     for name, clients in lost.items():
-        found = _missing(scene, clients, families[name])
+        found = _missing(scene, clients, case.family(name))
         if found is not None:
             yield found.hurting(*(client.name for client in clients))
 
@@ -175,28 +169,25 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     case, facts, told = scene.case, scene.facts, family.name
     of = enumerated([client.name for client in clients])
     if family.name == "apple":
-        ask = profile_asks(case, family)[0]
+        ask = profile_asks(clients[0], case)[0]
     elif family.name == "outlook":
         url = f"https://{family.label}.{case.domain}{POX}"
         ask = ask_of(OUTLOOK.steps[2], case, url)
     else:
-        (ask,) = asks(case, family)
+        (ask,) = asks(clients[0], case)
     url, name = ask.url, split_url(ask.url).hostname or ""
-    is_xml_told = not (scene.documents or scene.faulty) and any(
-        each.family == "thunderbird" for each in scene.clients
-    )
+    families = {play.client.family for play in scene.plays}
+    is_xml_told = "thunderbird" in families and not (scene.documents or scene.faulty)
     if not facts.exists(name):
         # Thunderbird's document is missing for the same reason, or no client ships yet.
         if told == "pacc" or (told == "apple" and is_xml_told):
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
         return found.marked("elsewhere" if scene.is_by_others else "")
-    try:
-        wrong = web.of_reply(case, facts.answer(ask), url)
-    except ProbeError as error:
-        wrong = web.of_error(facts, case, url, error)
-    wrong = web.by_name(case, facts, wrong, url)
-    reason = wrong.seen if wrong else "the response has no settings"
+    _, wrong = web.asked(case, facts, ask)
+    reason = "the response has no settings"
+    if wrong is not None:
+        reason = web.by_name(case, facts, wrong, url).seen
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
     is_meant = clients[0].steps and not facts.is_by_wildcard(name, case.domain)
     is_told = "explained" if is_xml_told else ""
@@ -207,7 +198,7 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
     """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
     case, facts = scene.case, scene.facts
     name = f"_autodiscover._tcp.{case.domain}"
-    plays = [it for it in scene.plays if it.client == OUTLOOK.name and it.found]
+    plays = [it for it in scene.plays if it.client == OUTLOOK and it.found]
     for play, (host, port) in product(plays, facts.targets(name)[:1]):
         url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
         reason: object = ""
@@ -224,7 +215,7 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
         if reason and f"//{host}/" not in told:
             code, at = "srv.autodiscover-dead", f"{name} SRV"
             found = finding(code, at, target=f"{host}:{port}", reason=reason)
-            yield found.hurting(play.client)
+            yield found.hurting(play.client.name)
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
@@ -259,25 +250,19 @@ _UNSEEN = ("private", "no-route", "late", "timeout")  # from here, or in this ti
 # --- The Apple profile ------------------------------------------------------------------
 
 
-def profile_asks(case: Case, family: Family) -> list[Ask]:
-    first, *_, last = (route.path for route in family.routes)
-    who = quote(str(case.asker))
-    return [
-        Ask(f"https://autoconfig.{case.domain}{first}?emailaddress={who}"),
-        Ask(f"https://{case.domain}{last}"),
-    ]
+def profile_asks(client: Client, case: Case) -> list[Ask]:
+    first, *_, last = (route.path for route in case.family(client.family).routes)
+    named = f"{first}?emailaddress={quote(str(case.asker))}"
+    urls = (f"https://autoconfig.{case.domain}{named}", f"https://{case.domain}{last}")
+    return [Ask(url) for url in urls]
 
 
-def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
+def play_profile(client: Client, case: Case, facts: Facts) -> Play:
     """Return what an iPhone sets up with the first profile that it gets."""
-    played = Play(client, "apple")
-    first, _ = listed = profile_asks(case, family)
+    played = Play(client)
+    first, _ = listed = profile_asks(client, case)
     for ask in listed:
-        try:
-            reply = facts.answer(ask)
-        except ProbeError:
-            continue  # other clients report the host
-        wrong = web.by_name(case, facts, web.of_reply(case, reply, ask.url), ask.url)
+        reply, wrong = web.asked(case, facts, ask)
         if wrong is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
@@ -285,9 +270,11 @@ def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
             played.setup = servers.settled(facts, setup)
             played.findings, played.found = [*earlier, *content], Outcome(ask.url)
             return played
-        if ask == first and web.ABSENT not in wrong.marks:
+        # Other clients report a host without any response.
+        if ask == first and reply.status and web.ABSENT not in wrong.marks:
             host = split_url(ask.url).hostname or ""
             is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
+            wrong = web.by_name(case, facts, wrong, ask.url)
             played.findings.append(wrong.marked("" if is_meant else "by chance"))
     return played
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 
 from ....address import Address, fill_in
 from ....config.ports import MAIL_TYPES
@@ -24,34 +25,28 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
     Those for other domains, or with what works for nobody, come last. Among equals those
     come first that more others and the MX host agree with, then in user names as well.
     """
-    found = [*_published(scene), *_srv(scene)]
+    found = (*_published(scene), *_srv(scene))
 
-    def faults_of(source: Source) -> int:
+    def with_faults(source: Source) -> Source:
         accounts = source.accounts[: servers.MOST]
-        return sum(side_by_side(partial(is_faulty, scene, one) for one in accounts))
+        faults = side_by_side(partial(is_faulty, scene, one) for one in accounts)
+        return source._replace(faults=sum(faults))
 
-    faults = side_by_side(partial(faults_of, source) for source in found)
-    listed = [
-        one._replace(faults=count) for one, count in zip(found, faults, strict=True)
-    ]
+    listed = side_by_side(partial(with_faults, source) for source in found)
     rated = [one._replace(votes=_votes(scene, one, listed)) for one in listed]
     if not rated:
         return ()
     names_of = partial(_names_of, scene.case.asker)
     names = [*map(names_of, rated)]
-    first, *others = sorted(
-        rated, key=lambda one: (one.rank, -names.count(names_of(one)))
-    )
+    first, *others = sorted(rated, key=lambda it: (it.rank, -names.count(names_of(it))))
     against = [one for one in others if any(disagreements(scene, first, one))]
     tried = len(first.accounts[: servers.MOST])
     if first.is_foreign and 0 < tried <= first.faults:
         against = others  # nobody can log in there anyway
         first = first._replace(is_contradicted=True)
     is_decided = not first.faults and all(one.rank > first.rank for one in against)
-    return (
-        first._replace(is_decided=is_decided),
-        *(one._replace(is_contradicted=one in against) for one in others),
-    )
+    rest = (one._replace(is_contradicted=one in against) for one in others)
+    return first._replace(is_decided=is_decided), *rest
 
 
 def _names_of(who: Address, source: Source) -> object:
@@ -87,7 +82,8 @@ def _published(scene: Scene) -> Iterator[Source]:
             # Not every format can express every method.
             accounts = tuple(one._replace(authentication="") for one in play.mail)
             known = others.setdefault(play.place, Source(play.place, accounts))
-            others[play.place] = known._replace(clients=(*known.clients, play.client))
+            clients = (*known.clients, play.client.name)
+            others[play.place] = known._replace(clients=clients)
     theirs = {account.hostname for one in foreign for account in one.accounts}
     for source in others.values():
         hosts = {account.hostname for account in source.accounts}
@@ -108,9 +104,8 @@ def is_faulty(scene: Scene, account: Account) -> bool:
     """Return whether an account gets no mail, as far as it can be tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    return account.username in scene.names_for_all or servers.is_dead(
-        scene.facts, Endpoint.of(account)
-    )
+    is_for_all = account.username in scene.names_for_all
+    return is_for_all or servers.is_dead(scene.facts, Endpoint.of(account))
 
 
 def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
@@ -129,12 +124,9 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
         if not any(disagreements(scene, alone[0], other))
     ]
     hosts = scene.facts.mx_hosts(scene.case.domain)[:1]
-    is_at_mx = any(
-        web.is_same_host(scene.facts, account.hostname, host)
-        for account in source.accounts
-        for host in hosts
-        if account.type != "smtp"
-    )
+    receiving = [one.hostname for one in source.accounts if one.type != "smtp"]
+    is_same_host = partial(web.is_same_host, scene.facts)
+    is_at_mx = any(is_same_host(*pair) for pair in product(receiving, hosts))
     return 2 * len(agreeing) + is_at_mx
 
 
@@ -149,11 +141,8 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
             continue
         if source.place == SRV or (source.document and measure.document):
             continue
-        pairs = [
-            pair
-            for pair in disagreements(scene, measure, source, strict=True)
-            if not any(is_faulty(scene, account) for account in pair)
-        ]
+        differing = disagreements(scene, measure, source, strict=True)
+        pairs = [it for it in differing if not any(map(partial(is_faulty, scene), it))]
         whose, who = said_by(measure), scene.case.asker
         is_same = all(is_one_server(scene, *pair) for pair in pairs)
         if pairs:
@@ -219,11 +208,9 @@ def _have_one_name(one: Account, other: Account, who: Address) -> bool:
 
 def is_one_server(scene: Scene, one: Account, other: Account) -> bool:
     """Return whether it is one server, with several ports or names, and one user name."""
-    return (
-        one.type == other.type
-        and _have_one_name(one, other, scene.case.asker)
-        and web.is_same_host(scene.facts, one.hostname, other.hostname)
-    )
+    who, hosts = scene.case.asker, (one.hostname, other.hostname)
+    is_like = one.type == other.type and _have_one_name(one, other, who)
+    return is_like and web.is_same_host(scene.facts, *hosts)
 
 
 def difference(

@@ -49,25 +49,31 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
             if not leads_nowhere(facts, host):  # the name server fails
                 return failed(host, failure, "http.lookup-failed")
             target = host
-        no_address = finding(
-            "http.absent", url, reason=f"{host} has no address in DNS"
-        ).marked(ABSENT)
-        return dead_alias("dns", facts, host) if target else no_address
+        if target:
+            return dead_alias("dns", facts, host)
+        return finding("http.absent", url, reason=f"{host} has no address in DNS")
     lost = error.kind in ("connect", "silent", "no-route")
+    # A domain need not have a web site.
     if lost and (parts.scheme == "http" or host == case.domain):
-        return finding("http.absent", url, reason=str(error)).marked(
-            ABSENT
-        )  # a domain need not have a web site
+        return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
         if server and not line.startswith("HTTP/"):
-            return finding(
-                "http.other-server", url, reason=error, server=server, line=line
-            )
+            code, said = "http.other-server", {"server": server, "line": line}
+            return finding(code, url, reason=error, **said)
     return finding(code, url, advice=advice, reason=error)
+
+
+def asked(case: Case, facts: Facts, ask: Ask) -> tuple[Reply, Finding | None]:
+    """Return the response to a request, and what is wrong; without any its status is 0."""
+    try:
+        reply = facts.answer(ask)
+    except ProbeError as error:
+        return Reply(ask.url), of_error(facts, case, ask.url, error)
+    return reply, of_reply(case, reply, ask.url)
 
 
 def _target(facts: Facts, ask: Ask) -> str:
@@ -83,11 +89,9 @@ def _is_inside(target: str) -> bool:
     return bool(target) and (not is_public(host) if is_number else "." not in host)
 
 
-def failed(
-    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
-) -> Finding:
+def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> Finding:
     """Return the finding for a lookup that failed."""
-    found = finding(code, subject, advice=error.cure, reason=error.reason)
+    found = finding(code, name, advice=error.cure, reason=error.reason)
     return found.marked(error.kind)
 
 
@@ -122,9 +126,6 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
     return finding(code, name, advice=without_dot(last), target=last, before=before)
 
 
-_APPENDED = "without the dot, the name of the zone is appended"
-
-
 def without_dot(host: str) -> str:
     """Return the advice where a URL was typed, or the zone's name was appended, or ""."""
     is_url = "://" in host
@@ -136,20 +137,18 @@ def without_dot(host: str) -> str:
             break
     if is_url:
         return f"a record takes a host name, not a URL: write {meant}. alone"
-    if meant == name:
-        return ""
-    return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
+    why = "without the dot, the name of the zone is appended"
+    advice = f"write {meant}. with a dot at its end in the zone: {why}"
+    return advice if meant != name else ""
 
 
 def renamed(facts: Facts, host: str) -> str:
     """Return the advice where a host's records have its domain twice, or ""."""
     domain = host.partition(".")[2]
     twice = f"{host}.{domain}"
-    if not facts.exists(twice) or facts.is_by_wildcard(twice, domain):
-        return ""
-    return (
-        f"rename {twice} to {host}: forms for records often add the domain themselves"
-    )
+    is_there = facts.exists(twice) and not facts.is_by_wildcard(twice, domain)
+    why = "forms for records often add the domain themselves"
+    return f"rename {twice} to {host}: {why}" if is_there else ""
 
 
 def leads_nowhere(facts: Facts, name: str) -> bool:
@@ -181,14 +180,12 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
     return False
 
 
-def by_name(
-    case: Case, facts: Facts, found: Finding | None, url: str
-) -> Finding | None:
+def by_name(case: Case, facts: Facts, found: Finding, url: str) -> Finding:
     """Return the finding with its cause in DNS: an alias of another host, a wildcard."""
     host = split_url(url).hostname or ""
     is_below = case.has(host) and host != case.domain
-    is_named = found is None or found.step == "dns" or found.code == "http.exchange"
-    if found is None or is_named or not is_below:
+    is_named = found.step == "dns" or found.code == "http.exchange"
+    if is_named or not is_below:
         return found
     target = names_of(facts, host)[-1]
     # A certificate for other names may be that of another site.
@@ -213,13 +210,12 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
         return lost
     if reply.status in (404, 410):
         if not reply.body.strip():
-            return finding("http.empty-404", url, status=reply.status).marked(ABSENT)
+            return finding("http.empty-404", url, status=reply.status)
         said = _by_text(reply, asked)
         is_site = split_url(url).hostname == case.domain  # which need not have settings
-        if said.code in texts.patterns("missing") and not is_site:
-            return said
-        none = finding("http.absent", url, reason=f"status {reply.status}")
-        return none.marked(ABSENT)
+        is_known = said.code in texts.patterns("missing") and not is_site
+        absent = finding("http.absent", url, reason=f"status {reply.status}")
+        return said if is_known else absent
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
@@ -262,11 +258,8 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
     url = shown(reply.url)
     if reply.status == 401:
         host = split_url(url).hostname or ""
-        schemes = {
-            value.partition(" ")[0]
-            for name, value in reply.every
-            if name == "www-authenticate"
-        }
+        asked_for = [it for name, it in reply.every if name == "www-authenticate"]
+        schemes = {value.partition(" ")[0] for value in asked_for}
         by_windows = sorted(schemes & {"NTLM", "Negotiate"})
         types = {it.type for _, it in case.provider.servers} if case.provider else set()
         is_meant = case.provider is None or not types.isdisjoint(EXCHANGE_TYPES)
@@ -277,10 +270,9 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
         if by_windows:
             return finding("http.exchange-login", url, host=host, how=how)
     if reply.status in (401, 407):
-        realm = re.findall(
-            'realm="?([^"]{1,60})', reply.headers.get("www-authenticate", "")
-        )
-        named = "".join(f" (“{each}”)" for each in realm[:1])
+        wanted = reply.headers.get("www-authenticate", "")
+        realm = re.search('realm="?([^"]{1,60})', wanted)
+        named = f" (“{realm[1]}”)" if realm else ""
         return finding("http.login-wanted", url, status=reply.status, named=named)
     led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE])
@@ -382,8 +374,7 @@ def unfilled(url: str, reply: Reply) -> Finding | None:
     found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(reply)))
     if found is None:
         return None
-    name = found[0].decode("ascii", "replace")
-    return finding("document.unfilled", url, name=name)
+    return finding("document.unfilled", url, name=found[0].decode("ascii", "replace"))
 
 
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
