@@ -382,15 +382,14 @@ class Paper(Checking):
 
     # --- Commands ----------------------------------------------------------------
 
-    def _network(
-        self, resolver: tuple[str, int], timeout: float, connect_to: Any, **more: Any
-    ) -> Network:
-        asked = self._resolver(resolver, timeout)
-        return PaperNetwork(asked, timeout, dict(connect_to), **more, hosts=self._hosts)
+    def _network(self, asked: SimpleNamespace) -> Network:
+        resolver, mapped = self._resolver(asked), dict(asked.connect_to)
+        more = {"allow_private": asked.allow_private, "hosts": self._hosts}
+        return PaperNetwork(resolver, asked.timeout, mapped, **more)
 
-    def _resolver(self, resolver: tuple[str, int], timeout: float) -> Resolver:
-        names = PaperResolver(resolver, timeout)
-        names.answers_by(self._name_servers, resolver[0])
+    def _resolver(self, asked: SimpleNamespace) -> Resolver:
+        names = PaperResolver(asked.resolver, asked.timeout)
+        names.answers_by(self._name_servers, asked.resolver[0])
         return names
 
     def invoke(self, *arguments: str | Path) -> Result:

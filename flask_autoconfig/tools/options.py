@@ -1,7 +1,9 @@
-"""Options that several commands share."""
+"""The parameters of commands, by options.toml."""
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -13,25 +15,6 @@ from .net.tcp import Network
 from .net.untrusted import split_url
 
 Endpoint = tuple[str, int]  # host and port
-
-
-def of(command: str, **types: Any) -> Callable[[Any], Any]:
-    """Add the options that options.toml has for a command, by its decorator.
-
-    *types* are click's types of the parameters, or functions from the text to the value.
-    """
-
-    def add(function: Any) -> Any:
-        rows = table_beside(__file__, "options.toml")[command]
-        for names, values in reversed(rows.items()):
-            name = names.split()[-1].lstrip("-").replace("-", "_")
-            if "/" in names:  # --on/--off: neither may be given
-                values = {"default": None, **values}
-            option = click.option(*names.split(), type=types.get(name), **values)
-            function = option(function)
-        return function
-
-    return add
 
 
 def _name_server(value: str) -> Endpoint:
@@ -53,31 +36,65 @@ def _connection(value: str) -> tuple[Endpoint, Endpoint]:
     return (parts[1].lower(), int(parts[2])), (parts[3], int(parts[4]))
 
 
-resolver_options = of(
-    "resolver", resolver=_name_server, timeout=click.FloatRange(0.1, 600)
-)
+_TYPES: dict[str, Any] = {"resolver": _name_server, "connect_to": _connection}
+_TYPES["timeout"] = click.FloatRange(0.1, 600)
+Asked = SimpleNamespace  # the values of a command's parameters
+Run = Callable[[Asked], int | None]
 
 
-def network_options(command: Any) -> Any:
-    return resolver_options(of("network", connect_to=_connection)(command))
+def command(name: str, /, *shared: str, **types: Any) -> Callable[[Run], click.Command]:
+    """Return a decorator that makes a function the command of that name.
+
+    The function gets the values of the parameters that options.toml has for the command,
+    and of *shared* tables there; it returns the exit code, None for 0. *types* are click's
+    types of the parameters, or functions from the text to the value.
+    """
+    tables = table_beside(__file__, "options.toml")
+    rows = [row for table in (name, *shared) for row in tables[table].items()]
+    parameters = [_parameter(names, {**_TYPES, **types}, **row) for names, row in rows]
+
+    def made(function: Run) -> click.Command:
+        def run(**values: Any) -> None:
+            code = function(Asked(**values))
+            click.get_current_context().exit(code or 0)
+
+        return click.Command(name, callback=run, params=parameters)
+
+    return made
 
 
-def resolver_of(resolver: Endpoint | None, timeout: float) -> Resolver:
+def _parameter(names: str, types: dict[str, Any], **values: Any) -> click.Parameter:
+    *_, name = names.split()
+    key = name.lstrip("-").replace("-", "_")
+    kind = types.get(key)
+    if "range" in values:
+        kind = click.IntRange(*values.pop("range"))
+    if "choice" in values:
+        kind = click.Choice(values.pop("choice"))
+    if "path" in values:
+        kind = click.Path(path_type=Path, **values.pop("path"))
+    if not names.startswith("-"):
+        return click.Argument([name], type=kind, **values)
+    if "/" in names:  # --on/--off: neither may be given
+        values["default"] = None
+    return click.Option(names.split(), type=kind, **values)
+
+
+def resolver_of(asked: Asked) -> Resolver:
+    resolver: Endpoint | None = asked.resolver
     if resolver and not is_ip(resolver[0]):
         addresses, reason = [], "it has no address"
         try:
-            addresses = Resolver(None, timeout).addresses(resolver[0])
+            addresses = Resolver(None, asked.timeout).addresses(resolver[0])
         except LookupFailed as error:
             reason = error.reason
         if not addresses:
             message = f"there is no name server {resolver[0]!r}: {reason}"
             raise click.BadParameter(message, param_hint="--resolver")
         resolver = (addresses[0], resolver[1])
-    return Resolver(resolver, timeout)
+    return Resolver(resolver, asked.timeout)
 
 
-def network(
-    resolver: Endpoint | None, timeout: float, connect_to: Any, allow_private: bool
-) -> Network:
-    asked = resolver_of(resolver, timeout)
-    return Network(asked, timeout, dict(connect_to), allow_private=allow_private)
+def network(asked: Asked) -> Network:
+    mapped, is_inside = dict(asked.connect_to), asked.allow_private
+    return Network(resolver_of(asked), asked.timeout, mapped, allow_private=is_inside)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import click
 
@@ -39,7 +37,6 @@ from ..warnings import find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
-_OF_NETWORK = ("resolver", "timeout", "connect_to", "allow_private")  # options
 _PASSES = 3  # of the check of a domain, if its time is not enough
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
@@ -50,29 +47,23 @@ def _known_code(code: str) -> str:
     return code
 
 
-@click.command("check")
-@click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@options.of("check", password_fd=click.IntRange(0), ignored=_known_code)
-@options.network_options
-@click.pass_context
-def command(ctx: click.Context, /, **values: Any) -> None:
-    if values.pop("is_list"):
+@options.command("check", "resolver", "network", ignored=_known_code)
+def command(asked: options.Asked) -> int:
+    if asked.is_list:
         for code in texts.codes():
             row = texts.row(code)
             terminal.echo(f"{code:30}  {row.status:7}  {row.means}")
-        return
-    network = {name: values.pop(name) for name in _OF_NETWORK}
-    asked = SimpleNamespace(**values)
+        return 0
     asked.login = asked.login or asked.password_fd is not None
     asked.address = project.address(asked.subject) if "@" in asked.subject else None
     asked.service = _service(asked.subject)
     if problem := _misuse(asked):
         raise click.UsageError(problem)
     cases = _cases(asked)
-    ctx.exit(1 if _check(asked, cases, options.network(**network)) else 0)
+    return 1 if _check(asked, cases, options.network(asked)) else 0
 
 
-def _check(asked: SimpleNamespace, cases: list[Case], network: Network) -> list[str]:
+def _check(asked: options.Asked, cases: list[Case], network: Network) -> list[str]:
     """Check the domains and print the reports; return those that failed."""
     failed: list[str] = []
     is_several = asked.every or len(cases) > 1
@@ -97,7 +88,7 @@ def _check(asked: SimpleNamespace, cases: list[Case], network: Network) -> list[
 # --- What to check ----------------------------------------------------------------------
 
 
-def _misuse(asked: SimpleNamespace) -> str:
+def _misuse(asked: options.Asked) -> str:
     """Return what is wrong with the options together, "" for nothing."""
     service, is_piped = asked.service, asked.login and not sys.stdin.isatty()
     misuses = {
@@ -128,7 +119,7 @@ def _service(subject: str) -> Service | None:
     return service
 
 
-def _cases(asked: SimpleNamespace) -> list[Case]:
+def _cases(asked: options.Asked) -> list[Case]:
     service: Service | None = asked.service
     subject, address, ignored = asked.subject, asked.address, frozenset(asked.ignored)
     if service is None:
@@ -220,7 +211,7 @@ def _side_by_side(
             yield case, checked
 
 
-def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -> None:
+def _print(asked: options.Asked, result: Report, known: report.Known | None) -> None:
     """Print a report; *known* are the findings of other domains, None without any."""
     wrong = tuple(one for one in result.findings if one.status in (FAILURE, WARNING))
     if asked.as_json:
@@ -245,7 +236,7 @@ def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -
 
 
 def _with_logins(
-    asked: SimpleNamespace, case: Case, network: Network, result: Report
+    asked: options.Asked, case: Case, network: Network, result: Report
 ) -> Report:
     """Return the result with that of real logins, where the password may be sent.
 

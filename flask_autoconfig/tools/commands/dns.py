@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import click
 
@@ -31,19 +29,9 @@ def _host(target: str) -> str:
     raise click.BadParameter(message)
 
 
-@click.command("dns")
-@click.argument("domain", default="")
-@options.of(
-    "dns",
-    target=_host,
-    name=click.Choice(list(FORMATS)),
-    previous=click.Path(path_type=Path, dir_okay=False, exists=True),
-    folder=click.Path(path_type=Path, file_okay=False),
-)
-@options.resolver_options
-@click.pass_context
-def command(ctx: click.Context, /, domain: str, **values: Any) -> None:
-    asked = SimpleNamespace(**values)
+@options.command("dns", "resolver", target=_host, name=click.Choice(list(FORMATS)))
+def command(asked: options.Asked) -> int:
+    domain = asked.domain
     name = "json" if asked.as_json else asked.name
     service = project.service()
     published = _published(service, domain, asked.target, asked.previous)
@@ -53,15 +41,15 @@ def command(ctx: click.Context, /, domain: str, **values: Any) -> None:
         terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
     if not asked.diff:
         _output(name, published, asked.folder)
-        return
+        return 0
     with ending.at_once():
-        resolver = options.resolver_of(asked.resolver, asked.timeout)
+        resolver = options.resolver_of(asked)
         different, failed = _compared(published, resolver, asked.target)
     if different:
         _output(name, iter(different), asked.folder)
     width = terminal.width(err=True)
     terminal.show(problems.shown(failed, "", "error", width), err=True)
-    ctx.exit(1 if different or failed else 0)
+    return 1 if different or failed else 0
 
 
 def _published(

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import click
-
 from ... import families
 from ...answers import OK, Answer, Request
 from ...service import Service
@@ -20,12 +18,10 @@ _MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
 _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 
 
-@click.command("export")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@options.of("export")
-def command(directory: Path, nginx: bool) -> None:
+@options.command("export")
+def command(asked: options.Asked) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    for sentence in export(project.service(), directory, for_nginx=nginx):
+    for sentence in export(project.service(), asked.directory, for_nginx=asked.nginx):
         terminal.tell(f"note: {sentence}", err=True)
 
 

@@ -4,8 +4,6 @@ import os
 import shlex
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,21 +19,18 @@ from ..net.tcp import Network
 _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
 
-@click.command("init")
-@click.argument("domain")
-@options.of("init", output=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
-@options.network_options
-def command(domain: str, output: Path, force: bool, **network: Any) -> None:
-    domain = project.domain(domain)
+@options.command("init", "resolver", "network")
+def command(asked: options.Asked) -> None:
+    domain, output = project.domain(asked.domain), asked.output
     to_stdout = str(output) == "-"
     if not to_stdout:
-        if os.path.lexists(output) and not force:
+        if os.path.lexists(output) and not asked.force:
             message = "the file exists already, and is left alone"
             cure = "name another file with -o, or overwrite it with --force"
             raise ConfigError.of(str(output), message, cure, "")
         with reported(output):
             check_replaceable(output)
-    discovery = _discover(domain, options.network(**network))
+    discovery = _discover(domain, options.network(asked))
     for note in discovery.notes:
         terminal.tell(f"note: {note}", err=True)
     if discovery.config is None:
@@ -50,7 +45,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         terminal.write(content)
         return
     with reported(output):
-        write_file(output, content, replace=force)
+        write_file(output, content, replace=asked.force)
     is_plugin = click.get_current_context().find_root().info_name == "flask"
     program = "flask autoconfig" if is_plugin else "flask-autoconfig"
     if str(output) != DEFAULT_FILE:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing import Pipe
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,16 +42,8 @@ def _address(value: str) -> str:
     raise click.BadParameter(f"{value!r} is no HOST:PORT, such as 127.0.0.1:8000")
 
 
-@click.command("serve")
-@options.of(
-    "serve",
-    bind=_address,
-    processes=click.IntRange(1, 1024),
-    proxies=click.IntRange(0, 16),
-    log_format=click.Choice(["text", "json"]),
-)
-def command(**values: Any) -> None:
-    asked = SimpleNamespace(**values)
+@options.command("serve", bind=_address)
+def command(asked: options.Asked) -> None:
     settings: dict[str, Any] = {"bind": asked.bind, "workers": asked.processes}
     # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
     # after a few restarts systemd gives the service up, and its socket too, and a
@@ -76,7 +67,7 @@ def command(**values: Any) -> None:
 
 
 def _serve(
-    asked: SimpleNamespace, announce: Callable[[str], None], settings: dict[str, Any]
+    asked: options.Asked, announce: Callable[[str], None], settings: dict[str, Any]
 ) -> None:
     hooks = asked.hooks or name_in_environment()
     if project.named_file() is None and project.script_info():

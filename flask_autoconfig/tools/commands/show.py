@@ -9,10 +9,9 @@ from ...service import Service
 from .. import options, project, terminal
 
 
-@click.command("show")
-@click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@options.of("show", name=click.Choice(list(families.formats(families.FAMILIES))))
-def command(subject: str, name: str) -> None:
+@options.command("show", name=click.Choice([*families.formats(families.FAMILIES)]))
+def command(asked: options.Asked) -> None:
+    subject, name = asked.subject, asked.name
     service = project.service()
     nothing = (
         f"nothing is served {f'for {subject}' if subject else 'without an address'}"
@@ -24,8 +23,8 @@ def command(subject: str, name: str) -> None:
         raise _error(service, message, f"{cure} in the file")
     with project.asking(service, subject):
         if "@" in subject or not subject:
-            asked = project.address(subject) if subject else None
-            served = service.lookup.look_up(asked, "")
+            address = project.address(subject) if subject else None
+            served = service.lookup.look_up(address, "")
         else:
             served = service.lookup.find_domain(project.domain(subject))
     if served is None:

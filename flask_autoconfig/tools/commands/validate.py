@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ... import families
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
@@ -20,10 +18,8 @@ _SILENT += "returns other login names"
 _SILENT_CURE = "leave that family out of `clients`, if you like"
 
 
-@click.command("validate")
-@options.of("validate")
-@click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+@options.command("validate")
+def command(asked: options.Asked) -> int:
     file = project.file()
     warnings: Sequence[Problem] = ()
     counted = "and warnings once it is mended"
@@ -33,7 +29,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     except ConfigError as error:
         problems = error.problems
 
-    if as_json:
+    if asked.as_json:
         report: dict[str, Any] = {"file": str(file)}
         for kind, listed in (("problems", problems), ("warnings", warnings)):
             report[kind] = [
@@ -46,7 +42,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         terminal.show(shown(problems, file, "error", terminal.width()))
         terminal.show(shown(warnings, file, "warning", terminal.width()))
         terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
-    ctx.exit(1 if problems else 0)
+    return 1 if problems else 0
 
 
 def _read(file: Path) -> tuple[Sequence[Problem], Sequence[Problem]]:
