@@ -433,7 +433,7 @@ def test_the_calendar_of_the_file_stays_where_its_server_redirects(here: Paper) 
         reply = says(401, WWW_Authenticate="Basic realm=x")
         return (moved("/fred/") if asked.path == "/" else reply)(asked)
 
-    dav(answer)(here)
+    dav(here, answer)
     report = here.check(USER, file=here.file)
     (calendar,) = report["clients"][ALL.index("Calendars")]["sets_up"]
     assert calendar["url"] == f"https://dav.{DOMAIN}/"

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from seeds import tables
 from services import CONFIG, Service, serve
-from support import BIN, TWO_DOMAINS, fetch, free_port, running, until
+from support import BIN, TWO_DOMAINS, fetch, free_port, running, tables, until
 
 V2 = "/autodiscover/autodiscover.json"
 SENT = tables("logs.toml")

@@ -156,19 +156,14 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
     holds()
 
 
-def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows() -> None:
-    for host, expected in (
-        ("outlook.office365.com", "OAuth2"),
-        ("imap.gmail.com", "OAuth2"),
-        ("imap.fastmail.com", "OAuth2"),
-        ("mail.fastmail.com", "password-cleartext"),
-        ("imap.gmail.com.example", "password-cleartext"),
-        ("notgmail.com", "password-cleartext"),
-    ):
-        server = {"type": "imap", "hostname": host, "authentication": BOTH}
-        setup = setup_of(THUNDERBIRD, {**NO_LESS, "incoming": [server]})
-        assert setup is not None
-        assert setup.servers[0].authentication == expected
+@rows("oauth2_hosts", "host, expected", "tables.toml")
+def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows(
+    host: str, expected: str
+) -> None:
+    server = {"type": "imap", "hostname": host, "authentication": BOTH}
+    setup = setup_of(THUNDERBIRD, {**NO_LESS, "incoming": [server]})
+    assert setup is not None
+    assert setup.servers[0].authentication == expected
 
 
 @rows("incoming", "server, expected", "tables.toml")

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 from strangers import Behaviour, answering, server
-from support import BIN, TWO_DOMAINS, run
+from support import BIN, TWO_DOMAINS, Write, run
 from test_chains import loaded, made
 from test_resolver import type_of
 from world import NameServer
@@ -29,7 +29,6 @@ from world import NameServer
 from flask_autoconfig.cleaning import is_seen
 from flask_autoconfig.tools import terminal
 
-Write = Callable[..., Path]
 DOMAIN = "example.com"
 # Escape sequences, C1 controls, line ends of all kinds, a title, direction overrides.
 EVIL = (

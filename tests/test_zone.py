@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pytest
+from support import rows
 
 from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw
@@ -73,32 +73,18 @@ def test_a_server_that_no_record_can_name_is_left_out_and_not_denied() -> None:
     assert list(warnings(**mail)) == ["incoming[1]", "outgoing[0]"]
 
 
-NO_PATH = ["0 1 443 dav.test."]
-URLS = {
-    "caldav https://dav.test:8443/calendars/": [
-        "0 1 8443 dav.test.",
-        '"path=/calendars/"',
-    ],
-    "carddav https://dav.test/.well-known/carddav": NO_PATH,
-    "caldav https://dav.test/u/%EMAILADDRESS%/": [*NO_PATH, '"path=/u/"'],
-    "caldav http://dav.test/": None,
-    "caldav https://%EMAILLOCALPART%.test/": None,
-    "carddav https://[2001:db8::1]/": None,
-    "jmap https://dav.test/.well-known/jmap": NO_PATH,
-    "jmap https://dav.test/session": None,
-}
 KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
-@pytest.mark.parametrize("service", URLS)
-def test_a_url_becomes_a_target_and_a_path_or_a_warning(service: str) -> None:
-    type_, url = service.split()
-    services = {KEYS[type_]: [{"type": type_, "url": url}]}
+@rows("service_urls", "type_, url, expected", "tables.toml")
+def test_a_url_becomes_a_target_and_a_path_or_a_warning(
+    type_: str, url: str, expected: list[str]
+) -> None:
+    key = KEYS[type_]
+    services = {key: [{"type": type_, "url": url}]}
     (name,) = (name for name, it in zone.URL_SERVICES if it == type_)
-    assert records(**services).get(name) == URLS[service]
-    assert list(warnings(**services)) == (
-        [] if URLS[service] else [f"{KEYS[type_]}[0]"]
-    )
+    assert records(**services).get(name, []) == expected
+    assert list(warnings(**services)) == ([] if expected else [f"{key}[0]"])
 
 
 def test_managesieve_is_found_with_starttls() -> None:
