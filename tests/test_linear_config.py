@@ -48,10 +48,6 @@ def assert_all_linear(call: Callable[[str], object], *more: str) -> None:
         assert_linear(call, token, ends=("", "x"), unnoticed=0.2)
 
 
-def explained_in(template: str, text: str) -> None:
-    explained(filled(template, text))
-
-
 def explained(text: str) -> None:
     """Read a TOML text, and report all its problems."""
     try:
@@ -66,8 +62,11 @@ def explained(text: str) -> None:
 def test_a_text_anywhere_in_a_file(number: int, step: int) -> None:
     template = [*ANYWHERE.values()][number]
     unnoticed = UNNOTICED if step > 1 else 0.2
+
+    def explain(text: str) -> None:
+        explained(filled(template, text))
+
     for token in tokens(number, step):
-        explain = partial(explained_in, template)
         assert_linear(explain, token, ("", "x"), unnoticed)
 
 
