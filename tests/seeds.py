@@ -458,11 +458,6 @@ def by_nginx(tls: str) -> Seed:
     return seed
 
 
-def unencrypted_web(here: World) -> None:
-    here.listen(ELSEWHERE, 443, says_first("HTTP/1.1 400 Bad Request"))
-    lead_web(here)
-
-
 def instead_of_web(behave: Behaviour, certificate: Certify | None = None) -> Seed:
     """Another server at the port of the web, with TLS if it has a certificate."""
 
@@ -752,7 +747,7 @@ SEEDS: dict[str, Seed] = {
     "a name server that drops AAAA": dropping_aaaa,
     "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
     "a refused handshake": by_nginx("ssl_reject_handshake on;"),
-    "http at the port of https": unencrypted_web,
+    "http at the port of https": instead_of_web(says_first("HTTP/1.1 400 Bad Request")),
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),

@@ -124,22 +124,6 @@ def written(tmp_path: Path, *edits: tuple[str, str], more: str = "") -> Path:
 # --- Right worlds ---------------------------------------------------------------------
 
 
-def test_every_client_works_where_all_is_right_and_real(really: Real) -> None:
-    with really.service(really.file):
-        report = really.check(USER, file=really.file, names=BIND)
-    assert_right(report)
-    assert not any(row["stopped_by"] for row in report["clients"])
-    assert all(row["sets_up"] for row in report["clients"])
-    assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == {
-        "type": "imap",
-        "hostname": IMAP_NAME,
-        "port": 993,
-        "socket_type": "SSL",
-        "username": "%EMAILADDRESS%",
-        "authentication": "password-cleartext",
-    }
-
-
 def publish(here: Paper, file: Path, *names: str) -> None:
     """Let the domain publish what a file says, with a certificate of *names*, or any."""
     usual = {"front": here.front, "zone": here.zone}

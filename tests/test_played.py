@@ -4,13 +4,12 @@ What the file says is read here by the rules of `test_one_truth`, and what a cli
 up is compared with that without its faults, which the warnings are made of.
 """
 
-import tomllib
 from typing import Any
 
 import pytest
 import readers
 from hypothesis import example, given, settings
-from support import ROOT, TWO_DOMAINS, rows
+from support import TWO_DOMAINS, rows, tables
 from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
@@ -193,7 +192,7 @@ def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it() -> None:
 
 # --- What the rules mean ----------------------------------------------------------------
 
-FAULTS = tomllib.loads((ROOT / "tests/client_faults.toml").read_text())["faults"]
+FAULTS = tables("client_faults.toml")["faults"]
 
 
 @pytest.mark.parametrize(("ruled", "old", "new", "place"), FAULTS)
