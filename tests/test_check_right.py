@@ -42,7 +42,7 @@ from seeds import (
     when,
 )
 from strangers import at_terminal
-from support import tables, typed
+from support import rows, tables, typed
 from world import (
     ADDRESSES,
     BIND,
@@ -533,16 +533,9 @@ def test_a_finding_of_many_domains_is_shown_in_full_once(
     assert person(here, *options, "-q", file=file).stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--all", DOMAIN], ""),
-        ([DOMAIN, "--login"], ""),
-        ([USER, "--login"], "--password-fd"),  # for want of a terminal
-    ],
-)
-def test_wrong_usage_ends_with_2(here: Paper, words: list[str], told: str) -> None:
-    done = person(here, *words)
+@rows("wrong_checks", "words, told", "commands.toml")
+def test_wrong_usage_ends_with_2(here: Paper, words: str, told: str) -> None:
+    done = person(here, *words.split())
     assert done.exit_code == 2
     assert told in done.stderr
     assert "Warning" not in done.stderr
