@@ -7,6 +7,7 @@ import string
 import time
 from collections.abc import Callable, Iterable
 
+import pytest
 from support import table
 
 SIZES = (4, 16, 64)  # KiB
@@ -23,6 +24,17 @@ TOKENS = (
     *table("repeated", "linear.toml")["tokens"],
 )
 ENDS = ("", "x", "\n", "@example.com")
+
+
+def tokens(number: int, step: int) -> tuple[str, ...]:
+    """Return all tokens, or for the fast tests each of *step* places a few of them."""
+    return TOKENS[number % step :: step]
+
+
+def some_or_all(step: int) -> pytest.MarkDecorator:
+    """Run a test with a few tokens, and in the tier `world` with all."""
+    every = pytest.param(1, marks=pytest.mark.world)
+    return pytest.mark.parametrize("step", [step, every], ids=["some", "all"])
 
 
 def assert_linear(

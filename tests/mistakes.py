@@ -1,12 +1,11 @@
 """A valid file, and the faulty ones that mistakes.toml makes of it."""
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support import tables
 
-TABLE = tomllib.loads(Path(__file__).with_name("mistakes.toml").read_text("utf-8"))
+TABLE = tables("mistakes.toml")
 VALID = """# top
 [[provider]]
 domains = ["example.com"]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +159,7 @@ def web(answer: Callable[[Asked], Answer | None]) -> Seed:
     return seed
 
 
-def led(paths: Collection[str], target: str, there: Response) -> Seed:
+def led(here: World, paths: Collection[str], target: str, there: Response) -> None:
     """Redirect requests for these paths, or for all; *there* is the response at the end."""
 
     def answer(asked: Asked) -> Answer | None:
@@ -169,7 +168,7 @@ def led(paths: Collection[str], target: str, there: Response) -> Seed:
             return there(asked)
         return moved(url)(asked) if asked.path in paths or not paths else None
 
-    return web(answer)
+    here.front.answer = answer
 
 
 def relative(asked: Asked) -> Answer | None:
@@ -239,16 +238,12 @@ def lead_web(here: World) -> None:
     zone(replace=replace)(here)
 
 
-def at_two_addresses(answer: Response) -> Seed:
+def at_two_addresses(here: World, answer: Response) -> None:
     """Let another address of the web host answer requests for settings otherwise."""
-
-    def seed(here: World) -> None:
-        other = here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
-        other.answer = lambda asked: answer(asked) if asked.path in ANYWHERE else None
-        add = f"AUTOCONFIG IN A {WEB}\nAUTOCONFIG IN A {ELSEWHERE}\n"
-        zone(drop="autoconfig", add=add)(here)
-
-    return seed
+    other = here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
+    other.answer = lambda asked: answer(asked) if asked.path in ANYWHERE else None
+    add = f"AUTOCONFIG IN A {WEB}\nAUTOCONFIG IN A {ELSEWHERE}\n"
+    zone(drop="autoconfig", add=add)(here)
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -300,35 +295,32 @@ _BAD = ("REFUSED", "SERVFAIL", "dead", "empty")
 
 
 def name_servers(
+    here: World,
     resolver: str = "",
     first: str = "",
     second: str = "",
     by: str = "",
     serials: Sequence[int] = (),
-) -> Seed:
+) -> None:
     """Two name servers of the zone; each has *by* for a text, or is one of _BAD.
 
     So does the resolver. Without *serials* the zone has no SOA.
     """
-
-    def seed(here: World) -> None:
-        head = f"$ORIGIN {DOMAIN}.\n"
-        for number in (1, 2):
-            head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
-        text = ADDRESSES + here.zone + head
-        here.names.serve(text.replace(resolver, by) if resolver else text)
-        for number, wrong in ((1, first), (2, second)):
-            assert wrong in (*_BAD, "") or wrong in text
-            own = head if wrong == "empty" else text.replace(wrong or by, by)
-            respond: Respond = Zone(own).respond
-            if serials:
-                respond = with_soa(respond, serials[number - 1])
-            if wrong in _BAD[:2]:
-                respond = failing(wrong)
-            if wrong != "dead":
-                here.name_server(f"127.0.1.7{number}", respond)
-
-    return seed
+    head = f"$ORIGIN {DOMAIN}.\n"
+    for number in (1, 2):
+        head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
+    text = ADDRESSES + here.zone + head
+    here.names.serve(text.replace(resolver, by) if resolver else text)
+    for number, wrong in ((1, first), (2, second)):
+        assert wrong in (*_BAD, "") or wrong in text
+        own = head if wrong == "empty" else text.replace(wrong or by, by)
+        respond: Respond = Zone(own).respond
+        if serials:
+            respond = with_soa(respond, serials[number - 1])
+        if wrong in _BAD[:2]:
+            respond = failing(wrong)
+        if wrong != "dead":
+            here.name_server(f"127.0.1.7{number}", respond)
 
 
 def half_moved(here: World) -> None:
@@ -355,19 +347,15 @@ def lame(here: World) -> None:
     here.name_server("127.0.0.55", respond)
 
 
-def only_ipv6(host: str) -> Seed:
+def only_ipv6(here: Any, host: str) -> None:
     """Give a host an IPv6 address alone, where the server answers as usual."""
-
-    def seed(here: Any) -> None:
-        here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
-        own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
-        here._hosts |= {
-            ("::1", port): dial
-            for (address, port), dial in here._hosts.items()
-            if address == own
-        }
-
-    return seed
+    here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
+    own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
+    here._hosts |= {
+        ("::1", port): dial
+        for (address, port), dial in here._hosts.items()
+        if address == own
+    }
 
 
 def dropping_aaaa(here: World) -> None:
@@ -470,11 +458,6 @@ def by_nginx(tls: str) -> Seed:
     return seed
 
 
-def unencrypted_web(here: World) -> None:
-    here.listen(ELSEWHERE, 443, says_first("HTTP/1.1 400 Bad Request"))
-    lead_web(here)
-
-
 def instead_of_web(behave: Behaviour, certificate: Certify | None = None) -> Seed:
     """Another server at the port of the web, with TLS if it has a certificate."""
 
@@ -524,27 +507,36 @@ def another_imap(here: World) -> None:
 
 
 def mail_server(
+    here: World,
     at: Sequence[Any] = ("imap", 993),
     says: str = "",
     greets: str = "",
     offers: str = "",
     replies: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
+    hangs_up: Sequence[str] | None = None,
     late: float = 0,
     at_once: bool | None = None,
+    address: str = ELSEWHERE,
     **more: Any,
-) -> Seed:
-    """A mail server that greets, or offers or replies; *more* of its certificate."""
+) -> None:
+    """A mail server that greets, or offers or replies; *more* of its certificate.
+
+    With *hangs_up* it does so after these lines.
+    """
     host, port = at
     greeting, *usual = {
         "imap": ("* OK", "CAPABILITY", f"* CAPABILITY {offers}\r\na OK"),
         "pop": ("+OK hello", "CAPA", "-ERR what"),
         "smtp": ("220 x", "EHLO", f"250 {offers}"),
     }[host]
+    # There is no second greeting inside (RFC 3207, section 4.2).
     encrypted = talks("", *inside.items()) if inside else None
     said = (replies or dict([usual])).items()
     greeting = greets or greeting
     behave = says_first(says) if says else talks(greeting, *said, inside=encrypted)
+    if hangs_up is not None:
+        behave = ends(*hangs_up)
 
     def later(*connection: Any) -> None:
         time.sleep(late)
@@ -553,7 +545,7 @@ def mail_server(
     certificate = certified(f"{host}.{DOMAIN}", **more)
     if at_once is None:
         at_once = port in (993, 995) or (port == 465 and not inside)
-    return mail(host, port, later, certificate, at_once=at_once)
+    here.listen(address, port, later, certificate(here), at_once=at_once)
 
 
 def old_server(here: World) -> None:
@@ -582,11 +574,6 @@ def ends(*lines: str, late: float = 0) -> Behaviour:
             connection.sendall(f"{line}\r\n".encode())
 
     return behave
-
-
-def silent(connection: socket.socket) -> None:
-    connection.recv(10)
-    time.sleep(12)
 
 
 def breaks_off(connection: socket.socket) -> None:
@@ -623,14 +610,10 @@ def wants_client_certificate(host: str, port: int) -> Seed:
     return seed
 
 
-def dav(answer: Response) -> Seed:
+def dav(here: World, answer: Response) -> None:
     """A calendar server at another address."""
-
-    def seed(here: World) -> None:
-        lead("dav", ELSEWHERE)(here)
-        here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
-
-    return seed
+    lead("dav", ELSEWHERE)(here)
+    here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
 
 
 def without_way_to_calendar(here: World) -> None:
@@ -640,36 +623,28 @@ def without_way_to_calendar(here: World) -> None:
     at(CALDAV, says(404))(here)
 
 
-def hoster(answer: Response) -> Seed:
+def hoster(here: World, answer: Response) -> None:
     """A customer's domain, whose MX host belongs to a hoster."""
-
-    def seed(here: World) -> None:
-        here.names.serve(
-            f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 1 mx.{HOSTER}.\n"
-            f"mx.{HOSTER}. IN A {SITE}\n"
-            f"autoconfig.{HOSTER}. IN A {WEB}\n"
-        )
-        when(lambda asked: HOSTER in asked.host, answer)(here)
-
-    return seed
+    here.names.serve(
+        f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 1 mx.{HOSTER}.\n"
+        f"mx.{HOSTER}. IN A {SITE}\n"
+        f"autoconfig.{HOSTER}. IN A {WEB}\n"
+    )
+    when(lambda asked: HOSTER in asked.host, answer)(here)
 
 
 # Where the ISP database is, as options of `check`.
 ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
 
 
-def in_ispdb(answer: Response) -> Seed:
+def in_ispdb(here: World, answer: Response) -> None:
     """The ISP database, which knows the domain; *answer* changes its document."""
 
     def known(asked: Asked) -> Answer:
         asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
         return answer(asked)
 
-    def seed(here: World) -> None:
-        shown = here.certificate("live.thunderbird.net")
-        here.web(ELSEWHERE, shown).answer = known
-
-    return seed
+    here.web(ELSEWHERE, here.certificate("live.thunderbird.net")).answer = known
 
 
 def delayed(seconds: float) -> Response:
@@ -772,20 +747,13 @@ SEEDS: dict[str, Seed] = {
     "a name server that drops AAAA": dropping_aaaa,
     "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
     "a refused handshake": by_nginx("ssl_reject_handshake on;"),
-    "http at the port of https": unencrypted_web,
-    "IMAP says BYE to CAPABILITY": mail(
-        "imap", 993, ends("* OK hello", "* BYE Internal error"), good(IMAP_NAME)
-    ),
-    "a mail server that hangs up at once": mail(
-        "imap", 993, lambda connection: None, good(IMAP_NAME)
-    ),
+    "http at the port of https": instead_of_web(says_first("HTTP/1.1 400 Bad Request")),
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
     "an old server by IPv6": old_server,
     "a web proxy before imap": web_proxy,
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
-    "a mail server that says nothing": mail("imap", 993, silent),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),
     "smtp asks clients for certificates": wants_client_certificate("smtp", 465),
     "autoconfig asks clients for certificates": wants_client_certificate(
@@ -802,7 +770,9 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
         seed(here)
     servers = row.get("mail", [])
     for server in servers if isinstance(servers, list) else [servers]:
-        mail_server(**server)(here)
+        mail_server(here, **server)
+        host, _ = server.get("at", ("imap", 993))
+        lead(host, ELSEWHERE)(here)
     if "zone" in row:
         text = records(here, **row["zone"])
         if BIND in row.get("options", ()):
@@ -812,34 +782,38 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
     if "name_server" in row:
         here.name_server(row["options"][1], failing(**row["name_server"]))
     if "name_servers" in row:
-        name_servers(**row["name_servers"])(here)
+        name_servers(here, **row["name_servers"])
     if "only_ipv6" in row:
-        only_ipv6(row["only_ipv6"])(here)
+        only_ipv6(here, row["only_ipv6"])
     if "web" in row:
         at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **row["web"]))(here)
-    answer = response(row)
-    if answer and "led_to" in row:
-        led(row.get("paths", ANYWHERE), row["led_to"], answer)(here)
-    elif answer:
-        meant(row)(answer)(here)
+    if answer := response(row):
+        let_answer(here, row, answer)
 
 
-def meant(row: Mapping[str, Any]) -> Callable[[Response], Seed]:
-    """Return what lets some requests get the response of the row."""
-    others: dict[str, Callable[[Response], Seed]] = {
-        "at the hoster": hoster,
-        "at another calendar": dav,
-        "in the ISP database": in_ispdb,
-        "at one of two addresses": at_two_addresses,
-    }
-    if row.get("when", "") in others:
-        return others[row["when"]]
-    if "when" in row:
-        return partial(requested, row["when"])
-    if "agent" in row:
-        return partial(when, lambda asked: re.search(row["agent"], asked.agent))
-    paths = (row["path"],) if "path" in row else ANYWHERE
-    return partial(when, lambda asked: asked.path in paths)
+# Where another server answers, by the `when` of a row.
+SERVERS: dict[str, Callable[[World, Response], None]] = {
+    "at the hoster": hoster,
+    "at another calendar": dav,
+    "in the ISP database": in_ispdb,
+    "at one of two addresses": at_two_addresses,
+}
+
+
+def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
+    """Let the requests of the row get a response."""
+    place = row.get("when", "")
+    paths = (row["path"],) if "path" in row else row.get("paths", ANYWHERE)
+    if "led_to" in row:
+        led(here, paths, row["led_to"], answer)
+    elif place in SERVERS:
+        SERVERS[place](here, answer)
+    elif place:
+        requested(place, answer)(here)
+    elif "agent" in row:
+        when(lambda asked: re.search(row["agent"], asked.agent), answer)(here)
+    else:
+        when(lambda asked: asked.path in paths, answer)(here)
 
 
 def response(row: Mapping[str, Any]) -> Response | None:

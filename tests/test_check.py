@@ -15,15 +15,13 @@ from paper import IMAP_SAYS, SMTP_SAYS, Paper
 from seeds import (
     CONFIG,
     POX,
-    certified,
     edited,
     failing,
     good,
     lead,
     mail,
-    offering,
+    mail_server,
     says,
-    silent,
 )
 from strangers import HEARING, at_terminal
 from support import BIN, loads, run, tables, until
@@ -46,7 +44,6 @@ from world import (
     Real,
     postfix,
     real_dovecot,
-    says_first,
     talks,
 )
 
@@ -96,67 +93,6 @@ def discovered(here: Paper) -> tuple[Provider, str]:
     assert done.exit_code == 0, done.stderr
     (provider,) = loads(done.stdout).provider
     return provider, done.stderr
-
-
-def test_init_takes_the_safest_server_of_each_type(here: Paper) -> None:
-    here.names.load("")
-    here.front.answer = says(404)
-    provider, shown = discovered(here)
-    found = [
-        (each.type, each.hostname, each.port, each.socket_type)
-        for _, each in provider.servers
-    ]
-    assert found == [
-        ("imap", f"imap.{DOMAIN}", 993, "SSL"),
-        ("pop3", f"pop.{DOMAIN}", 995, "SSL"),
-        ("smtp", f"smtp.{DOMAIN}", 465, "SSL"),
-    ]
-    assert "imap imap.example.test:143 STARTTLS is left out" in shown
-    assert f"MX {DOMAIN}: mx.{DOMAIN}" in shown
-
-
-def test_init_follows_srv_records_and_leaves_out_what_the_file_cannot_have(
-    here: Paper,
-) -> None:
-    here.front.answer = says(404)
-    assert discovered(here)[0].calendar[0].url == f"https://dav.{DOMAIN}/"
-    here.names.load(
-        "_caldavs._tcp IN SRV 0 0 443 dav.example.test.\n"
-        '_caldavs._tcp IN TXT "path=/a b"\n'
-        "_carddavs._tcp IN SRV 0 0 443 _dav.example.test.\n"
-    )
-    provider, shown = discovered(here)
-    assert f"note: https://dav.{DOMAIN}/a b: " in shown
-    assert f"note: _carddavs._tcp.{DOMAIN} SRV: the record leads to _dav." in shown
-    assert not provider.calendar
-    assert not provider.address_book
-
-
-def test_init_leaves_out_what_the_domain_says_it_does_not_offer(here: Paper) -> None:
-    here.names.load(
-        "_pop3s._tcp IN SRV 0 0 0 .\n_submissions._tcp IN SRV 0 0 0 .\n"
-        "_imaps._tcp IN SRV 0 0 993 imap\n"
-    )
-    provider, shown = discovered(here)
-    assert [each.type for each in provider.incoming] == ["imap"]
-    assert [each.port for each in provider.outgoing] == [587]
-    for server, service in (("pop.{}:995", "_pop3s"), ("smtp.{}:465", "_submissions")):
-        place = f"{server.format(DOMAIN)} SSL is left out: {service}._tcp.{DOMAIN}"
-        assert f"{place} in DNS says" in shown
-
-
-def test_init_publishes_encrypted_passwords_only_where_nothing_else_is_offered(
-    here: Paper,
-) -> None:
-    mail("imap", 993, CRAM_ALONE, good(f"imap.{DOMAIN}"))(here)
-    provider, _ = discovered(here)
-    assert provider.incoming[0].authentication == ("password-encrypted",)
-    assert provider.outgoing[0].authentication == ("password-cleartext",)
-
-
-CRAM_ALONE = talks(
-    "* OK", ("CAPABILITY", "* CAPABILITY LOGINDISABLED AUTH=CRAM-MD5\r\na OK")
-)
 
 
 def test_init_prefers_what_clients_support_then_security_then_srv_records() -> None:
@@ -210,40 +146,10 @@ def test_init_refuses_what_is_not_a_domain_or_a_resolver(words: list[str]) -> No
 
 
 INIT, LOGINS = tables("check_init.toml"), tables("check_logins.toml")
+SERVERS = INIT.pop("servers")
 AT = f"$ORIGIN {DOMAIN}.\n$TTL 60\n"
 OWN = f"imap IN A {IMAP}\nsmtp IN A {SMTP}\n"
-SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
-<domain>hoster.test</domain><displayName>Hoster</displayName>
-<incomingServer type="imap"><hostname>imap.gmail.com</hostname><port>993</port>
-<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
-<authentication>OAuth2</authentication>
-<authentication>password-cleartext</authentication></incomingServer>
-<outgoingServer type="smtp"><hostname>smtp.gmail.com</hostname><port>465</port>
-<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
-<authentication>OAuth2</authentication></outgoingServer></emailProvider>
-<oAuth2><issuer>accounts.google.com</issuer><scope>https://mail.google.com/</scope>
-<authURL>https://accounts.google.com/o/oauth2/auth</authURL>
-<tokenURL>https://www.googleapis.com/oauth2/v3/token</tokenURL></oAuth2></clientConfig>"""
-ENCRYPTED = talks("", *SMTP_SAYS)  # no second greeting (RFC 3207, section 4.2)
-BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=ENCRYPTED)
-ODD = talks("+OK \u20ac", ("CAPA", "+OK\r\n\r\n\x00\r\n."))
-BY_PLAIN = talks("220 x", ("EHLO", "250 AUTH PLAIN"))
-WEB_SERVER = says_first("HTTP/1.1 400 Bad Request")
-_NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
-_BAD = certified(f"imap.{DOMAIN}", by="itself")
-# Servers of the rows of check_init.toml: address, port, conversation and certificate.
-SERVERS: dict[str, tuple[str, int, Any, Any]] = {
-    "own 587": ("127.0.1.2", 587, BY_STARTTLS, good(*_NAMES)),
-    "filter": (ELSEWHERE, 465, talks("220 hi", *SMTP_SAYS), good(*_NAMES)),
-    "web proxy": (ELSEWHERE, 993, WEB_SERVER, good(*_NAMES)),
-    "silent": (ELSEWHERE, 993, silent, good(*_NAMES)),
-    "odd": (ELSEWHERE, 995, ODD, good(*_NAMES)),
-    "in": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")),
-    "in by 587": (ELSEWHERE, 587, BY_STARTTLS, good(f"in.{DOMAIN}")),
-    "hoster's imap": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"x.{HOSTER}")),
-    "hoster's": (ELSEWHERE, 465, BY_PLAIN, good(f"x.{HOSTER}")),
-    "self-signed": (ELSEWHERE, 993, offering("AUTH=PLAIN"), _BAD),
-}
+SETTINGS = Path(__file__).with_name("gmail.xml").read_text()
 
 
 @pytest.mark.parametrize("claim", INIT)
@@ -264,9 +170,7 @@ def test_init_takes(here: Paper, claim: str) -> None:
 
     here.front.answer = hosted
     for name in row.get("servers", ()):
-        address, port, behave, certificate = SERVERS[name]
-        at_once = port != 587
-        here.listen(address, port, behave, certificate(here), at_once=at_once)
+        mail_server(here, **SERVERS[name])
     done = init(here, "--allow-private", "--timeout", "2", "-o", "-")
     shown = done.stdout + " ".join(done.stderr.split())
     assert done.exit_code == int("hostname =" not in done.stdout)
@@ -430,7 +334,8 @@ def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:
-    mail("smtp", 465, BY_PLAIN, good("other.test"))(here)
+    mail_server(here, ("smtp", 465), offers="AUTH PLAIN", names=["other.test"])
+    lead("smtp", ELSEWHERE)(here)
     found = log_in(here, here.file)["findings"]
     smtp = [each for each in found if each["subject"].startswith("smtp smtp.")]
     assert smtp[0]["code"] == "tls.name-mismatch"
@@ -453,18 +358,6 @@ def test_a_terminal_gets_colours_and_types_the_password_unseen(
     assert f"the login of {USER} works" in " ".join(shown.split())
     assert PASSWORD not in shown
     assert "\x1b[32m" in shown
-
-
-@pytest.mark.world
-def test_a_person_is_asked_before_servers_of_others_get_the_password(
-    really: Real,
-) -> None:
-    options = ["check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES]
-    with really.service(really.file):
-        words = [*options, *TIMEOUT]
-        _, shown = really.inside.call(at_terminal, *words, typed={"[y/N]: ": "n"})
-    assert f"Send the password of {USER} at imap imap.{DOMAIN}:993" in shown
-    assert "Password of" not in shown
 
 
 @pytest.mark.world

@@ -42,7 +42,7 @@ from seeds import (
     when,
 )
 from strangers import at_terminal
-from support import tables, typed
+from support import rows, tables, typed
 from world import (
     ADDRESSES,
     BIND,
@@ -122,22 +122,6 @@ def written(tmp_path: Path, *edits: tuple[str, str], more: str = "") -> Path:
 
 
 # --- Right worlds ---------------------------------------------------------------------
-
-
-def test_every_client_works_where_all_is_right_and_real(really: Real) -> None:
-    with really.service(really.file):
-        report = really.check(USER, file=really.file, names=BIND)
-    assert_right(report)
-    assert not any(row["stopped_by"] for row in report["clients"])
-    assert all(row["sets_up"] for row in report["clients"])
-    assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == {
-        "type": "imap",
-        "hostname": IMAP_NAME,
-        "port": 993,
-        "socket_type": "SSL",
-        "username": "%EMAILADDRESS%",
-        "authentication": "password-cleartext",
-    }
 
 
 def publish(here: Paper, file: Path, *names: str) -> None:
@@ -433,7 +417,7 @@ def test_the_calendar_of_the_file_stays_where_its_server_redirects(here: Paper) 
         reply = says(401, WWW_Authenticate="Basic realm=x")
         return (moved("/fred/") if asked.path == "/" else reply)(asked)
 
-    dav(answer)(here)
+    dav(here, answer)
     report = here.check(USER, file=here.file)
     (calendar,) = report["clients"][ALL.index("Calendars")]["sets_up"]
     assert calendar["url"] == f"https://dav.{DOMAIN}/"
@@ -549,16 +533,9 @@ def test_a_finding_of_many_domains_is_shown_in_full_once(
     assert person(here, *options, "-q", file=file).stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--all", DOMAIN], ""),
-        ([DOMAIN, "--login"], ""),
-        ([USER, "--login"], "--password-fd"),  # for want of a terminal
-    ],
-)
-def test_wrong_usage_ends_with_2(here: Paper, words: list[str], told: str) -> None:
-    done = person(here, *words)
+@rows("wrong_checks", "words, told", "commands.toml")
+def test_wrong_usage_ends_with_2(here: Paper, words: str, told: str) -> None:
+    done = person(here, *words.split())
     assert done.exit_code == 2
     assert told in done.stderr
     assert "Warning" not in done.stderr

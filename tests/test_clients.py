@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from support import BIN, TWO_DOMAINS, rows, run
+from support import BIN, TWO_DOMAINS, Write, rows, run
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 
 from flask_autoconfig import ConfigError, create_app
 from flask_autoconfig.service import Service
 
-Write = Callable[..., Path]
 PATHS = {
     "thunderbird": "/mail/config-v1.1.xml",
     "outlook": "/autodiscover/autodiscover.xml",
@@ -92,22 +91,22 @@ def test_an_invalid_value_in_the_file_is_reported_with_the_remedy(
 
 
 @pytest.mark.parametrize("value", ["", " ", ",", b"page", 5, [["page"]]])
-def test_an_invalid_value_in_the_app_is_reported(toml: Write, value: object) -> None:
+def test_an_invalid_value_in_the_app_is_reported(file: Path, value: object) -> None:
     with pytest.raises(ConfigError, match="there is no family"):
-        site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=value)
+        site(file, AUTOCONFIG_CLIENTS=value)
 
 
+@pytest.mark.parametrize("value", [" ", ",", "thunderbird,outlok"])
 def test_an_invalid_value_in_the_environment_is_reported(
-    toml: Write, monkeypatch: pytest.MonkeyPatch
+    file: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    file, message = toml(TWO_DOMAINS), "AUTOCONFIG_CLIENTS: there is no family"
-    for value in (" ", ",", "thunderbird,outlok"):
-        monkeypatch.setenv("AUTOCONFIG_CLIENTS", value)
-        with pytest.raises(ConfigError, match=message):
-            site(file)
-        done = run("--config", file, "validate", AUTOCONFIG_CLIENTS=value)
-        assert done.returncode == 1
-        assert message in done.stdout + done.stderr
+    message = "AUTOCONFIG_CLIENTS: there is no family"
+    monkeypatch.setenv("AUTOCONFIG_CLIENTS", value)
+    with pytest.raises(ConfigError, match=message):
+        site(file)
+    done = run("--config", file, "validate")
+    assert done.returncode == 1
+    assert message in done.stdout + done.stderr
 
 
 # --- Edits --------------------------------------------------------------------------
@@ -249,24 +248,22 @@ from flask import Flask
 from flask_autoconfig import Autoconfig
 
 autoconfig = Autoconfig()
-{hook}
 app = Flask(__name__)
 app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"
-app.config["AUTOCONFIG_CLIENTS"] = {clients}
-app.register_blueprint(autoconfig)
 """
+SITES = {  # with lines of their own
+    "chosen": 'app.config["AUTOCONFIG_CLIENTS"] = {"thunderbird"}',
+    # A site with other logins publishes no PACC.
+    "hooked": 'autoconfig.find_username(lambda address: "u1001")',
+}
 
 
 def test_the_setting_and_the_hooks_of_a_site_apply_to_its_commands(
     toml: Write, tmp_path: Path
 ) -> None:
     file = toml(TWO_DOMAINS)
-    hook = 'autoconfig.find_username(lambda address: "u1001")'
-    for name, line, clients in (
-        ("chosen", "", {"thunderbird"}),
-        ("hooked", hook, None),  # who has other logins publishes no PACC
-    ):
-        code = SITE.format(hook=line, clients=clients)
+    for name, line in SITES.items():
+        code = f"{SITE}{line}\napp.register_blueprint(autoconfig)\n"
         (tmp_path / f"{name}.py").write_text(code)
     _, certificates = _names(_flask("chosen", *DNS, cwd=tmp_path))
     assert certificates == ["autoconfig.example.com", "example.com"]

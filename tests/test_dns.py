@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ import pytest
 from bind import Bind, bind
 from paper import Paper
 from seeds import make
-from support import TWO_DOMAINS, rows, run, tables
+from support import TWO_DOMAINS, Write, rows, run, tables
 from world import DOMAIN, OTHER_NAMES
 
 from flask_autoconfig.tools.commands.dns import command
 
-Write = Callable[..., Path]
 TARGET = ("--target", "www.example.com")
 CALENDAR = """
 [[provider.calendar]]
@@ -193,16 +192,12 @@ def test_dns_refuses_wrong_options(toml: Write, words: str, message: str) -> Non
     assert message in done.stderr
 
 
-def test_a_name_server_is_a_host_with_or_without_a_port() -> None:
-    for value, endpoint in (
-        ("192.0.2.1", ("192.0.2.1", 53)),
-        ("Dns.example.com:5353", ("dns.example.com", 5353)),
-        ("2001:db8::1", ("2001:db8::1", 53)),
-        ("[2001:db8::1]", ("2001:db8::1", 53)),
-        ("[2001:db8::1]:5353", ("2001:db8::1", 5353)),
-    ):
-        context = command.make_context("dns", [*TARGET, "--resolver", value])
-        assert context.params["resolver"] == endpoint
+@rows("resolvers", "value, host, port", "commands.toml")
+def test_a_name_server_is_a_host_with_or_without_a_port(
+    value: str, host: str, port: int
+) -> None:
+    context = command.make_context("dns", [*TARGET, "--resolver", value])
+    assert context.params["resolver"] == (host, port)
 
 
 def test_dns_refuses_a_domain_that_is_not_in_the_file(toml: Write) -> None:

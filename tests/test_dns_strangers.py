@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import dns.rdata
 import pytest
 from bind import Bind, bind
 from dns.rdata import Rdata
-from support import BIN, TWO_DOMAINS, ZONE_HEAD, program
+from support import BIN, TWO_DOMAINS, ZONE_HEAD, Write, program
 from support import run_process as run
 
 from flask_autoconfig import families
@@ -25,7 +25,6 @@ from flask_autoconfig.tools.records import FORMATS, Published, compared
 from flask_autoconfig.tools.zone import Record, digest_records
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 DOMAIN, OTHER = "example.com", "other.test"
 DIGEST = "_ua-auto-config"
 COMMANDS = f"\nsend\nupdate delete www.{OTHER}. A\nsend\n".encode()

@@ -17,6 +17,14 @@ _HOSTS = ADDRESSES.replace(f"@ IN A {WEB}\n", "").replace(WEB, ELSEWHERE)
 _NEW = TOML.replace(
     f'domains = ["{DOMAIN}"]', f'domains = ["{DOMAIN}"]\ndisplay_name = "Example"'
 )
+KONTACTS_IMAP = {
+    "type": "imap",
+    "hostname": f"imap.{DOMAIN}",
+    "port": 993,
+    "socket_type": "SSL",
+    "username": "%EMAILADDRESS%",
+    "authentication": "password-cleartext",
+}
 
 
 @pytest.fixture
@@ -52,6 +60,10 @@ def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
         report = really.check(USER, file=served, names=_NAMES)
         assert problems(report) == []
         assert works(report) == dict.fromkeys(ALL, True)
+        for row in report["clients"]:
+            assert row["sets_up"]
+            assert not row["stopped_by"]
+        assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == KONTACTS_IMAP
         return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
 
     with really.service(served):

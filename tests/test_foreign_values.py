@@ -9,6 +9,7 @@ import pytest
 from paper import Every, Paper
 from seeds import reply
 from strangers import answering, server
+from support import rows
 from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
 
 from flask_autoconfig import families
@@ -33,34 +34,6 @@ incoming = [
 outgoing = [{{type = "smtp", hostname = "marked.test", port = 4242}}]
 calendar = [{{type = "caldav", url = "https://marked.test/"}}]
 """
-
-VALUES = {
-    "a space": "a b",
-    "an open bracket": "[x",
-    "an invalid IPv6 address": "[::g]",
-    "an IPv6 address with a zone": "[fe80::1%25eth0]",
-    "a port out of range": "x.test:99999",
-    "a port of 5,000 digits": "x.test:" + "9" * 5000,
-    "a port that is no number": "x.test:a",
-    "5,000 digits": "9" * 5000,
-    "a number of 31 digits": "1" + "0" * 30,
-    "a negative number": "-1",
-    "nothing": "",
-    "a long name": "a" * 5000,
-    "a long name of labels": "a." * 5000 + "test",
-    "empty labels": "..test",
-    "a letter beyond ASCII": "é" * 70,
-    "a compatibility character": "a\u2100b",
-    "an invalid A-label": "xn--a.xn--0.test",
-    "a backslash": "a\\@b.test",
-    "a percent sign": "%zz%00%",
-    "a user": "user:secret@[x",
-    "control characters": "a\x00\x1b\x7f\x85b",
-    "a line break": "a\r\n b",
-    "a surrogate": "a\ud800b",
-    "placeholders": "%EMAILADDRESS%.%EMAILDOMAIN%",
-}
-
 
 ADDRESSES = f"$ORIGIN {DOMAIN}.\n" + "".join(
     f"{name} IN A {WEB}\n"
@@ -106,26 +79,23 @@ def assert_is_reported(
         assert isinstance(done.exception, SystemExit | None), done.exception
 
 
-@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@rows("values", "value", "foreign_values.toml")
 def test_an_invalid_value_is_a_finding(here: Paper, tmp_path: Path, value: str) -> None:
     assert_is_reported(here, tmp_path, value)
 
 
-# In the syntax of zone files (RFC 1035, section 5.1).
-NAMES = {
-    "a space": r"a\032b",
-    "a bracket": r"\[x",
-    "a slash and a colon": r"a\/b\:1",
-    "control characters": r"a\000\027\127b",
-    "bytes beyond ASCII": r"\255\254",
-    "a dot in a label": r"a\.b",
-    "an at sign": r"a\@b",
-    "an invalid A-label": "xn--a",
-    "long labels": ".".join(["a" * 63] * 3),
-}
+@rows("repeated", "before, repeated, times, after", "foreign_values.toml")
+def test_a_long_value_is_a_finding(
+    here: Paper, tmp_path: Path, before: str, repeated: str, times: int, after: str
+) -> None:
+    assert_is_reported(here, tmp_path, before + times * repeated + after)
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_surrogate_is_a_finding(here: Paper, tmp_path: Path) -> None:
+    assert_is_reported(here, tmp_path, "a\ud800b")
+
+
+@rows("names", "name", "foreign_values.toml")
 def test_an_invalid_name_in_dns_is_a_finding(
     here: Paper, tmp_path: Path, name: str
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from linear import TOKENS, assert_linear
+from linear import TOKENS, UNNOTICED, assert_linear, some_or_all, tokens
 from support import TWO_DOMAINS, fetch, loads, serving, table, until
 
 from flask_autoconfig import ConfigError
@@ -57,19 +57,17 @@ def explained(text: str) -> None:
         error.shown()
 
 
-# Each place with a few tokens. All of them take minutes, and are in the tier `world`.
+@some_or_all(24)
 @pytest.mark.parametrize("number", range(len(ANYWHERE)), ids=ANYWHERE)
-def test_some_texts_anywhere_in_a_file(number: int) -> None:
+def test_a_text_anywhere_in_a_file(number: int, step: int) -> None:
     template = [*ANYWHERE.values()][number]
-    for token in TOKENS[number % 24 :: 24]:
-        ends = ("", "x")
-        assert_linear(lambda text: explained(filled(template, text)), token, ends)
+    unnoticed = UNNOTICED if step > 1 else 0.2
 
+    def explain(text: str) -> None:
+        explained(filled(template, text))
 
-@pytest.mark.world
-@pytest.mark.parametrize("template", ANYWHERE.values(), ids=ANYWHERE)
-def test_a_text_anywhere_in_a_file(template: str) -> None:
-    assert_all_linear(lambda text: explained(filled(template, text)))
+    for token in tokens(number, step):
+        assert_linear(explain, token, ("", "x"), unnoticed)
 
 
 @pytest.mark.world

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from linear import TOKENS, assert_linear, assert_quick
+from linear import assert_linear, assert_quick, some_or_all, tokens
 from support import TWO_DOMAINS, loads, table
 from werkzeug.test import EnvironBuilder
 
@@ -63,19 +63,13 @@ def _ask(app: Wsgi, name: str) -> Callable[[str], None]:
     return ask
 
 
-@pytest.mark.world
-@pytest.mark.parametrize("name", REQUESTS)
-def test_every_part_of_a_request_takes_linear_time(name: str) -> None:
-    ask = _ask(_entry_points()[0], name)
-    for token in TOKENS:
-        assert_linear(ask, token, most=MOST_SECONDS)
-
-
-# Each part with a few tokens: together with all of them, half a minute.
+@some_or_all(10)
 @pytest.mark.parametrize("number", range(len(REQUESTS)), ids=REQUESTS)
-def test_each_entry_point_takes_linear_time(number: int) -> None:
-    ask = _ask(_entry_points()[number % 3], [*REQUESTS][number])
-    for token in TOKENS[number % 10 :: 10]:
+def test_every_part_of_a_request_takes_linear_time(number: int, step: int) -> None:
+    """With some tokens at one of the three entry points, with all at the service."""
+    entry_point = _entry_points()[number % 3 if step > 1 else 0]
+    ask = _ask(entry_point, [*REQUESTS][number])
+    for token in tokens(number, step):
         assert_linear(ask, token, most=MOST_SECONDS)
 
 

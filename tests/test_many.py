@@ -4,14 +4,13 @@ import codecs
 import json
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import TWO_DOMAINS, run
+from support import TWO_DOMAINS, Write, run
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import listing, reading
@@ -20,7 +19,6 @@ from flask_autoconfig.service import Service
 from flask_autoconfig.tools.check import Case
 from flask_autoconfig.tools.commands.check import _of_file
 
-Write = Callable[..., Path]
 LISTED = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
 BRANDS = f'include = ["brands/*.toml"]\n{TWO_DOMAINS}'
 

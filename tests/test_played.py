@@ -4,13 +4,12 @@ What the file says is read here by the rules of `test_one_truth`, and what a cli
 up is compared with that without its faults, which the warnings are made of.
 """
 
-import tomllib
 from typing import Any
 
 import pytest
 import readers
 from hypothesis import example, given, settings
-from support import ROOT, TWO_DOMAINS, loads, rows
+from support import TWO_DOMAINS, loads, rows, tables
 from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
@@ -156,19 +155,14 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
     holds()
 
 
-def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows() -> None:
-    for host, expected in (
-        ("outlook.office365.com", "OAuth2"),
-        ("imap.gmail.com", "OAuth2"),
-        ("imap.fastmail.com", "OAuth2"),
-        ("mail.fastmail.com", "password-cleartext"),
-        ("imap.gmail.com.example", "password-cleartext"),
-        ("notgmail.com", "password-cleartext"),
-    ):
-        server = {"type": "imap", "hostname": host, "authentication": BOTH}
-        setup = setup_of(THUNDERBIRD, {**NO_LESS, "incoming": [server]})
-        assert setup is not None
-        assert setup.servers[0].authentication == expected
+@rows("oauth2_hosts", "host, expected", "tables.toml")
+def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows(
+    host: str, expected: str
+) -> None:
+    server = {"type": "imap", "hostname": host, "authentication": BOTH}
+    setup = setup_of(THUNDERBIRD, {**NO_LESS, "incoming": [server]})
+    assert setup is not None
+    assert setup.servers[0].authentication == expected
 
 
 @rows("incoming", "server, expected", "tables.toml")
@@ -198,7 +192,7 @@ def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it() -> None:
 
 # --- What the rules mean ----------------------------------------------------------------
 
-FAULTS = tomllib.loads((ROOT / "tests/client_faults.toml").read_text())["faults"]
+FAULTS = tables("client_faults.toml")["faults"]
 
 
 @pytest.mark.parametrize(("ruled", "old", "new", "place"), FAULTS)

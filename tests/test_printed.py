@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 from strangers import Behaviour, answering, server
-from support import BIN, TWO_DOMAINS, run
+from support import BIN, TWO_DOMAINS, Write, rows, run
 from test_chains import loaded, made
 from test_resolver import type_of
 from world import NameServer
@@ -29,7 +29,6 @@ from world import NameServer
 from flask_autoconfig.cleaning import is_seen
 from flask_autoconfig.tools import terminal
 
-Write = Callable[..., Path]
 DOMAIN = "example.com"
 # Escape sequences, C1 controls, line ends of all kinds, a title, direction overrides.
 EVIL = (
@@ -199,26 +198,15 @@ def test_no_command_prints_a_file_raw(tmp_path: Path, data: bytes, name: str) ->
         assert not invisible(out + err), command
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("check", ARGUMENT),
-        ("--config", ARGUMENT, "validate"),
-        ("import", ARGUMENT),
-        ("import", b"\xff\x1b[31m"),
-        (ARGUMENT,),
-        ("show", "--format", ARGUMENT),
-        ("--" + ARGUMENT,),
-        ("dns", "--target", ARGUMENT),
-        ("serve", "--bind", ARGUMENT),
-        ("schema", ARGUMENT),
-        ("--config", "/" + ARGUMENT, "serve"),
-        ("export", "/dev/null/" + ARGUMENT),
-        ("init", DOMAIN, "-o", "/dev/null/" + ARGUMENT),
-    ],
-)
-def test_no_message_quotes_an_argument_raw(words: tuple[str | bytes, ...]) -> None:
-    out, err = printed(*words)
+@rows("raw_arguments", "words", "commands.toml")
+def test_no_message_quotes_an_argument_raw(words: list[str]) -> None:
+    out, err = printed(*(word.replace("{}", ARGUMENT) for word in words))
+    assert err
+    assert not invisible(out + err)
+
+
+def test_no_message_quotes_a_name_raw_that_is_no_utf8() -> None:
+    out, err = printed("import", b"\xff\x1b[31m")
     assert err
     assert not invisible(out + err)
 

@@ -5,7 +5,7 @@ exchangelib is not among them: since version 5 it uses Autodiscover over SOAP al
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +21,7 @@ from myldiscovery.discovery import parse_autoconfig
 from support import (
     BIN,
     TWO_DOMAINS,
+    Write,
     certificate_for,
     free_port,
     names,
@@ -31,7 +32,6 @@ from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 SETTINGS = (
     TWO_DOMAINS.replace("example.com", DOMAIN)
     + '[[provider.calendar]]\ntype = "caldav"\nurl = "https://%EMAILDOMAIN%/dav/"\n'

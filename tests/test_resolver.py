@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import time
 
 import dns.message
 import dns.rcode
@@ -11,7 +10,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from dns.message import Message
-from support import TWO_DOMAINS, run
+from support import TWO_DOMAINS, Write, run, run_process
 from world import NameServer
 
 from flask_autoconfig.tools.net.resolver import LookupFailed, Resolver
@@ -105,14 +104,22 @@ def test_a_resolver_without_an_address_is_wrong_usage(command: str) -> None:
     assert "(20)" not in done.stderr
 
 
-def test_a_silent_name_server_is_the_reason_for_every_server(
-    toml: Callable[..., Path],
+@pytest.mark.parametrize(
+    "words", ["--config {} check --unpublished", "check", "init -o -"]
+)
+def test_a_silent_name_server_is_the_reason_and_delays_no_command(
+    toml: Write, words: str
 ) -> None:
+    file = toml(TWO_DOMAINS, "other.toml")
+    command = [*words.format(file).split(), "example.com"]
     with NameServer(respond=lambda query: None) as server:
-        options = ("--resolver", f"127.0.0.1:{server.port}", "--timeout", "0.5")
-        words = ("check", "example.com", "--unpublished", *options)
-        done = run("--config", toml(TWO_DOMAINS), *words)
-    assert "no name server answers" in done.stdout
+        options = ("--resolver", f"127.0.0.1:{server.port}", "--timeout", "1")
+        start = time.monotonic()
+        done = run_process(*command, *options, cwd=file.parent)
+        took = time.monotonic() - start
+    assert done.returncode == 1
+    assert took < 15  # six times a second, and a slow machine
+    assert "no name server answers" in done.stdout + done.stderr
     assert "did not finish in time" not in done.stdout
 
 

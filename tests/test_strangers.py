@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from paper import Every, Paper
 from seeds import Response, good, mail, moved, says
 from strangers import at_terminal
-from support import run, run_process
 from world import (
     DOMAIN,
     ELSEWHERE,
@@ -250,34 +249,6 @@ def test_init_writes_no_private_url_and_no_invalid_name(here: Paper) -> None:
     assert "which is not on the internet" in done.stderr
     assert done.stdout == ""
     assert f"note: under_score.{DOMAIN} is left out: it is not a host" in done.stderr
-
-
-def test_nothing_is_shown_with_control_characters(here: Paper, tmp_path: Path) -> None:
-    def escape(connection: socket.socket) -> None:
-        connection.sendall(b"* NO \x1b]0;owned\x07\x1b[31m\xe2\x80\xaegnp\r\n")
-
-    here.front.answer = naming(EVIL)
-    here.listen(IMAP, 465, escape, Every())
-    done = command(here, "check", DOMAIN, "--allow-private")
-    assert "no SMTP greeting" in done.stdout
-    assert not set(done.stdout) & {"\x1b", "\x07", "\u202e"}
-    shown = run("--config", tmp_path / "a\u202eb\x1b[31m.toml", "show")
-    assert shown.returncode == 1
-    assert "a?b?[31m.toml" in shown.stderr
-    assert not set(shown.stderr) & {"\x1b", "\u202e"}
-
-
-@pytest.mark.parametrize("command", ["check", "init"])
-def test_a_silent_name_server_delays_no_command(tmp_path: Path, command: str) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.0.0.1", 0))
-        resolver = f"127.0.0.1:{silent.getsockname()[1]}"
-        start = time.monotonic()
-        options = ("--resolver", resolver, "--timeout", "1")
-        done = run_process(command, DOMAIN, *options, cwd=tmp_path)
-    assert done.returncode == 1
-    assert time.monotonic() - start < 15  # six times a second, and a slow machine
-    assert "no name server answers" in done.stdout + done.stderr
 
 
 def test_a_redirect_to_another_port_of_an_own_host_is_not_followed(here: Paper) -> None:

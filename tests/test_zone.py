@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pytest
+from support import rows
 
 from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw
@@ -46,59 +46,26 @@ def test_only_mail_that_is_not_offered_is_denied() -> None:
     }
 
 
-def test_priorities_count_across_imap_and_pop3_in_the_files_order() -> None:
-    old = {"type": "imap", "hostname": "old.test", "socket_type": "STARTTLS"}
-    found = records(incoming=[POP3, IMAP, old], outgoing=[SMTP])
-    assert found["_pop3s._tcp"] == ["0 1 995 pop.example.com."]
-    assert found["_imaps._tcp"] == ["1 1 993 imap.example.com."]
-    assert found["_imap._tcp"] == ["2 1 143 old.test."]
-    assert found["_submissions._tcp"] == ["0 1 465 smtp.example.com."]
+def test_a_server_behind_one_without_a_record_is_left_out_with_the_reason() -> None:
+    """The rest of the rule is in test_one_truth."""
+    first = {**IMAP, "hostname": "192.0.2.1"}
+    told = warnings(incoming=[first, POP3], outgoing=[SMTP])
+    assert list(told) == ["incoming[0]", "incoming[1]"]
+    assert "incoming[0], which comes first" in told["incoming[1]"]
 
 
-def test_a_server_that_no_record_can_name_is_left_out_and_not_denied() -> None:
-    for host in ("%EMAILLOCALPART%.box.test", "192.0.2.1", "2001:db8::1"):
-        mail = {"incoming": [{**IMAP, "hostname": host}, POP3], "outgoing": [SMTP]}
-        found = records(**mail)
-        assert not {"_imaps._tcp", "_pop3s._tcp"} & set(found)
-        assert found["_imap._tcp"] == ["0 0 0 ."]
-        assert list(warnings(**mail)) == ["incoming[0]", "incoming[1]"]
-        assert "incoming[0], which comes first" in warnings(**mail)["incoming[1]"]
-    mail = {
-        "incoming": [IMAP, {**POP3, "socket_type": "plain"}],
-        "outgoing": [{**SMTP, "socket_type": "plain"}],
-    }
-    found = records(**mail)
-    assert found["_imaps._tcp"] == ["0 1 993 imap.example.com."]
-    assert not {"_pop3._tcp", "_submission._tcp"} & set(found)
-    assert list(warnings(**mail)) == ["incoming[1]", "outgoing[0]"]
-
-
-NO_PATH = ["0 1 443 dav.test."]
-URLS = {
-    "caldav https://dav.test:8443/calendars/": [
-        "0 1 8443 dav.test.",
-        '"path=/calendars/"',
-    ],
-    "carddav https://dav.test/.well-known/carddav": NO_PATH,
-    "caldav https://dav.test/u/%EMAILADDRESS%/": [*NO_PATH, '"path=/u/"'],
-    "caldav http://dav.test/": None,
-    "caldav https://%EMAILLOCALPART%.test/": None,
-    "carddav https://[2001:db8::1]/": None,
-    "jmap https://dav.test/.well-known/jmap": NO_PATH,
-    "jmap https://dav.test/session": None,
-}
 KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
-@pytest.mark.parametrize("service", URLS)
-def test_a_url_becomes_a_target_and_a_path_or_a_warning(service: str) -> None:
-    type_, url = service.split()
-    services = {KEYS[type_]: [{"type": type_, "url": url}]}
+@rows("service_urls", "type_, url, expected", "tables.toml")
+def test_a_url_becomes_a_target_and_a_path_or_a_warning(
+    type_: str, url: str, expected: list[str]
+) -> None:
+    key = KEYS[type_]
+    services = {key: [{"type": type_, "url": url}]}
     (name,) = (name for name, it in zone.URL_SERVICES if it == type_)
-    assert records(**services).get(name) == URLS[service]
-    assert list(warnings(**services)) == (
-        [] if URLS[service] else [f"{KEYS[type_]}[0]"]
-    )
+    assert records(**services).get(name, []) == expected
+    assert list(warnings(**services)) == ([] if expected else [f"{key}[0]"])
 
 
 def test_managesieve_is_found_with_starttls() -> None:
