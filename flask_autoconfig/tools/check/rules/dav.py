@@ -53,13 +53,11 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     for type_, url in _well_known(case, family).items():
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
-        by_srv = _by_srv(case, facts, type_)
+        by_srv, name = _by_srv(case, facts, type_)
         is_published = wanted or (by_srv and case.provider is None)
         if case.provider is not None and not wanted:
             continue
-        account, found = _follow(
-            case, facts, type_, by_srv or url, wanted, bool(by_srv)
-        )
+        account, found = _follow(case, facts, type_, by_srv or url, wanted, name)
         if account is not None:
             accounts.append(account)
             played.findings.append(found)
@@ -75,9 +73,9 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
 
 
 def _follow(
-    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: bool
+    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: str
 ) -> tuple[Account | None, Finding]:
-    """Follow the URL of the SRV record, or the .well-known URL, to the server."""
+    """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     try:
         reply = facts.answer(ask_for(url))
@@ -85,7 +83,7 @@ def _follow(
         trouble = web.of_error(facts, case, url, error)
         if web.ABSENT not in trouble.marks or (by_srv and case.provider):
             return None, trouble.within("dav", type=type_)
-        at, target = f"_{type_}s._tcp.{case.domain} SRV", split_url(url).netloc
+        at, target = f"{by_srv} SRV", split_url(url).netloc
         dead = finding("dav.srv-dead", at, type=type_, target=target, reason=error)
         return None, dead if by_srv else missing
 
@@ -132,15 +130,18 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
         yield finding(code, url, type=type_, got=got)
 
 
-def _by_srv(case: Case, facts: Facts, type_: str) -> str:
-    """Return the URL that the SRV and TXT records give, or ""."""
-    name = f"_{type_}s._tcp.{case.domain}"
-    for host, port in facts.targets(name)[:1]:
-        with suppress(LookupFailed):
-            paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
-            path = paths[0] if paths else f"/.well-known/{type_}"
-            return f"https://{host}{'' if port == 443 else f':{port}'}{path}"
-    return ""
+def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
+    """Return the URL that the SRV and TXT records give, and their name, or ""."""
+    ways = ((f"{type_}s", "https", 443), (type_, "http", 80))
+    for service, scheme, usual in ways[:1] if case.provider else ways:
+        name = f"_{service}._tcp.{case.domain}"
+        for host, port in facts.targets(name)[:1]:
+            with suppress(LookupFailed):
+                paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
+                path = paths[0] if paths else f"/.well-known/{type_}"
+                at = host if port == usual else f"{host}:{port}"
+                return f"{scheme}://{at}{path}", name
+    return "", ""
 
 
 def _is_dav(reply: Reply) -> bool:

@@ -100,19 +100,29 @@ def _at_another_house(
     scene: Scene, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
     """Yield that mail arrives at a provider where nobody reads it."""
-    servers = [
+    hostnames = [
         one.hostname
         for one in (scene.provider.incoming if scene.provider else ())
         if one.hostname and "%" not in one.hostname
     ]
-    named = {name for host in servers for name in web.names_of(scene.facts, host)}
-    for house, ends in texts.table("houses").items():
+    named = {name for host in hostnames for name in web.names_of(scene.facts, host)}
+    houses = dict(texts.table("houses"))
+    if other := _mailboxes_of(scene.facts, hosts[0], hostnames):
+        houses[other] = {"mx": [f".{other}"], "read": [f".{other}"]}
+    for house, ends in houses.items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
         is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
         if arrives and named and not is_read:
-            code, at = "mx.elsewhere", servers[0]
+            code, at = "mx.elsewhere", hostnames[0]
             found = finding(code, subject, house=house, host=hosts[0], server=at)
             yield found.marked("filter" if house == "Microsoft 365" else "")
+
+
+def _mailboxes_of(facts: Facts, host: str, ours: list[str]) -> str:
+    """Return the domain of an MX host that lets people log in, as no filter does."""
+    is_ours = any(web.is_same_host(facts, host, each) for each in ours)
+    has_mailboxes = servers.is_alive(facts, Endpoint("imap", host, 993, "SSL"))
+    return ".".join(host.split(".")[-2:]) if has_mailboxes and not is_ours else ""
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
