@@ -214,7 +214,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     if spelt := _spelt(scene, url) if told == "outlook" else "":
         found = finding("autodiscover.spelling", url, spelt=spelt, reason=reason)
     elif case.provider is None:
-        status = "" if is_xml_told else f" ({reason})"
+        status = "" if is_xml_told else " (status 404)"
         code, said = "document.not-there", {"domain": case.domain, "status": status}
         found = finding(code, url, askers=of, **said).marked("first place")
         if is_chance or wrong is None or web.ABSENT not in wrong.marks:
