@@ -107,7 +107,7 @@ def _at_another_house(
     ]
     named = {name for host in hostnames for name in web.names_of(scene.facts, host)}
     houses = dict(texts.table("houses"))
-    if other := _mailboxes_of(scene.facts, hosts[0], hostnames):
+    if other := _mailboxes_of(scene.facts, hosts[0], named):
         houses[other] = {"mx": [f".{other}"], "read": [f".{other}"]}
     for house, ends in houses.items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
@@ -118,11 +118,17 @@ def _at_another_house(
             yield found.marked("filter" if house == "Microsoft 365" else "")
 
 
-def _mailboxes_of(facts: Facts, host: str, ours: list[str]) -> str:
-    """Return the domain of an MX host that lets people log in, as no filter does."""
+def _mailboxes_of(facts: Facts, host: str, ours: set[str]) -> str:
+    """Return the domain of an MX host that lets people log in, as no filter does.
+
+    It is "" where it is that of one of our hosts, or where the MX host is one of them.
+    """
+    domain = ".".join(host.split(".")[-2:])
+    if any(f".{it}".endswith(f".{domain}") for it in ours):
+        return ""
     is_ours = any(web.is_same_host(facts, host, each) for each in ours)
     has_mailboxes = servers.is_alive(facts, Endpoint("imap", host, 993, "SSL"))
-    return ".".join(host.split(".")[-2:]) if has_mailboxes and not is_ours else ""
+    return domain if has_mailboxes and not is_ours else ""
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:

@@ -211,13 +211,14 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     reason = wrong.seen if wrong else "the response has no settings"
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
     is_chance = facts.is_by_wildcard(name, case.domain)
-    if spelt := _spelt(scene, url) if told == "outlook" else "":
+    is_absent = wrong is not None and web.ABSENT in wrong.marks
+    if spelt := _spelt(scene, url) if told == "outlook" and is_absent else "":
         found = finding("autodiscover.spelling", url, spelt=spelt, reason=reason)
     elif case.provider is None:
         status = "" if is_xml_told else " (status 404)"
         code, said = "document.not-there", {"domain": case.domain, "status": status}
         found = finding(code, url, askers=of, **said).marked("first place")
-        if is_chance or wrong is None or web.ABSENT not in wrong.marks:
+        if is_chance or not is_absent:
             return None
     is_meant = clients[0].steps and not is_chance
     is_told = "explained" if is_xml_told else ""
@@ -317,8 +318,9 @@ def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
             return played
         if ask == first and web.ABSENT not in wrong.marks:
             host = split_url(ask.url).hostname or ""
-            is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
-            played.findings.append(wrong.marked("" if is_meant else "by chance"))
+            is_meant = case.provider or wrong.code == "http.shown"
+            is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
+            played.findings.append(wrong.marked("by chance" if is_chance else ""))
     return played
 
 
