@@ -107,7 +107,7 @@ def _at_another_house(
     ]
     named = {name for host in hostnames for name in web.names_of(scene.facts, host)}
     houses = dict(texts.table("houses"))
-    if other := _mailboxes_of(scene.facts, hosts[0], named):
+    if named and (other := _mailboxes_of(scene.facts, hosts[0], named)):
         houses[other] = {"mx": [f".{other}"], "read": [f".{other}"]}
     for house, ends in houses.items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
