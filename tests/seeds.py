@@ -752,6 +752,9 @@ SEEDS: dict[str, Seed] = {
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
     "an old server by IPv6": old_server,
+    "a leftover MX record of a small provider": lambda here: here.listen(
+        ELSEWHERE, 993, offering("AUTH=PLAIN"), here.certificate("mx.old.test")
+    ),
     "a web proxy before imap": web_proxy,
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),

@@ -51,6 +51,7 @@ from flask_autoconfig.config.reading import load
 from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import texts
+from flask_autoconfig.tools.net.common import software_of
 from flask_autoconfig.tools.net.mail import Endpoint, MailServer
 
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
@@ -283,6 +284,12 @@ def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
     for code, replies in LOGINS[kind].items():
         for reply in replies:
             assert texts.code_of(kind, reply) == code, reply
+
+
+def test_the_software_of_a_server_follows_its_words() -> None:
+    for software, replies in LOGINS["software"].items():
+        for reply in replies:
+            assert software_of([reply]) == software, reply
 
 
 @pytest.mark.parametrize("claim", LOGINS["after"])

@@ -160,7 +160,7 @@ def _words(words: Any) -> list[str]:
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TAG = re.compile(r"<[^<>]{0,200}>")
-_PLACE = re.compile(r"line (\d+),? column (\d+)")
+_PLACE = re.compile(r"line (\d+)(?:,? column (\d+))?")
 _AROUND = 40  # characters of a text around the place of an error
 
 
@@ -170,7 +170,7 @@ def beginning(document: bytes, error: object = "") -> tuple[str, str]:
         return "it is gzip without a Content-Encoding", "serve it unpacked"
     if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:
         return "it is UTF-16", "save the file in UTF-8"
-    start = document[:4000].removeprefix(_BYTE_ORDER_MARK)
+    start = document[:4000].lstrip(_BYTE_ORDER_MARK)
     before, xml, _ = start.partition(b"<?xml")
     if b"<clientConfig" in document and b"</clientConfig" not in document:
         return "it breaks off before </clientConfig>", "publish the whole document"
@@ -195,13 +195,13 @@ def _at(text: str, error: str) -> tuple[str, str]:
     place = _PLACE.search(error)
     if place is None:
         return "", _cure(error, "", "")
-    number, column = map(int, place.groups())
+    number, column = map(int, place.groups("0"))
     line = text.split("\n")[number - 1] if number <= text.count("\n") + 1 else ""
     column -= error.startswith("it is no JSON")  # which counts from 1
     before, after = line[:column][-_AROUND:], line[column:][:_AROUND]
     if not before.strip():  # a comma may end the line before
         before = " ".join(text.split("\n")[:number][-2:-1])[-_AROUND:]
-    there = f"{before[-12:]}{after[:20]}".strip()
+    there = " ".join(f"{before[-12:]}{after[:20]}".split())
     return f"there stands “{there}”" if there else "", _cure(error, before, after)
 
 

@@ -54,11 +54,11 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     for type_, url in _well_known(client, case).items():
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
-        by_srv = _by_srv(case, facts, type_)
+        by_srv, name = _by_srv(case, facts, type_)
         is_published = wanted or (by_srv and case.provider is None)
         if case.provider is not None and not wanted:
             continue
-        account, found = _follow(case, facts, type_, url, wanted, by_srv)
+        account, found = _follow(case, facts, type_, by_srv or url, wanted, name)
         if account is not None:
             accounts.append(account)
             played.findings.append(found)
@@ -76,14 +76,13 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
 def _follow(
     case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: str
 ) -> tuple[Account | None, Finding]:
-    """Follow the URL *by_srv*, of the SRV record, or else the .well-known URL."""
-    url = by_srv or url
+    """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     reply, wrong = _asked(case, facts, ask_for(url), type_)
     if wrong is not None and not reply.status:
         if web.ABSENT not in wrong.marks or (by_srv and case.provider):
             return None, wrong.within("dav", type=type_)
-        at, target = f"_{type_}s._tcp.{case.domain} SRV", split_url(url).netloc
+        at, target = f"{by_srv} SRV", split_url(url).netloc
         dead = finding("dav.srv-dead", at, type=type_, target=target, reason=wrong.seen)
         return None, dead if by_srv else missing
     if wrong is not None:
@@ -126,15 +125,18 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
         yield finding(code, url, type=type_, got=got)
 
 
-def _by_srv(case: Case, facts: Facts, type_: str) -> str:
-    """Return the URL that the SRV and TXT records give, or ""."""
-    name = f"_{type_}s._tcp.{case.domain}"
-    for host, port in facts.targets(name)[:1]:
-        with suppress(LookupFailed):
-            paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
-            path = paths[0] if paths else f"/.well-known/{type_}"
-            return f"https://{host}{'' if port == 443 else f':{port}'}{path}"
-    return ""
+def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
+    """Return the URL that the SRV and TXT records give, and their name, or ""."""
+    ways = ((f"{type_}s", "https", 443), (type_, "http", 80))
+    for service, scheme, usual in ways[:1] if case.provider else ways:
+        name = f"_{service}._tcp.{case.domain}"
+        for host, port in facts.targets(name)[:1]:
+            with suppress(LookupFailed):
+                paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
+                path = paths[0] if paths else f"/.well-known/{type_}"
+                at = host if port == usual else f"{host}:{port}"
+                return f"{scheme}://{at}{path}", name
+    return "", ""
 
 
 def _asked(

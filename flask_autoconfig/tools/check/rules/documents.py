@@ -24,6 +24,7 @@ from ...net.untrusted import split_url
 from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
+from .. import texts
 from ..facts import Ask, Facts
 from ..findings import OK, Case, Finding, finding, from_problem, shown
 from ..scene import Document, Faulty, Scene
@@ -255,7 +256,6 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
 # --- User names -------------------------------------------------------------------------
 
 _OURS = re.compile("|".join(PLACEHOLDERS))
-_OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
 
 
 def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
@@ -269,13 +269,16 @@ def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
 
 def is_nobodys(case: Case, username: str) -> bool:
     """Return whether no client can make the name of a mailbox of a user name."""
-    is_unfilled = theirs_in(username) or _OTHERS.search(_OURS.sub("", username))
-    return bool(is_unfilled) or has_domain_twice(username, case.asker)
+    is_unfilled = texts.code_of("username", _OURS.sub("", username))
+    return bool(theirs_in(username) or is_unfilled) or has_domain_twice(
+        username, case.asker
+    )
 
 
 def is_anothers(case: Case, username: str) -> bool:
     """Return whether it is a fixed user name other than that of the known address."""
-    who = case.address
+    # By the file people have names of their own.
+    who = case.asker if case.provider else case.address
     if who is None or not username or not is_for_all(username):
         return False
     return username not in (str(who), who.local)

@@ -50,7 +50,8 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         if isinstance(failed, LookupFailed) and ":" not in server.address:
             is_lame = failed.kind in ("refused", "servfail")
             code = "dns.server-lame" if is_lame else "dns.server-silent"
-            yield finding(code, domain, server=server, reason=failed.reason)
+            silent = finding(code, domain, server=server, reason=failed.reason)
+            yield silent.marked(failed.kind)
 
     (latest, newest), first = max(told, key=lambda one: one[0][0])
     hosts = {f"{one.label}.{domain}": 443 for one in scene.case.families if one.label}

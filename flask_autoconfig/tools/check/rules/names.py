@@ -103,13 +103,29 @@ def _at_another_house(
     incoming = scene.provider.incoming if scene.provider else ()
     servers = [it.hostname for it in incoming if it.hostname and "%" not in it.hostname]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
-    for house, ends in texts.table("houses").items():
+    houses = dict(texts.table("houses"))
+    if named and (other := _mailboxes_of(scene.facts, hosts[0], named)):
+        houses[other] = {"mx": [f".{other}"], "read": [f".{other}"]}
+    for house, ends in houses.items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
         is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
         if arrives and named and not is_read:
             code, at = "mx.elsewhere", servers[0]
             found = finding(code, subject, house=house, host=hosts[0], server=at)
             yield found.marked("filter" if house == "Microsoft 365" else "")
+
+
+def _mailboxes_of(facts: Facts, host: str, ours: set[str]) -> str:
+    """Return the domain of an MX host that lets people log in, as no filter does.
+
+    It is "" where it is that of one of our hosts, or where the MX host is one of them.
+    """
+    domain = ".".join(host.split(".")[-2:])
+    if any(f".{it}".endswith(f".{domain}") for it in ours):
+        return ""
+    is_ours = any(web.is_same_host(facts, host, each) for each in ours)
+    has_mailboxes = servers.is_alive(facts, Endpoint("imap", host, 993, "SSL"))
+    return domain if has_mailboxes and not is_ours else ""
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:

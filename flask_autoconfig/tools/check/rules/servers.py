@@ -154,9 +154,11 @@ def look(scene: Scene) -> Iterator[Finding]:
             if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
             # Without a file, another source may have a server that works.
-            for place, one in working if found.status == FAILURE else ():
+            is_relay = found.code.startswith("server.port-25")
+            for place, one in working if found.status == FAILURE or is_relay else ():
                 is_other = one.type == endpoint.type and one.host != endpoint.host
-                if is_other and is_dead(scene.facts, endpoint):
+                is_better = is_relay and one.type == "smtp" and one.port != 25
+                if is_better or (is_other and is_dead(scene.facts, endpoint)):
                     found = found.within("elsewhere", whose=place, other=one)
                     break
             else:

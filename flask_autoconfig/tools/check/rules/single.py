@@ -15,7 +15,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ....documents import Recipient
-from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
+from ....documents.setups import (
+    MeaninglessError,
+    Setup,
+    read_outlook,
+    read_pacc,
+    read_profile,
+)
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
 from ...net.http import Reply
@@ -145,20 +151,25 @@ def _digest(
 
 
 def missing(scene: Scene) -> Iterator[Finding]:
-    """Yield the families of the file that are published at none of their places."""
+    """Yield the families of the file that are published at none of their places.
+
+    Without a file, Autodiscover where somebody has made a host for it.
+    """
     case, provider = scene.case, scene.case.provider
     lost: dict[str, list[Client]] = {}
     for played in scene.plays:
         client, family = played.client, case.family(played.client.family)
         is_told = any(found.status in (WARNING, FAILURE) for found in played.findings)
-        if provider is None or played.setup is not None or is_told:
+        is_meant = family.name == "outlook"
+        if provider is not None:
+            is_meant = family.writes(provider, case.domain)
+        if not is_meant or played.setup is not None or is_told:
             continue
         # Otherwise comparing.py tells that there is no config-v1.1.xml at all.
         is_left = family.name == "thunderbird" and not scene.documents
         if is_left or family.name == "dav":  # dav.py tells of its own URLs
             continue
-        if family.writes(provider, case.domain):
-            lost.setdefault(family.name, []).append(client)
+        lost.setdefault(family.name, []).append(client)
     for name, clients in lost.items():
         found = _missing(scene, clients, case.family(name))
         if found is not None:
@@ -180,7 +191,8 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     is_xml_told = "thunderbird" in families and not (scene.documents or scene.faulty)
     if not facts.exists(name):
         # Thunderbird's document is missing for the same reason, or no client ships yet.
-        if told == "pacc" or (told == "apple" and is_xml_told):
+        is_later = told == "pacc" or (told == "apple" and is_xml_told)
+        if is_later or case.provider is None:
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
         return found.marked("elsewhere" if scene.is_by_others else "")
@@ -189,9 +201,28 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     if wrong is not None:
         reason = web.by_name(case, facts, wrong, url).seen
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
-    is_meant = clients[0].steps and not facts.is_by_wildcard(name, case.domain)
+    is_chance = facts.is_by_wildcard(name, case.domain)
+    is_absent = wrong is not None and web.ABSENT in wrong.marks
+    if spelt := _spelt(scene, url) if told == "outlook" and is_absent else "":
+        found = finding("autodiscover.spelling", url, spelt=spelt, reason=reason)
+    elif case.provider is None:
+        status = "" if is_xml_told else " (status 404)"
+        code, said = "document.not-there", {"domain": case.domain, "status": status}
+        found = finding(code, url, askers=of, **said).marked("first place")
+        if is_chance or not is_absent:
+            return None
+    is_meant = clients[0].steps and not is_chance
     is_told = "explained" if is_xml_told else ""
     return found.marked("only way" if is_meant else "", is_told)
+
+
+def _spelt(scene: Scene, url: str) -> str:
+    """Return the URL with capitals, if Autodiscover is answered there alone, or ""."""
+    spelt = url.replace(POX, "/Autodiscover/Autodiscover.xml")
+    with suppress(ProbeError, MeaninglessError):
+        reply = scene.facts.answer(ask_of(OUTLOOK.steps[2], scene.case, spelt))
+        return spelt if read_outlook(web.unpacked(reply)).servers else ""
+    return ""
 
 
 def autodiscover(scene: Scene) -> Iterator[Finding]:
@@ -273,9 +304,10 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
         # Other clients report a host without any response.
         if ask == first and reply.status and web.ABSENT not in wrong.marks:
             host = split_url(ask.url).hostname or ""
-            is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
+            is_meant = case.provider or wrong.code == "http.shown"
+            is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
             wrong = web.by_name(case, facts, wrong, ask.url)
-            played.findings.append(wrong.marked("" if is_meant else "by chance"))
+            played.findings.append(wrong.marked("by chance" if is_chance else ""))
     return played
 
 
@@ -283,7 +315,7 @@ def _read_profile(
     case: Case, url: str, reply: Reply
 ) -> tuple[list[Finding], Setup | None]:
     plain = web.unpacked(reply)
-    if plain.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
+    if not plain.startswith(b"0"):  # DER
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
         findings = [finding(code, url)]
     else:

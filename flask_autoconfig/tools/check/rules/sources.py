@@ -8,8 +8,8 @@ from ....address import Address, fill_in
 from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
+from ...naming import named
 from ...net.mail import Endpoint
-from ...reading import in_words as enumerated
 from ..facts import side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene, Source
@@ -217,16 +217,18 @@ def difference(
     code: str, place: str, whose: str, who: Address, *pairs: tuple[Account, Account]
 ) -> Finding:
     """Return that accounts differ from what another source says: ours, and theirs."""
-    ours = enumerated([_in_words(one, other, who) for one, other in pairs])
-    theirs = enumerated([_in_words(other, one, who) for one, other in pairs])
-    return finding(code, place, whose=whose, theirs=theirs, ours=ours)
+    listed = [text for pair in pairs for text in _differing(whose, who, *pair)]
+    return finding(code, place, differences="; ".join(listed))
 
 
-def _in_words(account: Account, other: Account, who: Address) -> str:
-    words = str(account)
-    if account.username and not _have_one_name(account, other, who):
-        words += f" with the user name {account.username}"
-    methods = {account.authentication, other.authentication}
-    if len(methods) > 1 and "" not in methods:
-        words += f", {account.authentication}".replace(", none", ", without a login")
-    return words
+def _differing(
+    whose: str, who: Address, ours: Account, theirs: Account
+) -> Iterator[str]:
+    if ours.url or theirs.url or ours.type != theirs.type:
+        yield f"clients set up {theirs}, {whose} {ours}"
+        return
+    for key, our, their in zip(Account._fields, ours, theirs, strict=True):
+        is_known = bool(our and their) and our != their
+        if is_known and (key != "username" or not _have_one_name(ours, theirs, who)):
+            place = named(f".{key}", {"": ours.type})
+            yield f"{place} is {their}, {whose} {our}"

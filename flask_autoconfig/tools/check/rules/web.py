@@ -360,9 +360,10 @@ def beyond_status(reply: Reply) -> str:
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
     said = (re.sub(alone, "", it, flags=re.I) for it in words_of(reply))
     words, parts = _OF_ONE.sub("", next(filter(None, said), "")), split_url(reply.url)
-    for part in (parts.path.rstrip("/"), parts.hostname):  # which differ between URLs
-        words = words.replace(part or "\n", "…")
-    words = words[:_MOST_WORDS]
+    # The path and the host differ between URLs.
+    words = words.replace(parts.path.rstrip("/") or "\n", "…")
+    host = rf"(?<![\w.@-]){re.escape(parts.hostname or chr(10))}(?![\w-])"
+    words = re.sub(host, "…", words)[:_MOST_WORDS]
     return f" (“{words}”)" if words else ""
 
 
