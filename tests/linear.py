@@ -26,13 +26,8 @@ TOKENS = (
 ENDS = ("", "x", "\n", "@example.com")
 
 
-def tokens(number: int, step: int) -> tuple[str, ...]:
-    """Return all tokens, or for the fast tests each of *step* places a few of them."""
-    return TOKENS[number % step :: step]
-
-
 def some_or_all(step: int) -> pytest.MarkDecorator:
-    """Run a test with a few tokens, and in the tier `world` with all."""
+    """Run a test with each *step*-th token, and in the tier `world` with all."""
     every = pytest.param(1, marks=pytest.mark.world)
     return pytest.mark.parametrize("step", [step, every], ids=["some", "all"])
 

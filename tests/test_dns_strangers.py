@@ -14,7 +14,7 @@ import dns.rdata
 import pytest
 from bind import Bind, bind
 from dns.rdata import Rdata
-from support import BIN, TWO_DOMAINS, ZONE_HEAD, Write, program
+from support import BIN, TWO_DOMAINS, ZONE_HEAD, Write, program, table
 from support import run_process as run
 
 from flask_autoconfig import families
@@ -31,24 +31,11 @@ COMMANDS = f"\nsend\nupdate delete www.{OTHER}. A\nsend\n".encode()
 
 # The strings of TXT records that begin as the published ones do.
 TEXTS: dict[str, list[bytes]] = {
-    "line ends": [b"v=UAAC1" + COMMANDS],
-    "carriage returns": [b"v=UAAC1; \r\rsend\r"],
-    "a quote and line ends": [b'v=UAAC1"' + COMMANDS + b'"'],
-    "quotes": [b'v=UAAC1" TXT "x"; "'],
-    "backslashes": [b"v=UAAC1; \\010send\\\\"],
-    "a backslash at the end": [b"v=UAAC1; \\"],
-    "an escape before a digit": [b"v=UAAC1; \x01" + b"0 \x1b[1m"],
-    "a comment": [b"v=UAAC1; ; comment"],
-    "parentheses": [b"v=UAAC1; ( ) ("],
-    "directives": [b"v=UAAC1; \n$INCLUDE /etc/passwd\n$GENERATE 1-9 a$ A 192.0.2.1\n"],
     "the longest string": [b"v=UAAC1;" + b"\n" * 247],
-    "several strings": [b"v=UA", b"AC1", b"", COMMANDS],
     "no UTF-8": [b"v=UAAC1; \xff\xfe\x80\xc3"],
-    "NUL": [b"v=UAAC1; \0"],
-    "ANSI": [b"v=UAAC1; \x1b[31mred\x1b[0m"],
-    "OSC": [b"v=UAAC1; \x1b]0;owned\x07"],
-    "C1": ["v=UAAC1; \x9b31m\x85".encode()],
-    "bidi": ["v=UAAC1; \u202egnp\u2066 \u2028".encode()],
+} | {
+    name: [string.encode().replace(b"COMMANDS", COMMANDS) for string in strings]
+    for name, strings in table("hostile_texts", "tables.toml").items()
 }
 KEPT = [[b"somebody else's" + COMMANDS], [b"v=UAAC10; d=x"], [b""]]
 TOO_LONG = [b"v=UAAC1; "] + [b"\n" * 255] * 20

@@ -111,30 +111,12 @@ def test_an_invalid_name_in_dns_is_a_finding(
 
 # --- Invalid HTTP -----------------------------------------------------------------------
 
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-RESPONSES = {
-    "no status": b"HTTP/1.1\r\n\r\n",
-    "a status of 5,000 digits": b"HTTP/1.1 " + b"9" * 5000 + b" x\r\n\r\n",
-    "a negative status": b"HTTP/1.1 -20 x\r\n\r\n",
-    "a version of 5,000 digits": b"HTTP/1." + b"9" * 5000 + b" 200 x\r\n\r\n",
-    "a header without a colon": OK + b"x\r\n\r\n",
-    "bytes in headers": OK + b"\xff\x00\x80: \xfe\x85\r\nLocation: \xff\r\n\r\n",
-    "a length of 5,000 digits": OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\nx",
-    "a negative length": OK + b"Content-Length: -1\r\n\r\nx",
-    "a negative chunk": CHUNKED + b"-1\r\n" + b"x" * 5_000_000,
-    "a chunk of 5,000 digits": CHUNKED + b"f" * 5000 + b"\r\nx",
-    "a chunk that is no number": CHUNKED + b"zz\r\nx",
-    "trailers without end": CHUNKED + b"0\r\n" + b"a: b\r\n" * 900_000,
-    "interim responses without end": b"HTTP/1.1 100 x\r\n\r\n" * 250_000,
-    "101": b"HTTP/1.1 101 x\r\n\r\n",
-    "an unknown coding": OK + b"Content-Encoding: \xff\r\n\r\nx",
-    "a body that is not gzip": OK + b"Content-Encoding: gzip\r\n\r\nx",
-}
 
-
-@pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
-def test_an_invalid_response_is_an_error_with_a_message(response: bytes) -> None:
+@rows("responses", "before, repeated, times, after", "foreign_values.toml")
+def test_an_invalid_response_is_an_error_with_a_message(
+    before: str, repeated: str, times: int, after: str
+) -> None:
+    response = (before + times * repeated + after).encode("latin-1")
     with server(answering(response)) as port:
         try:
             reply = fetch_once(NETWORK.step(), Ask(f"http://127.0.0.1:{port}/"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import BIN, program, rows
+from support import BIN, program, rows, table
 from test_import import AUTOMX, CASES, SEED, import_files, moved
 
 from flask_autoconfig.errors import ConfigError
@@ -136,19 +136,15 @@ def seed(**changes: object) -> bytes:
 
 
 ODD: dict[str, bytes] = {
-    "empty": b"",
-    "white space": b" \n\t\n",
+    **{
+        name: (before + times * repeated).encode()
+        for name, (before, repeated, times) in table("odd", "imports.toml").items()
+    },
     "binary": bytes(range(256)) * 16,
-    "zeros": bytes(4096),
     "UTF-16 XML cut": XML.encode("utf-16")[:-3],
     "UTF-16 INI": AUTOMX.encode("utf-16"),
     "UTF-16 JSON": json.dumps(SEED).encode("utf-16"),
     "Latin-1 INI": AUTOMX.replace("Inc.", "Größe").encode("latin-1"),
-    "an encoding that is none": b'<?xml version="1.0" encoding="rot13"?><a/>',
-    "an encoding of several bytes": b'<?xml version="1.0" encoding="utf-7"?><a/>',
-    "an entity": b'<!DOCTYPE a [<!ENTITY b "c">]><clientConfig>&b;</clientConfig>',
-    "deep XML": b"<a>" * 20_000,
-    "deep JSON": b'{"domains": ' + b"[" * 100_000,
     "a number of many digits": seed(version=0).replace(b"587", DIGITS.encode()),
     "a surrogate": seed(provider="\ud800"),
     "JSON that is no UTF-8": seed().replace(b"Example", b"\xff"),
@@ -160,13 +156,7 @@ ODD: dict[str, bytes] = {
     "an odd priority": seed(servers=[{"type": "imap", "prio": "x"}]),
     "an odd URL": seed(servers=[{"type": "caldav", "url": "https://[x"}]),
     "a port of many digits": AUTOMX.replace("587", DIGITS).encode(),
-    "no section": b"a = b\n[automx]\n",
-    "no key": b"[automx]\n= b\n",
-    "no domains": b"[automx]\n",
-    "a section that never ends": b"[automx]\n[example.com\n",
-    "an indented section": b"a = b\n [automx]",
     "a long setting": AUTOMX.replace("Example Inc.", "x" * 5000).encode(),
-    "TOML": b'[[provider]]\ndomains = ["example.com"]\n',
 }
 
 
