@@ -300,7 +300,7 @@ def ispdb(scene: Scene) -> Iterator[Finding]:
     """Yield that the ISP database could not be asked about the domain."""
     (step,) = (step for step in THUNDERBIRD.steps if step.place == "ispdb")
     every = (play.client for play in scene.plays)
-    clients = [it.name for it in every if any(by.place == "ispdb" for by in it.steps)]
+    clients = [it.name for it in every if "ispdb" in {at.place for at in it.steps}]
     for ask in asks(step, scene.case, scene.facts) if clients else ():
         try:
             status = scene.facts.answer(ask).status

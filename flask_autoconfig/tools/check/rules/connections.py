@@ -142,9 +142,9 @@ def of_logins(
     code = "server.method-not-offered" if is_usual else "server.method-unusual"
     missing = [method for method in methods if not _is_offered(method, server)]
     for method in missing:
-        found = code if better else "server.method-unknown"
         name = method if isinstance(method, str) else method.name
-        yield finding(found, subject, method=name, offered=offered, better=better)
+        wrong = code if better else "server.method-unknown"
+        yield finding(wrong, subject, method=name, offered=offered, better=better)
     if not missing:
         at = f" ({server.address})" if server.address else ""
         yield finding("server.good", subject, offered=offered, at=at)

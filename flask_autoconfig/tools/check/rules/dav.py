@@ -142,7 +142,7 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
 def _asked(
     case: Case, facts: Facts, ask: Ask, type_: str
 ) -> tuple[Reply, Finding | None]:
-    """Return the response of a server as :func:`web.asked`; none is wrong of its type."""
+    """Return the response of a server, and what is wrong; without any its status is 0."""
     reply, wrong = web.asked(case, facts, ask)
     if reply.status and not reply.is_forged:
         is_jmap = type_ == "jmap" and reply.status in (200, 401)
@@ -198,7 +198,7 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     if wrong is None:
         yield finding("dav.server-found", url, type=server.type)
     elif not reply.status:
-        is_unknown = not wrong.cure and not facts.exists(host)
+        is_unknown = wrong.code == "http.absent" and not facts.exists(host)
         code = "dav.server-unknown" if is_unknown else "dav.server-dead"
         said = {"got": wrong.seen, "type": server.type, "host": host}
         found = finding(code, url, advice=wrong.cure, **said)

@@ -71,7 +71,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             found = _found(code, family, reply, advice=error.cure, **said)
             played.findings = [found]
     elif web.ABSENT not in wrong.marks:
-        wrong = web.by_name(case, facts, wrong, url)
+        wrong = web.by_name(case, facts, wrong, url) if reply.status else wrong
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     elif family.digest and case.provider is None:  # otherwise it has a finding below
