@@ -1,12 +1,15 @@
 """TLS handshakes: what is wrong with a certificate, and why a handshake fails."""
 
+import os
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .common import ProbeError, texts
@@ -44,8 +47,7 @@ def start_tls(
     it, so that the rest of the conversation can be seen too. Raises ProbeError and
     TimeoutError.
     """
-    context = ssl.create_default_context()
-    context.check_hostname = False  # judge() tells a wrong name from a bad chain
+    context = _verifying(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
     seen = _watched(context)
     connection = connect()
     address = address_of(connection)
@@ -76,6 +78,14 @@ def start_tls(
     return secure, certificate
 
 
+@lru_cache(8)
+def _verifying(*_trusted: str | None) -> ssl.SSLContext:
+    """Return the context for these variables of OpenSSL; reading its file takes 25 ms."""
+    context = ssl.create_default_context()
+    context.check_hostname = False  # judge() tells a wrong name from a bad chain
+    return context
+
+
 def _trusting() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -83,21 +93,29 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
+class _Messages(threading.local):
+    """The types of the messages of a thread's last handshake."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+
+_messages = _Messages()
+
+
 def _watched(context: ssl.SSLContext) -> set[int]:
-    """Return a set that gets the types of the handshake messages that the server sends.
+    """Return a set that gets the types of the messages of this thread's next handshake.
 
     It stays empty where this version of Python does not tell.
     """
-    seen: set[int] = set()
+    context._msg_callback = _note  # type: ignore[attr-defined]
+    _messages.seen = set()
+    return _messages.seen
 
-    def note(
-        _: Any, way: str, version: Any, kind: int, message: int, *rest: Any
-    ) -> None:
-        if way == "read" and kind == _HANDSHAKE:
-            seen.add(int(message))
 
-    context._msg_callback = note  # type: ignore[attr-defined]
-    return seen
+def _note(_: Any, way: str, version: Any, kind: int, message: int, *rest: Any) -> None:
+    if way == "read" and kind == _HANDSHAKE:
+        _messages.seen.add(int(message))
 
 
 def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
