@@ -3,7 +3,9 @@
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +70,25 @@ class Service(NamedTuple):
 
     def workers(self) -> list[int]:
         return children_of(self.process.pid)
+
+
+@contextmanager
+def load(call: Callable[[], object], clients: int = 4) -> Iterator[None]:
+    """Let threads call a function again and again until the block ends."""
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            call()
+
+    with ThreadPoolExecutor(clients) as pool:
+        working = [pool.submit(client) for _ in range(clients)]
+        try:
+            yield
+        finally:
+            over.set()
+    for each in working:
+        each.result()
 
 
 @contextmanager
