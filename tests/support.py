@@ -61,13 +61,18 @@ ns IN A 127.0.0.1
 """
 
 
-def outlook_asks(email: str) -> str:
-    """Return Outlook's request for the settings of an address (MS-OXDSCLI, 3.1.5.2)."""
-    place = "http://schemas.microsoft.com/exchange/autodiscover/outlook/"
+def outlook_asks(
+    email: str, kind: str = "outlook", accepted: str = "outlook/responseschema/2006a"
+) -> str:
+    """Return a request for the settings of an address (MS-OXDSCLI, 3.1.5.2).
+
+    It is Outlook's, or with other schemas that of a phone.
+    """
+    place = "http://schemas.microsoft.com/exchange/autodiscover/"
     return f"""<?xml version="1.0" encoding="utf-8"?>
-<Autodiscover xmlns="{place}requestschema/2006"><Request>
+<Autodiscover xmlns="{place}{kind}/requestschema/2006"><Request>
 <EMailAddress>{email}</EMailAddress>
-<AcceptableResponseSchema>{place}responseschema/2006a</AcceptableResponseSchema>
+<AcceptableResponseSchema>{place}{accepted}</AcceptableResponseSchema>
 </Request></Autodiscover>"""
 
 
@@ -136,10 +141,14 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
 
     `path`, `host` and `method` may be lists, of which every combination is requested.
     `answer` has headers of the response, "" for none; `has` and `lacks` have parts of
-    its body; `json` is all of it. `outlook` is the address in a request of Outlook.
+    its body; `json` is all of it. `outlook` and `phone` are the address in a request
+    of Outlook or of an ActiveSync phone.
     """
     if "outlook" in row:
         row = {"method": "POST", "body": outlook_asks(row["outlook"]), **row}
+    if "phone" in row:
+        schemas = ("mobilesync", "mobilesync/responseschema/2006")
+        row = {"method": "POST", "body": outlook_asks(row["phone"], *schemas), **row}
     expected = row.get("answer", {})
     several = (row.get("method", "GET"), row.get("host", HOST), row["path"])
     for method, host, path in product(*map(listed, several)):

@@ -74,20 +74,11 @@ def test_the_defaults_are_those_of_a_well_run_server() -> None:
 # --- Values -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "method"),
-    [
-        ('"OAuth2"', "OAuth2"),
-        ('["OAuth2"]', "OAuth2"),
-        ('{system = "http", name = "Digest"}', "http-digest"),
-        (
-            '{system = "sasl", name = "SCRAM-SHA-256"}',
-            AuthenticationMethod(system="sasl", name="SCRAM-SHA-256"),
-        ),
-    ],
-)
+@rows("methods", "value, method", "tables.toml")
 def test_one_method_of_authentication_needs_no_list(value: str, method: Any) -> None:
     found = provider_in(changed(f"authentication = {value}")).incoming[0]
+    if isinstance(method, dict):
+        method = AuthenticationMethod(**method)
     assert found.authentication == (method,)
     assert not isinstance(writing.to_raw(found)["authentication"], list)
 
