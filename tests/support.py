@@ -34,6 +34,7 @@ from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, create_app
 from flask_autoconfig.config import reading
+from flask_autoconfig.config import tables as model
 from flask_autoconfig.config.tables import Config
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
@@ -52,6 +53,12 @@ ISP_FILES = sorted(ISP.glob("*.xml"))
 
 TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
 Write = Callable[..., Path]  # the fixture `toml`
+# The types of the tables in a configuration.
+MODEL = {
+    table
+    for table in vars(model).values()
+    if isinstance(table, type) and issubclass(table, model.Table)
+} - {model.Table}
 
 # Turns the output of `dns` into a zone file.
 ZONE_HEAD = """$TTL 60

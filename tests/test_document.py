@@ -10,9 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import Struct, structs
-from support import ISP, ISP_FILES, TWO_DOMAINS, loads, rows, run, shared
+from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, loads, rows, run, shared
 
-from flask_autoconfig.config import tables
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Config, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
@@ -95,9 +94,8 @@ def _given(value: object) -> Iterator[tuple[str, str]]:
 
 def test_every_key_of_the_model_is_in_the_full_example() -> None:
     known = {
-        (name, field.name)
-        for name, table in vars(tables).items()
-        if isinstance(table, type) and issubclass(table, tables.Table)
+        (table.__name__, field.name)
+        for table in MODEL
         for field in structs.fields(table)
     }
     missing = known - set(_given(loads(FULL)))

@@ -508,18 +508,6 @@ def test_what_is_for_all_names_nobody(serve: Serve, name: str, toml: Write) -> N
 # --- Calendars and address books -------------------------------------------------------
 
 
-@rows("redirects", "calendar, url", TABLES)
-def test_a_redirect_leads_to_another_url_in_ascii_or_is_404(
-    serve: Serve, calendar: str, url: str
-) -> None:
-    ask = serve(f'{TWO_DOMAINS}[[provider.calendar]]\ntype = "caldav"\n{calendar}')
-    reply = ask("/.well-known/caldav", "PROPFIND", Host="example.com")
-    assert reply.status_code == (308 if url else 404)
-    assert reply.headers.get("Location", "") == url
-    assert reply.data
-    assert ask("/.well-known/carddav", Host="example.com").status_code == 404
-
-
 def test_every_family_tells_one_url_of_a_calendar(serve: Serve, toml: Write) -> None:
     calendar = 'type = "caldav"\nhostname = "dav.test"\nport = 8443\n'
     text = f"{TWO_DOMAINS}[[provider.calendar]]\n{calendar}"
