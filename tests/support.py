@@ -147,9 +147,9 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
     """Send the requests that a row describes; each response must be as it says.
 
     `path`, `host` and `method` may be lists, of which every combination is requested.
-    `answer` has headers of the response, "" for none; `has` and `lacks` have parts of
-    its body; `json` is all of it. `outlook` and `phone` are the address in a request
-    of Outlook or of an ActiveSync phone.
+    `answer` has headers of the response, "" for none; `has` has parts of its body, of
+    which `json` is all; neither body nor headers have what it `lacks`. `outlook` and
+    `phone` are the address in a request of Outlook or of an ActiveSync phone.
     """
     if "outlook" in row:
         row = {"method": "POST", "body": outlook_asks(row["outlook"]), **row}
@@ -165,7 +165,8 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
         assert reply.status_code == row.get("status", 200), case
         assert {it: reply.headers.get(it, "") for it in expected} == expected, case
         missing = [it for it in listed(row.get("has", [])) if it not in reply.text]
-        forbidden = [it for it in listed(row.get("lacks", [])) if it in reply.text]
+        whole = f"{reply.headers}{reply.text}"
+        forbidden = [it for it in listed(row.get("lacks", [])) if it in whole]
         assert (missing, forbidden) == ([], []), case
         assert "json" not in row or reply.json == row["json"], case
 
