@@ -4,20 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support import (
-    ISP,
-    ISP_FILES,
-    TWO_DOMAINS,
-    Write,
-    captured,
-    fetch,
-    loads,
-    rows,
-    run,
-    run_process,
-    serving,
-    until,
-)
+from services import captured, fetch, run, run_process, serving, until
+from support import ISP, ISP_FILES, TWO_DOMAINS, Write, loads, rows
 
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"

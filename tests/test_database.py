@@ -13,21 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services import load
-from support import (
-    BIN,
-    ROOT,
-    TWO_DOMAINS,
-    Reply,
-    Write,
-    fetch,
-    free_port,
-    lacking,
-    open_folder,
-    program,
-    running,
-    until,
-)
+from services import Reply, fetch, free_port, load, running, until
+from support import BIN, ROOT, TWO_DOMAINS, Write, lacking, open_folder, program
 
 pytestmark = pytest.mark.world
 CUSTOMERS = 20_000

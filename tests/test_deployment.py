@@ -14,21 +14,26 @@ import fronts
 import pytest
 import yaml
 from fronts import CONTRIB, HOSTS, Front, Pair
-from services import Service, children_of, load, serve
+from services import (
+    Service,
+    captured,
+    children_of,
+    fetch,
+    free_port,
+    load,
+    run,
+    serve,
+    serving,
+    until,
+)
 from support import (
     BIN,
     ROOT,
     TWO_DOMAINS,
     ZONE_HEAD,
-    captured,
     certificate_for,
-    fetch,
-    free_port,
     outlook_asks,
     program,
-    run,
-    serving,
-    until,
 )
 
 from flask_autoconfig.documents import outlook

@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import Struct, structs
-from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, loads, rows, run, shared
+from services import run
+from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, loads, rows, shared
 
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Config, Provider

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import fronts
 import pytest
-from support import BIN, TWO_DOMAINS, Reply, fetch, free_port, program, run, serving
+from services import Reply, fetch, free_port, run, serving
+from support import BIN, TWO_DOMAINS, program
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request

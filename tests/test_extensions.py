@@ -27,8 +27,9 @@ from flask_seasurf import SeaSurf
 from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
+from services import fetch, free_port, running
 from sqlalchemy import text
-from support import BIN, ROOT, Asking, asking, fetch, free_port, outlook_asks, running
+from support import BIN, ROOT, Asking, asking, outlook_asks
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 

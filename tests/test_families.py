@@ -22,6 +22,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import payloads
+from services import run
 from support import (
     TWO_DOMAINS,
     Asking,
@@ -33,7 +34,6 @@ from support import (
     outlook_asks,
     program,
     rows,
-    run,
     site,
     table,
 )

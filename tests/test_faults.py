@@ -17,17 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from services import children_of, load
-from support import (
-    BIN,
-    TWO_DOMAINS,
-    end,
-    fetch,
-    loads,
-    snapshot_of,
-    until,
-    wait_for,
-)
+from services import children_of, end, fetch, load, until, wait_for
+from support import BIN, TWO_DOMAINS, loads, snapshot_of
 
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.service import Service

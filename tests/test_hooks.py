@@ -14,16 +14,8 @@ from typing import Any
 import pytest
 from asks import Ask, environ_of
 from flask import Flask
-from support import (
-    TWO_DOMAINS,
-    Write,
-    assert_served,
-    outlook_asks,
-    rows,
-    site,
-    table,
-    until,
-)
+from services import until
+from support import TWO_DOMAINS, Write, assert_served, outlook_asks, rows, site, table
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 

@@ -13,8 +13,9 @@ from itertools import count
 from typing import Any
 
 import pytest
+from services import until
 from strangers import Behaviour, server
-from support import tables, until
+from support import tables
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean

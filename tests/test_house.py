@@ -16,8 +16,9 @@ from typing import Any, get_args
 import pytest
 from documents import text_of
 from flask import Flask
+from services import run
 from strangers import answering, server
-from support import ROOT, TWO_DOMAINS, Write, certificate_for, run
+from support import ROOT, TWO_DOMAINS, Write, certificate_for
 from werkzeug.test import Client
 from world import NameServer
 

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import pytest
 from msgspec import NODEFAULT, Struct, structs
-from support import MODEL, ROOT, certificate_for, run
+from services import run
+from support import MODEL, ROOT, certificate_for
 
 from flask_autoconfig.config import tables
 

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from services import Service, launched, serve
-from support import BIN, TWO_DOMAINS, Write, free_port, program, until
-from support import run_process as run
+from services import Service, free_port, launched, serve, until
+from services import run_process as run
+from support import BIN, TWO_DOMAINS, Write, program
 
 Start = Callable[[Path], AbstractContextManager[Service]]
 ONE = ("--workers", "1")

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from services import CONFIG, GUNICORN, Service, serve, served
-from support import TWO_DOMAINS, outlook_asks, until
+from services import CONFIG, GUNICORN, Service, serve, served, until
+from support import TWO_DOMAINS, outlook_asks
 
 pytestmark = pytest.mark.world
 POX = "/autodiscover/autodiscover.xml"
