@@ -195,21 +195,10 @@ def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() 
         assert provider == config.provider[0]
 
 
-@pytest.mark.parametrize(
-    ("document", "why"),
-    [
-        (b"", "not XML"),
-        (b"<html></html>", "no <clientConfig>"),
-        (b"<clientConfig/>", "no <clientConfig> with an <emailProvider>"),
-        (b"\xff\xfe\xff", "not XML"),
-        (b'<!DOCTYPE a SYSTEM "x"><clientConfig/>', "no <clientConfig> with"),
-        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declarations in its DOCTYPE"),
-        (b'<?xml version="1.0" encoding="nowhere"?><a/>', "not XML"),
-    ],
-)
-def test_what_is_no_such_document_is_refused(document: bytes, why: str) -> None:
+@rows("refused", "text, why", "tables.toml")
+def test_what_is_no_such_document_is_refused(text: str, why: str) -> None:
     with pytest.raises(NotAutoconfigError, match=why):
-        Reader().read(document)
+        Reader().read(text.encode("latin-1"))
 
 
 # --- Files like those of the ISP database -------------------------------------------------
