@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import trustme
-from asks import HOST
+from asks import HOST, outlook_asks
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
@@ -55,21 +55,6 @@ ZONE_HEAD = """$TTL 60
 @ IN NS ns
 ns IN A 127.0.0.1
 """
-
-
-def outlook_asks(
-    email: str, kind: str = "outlook", accepted: str = "outlook/responseschema/2006a"
-) -> str:
-    """Return a request for the settings of an address (MS-OXDSCLI, 3.1.5.2).
-
-    It is Outlook's, or with other schemas that of a phone.
-    """
-    place = "http://schemas.microsoft.com/exchange/autodiscover/"
-    return f"""<?xml version="1.0" encoding="utf-8"?>
-<Autodiscover xmlns="{place}{kind}/requestschema/2006"><Request>
-<EMailAddress>{email}</EMailAddress>
-<AcceptableResponseSchema>{place}{accepted}</AcceptableResponseSchema>
-</Request></Autodiscover>"""
 
 
 def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:

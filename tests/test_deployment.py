@@ -13,6 +13,7 @@ import dns.zone
 import fronts
 import pytest
 import yaml
+from asks import outlook_asks
 from fronts import CONTRIB, HOSTS, Front, Pair
 from services import (
     Service,
@@ -26,15 +27,7 @@ from services import (
     serving,
     until,
 )
-from support import (
-    BIN,
-    ROOT,
-    TWO_DOMAINS,
-    ZONE_HEAD,
-    certificate_for,
-    outlook_asks,
-    program,
-)
+from support import BIN, ROOT, TWO_DOMAINS, ZONE_HEAD, certificate_for, program
 
 from flask_autoconfig.documents import outlook
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from asks import FILE, asks_of
+from asks import FILE, asks_of, outlook_asks
 from documents import text_of
 from flask import Flask, request
 from flask_babel import Babel
@@ -29,7 +29,7 @@ from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from services import fetch, free_port, running
 from sqlalchemy import text
-from support import BIN, ROOT, Asking, asking, outlook_asks
+from support import BIN, ROOT, Asking, asking
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 

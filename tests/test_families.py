@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 import trustme
+from asks import outlook_asks
 from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
@@ -31,7 +32,6 @@ from support import (
     assert_served,
     certificate_for,
     loads,
-    outlook_asks,
     program,
     rows,
     site,

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from asks import outlook_asks
 from services import CONFIG, GUNICORN, Service, serve, served, until
-from support import TWO_DOMAINS, outlook_asks
+from support import TWO_DOMAINS
 
 pytestmark = pytest.mark.world
 POX = "/autodiscover/autodiscover.xml"
