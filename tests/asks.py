@@ -21,11 +21,24 @@ HOST = "autoconfig.example.com"
 QUERY = (
     "emailaddress=fred%40example2.com&Protocol=AutodiscoverV1&name=Fred&colour=123456"
 )
-POX = (
-    b'<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
-    b'requestschema/2006"><Request><EMailAddress>fred@example2.com</EMailAddress></Request>'
-    b"</Autodiscover>"
-)
+
+
+def outlook_asks(
+    email: str, kind: str = "outlook", accepted: str = "outlook/responseschema/2006a"
+) -> str:
+    """Return a request for the settings of an address (MS-OXDSCLI, 3.1.5.2).
+
+    It is Outlook's, or with other schemas that of a phone.
+    """
+    place = "http://schemas.microsoft.com/exchange/autodiscover/"
+    return f"""<?xml version="1.0" encoding="utf-8"?>
+<Autodiscover xmlns="{place}{kind}/requestschema/2006"><Request>
+<EMailAddress>{email}</EMailAddress>
+<AcceptableResponseSchema>{place}{accepted}</AcceptableResponseSchema>
+</Request></Autodiscover>"""
+
+
+POX = outlook_asks("fred@example2.com").encode()
 
 
 class Ask(NamedTuple):

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support import certificate_for, free_port, program, running
+from services import free_port, running
+from support import certificate_for, program
 
 Start = Callable[..., AbstractContextManager[Any]]
 _ENV = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")

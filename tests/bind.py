@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from namespace import Namespace
-from support import ZONE_HEAD, free_port, open_folder, program, running, until
+from services import free_port, running, until
+from support import ZONE_HEAD, open_folder, program
 
 SECRET = "c2VjcmV0IG9mIG9uZSB0ZXN0LCBvZiAzMiBieXRlcyE="
 _CONFIGURATION = """

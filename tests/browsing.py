@@ -10,7 +10,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from seen import AGENTS, configuration
-from support import free_port, program
+from services import free_port
+from support import program
 
 from flask_autoconfig import create_app
 

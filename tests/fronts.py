@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from support import ROOT, configure, lacking, program, running, table
+from services import running
+from support import ROOT, configure, lacking, program, table
 
 from flask_autoconfig.tools.net.http import Ask, fetch_once
 from flask_autoconfig.tools.net.resolver import Resolver

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support import end, lacking, program, until, wait_for
+from services import end, until, wait_for
+from support import lacking, program
 
 T = TypeVar("T")
 until_there = until

@@ -1,14 +1,42 @@
-"""`serve` in a process of its own, and the requests that tests send to it."""
+"""Programs that tests start, and the requests that they are sent."""
 
+from __future__ import annotations
+
+import io
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    chdir,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
 
-from support import BIN, Reply, fetch, free_port, program, running
+import dns.resolver
+import pytest
+from asks import Ask, got
+from support import BIN, program
+
+from flask_autoconfig.tools.cli import cli
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
 GUNICORN = ("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}")
@@ -25,6 +53,260 @@ application.register_blueprint(autoconfig)
 def welcome():
     return f"Welcome {os.getpid()}"
 """
+
+
+# Below the range of outgoing connections (from 32768 on Linux, from 49152 elsewhere),
+# whose ports might be taken before a server listens.
+_BLOCKS = range(10_000, 32_000, 200)
+
+
+def _hold(port: int) -> ExitStack:
+    """Bind the port for TCP and UDP on every address; raise OSError if it is taken."""
+    with ExitStack() as stack:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            holder = stack.enter_context(socket.socket(socket.AF_INET, kind))
+            holder.bind(("", port))
+        return stack.pop_all()
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield the ports of one block in a cycle.
+
+    Holding the first port of the block keeps other processes of this kind out of it.
+    """
+    for start in _BLOCKS:
+        with suppress(OSError), _hold(start):
+            while True:
+                yield from range(start + 1, start + _BLOCKS.step)
+
+
+_PORTS = _own_ports()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on, and that no other test gets."""
+    while True:
+        port = next(_PORTS)
+        with suppress(OSError), _hold(port):
+            return port
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Message
+    body: bytes
+
+
+def fetch(
+    url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
+) -> Reply:
+    """Send a request; header names have `_` for `-`. Redirects are not followed."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    kind, host, target, query, _ = urlsplit(url)
+    assert kind == "http"
+    with closing(HTTPConnection(host, timeout=10)) as connection:
+        asked = urlunsplit(("", "", target or "/", query, ""))
+        connection.request(method, asked, data, {"Connection": "close", **named})
+        response = connection.getresponse()
+        return Reply(response.status, response.headers, response.read())
+
+
+def sent(url: str, ask: Ask) -> Reply:
+    headers = {name.title(): value for name, value in ask.headers}
+    return fetch(
+        f"{url}{ask.path}?{ask.query}",
+        method=ask.method,
+        data=ask.body or None,
+        Host=ask.host,
+        **headers,
+    )
+
+
+def answered_alike(alone: WSGIApplication, url: str, ask: Ask) -> Reply:
+    """Assert that a server has the response of an application, and return it."""
+    expected, reply = got(alone, ask), sent(url, ask)
+    assert str(reply.status) == expected.status[:3], ask
+    assert reply.body == expected.body, ask
+    for name, value in expected.lasting[1].items():
+        found = str(reply.headers[name])
+        if name == "Vary":  # of a site whose templates read the session
+            found = found.removesuffix(", Cookie")
+        assert found == value, (ask, name)
+    return reply
+
+
+def wait_for(
+    port: int,
+    process: subprocess.Popen[bytes],
+    seconds: float = 20,
+    address: str = "127.0.0.1",
+) -> None:
+    """Wait until a server listens on the port; fail if its process ends."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert process.poll() is None, f"{process.args!r} ended"
+        with socket.socket() as sock:
+            sock.settimeout(1)
+            if sock.connect_ex((address, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def end(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
+    """Stop a server that leads a session, with its child processes."""
+    if not at_once:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def running(
+    *command: str | Path,
+    port: int,
+    log: Path | None = None,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    address: str = "127.0.0.1",
+    at_once: bool = False,
+    seconds: float = 20,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends.
+
+    `at_once` kills it, which is for gunicorn: its workers take a second to stop.
+    """
+    with log.open("ab") if log else nullcontext(subprocess.DEVNULL) as out:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        try:
+            wait_for(port, process, seconds, address)
+            yield process
+        finally:
+            end(process, at_once=at_once)
+
+
+@contextmanager
+def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]:
+    """Run `flask-autoconfig serve` on a free port of loopback; yield its base URL."""
+    port = free_port()
+    bind = f"127.0.0.1:{port}"
+    command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
+    with running(*command, *options, port=port, log=log, at_once=True):
+        yield f"http://{bind}"
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for a condition; fail after these seconds."""
+    end = time.monotonic() + seconds
+    is_late = False
+    while not condition():
+        assert not is_late, f"not within {seconds} seconds"
+        time.sleep(0.05)
+        is_late = time.monotonic() > end  # the condition is evaluated once more
+
+
+@contextmanager
+def names(
+    monkeypatch: pytest.MonkeyPatch, ports: dict[tuple[str, int], int]
+) -> Iterator[None]:
+    """Map each (host, port) to a port of loopback, for clients in this process."""
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *more: Any, **options: Any) -> Any:
+        here = ports.get((str(host), int(port or 0)))
+        if here is None:
+            return real(host, port, *more, **options)
+        return real("127.0.0.1", here, *more, **options)
+
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = ["127.0.0.1"]
+    resolver.port = free_port()  # without a name server
+    resolver.lifetime = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", look_up)
+        patch.setattr(dns.resolver, "default_resolver", resolver)
+        yield
+
+
+@contextmanager
+def typed(password: str) -> Iterator[int]:
+    """Yield a file descriptor for `--password-fd`."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{password}\n".encode())
+    os.close(writing)
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def run(
+    *arguments: str | Path, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Call the command `flask-autoconfig` without a terminal and without input.
+
+    It runs in this process, so that an unhandled error is raised. `serve`, which forks,
+    and with the environment variable `COMMAND_PROCESSES` every command, runs as in
+    `run_process`.
+    """
+    if "serve" in arguments or os.environ.get("COMMAND_PROCESSES"):
+        return run_process(*arguments, cwd=cwd, **env)
+    words = [str(argument) for argument in arguments]
+    streams = [
+        io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(3)
+    ]
+    code: Any = 0
+    with ExitStack() as stack:
+        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            stack.enter_context(patch.object(sys, name, stream))
+        stack.enter_context(patch.dict(os.environ, env))
+        stack.enter_context(chdir(cwd or "."))
+        try:
+            cli(words, prog_name="flask-autoconfig")
+        except SystemExit as ended:
+            code = ended.code
+    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
+    return subprocess.CompletedProcess(words, code, out, err)
+
+
+def run_process(
+    *arguments: str | Path, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command `flask-autoconfig` in a process of its own."""
+    return captured("flask-autoconfig", *arguments, **options)
+
+
+def captured(
+    command: str | Path,
+    *arguments: str | Path,
+    cwd: str | Path | None = None,
+    stdout: Any = subprocess.PIPE,
+    pass_fds: Any = (),
+    **env: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, from this environment unless it has a path, without input."""
+    return subprocess.run(
+        [BIN / command, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        timeout=120,
+        check=False,
+        pass_fds=pass_fds,
+    )
 
 
 def children_of(process: int) -> list[int]:
@@ -68,6 +350,25 @@ class Service(NamedTuple):
 
     def workers(self) -> list[int]:
         return children_of(self.process.pid)
+
+
+@contextmanager
+def load(call: Callable[[], object], clients: int = 4) -> Iterator[None]:
+    """Let threads call a function again and again until the block ends."""
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            call()
+
+    with ThreadPoolExecutor(clients) as pool:
+        working = [pool.submit(client) for _ in range(clients)]
+        try:
+            yield
+        finally:
+            over.set()
+    for each in working:
+        each.result()
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from support import BIN, free_port
+from services import free_port
+from support import BIN
 
 # Called with a connection and, for STARTTLS, a function that starts TLS.
 Behaviour = Callable[..., None]

@@ -1,44 +1,34 @@
-"""Helpers of several test files: servers, ports, HTTP, commands, certificates."""
+"""Helpers of several test files: rows of tables, their requests, certificates."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, chdir, closing, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from datetime import datetime
-from email.message import Message
-from http.client import HTTPConnection
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from unittest.mock import patch
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import dns.resolver
 import pytest
 import trustme
-from asks import HOST, Ask, got
+from asks import HOST, outlook_asks
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, create_app
 from flask_autoconfig.config import reading
+from flask_autoconfig.config import tables as model
 from flask_autoconfig.config.tables import Config
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
-from flask_autoconfig.tools.cli import cli
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -52,6 +42,12 @@ ISP_FILES = sorted(ISP.glob("*.xml"))
 
 TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
 Write = Callable[..., Path]  # the fixture `toml`
+# The types of the tables in a configuration.
+MODEL = {
+    table
+    for table in vars(model).values()
+    if isinstance(table, type) and issubclass(table, model.Table)
+} - {model.Table}
 
 # Turns the output of `dns` into a zone file.
 ZONE_HEAD = """$TTL 60
@@ -59,16 +55,6 @@ ZONE_HEAD = """$TTL 60
 @ IN NS ns
 ns IN A 127.0.0.1
 """
-
-
-def outlook_asks(email: str) -> str:
-    """Return Outlook's request for the settings of an address (MS-OXDSCLI, 3.1.5.2)."""
-    place = "http://schemas.microsoft.com/exchange/autodiscover/outlook/"
-    return f"""<?xml version="1.0" encoding="utf-8"?>
-<Autodiscover xmlns="{place}requestschema/2006"><Request>
-<EMailAddress>{email}</EMailAddress>
-<AcceptableResponseSchema>{place}responseschema/2006a</AcceptableResponseSchema>
-</Request></Autodiscover>"""
 
 
 def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:
@@ -135,11 +121,15 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
     """Send the requests that a row describes; each response must be as it says.
 
     `path`, `host` and `method` may be lists, of which every combination is requested.
-    `answer` has headers of the response, "" for none; `has` and `lacks` have parts of
-    its body; `json` is all of it. `outlook` is the address in a request of Outlook.
+    `answer` has headers of the response, "" for none; `has` has parts of its body, of
+    which `json` is all; neither body nor headers have what it `lacks`. `outlook` and
+    `phone` are the address in a request of Outlook or of an ActiveSync phone.
     """
     if "outlook" in row:
         row = {"method": "POST", "body": outlook_asks(row["outlook"]), **row}
+    if "phone" in row:
+        schemas = ("mobilesync", "mobilesync/responseschema/2006")
+        row = {"method": "POST", "body": outlook_asks(row["phone"], *schemas), **row}
     expected = row.get("answer", {})
     several = (row.get("method", "GET"), row.get("host", HOST), row["path"])
     for method, host, path in product(*map(listed, several)):
@@ -149,7 +139,8 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
         assert reply.status_code == row.get("status", 200), case
         assert {it: reply.headers.get(it, "") for it in expected} == expected, case
         missing = [it for it in listed(row.get("has", [])) if it not in reply.text]
-        forbidden = [it for it in listed(row.get("lacks", [])) if it in reply.text]
+        whole = f"{reply.headers}{reply.text}"
+        forbidden = [it for it in listed(row.get("lacks", [])) if it in whole]
         assert (missing, forbidden) == ([], []), case
         assert "json" not in row or reply.json == row["json"], case
 
@@ -188,42 +179,6 @@ def shared(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"optional: there is no {path} beside this repository")
     return path
-
-
-# Below the range of outgoing connections (from 32768 on Linux, from 49152 elsewhere),
-# whose ports might be taken before a server listens.
-_BLOCKS = range(10_000, 32_000, 200)
-
-
-def _hold(port: int) -> ExitStack:
-    """Bind the port for TCP and UDP on every address; raise OSError if it is taken."""
-    with ExitStack() as stack:
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            holder = stack.enter_context(socket.socket(socket.AF_INET, kind))
-            holder.bind(("", port))
-        return stack.pop_all()
-
-
-def _own_ports() -> Iterator[int]:
-    """Yield the ports of one block in a cycle.
-
-    Holding the first port of the block keeps other processes of this kind out of it.
-    """
-    for start in _BLOCKS:
-        with suppress(OSError), _hold(start):
-            while True:
-                yield from range(start + 1, start + _BLOCKS.step)
-
-
-_PORTS = _own_ports()
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on, and that no other test gets."""
-    while True:
-        port = next(_PORTS)
-        with suppress(OSError), _hold(port):
-            return port
 
 
 @contextmanager
@@ -275,130 +230,6 @@ def rows(name: str, parameters: str, file: str = "page.toml") -> pytest.MarkDeco
     return pytest.mark.parametrize(parameters, list(found.values()), ids=list(found))
 
 
-class Reply(NamedTuple):
-    status: int
-    headers: Message
-    body: bytes
-
-
-def fetch(
-    url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
-) -> Reply:
-    """Send a request; header names have `_` for `-`. Redirects are not followed."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    kind, host, target, query, _ = urlsplit(url)
-    assert kind == "http"
-    with closing(HTTPConnection(host, timeout=10)) as connection:
-        asked = urlunsplit(("", "", target or "/", query, ""))
-        connection.request(method, asked, data, {"Connection": "close", **named})
-        response = connection.getresponse()
-        return Reply(response.status, response.headers, response.read())
-
-
-def sent(url: str, ask: Ask) -> Reply:
-    headers = {name.title(): value for name, value in ask.headers}
-    return fetch(
-        f"{url}{ask.path}?{ask.query}",
-        method=ask.method,
-        data=ask.body or None,
-        Host=ask.host,
-        **headers,
-    )
-
-
-def answered_alike(alone: WSGIApplication, url: str, ask: Ask) -> Reply:
-    """Assert that a server has the response of an application, and return it."""
-    expected, reply = got(alone, ask), sent(url, ask)
-    assert str(reply.status) == expected.status[:3], ask
-    assert reply.body == expected.body, ask
-    for name, value in expected.lasting[1].items():
-        found = str(reply.headers[name])
-        if name == "Vary":  # of a site whose templates read the session
-            found = found.removesuffix(", Cookie")
-        assert found == value, (ask, name)
-    return reply
-
-
-def wait_for(
-    port: int,
-    process: subprocess.Popen[bytes],
-    seconds: float = 20,
-    address: str = "127.0.0.1",
-) -> None:
-    """Wait until a server listens on the port; fail if its process ends."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert process.poll() is None, f"{process.args!r} ended"
-        with socket.socket() as sock:
-            sock.settimeout(1)
-            if sock.connect_ex((address, port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on {port}")
-
-
-def end(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
-    """Stop a server that leads a session, with its child processes."""
-    if not at_once:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@contextmanager
-def running(
-    *command: str | Path,
-    port: int,
-    log: Path | None = None,
-    env: dict[str, str] | None = None,
-    cwd: Path | None = None,
-    address: str = "127.0.0.1",
-    at_once: bool = False,
-    seconds: float = 20,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends.
-
-    `at_once` kills it, which is for gunicorn: its workers take a second to stop.
-    """
-    with log.open("ab") if log else nullcontext(subprocess.DEVNULL) as out:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            start_new_session=True,
-        )
-        try:
-            wait_for(port, process, seconds, address)
-            yield process
-        finally:
-            end(process, at_once=at_once)
-
-
-@contextmanager
-def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]:
-    """Run `flask-autoconfig serve` on a free port of loopback; yield its base URL."""
-    port = free_port()
-    bind = f"127.0.0.1:{port}"
-    command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
-    with running(*command, *options, port=port, log=log, at_once=True):
-        yield f"http://{bind}"
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for a condition; fail after these seconds."""
-    end = time.monotonic() + seconds
-    is_late = False
-    while not condition():
-        assert not is_late, f"not within {seconds} seconds"
-        time.sleep(0.05)
-        is_late = time.monotonic() > end  # the condition is evaluated once more
-
-
 _AUTHORITY = trustme.CA()
 
 
@@ -412,97 +243,3 @@ def certificate_for(
     certificate.private_key_pem.write_to_path(files[1])
     _AUTHORITY.cert_pem.write_to_path(folder / "ca.pem")
     return files
-
-
-@contextmanager
-def names(
-    monkeypatch: pytest.MonkeyPatch, ports: dict[tuple[str, int], int]
-) -> Iterator[None]:
-    """Map each (host, port) to a port of loopback, for clients in this process."""
-    real = socket.getaddrinfo
-
-    def look_up(host: Any, port: Any, *more: Any, **options: Any) -> Any:
-        here = ports.get((str(host), int(port or 0)))
-        if here is None:
-            return real(host, port, *more, **options)
-        return real("127.0.0.1", here, *more, **options)
-
-    resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers = ["127.0.0.1"]
-    resolver.port = free_port()  # without a name server
-    resolver.lifetime = 1
-    with monkeypatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", look_up)
-        patch.setattr(dns.resolver, "default_resolver", resolver)
-        yield
-
-
-@contextmanager
-def typed(password: str) -> Iterator[int]:
-    """Yield a file descriptor for `--password-fd`."""
-    reading, writing = os.pipe()
-    os.write(writing, f"{password}\n".encode())
-    os.close(writing)
-    try:
-        yield reading
-    finally:
-        os.close(reading)
-
-
-def run(
-    *arguments: str | Path, cwd: Path | None = None, **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Call the command `flask-autoconfig` without a terminal and without input.
-
-    It runs in this process, so that an unhandled error is raised. `serve`, which forks,
-    and with the environment variable `COMMAND_PROCESSES` every command, runs as in
-    `run_process`.
-    """
-    if "serve" in arguments or os.environ.get("COMMAND_PROCESSES"):
-        return run_process(*arguments, cwd=cwd, **env)
-    words = [str(argument) for argument in arguments]
-    streams = [
-        io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(3)
-    ]
-    code: Any = 0
-    with ExitStack() as stack:
-        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
-            stack.enter_context(patch.object(sys, name, stream))
-        stack.enter_context(patch.dict(os.environ, env))
-        stack.enter_context(chdir(cwd or "."))
-        try:
-            cli(words, prog_name="flask-autoconfig")
-        except SystemExit as ended:
-            code = ended.code
-    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
-    return subprocess.CompletedProcess(words, code, out, err)
-
-
-def run_process(
-    *arguments: str | Path, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run the command `flask-autoconfig` in a process of its own."""
-    return captured("flask-autoconfig", *arguments, **options)
-
-
-def captured(
-    command: str | Path,
-    *arguments: str | Path,
-    cwd: str | Path | None = None,
-    stdout: Any = subprocess.PIPE,
-    pass_fds: Any = (),
-    **env: str,
-) -> subprocess.CompletedProcess[str]:
-    """Run a program, from this environment unless it has a path, without input."""
-    return subprocess.run(
-        [BIN / command, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **env},
-        timeout=120,
-        check=False,
-        pass_fds=pass_fds,
-    )

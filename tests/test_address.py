@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import payloads
-from support import TWO_DOMAINS, Write, rows
+from support import TWO_DOMAINS, Write, rows, table
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import create_app
@@ -182,28 +182,10 @@ def test_without_an_address_only_the_domain_of_a_url_is_filled_in() -> None:
         assert fill_in_url(unknown, None, None) == ""
 
 
-PERSONAL = """
-[[provider]]
-domains = ["example.com"]
-incoming = [
-    {type = "imap", hostname = "%EMAILLOCALPART%.mail.test"},
-    {type = "pop3", hostname = "pop.example.com"},
-    {type = "ews", url = "https://ews.example.com/%EMAILLOCALPART%"},
-]
-outgoing = [{type = "smtp", hostname = "smtp.example.com"}]
-calendar = [{type = "caldav", url = "https://dav.example.com/c/%EMAILADDRESS%/"}]
-address_book = [{type = "carddav", url = "https://%EMAILLOCALPART%.dav.test/"}]
-documentation = [
-    {url = "https://www.example.com/?user=%EMAILLOCALPART%"},
-    {url = "https://%EMAILLOCALPART%.www.test/"},
-]
-webmail.login_page = "https://webmail.example.com/%EMAILADDRESS%"
-"""
-
-
 @pytest.fixture
-def personal(toml: Write) -> Client:
-    return Client(create_app(toml(PERSONAL)))
+def personal() -> Client:
+    """A provider whose hosts and URLs have placeholders of an address."""
+    return Client(create_app({"AUTOCONFIG": table("personal", "tables.toml")}))
 
 
 @pytest.mark.parametrize("local", ["evil.test/", "evil.test#", "evil.test?x="])

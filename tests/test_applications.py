@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from asks import FILE, asks_of
-from support import ROOT, answered_alike, fetch, free_port, running, tables
+from services import answered_alike, fetch, free_port, running
+from support import ROOT, tables
 
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES

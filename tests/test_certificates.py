@@ -28,15 +28,8 @@ from fronts import (
     nginx_site,
     replaced,
 )
-from support import (
-    TWO_DOMAINS,
-    free_port,
-    lacking,
-    open_folder,
-    program,
-    serving,
-    until,
-)
+from services import free_port, serving, until
+from support import TWO_DOMAINS, lacking, open_folder, program
 
 from flask_autoconfig import families
 

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from services import free_port, running
 from strangers import server
-from support import free_port, program, running
+from support import program
 
 from flask_autoconfig.tools.net.common import ProbeError
 from flask_autoconfig.tools.net.tls import (

@@ -23,8 +23,9 @@ from seeds import (
     mail_server,
     says,
 )
+from services import run, until
 from strangers import HEARING, at_terminal
-from support import BIN, loads, run, tables, until
+from support import BIN, loads, tables
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,

@@ -41,8 +41,9 @@ from seeds import (
     web,
     when,
 )
+from services import typed
 from strangers import at_terminal
-from support import rows, tables, typed
+from support import rows, tables
 from world import (
     ADDRESSES,
     BIND,

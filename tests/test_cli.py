@@ -4,20 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support import (
-    ISP,
-    ISP_FILES,
-    TWO_DOMAINS,
-    Write,
-    captured,
-    fetch,
-    loads,
-    rows,
-    run,
-    run_process,
-    serving,
-    until,
-)
+from services import captured, fetch, run, run_process, serving, until
+from support import ISP, ISP_FILES, TWO_DOMAINS, Write, loads, rows
 
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"
@@ -103,13 +91,6 @@ def test_serve_and_gunicorn_end_with_the_problems_of_a_faulty_file(
     assert "Traceback" not in done.stderr
 
 
-def test_check_says_how_to_create_a_missing_file(tmp_path: Path) -> None:
-    for words in (["--unpublished"], ["--unpublished", "example.com"], ["--all"]):
-        done = run("check", *words, cwd=tmp_path)
-        assert done.returncode == 2
-        assert "flask-autoconfig init DOMAIN" in done.stderr
-
-
 # --- show --------------------------------------------------------------------------------
 
 
@@ -145,16 +126,6 @@ def test_show_says_why_there_is_no_document(
     done = run("--config", toml(text), "show", *words.split())
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count(message) == 1
-
-
-def test_serve_refuses_wrong_options() -> None:
-    for option, value, message in (
-        ("--workers", "0", "--workers"),
-        ("--bind", "18142", "no HOST:PORT, such as 127.0.0.1:8000"),
-    ):
-        done = run("serve", option, value)
-        assert done.returncode == 2
-        assert message in done.stderr
 
 
 # --- import ------------------------------------------------------------------------------
@@ -206,8 +177,8 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
 
 @rows("mistyped", "words, message", "commands.toml")
 def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(
-    words: str, message: str
+    words: str, message: str, tmp_path: Path
 ) -> None:
-    done = run(*words.split())
+    done = run(*words.split(), cwd=tmp_path)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())

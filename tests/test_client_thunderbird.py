@@ -11,17 +11,8 @@ from typing import Any
 
 import pytest
 from defusedxml.ElementTree import fromstring
-from support import (
-    BIN,
-    ISP_FILES,
-    TWO_DOMAINS,
-    fetch,
-    free_port,
-    run_process,
-    running,
-    serving,
-    shared,
-)
+from services import fetch, free_port, run_process, running, serving
+from support import BIN, ISP_FILES, TWO_DOMAINS, shared
 from thunderbird import Thunderbird, thunderbird
 
 from flask_autoconfig.config.reading import from_raw

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from support import BIN, TWO_DOMAINS, Write, rows, run
+from services import run
+from support import BIN, TWO_DOMAINS, Write, rows
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 

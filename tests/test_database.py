@@ -5,32 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from support import (
-    BIN,
-    ROOT,
-    TWO_DOMAINS,
-    Reply,
-    fetch,
-    free_port,
-    lacking,
-    open_folder,
-    program,
-    running,
-    until,
-)
+from services import Reply, fetch, free_port, load, running, until
+from support import BIN, ROOT, TWO_DOMAINS, Write, lacking, open_folder, program
 
 pytestmark = pytest.mark.world
-Write = Callable[..., Path]
 CUSTOMERS = 20_000
 EXAMPLES = ROOT / "examples"
 
@@ -128,32 +114,24 @@ def is_right(reply: Reply, number: int) -> bool:
 
 
 @contextmanager
-def load(url: str, known: range, new: range) -> Iterator[dict[str, set[int]]]:
+def loaded(url: str, known: range, new: range) -> Iterator[dict[str, set[int]]]:
     """Let clients ask for the same customers repeatedly, and for new ones.
 
     Yield the statuses of the responses, which must be right, or say when to come again.
     """
     statuses: dict[str, set[int]] = defaultdict(set)
-    wrong: list[tuple[int, Reply]] = []
-    ends, fresh = threading.Event(), iter(new)
+    fresh = iter(new)
 
-    def client() -> None:
-        while not ends.is_set():
-            for number in (next(fresh), *known):
-                reply = ask(url, number)
-                statuses["known" if number in known else "new"].add(reply.status)
-                says_when = reply.status == 503 and "Retry-After" in reply.headers
-                if not (says_when or (reply.status == 200 and is_right(reply, number))):
-                    wrong.append((number, reply))
+    def ask_for_all() -> None:
+        for number in (next(fresh), *known):
+            reply = ask(url, number)
+            statuses["known" if number in known else "new"].add(reply.status)
+            says_when = reply.status == 503 and "Retry-After" in reply.headers
+            is_served = reply.status == 200 and is_right(reply, number)
+            assert says_when or is_served, (number, reply)
 
-    with ThreadPoolExecutor(6) as pool:
-        clients = [pool.submit(client) for _ in range(6)]
-        try:
-            yield statuses
-        finally:
-            ends.set()
-    assert [it.result() for it in clients] == [None] * 6
-    assert not wrong
+    with load(ask_for_all, clients=6):
+        yield statuses
 
 
 def test_every_customer_has_their_settings_also_while_the_database_restarts(
@@ -163,7 +141,7 @@ def test_every_customer_has_their_settings_also_while_the_database_restarts(
     for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS, *known):
         assert is_right(ask(url, number), number)
     assert ask(url, CUSTOMERS + 1).status == 404
-    with load(url, known, range(1000, CUSTOMERS)) as statuses:
+    with loaded(url, known, range(1000, CUSTOMERS)) as statuses:
         time.sleep(2)
         assert statuses == {"known": {200}, "new": {200}}
         server.kill()
@@ -172,6 +150,6 @@ def test_every_customer_has_their_settings_also_while_the_database_restarts(
         server.start()
         until(lambda: ask(url, 500).status == 200)
     assert statuses == {"known": {200}, "new": {200, 503}}
-    with load(url, known, range(600, 1000)) as statuses:
+    with loaded(url, known, range(600, 1000)) as statuses:
         time.sleep(1)
     assert statuses == {"known": {200}, "new": {200}}

@@ -4,10 +4,8 @@ import http.client
 import re
 import signal
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -15,23 +13,21 @@ import dns.zone
 import fronts
 import pytest
 import yaml
+from asks import outlook_asks
 from fronts import CONTRIB, HOSTS, Front, Pair
-from services import Service, children_of, serve
-from support import (
-    BIN,
-    ROOT,
-    TWO_DOMAINS,
-    ZONE_HEAD,
+from services import (
+    Service,
     captured,
-    certificate_for,
+    children_of,
     fetch,
     free_port,
-    outlook_asks,
-    program,
+    load,
     run,
+    serve,
     serving,
     until,
 )
+from support import BIN, ROOT, TWO_DOMAINS, ZONE_HEAD, certificate_for, program
 
 from flask_autoconfig.documents import outlook
 
@@ -137,11 +133,10 @@ def test_a_change_from_blue_to_green_loses_no_request(
 ) -> None:
     port = free_port()
     statuses: list[int] = []
-    over = threading.Event()
 
     def ask() -> None:
-        while not over.wait(0.02):
-            statuses.extend(_statuses(port, 1, "192.0.2.1", PROFILE))
+        statuses.extend(_statuses(port, 1, "192.0.2.1", PROFILE))
+        time.sleep(0.02)
 
     def site_of(service: Service) -> str:
         address = f"127.0.0.1:{service.port}"
@@ -149,27 +144,23 @@ def test_a_change_from_blue_to_green_loses_no_request(
 
     with (
         serve(file) as blue,
+        serve(file) as green,
         fronts.nginx(tmp_path, site_of(blue), port) as proxy,
-        ThreadPoolExecutor(4) as clients,
+        load(ask),
     ):
-        asking = [clients.submit(ask) for _ in range(4)]
         until(lambda: len(statuses) > 20)
-        with serve(file) as green:
-            until(lambda: green.fetch("/readyz").status == 200)
-            configuration = tmp_path / "nginx.conf"
-            ports = (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}")
-            configuration.write_text(fronts.replaced(configuration.read_text(), ports))
-            old = set(children_of(proxy.pid))
-            proxy.send_signal(signal.SIGHUP)
-            # In place of ten seconds; they end with their last requests.
-            until(lambda: not old & set(children_of(proxy.pid)))
-            blue.process.terminate()
-            assert blue.process.wait(20) == 0
-            seen = len(statuses)
-            until(lambda: len(statuses) > seen + 20)
-            over.set()
-            for each in asking:
-                each.result()
+        until(lambda: green.fetch("/readyz").status == 200)
+        configuration = tmp_path / "nginx.conf"
+        ports = (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}")
+        configuration.write_text(fronts.replaced(configuration.read_text(), ports))
+        old = set(children_of(proxy.pid))
+        proxy.send_signal(signal.SIGHUP)
+        # In place of ten seconds; they end with their last requests.
+        until(lambda: not old & set(children_of(proxy.pid)))
+        blue.process.terminate()
+        assert blue.process.wait(20) == 0
+        seen = len(statuses)
+        until(lambda: len(statuses) > seen + 20)
     assert set(statuses) == {200}
 
 

@@ -12,7 +12,8 @@ import pytest
 from bind import Bind, bind
 from paper import Paper
 from seeds import make
-from support import TWO_DOMAINS, Write, rows, run, tables
+from services import run
+from support import TWO_DOMAINS, Write, rows, tables
 from world import DOMAIN, OTHER_NAMES
 
 from flask_autoconfig.tools.commands.dns import command

@@ -14,8 +14,8 @@ import dns.rdata
 import pytest
 from bind import Bind, bind
 from dns.rdata import Rdata
+from services import run_process as run
 from support import BIN, TWO_DOMAINS, ZONE_HEAD, Write, program, table
-from support import run_process as run
 
 from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw

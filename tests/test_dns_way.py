@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from bind import Bind, bind
-from support import BIN, fetch, program, until
+from services import fetch, until
+from support import BIN, program
 from test_check_right import ALL, problems, works
 from world import ADDRESSES, DOMAIN, ELSEWHERE, TOML, USER, WEB, Real
 

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import Struct, structs
-from support import ISP, ISP_FILES, TWO_DOMAINS, loads, rows, run, shared
+from services import run
+from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, loads, rows, shared
 
-from flask_autoconfig.config import tables
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Config, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
@@ -95,9 +95,8 @@ def _given(value: object) -> Iterator[tuple[str, str]]:
 
 def test_every_key_of_the_model_is_in_the_full_example() -> None:
     known = {
-        (name, field.name)
-        for name, table in vars(tables).items()
-        if isinstance(table, type) and issubclass(table, tables.Table)
+        (table.__name__, field.name)
+        for table in MODEL
         for field in structs.fields(table)
     }
     missing = known - set(_given(loads(FULL)))
@@ -196,21 +195,10 @@ def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() 
         assert provider == config.provider[0]
 
 
-@pytest.mark.parametrize(
-    ("document", "why"),
-    [
-        (b"", "not XML"),
-        (b"<html></html>", "no <clientConfig>"),
-        (b"<clientConfig/>", "no <clientConfig> with an <emailProvider>"),
-        (b"\xff\xfe\xff", "not XML"),
-        (b'<!DOCTYPE a SYSTEM "x"><clientConfig/>', "no <clientConfig> with"),
-        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declarations in its DOCTYPE"),
-        (b'<?xml version="1.0" encoding="nowhere"?><a/>', "not XML"),
-    ],
-)
-def test_what_is_no_such_document_is_refused(document: bytes, why: str) -> None:
+@rows("refused", "text, why", "tables.toml")
+def test_what_is_no_such_document_is_refused(text: str, why: str) -> None:
     with pytest.raises(NotAutoconfigError, match=why):
-        Reader().read(document)
+        Reader().read(text.encode("latin-1"))
 
 
 # --- Files like those of the ISP database -------------------------------------------------

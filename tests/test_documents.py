@@ -22,19 +22,8 @@ from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from fronts import replaced
 from PIL import Image
-from support import (
-    BIN,
-    ROOT,
-    TWO_DOMAINS,
-    fetch,
-    free_port,
-    loads,
-    program,
-    run,
-    running,
-    table,
-    typed,
-)
+from services import fetch, free_port, run, running, typed
+from support import BIN, ROOT, TWO_DOMAINS, loads, program, table
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, WEB, Real
 
 from flask_autoconfig.tools.cli import cli

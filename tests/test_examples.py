@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.cli import ScriptInfo
-from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, rows, run, running
+from services import fetch, free_port, run, running
+from support import BIN, ROOT, TWO_DOMAINS, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import AutoconfigMiddleware, autoconfig, create_app

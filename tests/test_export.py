@@ -9,7 +9,8 @@ from pathlib import Path
 
 import fronts
 import pytest
-from support import BIN, TWO_DOMAINS, Reply, fetch, free_port, program, run, serving
+from services import Reply, fetch, free_port, run, serving
+from support import BIN, TWO_DOMAINS, program, rows
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
@@ -123,20 +124,7 @@ def outside(tmp_path: Path) -> Path:
     return folder
 
 
-IN_A_FOLDERS_PLACE = "a link or a file is in"
-CONFIG = "mail/config-v1.1.xml"
-LINKS = {
-    "a domain": ("example.com", "", IN_A_FOLDERS_PLACE),
-    "a folder": ("example.com/mail", "mail", IN_A_FOLDERS_PLACE),
-    "a folder above": ("example2.com/.well-known", "", IN_A_FOLDERS_PLACE),
-    "to nowhere": ("example.com/.well-known/autoconfig", "nowhere", IN_A_FOLDERS_PLACE),
-    "a file": (f"example.com/{CONFIG}", CONFIG, "it is a link; correct that"),
-    "a file to a folder": ("example.com/email.mobileconfig", "mail", "it is a link"),
-    "a file to nowhere": (f"example2.com/{CONFIG}", "nowhere", "it is a link"),
-}
-
-
-@pytest.mark.parametrize(("link", "target", "message"), LINKS.values(), ids=LINKS)
+@rows("links", "link, target, message", "tables.toml")
 def test_export_refuses_a_link_in_the_place_of_a_folder_or_a_file(
     toml: Write, tmp_path: Path, outside: Path, link: str, target: str, message: str
 ) -> None:

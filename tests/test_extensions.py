@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from asks import FILE, asks_of
+from asks import FILE, asks_of, outlook_asks
 from documents import text_of
 from flask import Flask, request
 from flask_babel import Babel
@@ -27,8 +27,9 @@ from flask_seasurf import SeaSurf
 from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
+from services import fetch, free_port, running
 from sqlalchemy import text
-from support import BIN, ROOT, Asking, asking, fetch, free_port, outlook_asks, running
+from support import BIN, ROOT, Asking, asking
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 

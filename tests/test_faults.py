@@ -9,26 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Set
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from services import children_of
-from support import (
-    BIN,
-    TWO_DOMAINS,
-    end,
-    fetch,
-    loads,
-    open_folder,
-    snapshot_of,
-    until,
-    wait_for,
-)
+from services import children_of, end, fetch, load, until, wait_for
+from support import BIN, TWO_DOMAINS, loads, snapshot_of
 
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.service import Service
@@ -124,41 +114,30 @@ def running(tmp_path: Path) -> Iterator[Running]:
                 end(process, at_once=True)
 
 
-class Load:
-    """Requests from several threads until the block ends, and their outcomes."""
+class Outcomes(NamedTuple):
+    bodies: Counter[bytes]
+    statuses: set[int]
+    lost: list[str]
 
-    def __init__(self, port: int) -> None:
-        self.bodies: Counter[bytes] = Counter()
-        self.statuses: set[int] = set()
-        self.lost: list[str] = []
-        self._port = port
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._work) for _ in range(4)]
 
-    def _work(self) -> None:
-        while not self._over.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-            try:
-                connection.request("GET", CONFIG)
-                reply = connection.getresponse()
-                self.bodies[reply.read()] += 1
-                self.statuses.add(reply.status)
-            except (OSError, http.client.HTTPException) as error:
-                self.lost.append(repr(error))
-            finally:
-                connection.close()
+@contextmanager
+def loaded(running: Running) -> Iterator[Outcomes]:
+    """Send requests from several threads until the block ends."""
+    outcomes = Outcomes(Counter(), set(), [])
 
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
+    def ask() -> None:
+        try:
+            reply = fetch(running.url + CONFIG)
+        except (OSError, http.client.HTTPException) as error:
+            outcomes.lost.append(repr(error))
+        else:
+            outcomes.bodies[reply.body] += 1
+            outcomes.statuses.add(reply.status)
+
+    with load(ask):
         time.sleep(0.3)
-        return self
-
-    def __exit__(self, *_: object) -> None:
+        yield outcomes
         time.sleep(0.3)
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
 
 DOCUMENTS = {
@@ -168,19 +147,19 @@ DOCUMENTS = {
 
 
 def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Running) -> None:
-    with Load(running.port) as load:
+    with loaded(running) as outcomes:
         for _ in range(3):
             killed = min(running.workers())
             os.kill(killed, signal.SIGKILL)
             running.wait_for_workers(without={killed})
-        until(lambda: load.bodies.total() > 100)
-    assert load.statuses == {200}
-    assert set(load.bodies) <= DOCUMENTS
-    assert len(load.lost) <= 3 * 4  # four in flight at each kill
+        until(lambda: outcomes.bodies.total() > 100)
+    assert outcomes.statuses == {200}
+    assert set(outcomes.bodies) <= DOCUMENTS
+    assert len(outcomes.lost) <= 3 * 4  # four in flight at each kill
 
 
 def test_a_reload_or_a_restart_loses_no_request(running: Running) -> None:
-    with Load(running.port) as load:
+    with loaded(running) as outcomes:
         for _ in range(3):
             before = running.workers()
             running.processes[-1].send_signal(signal.SIGHUP)
@@ -192,8 +171,8 @@ def test_a_reload_or_a_restart_loses_no_request(running: Running) -> None:
             assert old.wait(40) == 0
             running.wait_for_workers()
             time.sleep(0.3)  # of requests to the new one alone
-    assert load.lost == []
-    assert load.statuses == {200}
+    assert outcomes.lost == []
+    assert outcomes.statuses == {200}
 
 
 def _in_place(file: Path, text: str) -> None:
@@ -216,37 +195,15 @@ def _in_halves(file: Path, text: str) -> None:
 
 def test_only_complete_files_are_served_under_load(running: Running) -> None:
     ways = (_in_place, _by_renaming, _in_halves)
-    with Load(running.port) as load:
+    with loaded(running) as outcomes:
         for number in range(1000):
             text = OTHER if number % 2 else TWO_DOMAINS
             ways[number % 3](running.file, text)
             time.sleep(0.3 if number % 100 == 0 else 0.005)
         until(lambda: running.answers(b"mail.example.com"))
-    assert load.lost == []
-    assert load.statuses == {200}
-    assert set(load.bodies) == DOCUMENTS
-
-
-def test_an_unreadable_file_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    user = os.geteuid()
-    with open_folder() as folder:
-        file = folder / "autoconfig.toml"
-        file.write_text(TWO_DOMAINS)
-        live = Service(file).live
-        file.write_text(OTHER)
-        file.chmod(0)
-        os.seteuid(user or 65534)  # root may read any file
-        try:
-            for _ in range(3):
-                live.look()
-        finally:
-            os.seteuid(user)
-        assert "imap.example.com" in str(snapshot_of(live).loaded)
-        assert caplog.text.count("Permission denied") == 1
-        file.chmod(0o644)
-        for _ in range(2):
-            live.look()
-    assert "mail.example.com" in str(snapshot_of(live).loaded)
+    assert outcomes.lost == []
+    assert outcomes.statuses == {200}
+    assert set(outcomes.bodies) == DOCUMENTS
 
 
 def test_a_clock_that_is_set_back_hides_no_edit(

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
+from services import run_process as run
 from support import TWO_DOMAINS, Write, certificate_for
-from support import run_process as run
 
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import read

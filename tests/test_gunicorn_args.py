@@ -11,20 +11,9 @@ from pathlib import Path
 
 import pytest
 from gunicorn.config import Config
-from services import CONFIG, children_of, serve
-from support import (
-    BIN,
-    ROOT,
-    captured,
-    certificate_for,
-    fetch,
-    free_port,
-    lacking,
-    program,
-    rows,
-    until,
-)
-from support import run_process as run
+from services import CONFIG, captured, children_of, fetch, free_port, serve, until
+from services import run_process as run
+from support import BIN, ROOT, certificate_for, lacking, program, rows
 
 pytestmark = pytest.mark.world
 

@@ -8,7 +8,8 @@ import subprocess
 import click
 import pytest
 from documents import text_of
-from support import BIN, run
+from services import run
+from support import BIN
 
 from flask_autoconfig.tools.cli import cli
 

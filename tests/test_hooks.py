@@ -12,18 +12,10 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from asks import Ask, environ_of
+from asks import Ask, environ_of, outlook_asks
 from flask import Flask
-from support import (
-    TWO_DOMAINS,
-    Write,
-    assert_served,
-    outlook_asks,
-    rows,
-    site,
-    table,
-    until,
-)
+from services import until
+from support import TWO_DOMAINS, Write, assert_served, rows, site, table
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 

@@ -13,8 +13,9 @@ from itertools import count
 from typing import Any
 
 import pytest
+from services import until
 from strangers import Behaviour, server
-from support import tables, until
+from support import tables
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
@@ -84,9 +85,11 @@ def behaviour(row: dict[str, Any]) -> Behaviour:
     return sending(*parts, forever=forever, pause=row.get("pause", 0))
 
 
+SERVERS = tables("hostile.toml")
+ADDRESSES = SERVERS.pop("addresses")
 ROWS = [
     pytest.param(kind, row, id=f"{kind}, {name}")
-    for kind, rows in tables("hostile.toml").items()
+    for kind, rows in SERVERS.items()
     for name, row in rows.items()
 ]
 
@@ -167,19 +170,9 @@ def test_a_silent_address_leaves_the_others_time(
 # --- Addresses and ports that are off limits ----------------------------------------------
 
 
-NOT_PUBLIC = (
-    *("127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1"),
-    *("0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1"),
-    *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
-    *("2001:0:53aa:64c:0:fbff:80ff:fffe", "ff02::1", "fe80::1%lo", "no address"),
-    *("64:ff9b:1::7f00:1", "fec0::1", "::ffff:0:7f00:1", "5f00::1", "3fff::1"),
-    *("4000::1", "192.88.99.1"),
-)
-PUBLIC = ["9.9.9.9", "2620:fe::fe", "::ffff:9.9.9.9"]
-
-
 def test_an_address_is_public_if_it_is_on_the_internet() -> None:
-    assert [it for it in (*NOT_PUBLIC, *PUBLIC) if is_public(it)] == PUBLIC
+    public, others = ADDRESSES["public"], ADDRESSES["not_public"]
+    assert [it for it in (*others, *public) if is_public(it)] == public
 
 
 def test_only_the_users_own_hosts_may_have_private_addresses() -> None:

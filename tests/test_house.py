@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from click.testing import CliRunner
 from documents import text_of
 from flask import Flask
+from services import run
 from strangers import answering, server
 from support import ROOT, TWO_DOMAINS, Write, certificate_for
 from werkzeug.test import Client
@@ -28,7 +28,6 @@ from flask_autoconfig.config.tables import FamilyName, Provider
 from flask_autoconfig.documents import Format, Recipient
 from flask_autoconfig.families import Digest, Family, Route
 from flask_autoconfig.handlers import document
-from flask_autoconfig.tools.cli import cli
 
 PACKAGE = ROOT / "flask_autoconfig"
 SOURCES = {
@@ -93,8 +92,8 @@ def test_a_new_family_is_served_however_it_is_mounted(file: Path) -> None:
 
 
 def command(file: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(cli, ["--config", str(file), *arguments])
-    assert done.exit_code in (0, 1), done.output
+    done = run("--config", file, *arguments)
+    assert done.returncode in (0, 1), done.stderr
     return done.stdout
 
 

@@ -19,16 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from namespace import Namespace, namespace
-from services import CONFIG
-from support import (
-    ROOT,
-    TWO_DOMAINS,
-    Reply,
-    fetch,
-    lacking,
-    program,
-    until,
-)
+from services import CONFIG, Reply, fetch, until
+from support import ROOT, TWO_DOMAINS, lacking, program
 
 pytestmark = pytest.mark.install
 DOCKER = ROOT / "contrib/docker"

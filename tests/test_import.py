@@ -14,20 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from services import fetch, free_port, run, running, serving
 from strangers import answering, listening, server
-from support import (
-    BIN,
-    TWO_DOMAINS,
-    certificate_for,
-    fetch,
-    free_port,
-    lacking,
-    loads,
-    rows,
-    run,
-    running,
-    serving,
-)
+from support import BIN, TWO_DOMAINS, certificate_for, lacking, loads, rows
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.config.reading import from_raw

@@ -14,8 +14,9 @@ import dns.rdata
 import pytest
 from dns.rdata import Rdata
 from linear import TOKENS, assert_linear
+from services import run
 from strangers import server
-from support import TWO_DOMAINS, run, table
+from support import TWO_DOMAINS, table
 
 from flask_autoconfig import families
 from flask_autoconfig.address import Address

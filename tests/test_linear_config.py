@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from linear import TOKENS, UNNOTICED, assert_linear, some_or_all
-from support import TWO_DOMAINS, fetch, loads, serving, table, until
+from services import fetch, serving, until
+from support import TWO_DOMAINS, loads, table
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config.listing import read_listing

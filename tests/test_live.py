@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from asks import little_site
-from support import TWO_DOMAINS, Write, asking, fetch, serving, site, snapshot_of, until
+from services import fetch, serving, until
+from support import TWO_DOMAINS, Write, asking, site, snapshot_of
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError
 from flask_autoconfig.answers import Answer, Request

@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
+from services import run
 from strangers import Behaviour, server
-from support import certificate_for, rows, run
+from support import certificate_for, rows
 
 from flask_autoconfig.tools.net.mail import Endpoint, log_in
 from flask_autoconfig.tools.net.resolver import Resolver

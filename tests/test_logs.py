@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from services import CONFIG, Service, serve
-from support import BIN, TWO_DOMAINS, fetch, free_port, running, tables, until
+from services import CONFIG, Service, fetch, free_port, running, serve, until
+from support import BIN, TWO_DOMAINS, tables
 
 V2 = "/autodiscover/autodiscover.json"
 SENT = tables("logs.toml")

@@ -10,7 +10,8 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import TWO_DOMAINS, Write, run
+from services import run
+from support import TWO_DOMAINS, Write
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import listing, reading

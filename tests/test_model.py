@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import jsonschema
 import pytest
-from mistakes import TABLE, VALID, changed
+from mistakes import VALID, changed
 from mistakes import rows as mistakes
 from msgspec import structs
 from support import ROOT, TWO_DOMAINS, loads, rows
@@ -74,20 +74,11 @@ def test_the_defaults_are_those_of_a_well_run_server() -> None:
 # --- Values -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "method"),
-    [
-        ('"OAuth2"', "OAuth2"),
-        ('["OAuth2"]', "OAuth2"),
-        ('{system = "http", name = "Digest"}', "http-digest"),
-        (
-            '{system = "sasl", name = "SCRAM-SHA-256"}',
-            AuthenticationMethod(system="sasl", name="SCRAM-SHA-256"),
-        ),
-    ],
-)
+@rows("methods", "value, method", "tables.toml")
 def test_one_method_of_authentication_needs_no_list(value: str, method: Any) -> None:
     found = provider_in(changed(f"authentication = {value}")).incoming[0]
+    if isinstance(method, dict):
+        method = AuthenticationMethod(**method)
     assert found.authentication == (method,)
     assert not isinstance(writing.to_raw(found)["authentication"], list)
 
@@ -194,53 +185,20 @@ def warnings_for_all(text: str) -> list[tuple[str, str]]:
     ]
 
 
-DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "https://nas.local/dav/"'
-PAGE = '[provider.webmail]\nlogin_page = "https://192.168.1.5/mail/"'
-FOR_ALL = [
-    *(
-        (changed(f"username = '{name}'"), "incoming[0].username", f'= "{cure}"')
-        for name, cure in TABLE["names"].items()
-    ),
-    *(
-        (VALID.replace("imap.example.com", host), "incoming[0].hostname", word)
-        for host, word in TABLE["hosts"].items()
-    ),
-    (
-        changed("username = '%EMAILLOCALPART%@%EMAILDOMAIN'"),
-        "incoming[0].username",
-        "%EMAILDOMAIN without its last %",
-    ),
-    (changed(DAV, "# end"), "calendar[0].url", ".local"),
-    (changed(PAGE, "# end"), "webmail.login_page", "private"),
-]
-
-
-@pytest.mark.parametrize(("text", "place", "words"), FOR_ALL)
+@pytest.mark.parametrize(("text", "expected"), mistakes("everybody"))
 def test_what_everybody_gets_or_nobody_reaches_is_a_warning(
-    text: str, place: str, words: str
+    text: str, expected: list[str]
 ) -> None:
-    ((at, report),) = warnings_for_all(text)
-    assert at == place
-    assert words in report
+    ((place, report),) = warnings_for_all(text)
+    assert place == expected[0]
+    assert expected[1] in report
 
 
-GOOD_NAMES = (
-    *("%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%", "x-%EMAILLOCALPART%-y"),
-    *(r"OFFICE\%EMAILLOCALPART%", "%EMAILLOCALPART%%%EMAILDOMAIN%"),
-)
-GOOD_HOSTS = ("mail.%EMAILDOMAIN%", "%EMAILDOMAIN%", "local.example")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        changed('username = "relay"\nauthentication = "client-IP-address"', "# end"),
-        *(changed(f"username = '{name}'") for name in GOOD_NAMES),
-        *(VALID.replace("imap.example.com", host) for host in GOOD_HOSTS),
-    ],
-)
-def test_what_every_client_can_use_is_no_warning(text: str) -> None:
-    assert warnings_for_all(text) == []
+@pytest.mark.parametrize(("text", "expected"), mistakes("usable"))
+def test_what_every_client_can_use_is_no_warning(
+    text: str, expected: list[Any]
+) -> None:
+    assert warnings_for_all(text) == expected
 
 
 def test_a_well_run_server_has_no_warnings() -> None:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import readers
+from asks import outlook_asks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from readers import Account, Setting
-from support import outlook_asks, table
+from support import table
 from werkzeug.test import EnvironBuilder
 
 from flask_autoconfig import families

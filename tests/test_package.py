@@ -15,7 +15,8 @@ from pathlib import Path
 import docker.utils.build
 import pytest
 from readme_renderer import markdown
-from support import BIN, ROOT, fetch, free_port, running
+from services import fetch, free_port, running
+from support import BIN, ROOT
 
 pytestmark = pytest.mark.install
 BUILD = (sys.executable, "-m", "build", "--no-isolation")

@@ -9,7 +9,8 @@ import seen
 from browsing import Open, browser, url, visit
 from playwright.sync_api import Page
 from seen import ADDRESS
-from support import program, serving
+from services import serving
+from support import program
 
 pytestmark = pytest.mark.world
 __all__ = ["browser", "url", "visit"]  # fixtures

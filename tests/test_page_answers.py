@@ -13,6 +13,7 @@ from asks import little_site
 from flask import Flask
 from jinja2 import DictLoader
 from seen import ADDRESS
+from services import fetch, serving, until
 from support import (
     TWO_DOMAINS,
     Write,
@@ -20,12 +21,9 @@ from support import (
     assert_served,
     certificate_for,
     configured,
-    fetch,
     loads,
     rows,
-    serving,
     site,
-    until,
 )
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 

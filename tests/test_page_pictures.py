@@ -13,7 +13,8 @@ import seen
 import zxingcpp
 from browsing import Open, browser, served, visit
 from PIL import Image
-from support import TWO_DOMAINS, Write, assert_served, rows, table, until
+from services import until
+from support import TWO_DOMAINS, Write, assert_served, rows, table
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import ConfigError, create_app, load

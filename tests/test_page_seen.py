@@ -14,7 +14,7 @@ from allpairspy import AllPairs
 from browsing import browser, served
 from playwright.sync_api import Browser, FloatRect, Locator
 from seen import LANGUAGES, LOOKS, PROGRAMS, WIDTHS, Case
-from support import fetch, serving
+from services import fetch, serving
 from test_languages import forget_catalogs
 
 from flask_autoconfig import create_app

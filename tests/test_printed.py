@@ -20,8 +20,9 @@ import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
+from services import run
 from strangers import Behaviour, answering, server
-from support import BIN, TWO_DOMAINS, Write, rows, run
+from support import BIN, TWO_DOMAINS, Write, rows
 from test_chains import loaded, made
 from test_resolver import type_of
 from world import NameServer

@@ -10,11 +10,10 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from support import TWO_DOMAINS, loads
+from support import MODEL, TWO_DOMAINS, loads
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from flask_autoconfig import ConfigError, create_app, families
-from flask_autoconfig.config import tables
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.writing import dumps
 from flask_autoconfig.documents import thunderbird
@@ -102,13 +101,8 @@ _scalars = st.one_of(
     st.sampled_from(["imap", "smtp", "SSL", "%EMAILADDRESS%", "example.com", "*", ""]),
     st.just("https://example.com/"),
 )
-_TABLES = [
-    table
-    for table in vars(tables).values()
-    if isinstance(table, type) and issubclass(table, tables.Table)
-]
 _keys = st.sampled_from(
-    sorted({field.name for table in _TABLES for field in structs.fields(table)})
+    sorted({field.name for table in MODEL for field in structs.fields(table)})
 )
 _values = st.recursive(
     _scalars,

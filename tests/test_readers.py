@@ -18,16 +18,8 @@ from caldav.davclient import DAVClient
 from caldav.discovery import discover_service
 from maildiscover.autoconfig import Autoconfig
 from myldiscovery.discovery import parse_autoconfig
-from support import (
-    BIN,
-    TWO_DOMAINS,
-    Write,
-    certificate_for,
-    free_port,
-    names,
-    run_process,
-    running,
-)
+from services import free_port, names, run_process, running
+from support import BIN, TWO_DOMAINS, Write, certificate_for
 from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
 

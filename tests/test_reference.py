@@ -9,18 +9,14 @@ from typing import Any, get_args
 
 import pytest
 from msgspec import NODEFAULT, Struct, structs
-from support import ROOT, certificate_for, run
+from services import run
+from support import MODEL, ROOT, certificate_for
 
 from flask_autoconfig.config import tables
 
 REFERENCE = (ROOT / "examples/reference.toml").read_text(encoding="utf-8")
 # With the keys that are commented out.
 WHOLE = re.sub(r"(?m)^#:", "", REFERENCE)
-MODEL = {
-    table
-    for table in vars(tables).values()
-    if isinstance(table, type) and issubclass(table, tables.Table)
-} - {tables.Table}
 
 
 def _inside(kind: Any) -> Iterator[Any]:

@@ -10,7 +10,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from dns.message import Message
-from support import TWO_DOMAINS, Write, run, run_process
+from services import run, run_process
+from support import TWO_DOMAINS, Write
 from world import NameServer
 
 from flask_autoconfig.tools.net.resolver import LookupFailed, Resolver

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from services import Service, serve
-from support import TWO_DOMAINS, captured, rows, until
-from support import run as run_here
-from support import run_process as run
+from services import Service, captured, serve, until
+from services import run as run_here
+from services import run_process as run
+from support import TWO_DOMAINS, rows
 
 from flask_autoconfig import ConfigError, create_app
 from flask_autoconfig.hooks.calling import load_hooks

@@ -7,17 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from services import CONFIG, GUNICORN, Service, serve, served
-from support import TWO_DOMAINS, until
+from asks import outlook_asks
+from services import CONFIG, GUNICORN, Service, serve, served, until
+from support import TWO_DOMAINS
 
 pytestmark = pytest.mark.world
 POX = "/autodiscover/autodiscover.xml"
 SECRET = "fred.secret"  # sent by clients, and in no log
-REQUEST = (
-    '<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
-    f'requestschema/2006"><Request><EMailAddress>{SECRET}@example.com</EMailAddress>'
-    "</Request></Autodiscover>"
-).encode()
+REQUEST = outlook_asks(f"{SECRET}@example.com").encode()
 
 
 def slowest(service: Service, seconds: float) -> float:

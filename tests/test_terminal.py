@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 from hypothesis import example, given
 from hypothesis import strategies as st
+from services import run
 from strangers import at_terminal
-from support import TWO_DOMAINS, Write, rows, run
+from support import TWO_DOMAINS, Write, rows
 
 from flask_autoconfig.config.explain.hiding import hidden
 from flask_autoconfig.tools.terminal import columns, wrapped

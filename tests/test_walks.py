@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 import seen
-from support import serving, until
+from services import serving, until
 from test_labels import thunderbird_label
 from thunderbird import Thunderbird, thunderbird
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS, Write, lacking, run
+from services import run
+from support import TWO_DOMAINS, Write, lacking
 
 from flask_autoconfig.tools.files import check_replaceable, write_file
 

@@ -15,7 +15,8 @@ from asks import FILE, HOST, Ask, asks_of, environ_of, got, heard, little_site
 from flask import Flask, redirect, request
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
-from support import TWO_DOMAINS, Write, captured, rows, until
+from services import captured, until
+from support import TWO_DOMAINS, Write, rows
 from support import site as site_with_blueprint
 from test_extensions import say
 from werkzeug.test import Client

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from asks import FILE, POX, asks_of
-from services import GUNICORN, SITE, Service, served
-from support import TWO_DOMAINS, Write, answered_alike, sent, until
+from services import GUNICORN, SITE, Service, answered_alike, sent, served, until
+from support import TWO_DOMAINS, Write
 
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from support import configure, end, free_port, program, wait_for
+from services import end, free_port, wait_for
+from support import configure, program
 
 if TYPE_CHECKING:  # the fast tests run without it
     from marionette_driver.marionette import Marionette

@@ -42,16 +42,9 @@ import trustme
 from bind import Bind, bind, named
 from click.testing import CliRunner, Result
 from namespace import Namespace, namespace, until_there
+from services import free_port, running
 from strangers import Behaviour, listening
-from support import (
-    BIN,
-    certificate_for,
-    configure,
-    free_port,
-    open_folder,
-    program,
-    running,
-)
+from support import BIN, certificate_for, configure, open_folder, program
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app

@@ -27,7 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent.parent / "tests"))
 
-from support import TWO_DOMAINS, free_port  # noqa: E402 (the path is that of the line before)
+from services import free_port  # noqa: E402 (the path is that of the line before)
+from support import TWO_DOMAINS  # noqa: E402 (the path is that of the line before)
 
 QUERY = "/mail/config-v1.1.xml?emailaddress=fred@"
 SERVERS = "\nlist_domains = false\n" + TWO_DOMAINS.partition("]\n\n")[2]

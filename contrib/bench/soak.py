@@ -30,7 +30,8 @@ from typing import NamedTuple
 
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
-from support import BIN, free_port, running
+from services import free_port, running
+from support import BIN
 
 DOMAINS = 1000
 POX = (

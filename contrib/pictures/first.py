@@ -24,8 +24,8 @@ from seen import AGENTS, LOGO
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent.parent / "tests"))
 
+from services import run, serving  # noqa: E402
 from strangers import at_terminal  # noqa: E402 (the path is that of the lines before)
-from support import run, serving  # noqa: E402
 from world import ADDRESSES, ELSEWHERE, OTHER_NAMES, TOML, WEB, Real, real  # noqa: E402
 from world import DOMAIN as WORLDS  # noqa: E402
 
