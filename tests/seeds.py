@@ -131,6 +131,15 @@ def at(path: str, answer: Response) -> Seed:
 
 # Other bodies, by the `change` of a mistake.
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "servers after the provider's end": lambda xml: xml.replace(
+        b"<incomingServer", b"</emailProvider><incomingServer", 1
+    ).replace(b"</outgoingServer>\n  </emailProvider>", b"</outgoingServer>"),
+    "one PayloadUUID": lambda profile: re.sub(
+        rb"(?s)(PayloadUUID</key>\s*<string>)[^<]*", rb"\g<1>0776C229", profile
+    ),
+    "no PayloadVersion": lambda profile: re.sub(
+        rb"<key>PayloadVersion</key>\s*<integer>1</integer>", b"", profile
+    ),
     "gzip": gzip.compress,
     "UTF-16": lambda xml: xml.decode().encode("utf-16"),
     "Latin-1": lambda xml: xml.replace(b"UTF-8", b"ISO-8859-1").replace(
@@ -647,6 +656,40 @@ def in_ispdb(here: World, answer: Response) -> None:
     here.web(ELSEWHERE, here.certificate("live.thunderbird.net")).answer = known
 
 
+def at_old_ipv6(answer: Response) -> Seed:
+    """Let the web hosts have an IPv6 address too, at which another site answers."""
+
+    def seed(here: World) -> None:
+        here.web("::1", here.certificate(*WEB_NAMES, f"www.{DOMAIN}")).answer = answer
+        here.names.serve(records(here, add="www IN AAAA ::1\n@ IN AAAA ::1\n"))
+
+    return seed
+
+
+def forwarding(here: World) -> None:
+    """A provider's service at autoconfig that shows another page in a frame."""
+    answer = page("<frameset><frame src='https://www.hoster.test/'></frameset>")
+    here.web(ELSEWHERE, here.certificate(f"forward.{HOSTER}")).answer = answer
+    lead("autoconfig", ELSEWHERE)(here)
+    at(WELL_KNOWN, says(404))(here)
+
+
+def by_script(asked: Asked) -> Answer | None:
+    """A script that needs the query, which the redirect to it does not pass on."""
+    if asked.path in ANYWHERE:
+        return moved("https://autoconfig.example.test/settings.php")(asked)
+    if asked.path != "/settings.php":
+        return None
+    asked.path = CONFIG
+    return asked.served() if asked.query else says(400, "Missing: emailaddress")(asked)
+
+
+def tls_in_tls(connection: socket.socket) -> None:
+    """A server that waits for TLS, within TLS: it answers text by an alert."""
+    connection.recv(4096)
+    connection.sendall(b"\x15\x03\x01\x00\x02\x02\x46")
+
+
 def delayed(seconds: float) -> Response:
     def answer(asked: Asked) -> Answer:
         time.sleep(seconds)
@@ -723,6 +766,16 @@ SEEDS: dict[str, Seed] = {
             "a delegation to other name servers than the zone names",
         ),
         half_moved,
+    ),
+    "a forwarding service without a certificate for the name": forwarding,
+    "a redirect to a script that loses the query": web(by_script),
+    "a parking page at the old IPv6 address of the web host": at_old_ipv6(page("soon")),
+    "another site at the old IPv6 address, which knows no such path, and no file": (
+        at_old_ipv6(says(404, "Not Found"))
+    ),
+    "TLS within TLS": mail("imap", 993, tls_in_tls, good(IMAP_NAME)),
+    "a server behind a proxy for TLS that says nothing": mail(
+        "smtp", 465, lambda connection: connection.recv(10), good(SMTP_NAME)
     ),
     "a name that is delegated to a server without it": lame,
     "a server that limits requests too much": limited(4, 4),

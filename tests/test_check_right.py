@@ -216,12 +216,23 @@ def wildcard_to_site(here: Paper) -> None:
 
 
 # The worlds of check_right.toml that are not data.
+def by_http_alone(here: Paper) -> None:
+    """Autodiscover's host with port 80 alone, and no other way for Outlook."""
+    answer = moved("https://www.example.test{path}")
+    here.web(ELSEWHERE, None).answer = answer
+    del here._hosts[ELSEWHERE, 443]
+    zone = records(here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
+    here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
+    when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
+
+
 WORLDS: dict[str, Callable[[Paper], object]] = {
     "a wildcard record that leads to a web site": wildcard_to_site,
     "SRV records of two servers of the same priority": another_imap,
     "a server that limits requests": limited(5, 0.6),
     "a server that delays many requests": delaying(0.2),
     "a customer of a hoster": customer_of_hoster,
+    "Autodiscover by port 80 alone, which redirects with 302": by_http_alone,
     "a customer of a hoster that the ISP database knows": hoster_in_ispdb,
     "two name servers that lead to different hosts, which answer": lambda here: (
         here.web(ELSEWHERE, here.certificate(*WEB_NAMES))

@@ -3,7 +3,7 @@
 import json
 import plistlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
@@ -243,6 +243,7 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         if wrong := [it for it in found if it.key == "PayloadContent"]:
             raise _error(wrong)
         kinds = [payload.get("PayloadType") for payload in payloads]
+        found += _same_numbers([profile, *payloads])
     except MeaninglessError:
         raise
     except Exception as error:  # plistlib raises whatever its parsers do
@@ -257,6 +258,14 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
     ]
     return _setup(found, servers, _apple_account, skip)
+
+
+def _same_numbers(parts: Sequence[dict[str, Any]]) -> Iterator[Slip]:
+    """Yield that a profile and its payloads share a PayloadUUID, as in a template."""
+    numbers = [it.get("PayloadUUID") for it in parts]
+    known = [it.upper() for it in numbers if isinstance(it, str)]
+    if len({*known}) < len(known):
+        yield Slip(parts[0], "PayloadUUID", **shapes()["format"]["profile"]["same"])
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:

@@ -1,5 +1,7 @@
 """Reads config-v1.1.xml files of any origin by the table of :mod:`thunderbird`."""
 
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from operator import itemgetter
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
@@ -263,6 +265,31 @@ def type_hint(type_: str) -> str:
     way = "outgoing" if word == "smtp" else "incoming"
     tls = "" if word == type_.lower() else ", and SSL as its <socketType>"
     return f'write <{way}Server type="{word}">{tls}'
+
+
+_INSIDE = "put all servers directly into <emailProvider>, which ends after them"
+
+
+def misplaced_servers(
+    root: ET.Element, provider: ET.Element, tags: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield what is probably meant for absent servers, and what to write."""
+    starts = tuple(f"write <{tag}" for tag in tags)
+    for tag in tags:
+        if provider.find(tag) is None and root.find(f".//{tag}") is not None:
+            yield f"<{tag}> in a wrong place", _INSIDE
+        names = {str(child.tag)[:40] for child in provider} - {tag}
+        for name in get_close_matches(tag, names, 1, 0.85):
+            yield f"<{name}>", f"write <{tag}>"
+    for element in (it for tag in _TYPES for it in provider.iterfind(tag)):
+        type_, tag = element.get("type", ""), element.tag
+        tagged, cure = f'<{tag} type="{type_[:40]}">', type_hint(type_)
+        if tagged not in cure and cure.startswith(starts):
+            yield tagged, cure
+        for name in element.attrib if not type_ and tag in tags else ():
+            if get_close_matches("type", [name.lower()]):
+                type_ = element.attrib[name][:40].lower()
+                yield f"<{tag} {name[:40]}=…>", f'write <{tag} type="{type_}">'
 
 
 def client_config(data: bytes) -> ET.Element:

@@ -15,12 +15,13 @@ from ..families import FAMILIES
 from .check.facts import Facts, side_by_side
 from .check.findings import Case
 from .check.playing import play
-from .check.rules import dav
+from .check.rules import dav, documents
 from .check.rules.servers import endpoints
 from .check.scene import mx_domains
 from .clients import CALENDARS, CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
 from .importers.imported import DAV
+from .net.common import texts
 from .net.http import Ask, fetch_once, following
 from .net.mail import Endpoint
 from .net.tcp import Network, ProbeError
@@ -86,6 +87,7 @@ class Publications:
             provider = {**read, "domains": [self.domain]}
             provider.pop("mx_domains", None)
             notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
+            notes += self._with_sound_names(provider)
             (typed,) = from_raw({"provider": [provider]}).tables.provider
             if provider.get("incoming") and provider.get("outgoing"):
                 names = [one.username for _, one in typed.servers if one.username]
@@ -94,6 +96,16 @@ class Publications:
                 found = endpoints(self.case, typed)
                 return Hosted(provider, url.partition("?")[0], notes, found, is_own)
         return None
+
+    def _with_sound_names(self, provider: dict[str, Any]) -> Iterator[str]:
+        """Take user names that nobody has out of a provider; yield what was said."""
+        keys = ("incoming", "outgoing", *DAV.values())
+        for table in (it for key in keys for it in provider.get(key, ())):
+            name = table.get("username", "")
+            if name and documents.is_nobodys(self.case, name):
+                del table["username"]
+                server = table.get("hostname") or table.get("url")
+                yield texts()["init"]["nobodys"].format(name=name, server=server)
 
     def find_autodiscover(self) -> list[Endpoint]:
         played = play(OUTLOOK, self.case, self.facts)

@@ -1,7 +1,7 @@
 """Reads config-v1.1.xml as a client does, no more tolerantly, with its faults."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
@@ -19,7 +19,7 @@ from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
-    type_hint,
+    misplaced_servers,
 )
 from ..documents.xml import DeclarationsError
 from ..files import table_beside
@@ -38,6 +38,7 @@ _CUT = re.compile(
 )
 _XMLNS = re.compile(rb"""\sxmlns\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_VERSION = re.compile(rb"""<\?xml\s+version\s*=\s*["']([\d.]{1,9})["']""")
 _UTF_16 = re.compile(rb"(?i)utf-16(?:le|be)?")
 _GENERATE = "make it with this program's `show` or `export`"
 # The TOML's keys for servers, and for their values that a client looks at.
@@ -70,6 +71,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     usernames: frozenset[str] = frozenset()  # the only ones; else the address
     no_extra_attributes: bool = False  # of a server, beside `type`
     no_byte_order_mark: bool = False
+    only_xml_1_0: bool = False
     cuts_references: bool = False
     ignores_methods: bool = False
     only_first_incoming: bool = False
@@ -168,7 +170,7 @@ class _Reader:
         server = self._picked(incoming, "imap") or self._picked(incoming, "pop3")
         chosen = {"incoming": server, "outgoing": self._picked(outgoing, "smtp")}
         if not all(chosen.values()):
-            self._explain_absence(provider, chosen)
+            self._explain_absence(root, provider, chosen)
             return None
         return Setup(tuple(self._account(it) for it in chosen.values() if it))
 
@@ -179,6 +181,9 @@ class _Reader:
             self._fault("byte-order-mark", "")
         if self.rules.gecko:
             document = _as_in_gecko(document)
+        version = _VERSION.match(document)
+        if self.rules.only_xml_1_0 and version and version[1] != b"1.0":
+            self._fault("xml-version", "", value=version[1].decode("ascii", "replace"))
         if self.rules.cuts_references:
             document = self._without_references(document)
         try:
@@ -233,7 +238,7 @@ class _Reader:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_WAYS[tag]}[{index}]")
-            if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
+            if self.rules.no_extra_attributes and {*element.attrib} > {"type"}:
                 self._fault("attribute", server.place, server=server)
             if server.type in self.rules.types and self._takes(server):
                 taken.append(server)
@@ -260,11 +265,11 @@ class _Reader:
         made_up = rules.made_up["username" in server.values]
         is_anonymous = not name and not WITHOUT_LOGIN.issuperset(server.methods)
         is_clean = name == name.strip()
-        is_twice = has_domain_twice(name, self.address)
-        is_doubled = is_clean and is_twice and not rules.usernames
-        is_ignored = name and not is_twice and not self._reads_name(name)
+        odd = odd_name(name, self.address)
+        is_odd = is_clean and odd and not rules.usernames
+        is_ignored = name and not odd and not self._reads_name(name)
         known = in_words(rules.socket_types, "or")
-        said = {"server": server, "known": known, "name": made_up}
+        said = {"server": server, "known": known, "name": made_up, "odd": odd}
         for is_wrong, code, tag in (
             (not value["hostname"], "hostname", "hostname"),
             (value["socketType"] not in rules.socket_types, socket_code, "socketType"),
@@ -272,7 +277,7 @@ class _Reader:
             (rules.needs_username and not name, "no-username", "username"),
             (made_up and is_anonymous, "username-made-up", "username"),
             (not is_clean, "username-space", "username"),
-            (is_doubled, "username-twice", "username"),
+            (is_odd, "username-odd", "username"),
             (is_clean and is_ignored, "username", "username"),
         ):
             if is_wrong:
@@ -331,7 +336,7 @@ class _Reader:
         return found[-1]
 
     def _explain_absence(
-        self, provider: Element, chosen: dict[str, _Server | None]
+        self, root: Element, provider: Element, chosen: dict[str, _Server | None]
     ) -> None:
         absent = [way for way, server in chosen.items() if server is None]
         unexplained = list(absent)
@@ -348,9 +353,10 @@ class _Reader:
             types = {it.get("type") for it in provider.iterfind("incomingServer")}
             is_other = self.rules.other_types.intersection(types)
             code = "exchange" if is_other and len(unexplained) == 1 else "no-server"
-            hints = dict(_misspelt(provider, unexplained))
+            tags = [tag for tag, way in _WAYS.items() if way in unexplained]
+            hints = dict(misplaced_servers(root, provider, tags))
             odd = f" (it has {in_words([*hints])})" if hints else ""
-            cure = "; ".join(hints.values())
+            cure = "; ".join(dict.fromkeys(hints.values()))
             self._fault(code, "", cure, ways=" and no ".join(unexplained), odd=odd)
 
     def _account(self, server: _Server) -> Account:
@@ -402,20 +408,6 @@ class _Reader:
 _parsed = lru_cache(maxsize=8)(client_config)  # every client reads the same document
 
 
-def _misspelt(provider: Element, absent: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the tags that are probably meant for absent servers, and what to write."""
-    for tag, way in _WAYS.items():
-        names = {str(child.tag)[:40] for child in provider} - {tag}
-        for name in get_close_matches(tag, names, 1, 0.85) if way in absent else ():
-            yield f"<{name}>", f"write <{tag}>"
-        for type_ in dict.fromkeys(it.get("type", "") for it in provider.iterfind(tag)):
-            tagged, cure = f'<{tag} type="{type_[:40]}">', type_hint(type_)
-            if tagged not in cure and cure.startswith(
-                tuple(f"write <{it}" for it in absent)
-            ):
-                yield tagged, cure
-
-
 def _as_in_gecko(document: bytes) -> bytes:
     """Return a document without what Thunderbird does not look at."""
     declaration, end, rest = document.partition(b"?>")
@@ -426,10 +418,14 @@ def _as_in_gecko(document: bytes) -> bytes:
     return before + root + _XMLNS.sub(b"", attributes, count=1) + end + rest
 
 
-def has_domain_twice(name: str | None, who: Address) -> bool:
-    """Return whether a user name becomes the address with its domain once more."""
-    twice = f"@{who.domain}@{who.domain}"
-    return fill_in(name, who.domain, who).lower().endswith(twice)
+def odd_name(name: str | None, who: Address) -> str:
+    """Return what is odd about a user name that nobody has, once filled in, or ""."""
+    filled = fill_in(name, who.domain, who).lower()
+    if filled.endswith(f"@{who.domain}@{who.domain}"):
+        return "with the domain twice"
+    if filled[:1] == "%" == filled[-1:]:  # escaped for a template
+        return "with percent signs around it"
+    return "with %40 in place of @" if "%40" in filled else ""
 
 
 def in_words(names: Sequence[str], last: str = "and") -> str:

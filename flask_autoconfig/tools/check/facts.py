@@ -76,7 +76,7 @@ class Facts:
 
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
         """Return the kept result, or that of *look*; raise what it raises."""
-        # An error after the deadline is not kept, and "late" where little time was left.
+        # An error after the deadline is "late" and not kept where little time was left.
         with self._lock:
             is_first = (kind, key) not in self._futures
             future = self._futures.setdefault((kind, key), Future())
@@ -85,11 +85,11 @@ class Facts:
             try:
                 future.set_result(look())
             except BaseException as error:
-                if time.monotonic() >= self.network.until:
+                is_over = time.monotonic() >= self.network.until
+                if is_over and left < self.network.timeout:
                     with self._lock:
                         self._futures.pop((kind, key), None)
-                    if left < self.network.timeout:
-                        self.is_late, error.kind = True, "late"  # type: ignore
+                    self.is_late, error.kind = True, "late"  # type: ignore
                 future.set_exception(error)
         result: T = future.result()
         return result
@@ -257,7 +257,8 @@ class Facts:
                 if not reply.is_limited:
                     yield reply
 
-        return each_of(at, [address for address in addresses if address != first])
+        others = [address for address in addresses if address != first]
+        return self._once("other addresses", ask, lambda: each_of(at, others))
 
     def server(self, endpoint: Endpoint) -> MailServer:
         """Return what a mail server offers."""

@@ -18,12 +18,11 @@ from ...documents.xml import NotXmlError, parse
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
-from ..net.tcp import ProbeError
 from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
 from .facts import Ask, Facts
 from .findings import FAILURE, OK, Case, Finding, finding, shown
-from .rules import web
+from .rules import causes, web
 from .rules.web import ABSENT, ENDING
 from .scene import Outcome, Play, ask_of, asks, steps_of
 
@@ -109,10 +108,16 @@ def _circumstances(
         yield "" if case.has(web.names_of(facts, outlook)[-1]) else "exchange"
     if played.setup is not None:
         is_first = outcome.place == "host" and outcome.url.startswith("https:")
+        is_shut = outcome.trouble and outcome.trouble.code in _SHUT
+        if played.found and played.found.url.startswith(f"http://{host}/") and is_shut:
+            is_first = False  # port 443 need not be open where http redirects
         if case.provider and case.provider.autodiscover_host:
             # Clients get a redirect from http there: the name needs no certificate.
             is_first = is_first and host != outlook
         yield "first place" if is_first else "elsewhere"
+
+
+_SHUT = ("http.no-connection", "http.silent")
 
 
 def _counts(reply: Reply) -> bool:
@@ -215,22 +220,24 @@ class _Requests:
         if wrong and (is_lost or wrong.code == "http.forbidden"):
             wrong = web.by_redirect(self.facts, ask, wrong)
         if wrong and not reply.status:
-            return self._failed(outcome, wrong)
+            return self._failed(outcome, ask, wrong)
         if wrong is not None and wrong.code == "http.exchange":
             return outcome._replace(trouble=wrong)
         if step.kind == "v2":
             return self._by_v2(step, outcome, wrong)
         if wrong is not None and step.kind in ("xml", "pox"):
-            wrong = self._because_of_form(step, ask, wrong)
+            here = (self.case, self.facts, step, ask)
+            wrong = causes.by_query(*here, reply, causes.by_form(*here, wrong))
+            wrong = causes.by_login(self.facts, ask, reply, wrong)
         if wrong is None:
             reply = replace(reply, seconds=self.facts.seconds(ask, reply, _SLOW))
             outcome = outcome._replace(reply=reply)
             wrong = self._refused(step, ask, reply)
         if wrong is not None:
-            return self._failed(outcome, wrong)
-        return self._made_of(step, outcome, reply)
+            return self._failed(outcome, ask, wrong)
+        return self._made_of(step, ask, outcome, reply)
 
-    def _made_of(self, step: Step, outcome: Outcome, reply: Reply) -> Outcome:
+    def _made_of(self, step: Step, ask: Ask, outcome: Outcome, reply: Reply) -> Outcome:
         try:
             setup = self._read(step, web.unpacked(reply))
         except RedirectedError as error:
@@ -242,13 +249,14 @@ class _Requests:
             is_get = step.kind == "pox by get"  # an invalid request for most servers
             types = set(re.findall(rb'<incomingServer type="(imap|pop3)"', reply.body))
             mark = "POP3 alone" if types == {b"pop3"} else ""
-            return self._failed(outcome, wrong.marked(ABSENT if is_get else mark))
+            wrong = wrong.marked(ABSENT if is_get else mark)
+            return self._failed(outcome, ask, wrong)
         if step.kind != "xml":
             trouble = web.unfilled(outcome.url, reply)
             return outcome._replace(setup=setup, trouble=trouble)
         if self.client.needs_xml_type and not web.is_in_charset(reply):
             wrong = finding("http.charset", reply.url, charset=reply.charset[:20])
-            return self._failed(outcome, wrong)
+            return self._failed(outcome, ask, wrong)
         return outcome._replace(setup=setup)
 
     def _led(self, step: Step, outcome: Outcome, target: str) -> Outcome:
@@ -284,8 +292,8 @@ class _Requests:
             case = replace(self.case, domain=who.domain, address=who)
             yield from replace(self, case=case, way=(*self.way, target)).outcomes()
 
-    def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
-        trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
+    def _failed(self, outcome: Outcome, ask: Ask, wrong: Finding) -> Outcome:
+        trouble = causes.by_name(self.case, self.facts, wrong, ask)
         return outcome._replace(trouble=trouble)
 
     def _read(self, step: Step, document: bytes) -> Setup:
@@ -333,31 +341,6 @@ class _Requests:
                 return finding("http.agent-refused", ask.url, got=wrong.seen)
         return None
 
-    def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
-        """Return that a request with the address, without it or by GET is answered."""
-        bare = Ask(ask.url.partition("?")[0])
-        if ask.method == "POST" or step.form in ("address", "raw"):
-            with suppress(ProbeError):
-                status = self.facts.answer(ask).status
-                if status in (400, 403, 406) and self.facts.answer(bare).status == 200:
-                    by_post = ask.method == "POST"
-                    code = "http.post-forbidden" if by_post else "http.query-refused"
-                    return finding(code, bare.url, status=status)
-            return wrong
-        if step.form not in ("none", "evolution") or wrong.code == "http.limited":
-            return wrong
-        other = ask_of(step._replace(form="address"), self.case, bare.url)
-        _, found = web.asked(self.case, self.facts, other)
-        if found is not None:
-            return wrong
-        if step.form == "evolution":
-            return finding("http.local-part-counts", ask.url, got=wrong.seen)
-        status = self.facts.answer(ask).status
-        got = wrong.seen if status == 200 else f"the server answers {status}"
-        is_lost = status in (400, 404, 410, 421)
-        code = "http.host-lost" if is_lost else "http.address-wanted"
-        return finding(code, ask.url, got=got)
-
     # --- Outlook ----------------------------------------------------------------------
 
     def _by_v2(self, step: Step, outcome: Outcome, wrong: Finding | None) -> Outcome:
@@ -366,7 +349,8 @@ class _Requests:
         if wrong is not None:
             # Outlook goes on where version 2 is missing or refused.
             is_harmless = 400 <= reply.status < 500 and not reply.is_forged
-            return self._failed(outcome, wrong.marked(ABSENT if is_harmless else ""))
+            wrong = wrong.marked(ABSENT if is_harmless else "")
+            return self._failed(outcome, Ask(outcome.url), wrong)
         target = web.url_of_v2(reply)
         if not target:
             wrong = finding("autodiscover.v2-without-url", outcome.url)
@@ -401,4 +385,5 @@ class _Requests:
         wrong = web.of_reply(self.case, reply, ask.url)
         if wrong is None or reply.status in REDIRECTS:
             wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
+        wrong = causes.by_login(self.facts, ask, reply, wrong)
         return Outcome(ask.url, "domain", reply, trouble=wrong)

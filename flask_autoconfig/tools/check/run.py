@@ -9,11 +9,13 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Setup
+from .. import zone
 from ..clients import CLIENTS, Client, Step
 from ..net.http import Reply
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
+from . import texts
 from .facts import Ask, Facts, each_of, side_by_side
 from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
 from .playing import play
@@ -204,6 +206,8 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
             errors.append(error)
     if len(errors) == 2:
         return web.failed(case.domain, errors[0], "domain.lookup-failed")
+    if of_host := _parent_of_host(case, facts):
+        return finding("domain.is-host", case.domain, parent=of_host, name=case.domain)
     if errors or has_records or facts.is_known(case.domain):
         return None
     labels = (family.label for family in case.families if family.label)
@@ -214,6 +218,28 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
         if "." in parent and (facts.mx(parent) or facts.addresses(parent)):
             return finding("domain.not-in-zone", case.domain, parent=parent)
     return finding("domain.unknown", case.domain)
+
+
+def _parent_of_host(case: Case, facts: Facts) -> str:
+    """Return the domain of addresses that the name is a mail or web host of, or ""."""
+    name, labels = case.domain, case.domain.split(".")
+    own = [f"{family.label}.{name}" for family in case.families if family.label]
+    if case.provider is not None or facts.mx_hosts(name):
+        return ""
+    for parent in (".".join(labels[n:]) for n in range(1, len(labels) - 1)):
+        if any(facts.exists(it) and not facts.is_by_wildcard(it, parent) for it in own):
+            return ""
+        services = [row[0] for row in zone.MAIL_SERVICES]
+        hosts = {host for it in services for host, _ in facts.targets(f"{it}.{parent}")}
+        hosts |= {*facts.mx_hosts(parent)}
+        is_host = labels[0].rstrip("0123456789") in _HOST_LABELS or name in hosts
+        if is_host and (hosts or facts.exists(f"autoconfig.{parent}")):
+            return parent
+    return ""
+
+
+# First labels of hosts; a 3 or other number at the end does not count.
+_HOST_LABELS = texts.table("shared")["host_labels"].split()
 
 
 def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:

@@ -60,6 +60,11 @@ class Conversation:
         self.heard.append(self._last)
         return self._last
 
+    @property
+    def ends_in_alert(self) -> bool:
+        """Whether the last that came is an alert of TLS (RFC 8446, section 6)."""
+        return self._buffer.startswith(b"\x15\x03")
+
     def refused(self, problem: str, line: str) -> ProbeError:
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))

@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import re
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -59,6 +60,15 @@ class Reply:
     def charset(self) -> str:
         _, _, rest = self.headers.get("content-type", "").lower().partition("charset=")
         return rest.partition(";")[0].strip(" \"'")
+
+    @property
+    def schemes(self) -> set[str]:
+        """The schemes of authentication that it asks for (RFC 9110, section 11.6.1)."""
+        asked = (it for name, it in self.every if name == "www-authenticate")
+        bare = ",".join(re.sub(r'"[^"]*"', "", value) for value in asked)
+        return set(
+            re.findall(r"(?:\A|,)\s*([A-Za-z][\w-]*)(?=\s+[^\s=]|\s*(?:,|\Z))", bare)
+        )
 
     @property
     def is_forged(self) -> bool:

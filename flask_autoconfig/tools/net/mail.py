@@ -147,10 +147,10 @@ class _Session:
             self._find_waiting()
             self._step(_GREETING * self.whole.timeout)
             if not talk.has_greeted():
-                after = " after TLS" if self.endpoint.socket_type == "SSL" else ""
-                problem = f"the server did not finish in time: no greeting came{after}"
-                cure = texts()["mail"]["greeting"].format(type=self.endpoint.type)
-                raise ProbeError("timeout", problem, cure)
+                is_inside = self.endpoint.socket_type == "SSL"
+                row = texts()["silent"]["inside" if is_inside else "plain"]
+                cure = row["cure"].format(type=self.endpoint.type)
+                raise ProbeError("timeout", row["problem"], cure)
             self._step(self.seconds)
         self.server.greeted = time.monotonic() - begun
         return talk
@@ -166,13 +166,16 @@ class _Session:
             problem = "no greeting came: the server waits for TLS to begin"
             raise ProbeError("timeout", problem)
         self._step(self.whole.timeout / 3)
-        line = ""
+        line, talk = "", None
         with suppress(OSError, ProbeError):
             talk = self._conversation(sock or self._connect())
             talk.send("QUIT\r\n")
             line = talk.line()
-        if line.startswith("HTTP/"):
+        if talk and line.startswith("HTTP/"):
             raise talk.unlike(line)
+        if talk and talk.ends_in_alert:
+            row = texts()["silent"]["twice"]
+            raise ProbeError("protocol", row["problem"], row["cure"])
 
 
 @contextmanager

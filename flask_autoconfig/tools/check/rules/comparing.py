@@ -23,7 +23,6 @@ from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
-from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
 from ..facts import Ask
 from ..findings import FAILURE, WARNING, Finding, finding
@@ -83,7 +82,7 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
                 continue
         name = theirs.username or ""
         is_same = ours._replace(username=name) == theirs
-        if is_same and name in scene.names_for_all and not has_domain_twice(name, who):
+        if is_same and name in scene.names_for_all:
             if not scene.has_document(client.name):
                 yield documents.one_name(scene.case, play.place, name)
             continue
@@ -248,7 +247,7 @@ def nothing(scene: Scene) -> Iterator[Finding]:
 
 
 # What keeps this program, but not clients, from settings.
-_UNTOLD = ("http.exchange", "http.limited")
+_UNTOLD = ("http.exchange", "http.limited", "autodiscover.asks-login")
 
 
 def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
@@ -293,6 +292,8 @@ def _no_document(scene: Scene, family: Family) -> Finding:
         status = "" if has_cause else " (status 404)"
         code = "document.not-there"
         none = finding(code, url, domain=domain, status=status, askers=askers)
+        with suppress(ProbeError):
+            none = web.with_cache(none, "caches", scene.facts.answer(Ask(url)))
     return none.marked("explained" if has_cause else "")
 
 

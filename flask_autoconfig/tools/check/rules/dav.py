@@ -12,6 +12,7 @@ from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
+from .. import texts
 from ..facts import Ask, Facts, each_of
 from ..findings import Case, Finding, finding, shown
 from ..scene import Play, Scene
@@ -90,6 +91,8 @@ def _follow(
         is_missing = is_404 and not reply.redirects and not by_srv
         return None, missing if is_missing else wrong
 
+    if case.provider is None and (schemes := _without_password(reply)):
+        return None, finding("dav.no-password", url, type=type_, schemes=schemes)
     here = "the server answers at this URL"
     led = f"it leads to {shown(reply.url)}" if reply.redirects else here
     # The URL of the file stays, even where the server redirects further.
@@ -159,8 +162,24 @@ def _is_dav(reply: Reply) -> bool:
     )
 
 
+_PASSWORDS = frozenset(("password-cleartext", "password-encrypted"))
+_WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))
+
+
+def _without_password(reply: Reply) -> str:
+    """Return the schemes of a server that takes no password, or ""."""
+    schemes = reply.schemes if reply.status == 401 else set()
+    has_password = any(name.lower() in _WITH_PASSWORD for name in schemes)
+    return "" if has_password else ", ".join(sorted(schemes))
+
+
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
-    code, title = "dav.none", web.words_of(reply)[0]
+    code, (title, words) = "dav.none", web.words_of(reply)
+    if reply.status >= 400 and (told := texts.code_of("refusal", words)):
+        cure = texts.table("shared")["end_maintenance"]
+        advice = cure if told == "http.maintenance" else ""
+        said, status = web.beyond_status(reply), reply.status
+        return finding(told, url, advice=advice, status=status, said=said, title="")
     where = f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"
@@ -195,7 +214,12 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     host = split_url(reply.url).hostname or ""
     if reply.certificate is not None:
         yield of_certificate("server", url, reply.certificate, host)
-    if wrong is None:
+    methods = server.authentication or _PASSWORDS
+    schemes = _without_password(reply) if server.type != "jmap" else ""
+    if wrong is None and schemes and not _PASSWORDS.isdisjoint(methods):
+        shut = finding("dav.no-password", url, type=server.type, schemes=schemes)
+        yield shut.marked("only way")
+    elif wrong is None:
         yield finding("dav.server-found", url, type=server.type)
     elif not reply.status:
         is_unknown = wrong.code == "http.absent" and not facts.exists(host)
@@ -206,4 +230,5 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     elif not reply.is_forged:
         is_login = wrong.code == "dav.no-authenticate"
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
-        yield finding(code, url, got=wrong.seen, type=server.type)
+        cure = "" if wrong.code.startswith("dav.") else wrong.cure
+        yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)

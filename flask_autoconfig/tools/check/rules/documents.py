@@ -21,7 +21,7 @@ from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
 from ...net.untrusted import split_url
-from ...reading import Fault, has_domain_twice, read
+from ...reading import Fault, odd_name, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
 from .. import texts
@@ -111,6 +111,8 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
     for (code, message, cure), listed in [*places.items()][:_MOST_PROBLEMS]:
         words = enumerated([named(place, document.types) for place in listed])
         said = f"{words}: {message}" if words else message
+        if lost and not any(document.types.get(place, "-") for place in listed):
+            continue  # the clients say that it has no type
         hurt = [(name, fault) for name, fault in lost if fault.place in listed]
         faults = [fault for _, fault in hurt]
         if listed == [""]:  # the message about what is missing has the TOML's words
@@ -160,7 +162,7 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
-        if not has_domain_twice(name, case.asker):  # the clients' rules tell it
+        if not odd_name(name, case.asker):  # the clients' rules tell it
             cure = f"write <username>{login_for(name)}</username>"
             yield one_name(case, document.place, name, cure)
     yield from _other_domain(scene, document)
@@ -260,8 +262,8 @@ _OURS = re.compile("|".join(PLACEHOLDERS))
 
 def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
     """Return that everybody gets the same user name, or the domain in it twice."""
-    if has_domain_twice(name, case.asker):
-        reason = f"the user name is {name}, with the domain twice"
+    if odd := odd_name(name, case.asker):
+        reason = f"the user name is {name}, {odd}"
         cure = "publish the address alone as the user name"
         return finding("document.no-login", place, advice=cure, reason=reason)
     return finding("document.one-username", place, advice=cure, name=quote(name))
@@ -270,9 +272,7 @@ def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
 def is_nobodys(case: Case, username: str) -> bool:
     """Return whether no client can make the name of a mailbox of a user name."""
     is_unfilled = texts.code_of("username", _OURS.sub("", username))
-    return bool(theirs_in(username) or is_unfilled) or has_domain_twice(
-        username, case.asker
-    )
+    return bool(theirs_in(username) or is_unfilled or odd_name(username, case.asker))
 
 
 def is_anothers(case: Case, username: str) -> bool:

@@ -33,7 +33,7 @@ from ..facts import Ask, Facts
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
 from ..scene import Outcome, Play, Scene, ask_of
 from ..scene import asks as every_ask
-from . import servers, web
+from . import causes, servers, web
 
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
@@ -71,7 +71,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             found = _found(code, family, reply, advice=error.cure, **said)
             played.findings = [found]
     elif web.ABSENT not in wrong.marks:
-        wrong = web.by_name(case, facts, wrong, url) if reply.status else wrong
+        wrong = causes.by_name(case, facts, wrong, ask) if reply.status else wrong
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     elif family.digest and case.provider is None:  # otherwise it has a finding below
@@ -159,7 +159,11 @@ def missing(scene: Scene) -> Iterator[Finding]:
     lost: dict[str, list[Client]] = {}
     for played in scene.plays:
         client, family = played.client, case.family(played.client.family)
-        is_told = any(found.status in (WARNING, FAILURE) for found in played.findings)
+        asks = "autodiscover.asks-login"
+        is_told = any(
+            found.status in (WARNING, FAILURE) or found.code == asks
+            for found in played.findings
+        )
         is_meant = family.name == "outlook"
         if provider is not None:
             is_meant = family.writes(provider, case.domain)
@@ -199,7 +203,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     _, wrong = web.asked(case, facts, ask)
     reason = "the response has no settings"
     if wrong is not None:
-        reason = web.by_name(case, facts, wrong, url).seen
+        reason = causes.by_name(case, facts, wrong, ask).seen
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
     is_chance = facts.is_by_wildcard(name, case.domain)
     is_absent = wrong is not None and web.ABSENT in wrong.marks
@@ -268,7 +272,8 @@ def paths(scene: Scene) -> Iterator[Finding]:
         except ProbeError as error:
             reason, said = "" if error.kind in _UNSEEN else str(error), ""
         if ask in usual and reason in ("status 404", "status 410"):
-            yield finding("document.path-lost", ask.url, said=said)
+            lost = finding("document.path-lost", ask.url, said=said)
+            yield web.with_cache(lost, "cache", facts.answer(ask))
         elif reason and ask.url.replace("http:", "https:", 1) in urls:
             with suppress(ProbeError):
                 if led := shown(facts.reply(ask).target):
@@ -306,7 +311,7 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
             host = split_url(ask.url).hostname or ""
             is_meant = case.provider or wrong.code == "http.shown"
             is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
-            wrong = web.by_name(case, facts, wrong, ask.url)
+            wrong = causes.by_name(case, facts, wrong, ask)
             played.findings.append(wrong.marked("by chance" if is_chance else ""))
     return played
 

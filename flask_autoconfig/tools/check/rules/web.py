@@ -180,22 +180,6 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
     return False
 
 
-def by_name(case: Case, facts: Facts, found: Finding, url: str) -> Finding:
-    """Return the finding with its cause in DNS: an alias of another host, a wildcard."""
-    host = split_url(url).hostname or ""
-    is_below = case.has(host) and host != case.domain
-    is_named = found.step == "dns" or found.code == "http.exchange"
-    if is_named or not is_below:
-        return found
-    target = names_of(facts, host)[-1]
-    # A certificate for other names may be that of another site.
-    if not case.has(target) or (target != host and found.code == "tls.name-mismatch"):
-        return found.within("alias", host=host, target=target)
-    if target == host and facts.is_by_wildcard(host, case.domain):
-        return found.within("wildcard", domain=case.domain)
-    return found
-
-
 # --- A response that is no document -----------------------------------------------------
 
 
@@ -258,8 +242,7 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
     url = shown(reply.url)
     if reply.status == 401:
         host = split_url(url).hostname or ""
-        asked_for = [it for name, it in reply.every if name == "www-authenticate"]
-        schemes = {value.partition(" ")[0] for value in asked_for}
+        schemes = reply.schemes
         by_windows = sorted(schemes & {"NTLM", "Negotiate"})
         types = {it.type for _, it in case.provider.servers} if case.provider else set()
         is_meant = case.provider is None or not types.isdisjoint(EXCHANGE_TYPES)

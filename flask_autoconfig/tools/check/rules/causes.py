@@ -1,0 +1,110 @@
+"""What a wrong response comes from, as other requests and DNS show."""
+
+from contextlib import suppress
+
+from ...clients import POX, Step
+from ...net.http import Reply
+from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
+from .. import texts
+from ..facts import Ask, Facts
+from ..findings import Case, Finding, finding, shown
+from ..scene import ask_of
+from . import web
+
+_GROUPS = texts.table("groups")  # of codes
+
+
+def by_form(case: Case, facts: Facts, step: Step, ask: Ask, wrong: Finding) -> Finding:
+    """Return that a request with the address, without it or by GET is answered."""
+    bare = Ask(ask.url.partition("?")[0])
+    if ask.method == "POST" or step.form in ("address", "raw"):
+        with suppress(ProbeError):
+            status = facts.answer(ask).status
+            if status in (400, 403, 406) and facts.answer(bare).status == 200:
+                by_post = ask.method == "POST"
+                code = "http.post-forbidden" if by_post else "http.query-refused"
+                return finding(code, bare.url, status=status)
+        return wrong
+    if step.form not in ("none", "evolution") or wrong.code == "http.limited":
+        return wrong
+    other = ask_of(step._replace(form="address"), case, bare.url)
+    _, found = web.asked(case, facts, other)
+    if found is not None:
+        return wrong
+    if step.form == "evolution":
+        return finding("http.local-part-counts", ask.url, got=wrong.seen)
+    status = facts.answer(ask).status
+    got = wrong.seen if status == 200 else f"the server answers {status}"
+    is_lost = status in (400, 404, 410, 421)
+    code = "http.host-lost" if is_lost else "http.address-wanted"
+    return finding(code, ask.url, got=got)
+
+
+def by_query(
+    case: Case, facts: Facts, step: Step, ask: Ask, reply: Reply, wrong: Finding
+) -> Finding:
+    """Return that a redirect loses the query, with which there are settings."""
+    if step.kind != "xml" or not reply.redirects or split_url(reply.url).query:
+        return wrong
+    whole = ask_of(step._replace(form="address"), case, reply.url)
+    _, there = web.asked(case, facts, whole)
+    if there is not None:
+        return wrong
+    got = web.of_reply(case, reply, reply.url) or wrong
+    return finding("http.query-lost", ask.url, target=shown(reply.url), got=got.seen)
+
+
+def by_login(facts: Facts, ask: Ask, reply: Reply, wrong: Finding) -> Finding:
+    """Return that a server asks for a password at Autodiscover's path alone."""
+    is_known = wrong.code != "http.login-wanted" or wrong.around
+    if is_known or {name.lower() for name in reply.schemes} != {"basic"}:
+        return wrong
+    parts = split_url(reply.url)
+    with suppress(ProbeError):
+        root = facts.answer(Ask(f"{parts.scheme}://{parts.netloc}/"))
+        if parts.path.lower() == POX and root.status != 401:
+            said = dict(wrong.values)["named"]
+            return finding("autodiscover.asks-login", ask.url, named=said)
+    return wrong
+
+
+def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
+    """Return the finding with its cause in DNS: an address, an alias, a wildcard."""
+    host = split_url(ask.url).hostname or ""
+    if other := _at_another_address(case, facts, ask):
+        here = facts.reply(ask).address
+        kind = "AAAA" if ":" in here else "A"
+        led = found.within("at-address", here=here, other=other, kind=kind)
+        return led._replace(marks=frozenset())
+    is_below = case.has(host) and host != case.domain
+    is_named = found.step == "dns" or found.code == "http.exchange"
+    if is_named or not is_below:
+        return found
+    target = web.names_of(facts, host)[-1]
+    # A certificate for other names may be that of another site.
+    if not case.has(target) or (target != host and found.code == "tls.name-mismatch"):
+        return found.within("alias", host=host, target=target)
+    if target == host and facts.is_by_wildcard(host, case.domain):
+        return found.within("wildcard", domain=case.domain)
+    if found.code in _GROUPS["no_https"] and (got := _by_http(case, facts, ask)):
+        return found.within("by-http", host=host, got=got)
+    return found
+
+
+def _at_another_address(case: Case, facts: Facts, ask: Ask) -> str:
+    """Return another address of the host, where the request is answered well, or ""."""
+    with suppress(ProbeError):
+        first = facts.reply(ask)
+        is_wrong = not first.target and web.of_reply(case, first, ask.url)
+        for reply in facts.at_other_addresses(ask, first.address) if is_wrong else ():
+            if not reply.target and web.of_reply(case, reply, ask.url) is None:
+                return reply.address
+    return ""
+
+
+def _by_http(case: Case, facts: Facts, ask: Ask) -> str:
+    """Return which web page answers by http, or ""."""
+    by_http = ask._replace(url=ask.url.replace("https:", "http:", 1))
+    _, page = web.asked(case, facts, by_http)
+    return page.seen if page and page.code in _GROUPS["pages"] else ""
