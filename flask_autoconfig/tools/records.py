@@ -20,7 +20,7 @@ from .check.facts import each_of
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .templates import template
-from .zone import TTL, Record
+from .zone import TTL, Record, below, slips
 
 _BESIDE = ("NS", "A", "AAAA")  # what no alias can stand beside
 
@@ -183,6 +183,12 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
     )
     if not found:  # forms for records often add the domain themselves
         extra += there(host, [type_])
+        ends = {_end(record) for record in wanted}
+        # An alias beside which no SRV record can stand, a text in its place, other names.
+        near = there(name, ("CNAME", "TXT")) if type_ == "SRV" else []
+        for other in (*below(name), *slips(name)):
+            near += there(other, [type_])
+        extra += [it for it in near if it.type == "CNAME" != type_ or _end(it) in ends]
     # What a random name beside the host has too is there by a wildcard.
     made_up = set()
     for at, kind in {record[:2] for record in extra}:
@@ -194,6 +200,11 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
             f"{host} has {first.type} {first.data} by a wildcard record, "
             "as any name there: a record of its own takes its place"
         )
+
+
+def _end(record: Record) -> tuple[str, ...]:
+    """Return the host of a record, with the port if it has one."""
+    return tuple(record.data.strip('"').rstrip(".").split()[-2:])
 
 
 def _key(data: Rdata, is_alone: bool) -> Rdata | bytes:

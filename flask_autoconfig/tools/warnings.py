@@ -28,7 +28,7 @@ from ..files import table_beside
 from ..page import look
 from . import zone
 from .clients import CLIENTS, Client, readings_of
-from .net.untrusted import is_public
+from .net.untrusted import is_public, kind_of
 from .reading import Fault, Reading, in_words
 
 Findings = Iterator[tuple[str, Problem]]  # with the code of each
@@ -199,7 +199,8 @@ def why_unreachable(host: str) -> str:
     if not host or "%" in host or (is_ip(host) and is_public(host)):
         return ""
     if is_ip(host):
-        return f"{host} is a private or reserved address, which nobody outside reaches"
+        kind = kind_of(host, "nowhere", "inside") or "a private or reserved address"
+        return f"{host} is {kind}, and nobody outside reaches it"
     if host == "localhost":
         return "localhost is each computer's name for itself"
     if "." not in host:

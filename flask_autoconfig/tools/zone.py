@@ -32,6 +32,19 @@ URL_SERVICES = (
     ("_carddavs._tcp", "carddav"),
     ("_jmap._tcp", "jmap"),
 )
+# Names of services that no client looks up, by the right ones.
+_SLIPS = {
+    "_imaps": ("_imap4s", "_imap4-ssl", "_imap-ssl", "_simap"),
+    "_imap": ("_imap4",),
+    "_pop3s": ("_pops", "_pop3-ssl", "_spop3"),
+    "_pop3": ("_pop",),
+    "_submissions": ("_smtps", "_smtp-ssl", "_ssmtp", "_submission-tls"),
+    "_submission": ("_submit", "_smtp-submission"),
+    "_caldavs": ("_caldav",),
+    "_carddavs": ("_carddav",),
+    "_autodiscover": ("_autodiscovery", "_autodiscovers"),
+}
+_BELOW = ("www", "mail")  # hosts below which people create records by mistake
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
 _NAMES = {(type_, socket_type): name for name, type_, socket_type in MAIL_SERVICES}
 _NAMES["managesieve", "STARTTLS"] = "_sieve._tcp"
@@ -98,6 +111,17 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
             paths = [Record(name, "TXT", f'"path={path}"')] if path else []
             found.setdefault(name, []).extend([record, *paths])
     yield from chain.from_iterable(found.values())
+
+
+def slips(name: str) -> list[str]:
+    """Return other names of a service's records, which no client looks up."""
+    service, dot, protocol = name.partition(".")
+    return [f"{other}{dot}{protocol}" for other in _SLIPS.get(service, ())]
+
+
+def below(name: str, hosts: Iterable[str] = ()) -> list[str]:
+    """Return the names below those of hosts at which people create a record."""
+    return [f"{name}.{host}" for host in dict.fromkeys((*_BELOW, *hosts))]
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,8 @@ _MARKS: dict[str, str] = texts.table("marks")
 _GROUPS = texts.table("groups")  # of codes
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 
+_LAST = {"anything": 1, "mail": 2}  # what findings follow that are listed last
+
 # The order of steps: causes before their consequences.
 _STEPS = ("file", "https", "document", "server", "dns", "login")
 
@@ -194,7 +196,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that no other causes, such as a value that stops clients."""
     failures = [found for found in findings if found.status == FAILURE]
     differing = [found for found in failures if found.code == "document.differs"]
-    bad_values = ("document.bad-value", "document.bad-username")
+    bad_values = ("document.bad-value", "document.bad-username", "setup.private-host")
     hurt = hurt_by(failures, *bad_values)
     places = {it for one in failures if one.code in bad_values for it in one.places}
     methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
@@ -255,10 +257,10 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     every = causes.values()
     is_dead = any(it.status == FAILURE and it.step == "server" for it in every)
 
-    def weight(found: Finding) -> tuple[int, bool, int]:
+    def weight(found: Finding) -> tuple[int, int, int]:
         step, follows = _STEPS.index(found.step), texts.row(found.code).follows
         if (is_dead or is_file_wrong) and follows:
             step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
-        return _badness(found), follows == "anything", step
+        return _badness(found), _LAST.get(follows, 0), step
 
     return sorted(causes.values(), key=weight)

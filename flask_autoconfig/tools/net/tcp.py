@@ -6,7 +6,7 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -14,10 +14,10 @@ from functools import partial
 
 from . import tls
 from .common import ProbeError as ProbeError
-from .common import in_thread
+from .common import in_thread, texts
 from .resolver import LookupFailed, Resolver
 from .tls import Certificate, address_of
-from .untrusted import is_public
+from .untrusted import is_public, kind_of
 
 # Below 1024, connect to the ports of mail and web servers only: a document from
 # elsewhere must not lead to other services.
@@ -79,8 +79,9 @@ class Network:
         if not is_trusted:
             private = [each for each in addresses if not is_public(each)]
             if private:
+                said, cure = _nature(private)
                 message = f"{host} leads to {private[0]}, which is not on the internet"
-                raise ProbeError("private", message)
+                raise ProbeError("private", message + said, cure)
             if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
                 message = f"port {port} of {host} is not a port of mail or web servers"
                 raise ProbeError("private", message)
@@ -175,7 +176,22 @@ def _no_connection(
     near = [error for error in errors.values() if not _is_out_of_reach(error)]
     is_late = all(isinstance(error, TimeoutError) for error in near)
     kind = "silent" if is_late else "connect"
-    return ProbeError(kind if near else "no-route", message)
+    said, cure = _nature(attempts.values(), "nowhere")
+    return ProbeError(kind if near or cure else "no-route", message + said, cure)
+
+
+def _nature(addresses: Iterable[str], *tables: str) -> tuple[str, str]:
+    """Return what one of the addresses is, as a clause, and the cure if it is wrong."""
+    for address in addresses:
+        if words := kind_of(address, *(tables or ("nowhere", "inside"))):
+            cure = not_public(address) if kind_of(address, "nowhere") else ""
+            return f"; {address} is {words}", cure
+    return "", ""
+
+
+def not_public(address: str) -> str:
+    """Return the cure for an address in DNS that is not on the internet."""
+    return str(texts()["addresses"]["public"]).format(address=address)
 
 
 _NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))

@@ -5,8 +5,11 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from .common import texts
 
 
 def split_url(url: str) -> SplitResult:
@@ -20,6 +23,17 @@ def split_url(url: str) -> SplitResult:
     except ValueError:
         return SplitResult("", "", "", "", "")
     return parts
+
+
+def kind_of(address: str, *tables: str) -> str:
+    """Return what an address is, in words, if it is in one of these tables, or ""."""
+    networks = [
+        pair for table in tables for pair in texts()["addresses"][table].items()
+    ]
+    with suppress(ValueError):
+        ip = ip_address(address)
+        return next((words for at, words in networks if ip in ip_network(at)), "")
+    return ""
 
 
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052

@@ -167,6 +167,12 @@ def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
+        reason = "" if is_document else sources.of_own_network(account)
+        if reason:
+            code = "setup.private-host"
+            found = finding(code, play.place, account=account, reason=reason)
+            is_alive = servers.is_alive(scene.facts, Endpoint.of(account))
+            yield found.marked("beside" if is_alive else "")
         is_open = account.authentication == "none" and client.rules.oauth != "unknown"
         if client.family in ("outlook", "apple") or is_open:
             yield from connections.refused_method(scene.facts, account, client)

@@ -9,9 +9,9 @@ from ....documents.setups import Account
 from ...clients import Client
 from ...net.http import Reply
 from ...net.mail import MECHANISMS, Endpoint, MailServer
-from ...net.tcp import ProbeError
+from ...net.tcp import ProbeError, not_public
 from ...net.tls import REFUSED_VERSION, STAPLE, Certificate
-from ...net.untrusted import split_url
+from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
 from ..facts import Facts, each_of
 from ..findings import Finding, finding
@@ -106,6 +106,8 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     are_bad = all(certificate and certificate.problem for certificate in good)
     for address, found in results if good else ():
         if isinstance(found, ProbeError):
+            if kind_of(address, "nowhere"):  # another finding names it
+                continue
             reason = str(found)
             yield finding(
                 texts.code_on("address", found.kind, "address.dead"),
@@ -119,6 +121,31 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
         elif found and found.problem and not are_bad:
             bad = of_certificate(step, subject, found, endpoint.host)
             yield bad.within("address", whose=whose, count=count, address=address)
+
+
+def inside(facts: Facts, prefix: str, subject: str, host: str) -> Finding | None:
+    """Return that addresses of a host are not on the internet, or None."""
+    every = facts.addresses(host)
+    addresses = [one for one in every if not is_public(one)]
+    natures = {one: kind_of(one, "nowhere", "inside") for one in every}
+    wrong = [one for one in addresses if kind_of(one, "nowhere")]
+    is_mixed = len(set(map(bool, natures.values()))) > 1
+    if is_mixed and not wrong:
+        wrong = [one for one in addresses if natures[one]]
+    if not addresses:
+        return None
+    first = (wrong or addresses)[0]
+    is_nowhere = bool(kind_of(first, "nowhere"))
+    found = finding(
+        f"{prefix}.address-{'nowhere' if is_nowhere else 'private'}",
+        subject,
+        advice=not_public(first) if wrong else "",
+        host=host,
+        addresses=", ".join((wrong or addresses)[:4]),
+        nature=f": {natures[first]}" if natures[first] else "",
+    )
+    # Alike, they may be what the own network's name server returns to this machine.
+    return found.marked("" if is_mixed or is_nowhere else "inside")
 
 
 # --- Logins -----------------------------------------------------------------------------

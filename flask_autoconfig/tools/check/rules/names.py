@@ -1,5 +1,6 @@
 """DNS: the host names that clients ask, MX records and SRV records."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -7,14 +8,14 @@ from functools import partial
 from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
+from ...clients import OUTLOOK
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
-from ...net.untrusted import is_public
 from .. import texts
 from ..facts import Facts, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
-from . import servers, sources, web
+from . import connections, servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
 
@@ -35,17 +36,18 @@ def hosts(scene: Scene) -> list[Finding]:
         """Yield whether a host exists; clients report a dead alias or a loop."""
         try:
             addresses = facts.addresses(name)
-            inside = [one for one in addresses if not is_public(one)]
             is_meant = facts.network.allow_private or not case.provider
-            if inside and not is_meant and (name, 443) not in facts.network.connect_to:
-                listed = ", ".join(inside[:4])
-                yield finding("dns.address-private", name, addresses=listed)
+            is_meant = is_meant or (name, 443) in facts.network.connect_to
+            inside = connections.inside(facts, "dns", name, name)
+            if inside and (not is_meant or inside.code == "dns.address-nowhere"):
+                yield inside
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
                 advice = web.renamed(facts, name)
                 code, said = f"dns.{'misnamed' if advice else 'no-name'}", names[name]
-                yield finding(code, name, advice=advice, askers=said, name=name)
+                none = finding(code, name, advice=advice, askers=said, name=name)
+                yield _weighed(scene, none) if advice else none
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -106,9 +108,17 @@ def _at_another_house(
     houses = dict(texts.table("houses"))
     if named and (other := _mailboxes_of(scene.facts, hosts[0], named)):
         houses[other] = {"mx": [f".{other}"], "read": [f".{other}"]}
+    outlook = next((one for one in scene.case.families if one.srv), None)
+    asked = f"{outlook.label}.{scene.case.domain}" if outlook else ""
+    led = web.names_of(scene.facts, asked)[1:] if outlook else []
     for house, ends in houses.items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
         is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
+        is_asked = any(f".{it}".endswith(tuple(ends.get("asked", ()))) for it in led)
+        if is_asked and named and not (arrives or is_read):
+            code, at = "dns.old-house", servers[0]
+            found = finding(code, asked, target=led[0], house=house, server=at)
+            yield found.hurting(OUTLOOK.name)
         if arrives and named and not is_read:
             code, at = "mx.elsewhere", servers[0]
             found = finding(code, subject, house=house, host=hosts[0], server=at)
@@ -170,10 +180,15 @@ def services(scene: Scene) -> list[Finding]:
         if host != ".":
             wanted.append((host.removesuffix("."), int(port)))
 
-    def look(name: str) -> Iterator[Finding]:
-        return _service(scene, name, targets[name], paths.get(name, ""))
+    others = [family.srv for family in scene.case.families if family.srv]
+    others += [] if provider else [name for name, _ in zone.URL_SERVICES]
 
-    return each_of(look, targets)
+    def look(name: str) -> Iterator[Finding]:
+        if name in targets:
+            return _service(scene, name, targets[name], paths.get(name, ""))
+        return _by_web(scene, name)
+
+    return each_of(look, [*targets, *others])
 
 
 def _service(
@@ -234,6 +249,25 @@ def _service(
                 yield finding("srv.is-alias", subject, host=host, target=way[1])
 
 
+def _by_web(scene: Scene, name: str) -> Iterator[Finding]:
+    """Yield where the records of a service are that clients reach by https."""
+    full_name = f"{name}.{scene.case.domain}"
+    with suppress(LookupFailed):
+        targets = scene.facts.srv(full_name)
+        if not targets:
+            yield from _no_records(scene, name, [])
+        for host, port in targets:
+            if port == 80:
+                at = f"{full_name} SRV"
+                yield _weighed(scene, finding("srv.port-80", at, host=host))
+
+
+def _weighed(scene: Scene, found: Finding) -> Finding:
+    """Return the finding as a failure if no client finds the settings of a server."""
+    is_lost = not any(play.mail for play in scene.plays)
+    return found.marked("only way" if is_lost else "")
+
+
 def _first(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
     """Return the targets of the best priority."""
     ranks = [it.priority for it in facts.network.resolver.records(name, "SRV")]
@@ -242,13 +276,35 @@ def _first(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
 
 def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Finding]:
     """Yield where the records of a service are instead, or that there are none."""
-    domain = scene.case.domain
-    if misnamed := _misnamed(scene, name, wanted):
+    domain, right = scene.case.domain, f"{name}.{scene.case.domain}"
+    if other := _of_other_type(scene.facts, right, domain):
+        type_, data = other
+        code, at = "srv.other-type", f"{right} {type_}"
+        yield _weighed(scene, finding(code, at, type=type_, data=data))
+    elif misnamed := _misnamed(scene, name, wanted):
+        is_slip = misnamed.removesuffix(f".{domain}") in zone.slips(name)
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
-        right = f"{name}.{domain}"
-        yield finding(code, f"{misnamed} SRV", domain=domain, right=right)
+        code, at = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
+        yield _weighed(scene, finding(code, at, domain=domain, right=right))
     elif scene.case.provider and wanted:
         yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
+
+
+# The data of an SRV record, or a host, with or without a port.
+_DATA = re.compile(r"(\d+\s+){0,3}[\w-]+(\.[\w-]+)+\.?(:\d+)?")
+
+
+def _of_other_type(facts: Facts, name: str, domain: str) -> tuple[str, str] | None:
+    """Return the type and data of a record that should be an SRV record, or None."""
+    records = facts.network.resolver.records
+    with suppress(LookupFailed):
+        for type_ in ("CNAME", "TXT", "A"):
+            by_chance = records(f"no-such-name-e3b0c442.{domain}", type_)
+            for data in records(name, type_) if not by_chance else ():
+                text = str(data).replace('"', "")
+                if type_ != "TXT" or _DATA.fullmatch(text):
+                    return type_, text
+    return None
 
 
 def _are_of_file(case: Case, facts: Facts, offered: list[Endpoint]) -> bool:
@@ -277,21 +333,25 @@ def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Findi
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp` or an underscore, has the domain twice, by a web form, or is below
-    that of a host.
+    It lacks `._tcp` or an underscore, has the domain twice, by a web form, is below that
+    of a host, or has another service.
     """
-    domain = scene.case.domain
+    domain, facts = scene.case.domain, scene.facts
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
     names += [name.removeprefix("_"), name.replace("._", "."), name.replace("_", "")]
-    hosts = [host.removesuffix(f".{domain}") for host, _ in wanted]
-    names += [f"{name}.{label}" for label in ("mail", *hosts)]
+    near = [host for host, _ in wanted] + facts.mx_hosts(domain)
+    hosts = [host.removesuffix(f".{domain}") for host in near if scene.case.has(host)]
+    names += [*zone.below(name, hosts[:_MOST]), *zone.slips(name)]
     listed = [f"{each}.{domain}" for each in names]
-    with suppress(LookupFailed):
-        found = [each for each in listed if scene.facts.srv(each)]
-        # A wildcard record answers for any name.
-        if found and not scene.facts.srv(f"_no-such-name.{domain}"):
-            return found[0]
-    return ""
+    # A wildcard record answers for any name.
+    if facts.targets(f"_no-such-name.{domain}"):
+        return ""
+    side_by_side(partial(facts.targets, each) for each in listed)
+    ports = {each: {port for _, port in facts.targets(each)} for each in listed}
+    return next((each for each in listed if ports[each] - _UNENCRYPTED), "")
+
+
+_UNENCRYPTED = {25, 80, 5232, 8008}  # of services that have the name rightly
 
 
 def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:

@@ -15,7 +15,7 @@ from ...net.mail import PASSWORDS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.tls import Certificate, matches
-from ...net.untrusted import is_public
+from ...net.untrusted import kind_of
 from ...warnings import why_unreachable
 from .. import texts
 from ..facts import Ask, Facts, each_of, side_by_side
@@ -120,6 +120,8 @@ def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
                 facts.server(endpoint._replace(host=name))
                 yield name, min(others)
 
+    if any(kind_of(one, "nowhere") for one in addresses(endpoint.host)):
+        return found  # which names the cause
     names = [f"{label}.{domain}" for label in _CUSTOMARY]
     names += filter(scene.case.has, facts.mx_hosts(domain)[:2])
     for other, address in each_of(answering, dict.fromkeys(names))[:1]:
@@ -238,12 +240,9 @@ def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     network, host = facts.network, endpoint.host
     is_meant = network.allow_private or (host, endpoint.port) in network.connect_to
     with suppress(LookupFailed):
-        addresses = [one for one in facts.addresses(host) if not is_public(one)]
-        if is_meant:  # but for what is no address of a host
-            addresses = [one for one in addresses if one in ("0.0.0.0", "::")]  # noqa: S104
-        if addresses:
-            code, listed = "server.address-private", ", ".join(addresses[:4])
-            yield finding(code, str(endpoint), host=host, addresses=listed)
+        found = connections.inside(facts, "server", str(endpoint), host)
+        if found and (not is_meant or found.code == "server.address-nowhere"):
+            yield found
 
 
 # --- Servers that cannot be reached -----------------------------------------------------

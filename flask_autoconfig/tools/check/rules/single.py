@@ -234,7 +234,9 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
     case, facts = scene.case, scene.facts
     name = f"_autodiscover._tcp.{case.domain}"
     plays = [it for it in scene.plays if it.client == OUTLOOK and it.found]
-    for play, (host, port) in product(plays, facts.targets(name)[:1]):
+    # names.py tells of port 80.
+    led = [target for target in facts.targets(name)[:1] if target[1] != 80]
+    for play, (host, port) in product(plays, led):
         url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
         reason: object = ""
         try:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
-from ....address import Address, fill_in
+from ....address import Address, fill_in, is_ip
 from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
 from ...naming import named
 from ...net.mail import Endpoint
+from ...warnings import why_unreachable
 from ..facts import side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene, Source
@@ -104,8 +105,14 @@ def is_faulty(scene: Scene, account: Account) -> bool:
     """Return whether an account gets no mail, as far as it can be tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    is_for_all = account.username in scene.names_for_all
-    return is_for_all or servers.is_dead(scene.facts, Endpoint.of(account))
+    if account.username in scene.names_for_all or of_own_network(account):
+        return True
+    return servers.is_dead(scene.facts, Endpoint.of(account))
+
+
+def of_own_network(account: Account) -> str:
+    """Return why nobody outside reaches the address that is the host, or ""."""
+    return why_unreachable(account.hostname) if is_ip(account.hostname) else ""
 
 
 def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:

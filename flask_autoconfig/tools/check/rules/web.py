@@ -8,6 +8,7 @@ import zlib
 from contextlib import suppress
 from itertools import pairwise
 
+from ... import zone
 from ...net.conversations import server_at
 from ...net.http import REDIRECTS, Reply
 from ...net.resolver import LookupFailed
@@ -143,12 +144,20 @@ def without_dot(host: str) -> str:
 
 
 def renamed(facts: Facts, host: str) -> str:
-    """Return the advice where a host's records have its domain twice, or ""."""
-    domain = host.partition(".")[2]
-    twice = f"{host}.{domain}"
-    is_there = facts.exists(twice) and not facts.is_by_wildcard(twice, domain)
-    why = "forms for records often add the domain themselves"
-    return f"rename {twice} to {host}: {why}" if is_there else ""
+    """Return the advice where a host's records have its domain twice, or "".
+
+    The same for those that are below another host of the domain.
+    """
+    label, _, domain = host.partition(".")
+    for wrong in (host, *zone.below(label)):
+        other = f"{wrong}.{domain}"
+        beside = other.removeprefix(f"{label}.")
+        if facts.exists(other) and not facts.is_by_wildcard(other, beside):
+            return f"rename {other} to {host}: {_APPENDING}"
+    return ""
+
+
+_APPENDING = "forms for records often add the domain themselves"
 
 
 def leads_nowhere(facts: Facts, name: str) -> bool:
