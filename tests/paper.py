@@ -81,6 +81,7 @@ class Shown:
         certificate = Certificate(
             list(self.names),
             days,
+            max(days, 0),  # as of one that began today
             ends=f"{self.ends:%Y-%m-%d}",
             version="TLSv1.3",
             wants_staple=self.wants_staple,
@@ -98,6 +99,19 @@ class Every(Shown):
 
     def judged(self, host: str) -> Certificate:
         return Shown((host,), self.ends).judged(host)
+
+
+class Breaks(Shown):
+    """What ends the handshake, for a reason of OpenSSL."""
+
+    _reason: str
+
+    def __init__(self, reason: str) -> None:
+        super().__init__((), datetime.now(UTC))
+        object.__setattr__(self, "_reason", reason)
+
+    def judged(self, host: str) -> Certificate:
+        raise tls.explained(OSError(), "", "", self._reason)
 
 
 class Line(socket.socket):

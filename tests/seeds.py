@@ -22,7 +22,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from paper import Shown, World
+from paper import Breaks, Shown, World
 from strangers import Behaviour, answering
 from support import certificate_for, open_folder, tables
 from world import (
@@ -412,13 +412,16 @@ def certified(
     shows: Mapping[str, Any] | None = None,
     old_client: Collection[int] = (2, 11, 14),
     wants_staple: bool = False,
+    breaks: str = "",
 ) -> Certify:
     """A certificate: of which names, for how long, and by an authority or *by* whom.
 
     Without servers, also what it *shows* OpenSSL, and the messages that an *old_client*
-    of TLS 1.2 gets.
+    of TLS 1.2 gets; or OpenSSL's reason why the handshake *breaks* off.
     """
     named = tuple(names or usual)
+    if breaks:
+        return lambda here: Breaks(breaks)
     if by.startswith("an unknown"):
         return lambda here: here.unknown(*named, whole=by.endswith("authority"))
     if shows:

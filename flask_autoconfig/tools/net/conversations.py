@@ -49,8 +49,10 @@ class Conversation:
                 if self._last.upper().startswith(self.refusals):
                     raise self.refused("it turns clients away", self._last)
                 after = f" after “{self.quoted(self._last)}”" if self._last else ""
-                problem = f"the server closed the connection{after}"
-                raise ProbeError("protocol", problem, texts()["mail"]["closed"])
+                when = after if self.heard else " before its greeting"
+                problem = f"the server closed the connection{when}"
+                cure = texts()["mail"]["closed" if self.heard else "closed_first"]
+                raise ProbeError("protocol", problem, cure)
             self._received += len(data)
             if self._received > MOST_TEXT:
                 raise ProbeError("protocol", "an answer without end")

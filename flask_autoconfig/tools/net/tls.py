@@ -21,6 +21,7 @@ class Certificate:
 
     names: list[str] = field(default_factory=list)
     days_left: int | None = None
+    lifetime: int = 0  # days from its first to its last, if issued since _APPLES_RULE
     problem: str = ""  # why no client accepts it
     kind: str = ""  # of the problem: a name in [certificate] of failures.toml
     cure: str = ""
@@ -73,6 +74,9 @@ def start_tls(
     if ends is not None:
         certificate.ends = _day(ends)
         certificate.days_left = int((ends - time.time()) // 86400)
+        begins = _time(info, "notBefore") or 0
+        if begins >= _APPLES_RULE:
+            certificate.lifetime = int((ends - begins) // 86400)
     certificate.wants_staple = _WANTS_STAPLE in (secure.getpeercert(True) or b"")
     judge(certificate, host, chain, code, message)
     return secure, certificate
@@ -84,6 +88,9 @@ def _verifying(*_trusted: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False  # judge() tells a wrong name from a bad chain
     return context
+
+
+_APPLES_RULE = 1561939200  # 2019-07-01: longer than 825 days is refused since
 
 
 def _trusting() -> ssl.SSLContext:

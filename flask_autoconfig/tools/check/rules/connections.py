@@ -17,6 +17,7 @@ from ..facts import Facts, each_of
 from ..findings import Finding, finding
 from ..scene import Scene
 
+_MOST_DAYS = 825  # that Apple's programs let a certificate be valid for
 _FEW_DAYS = 14  # before the expiry date
 
 
@@ -52,6 +53,10 @@ def of_older_clients(
 ) -> Iterator[Finding]:
     """Yield what a good certificate does not help against: clients that still fail."""
     step = "server" if endpoint.type in MAIL_TYPES else "https"
+    if certificate.lifetime > _MOST_DAYS:
+        days = certificate.lifetime
+        found = finding("tls.too-long", subject, step=step, days=days)
+        yield found.hurting("iPhone")
     if certificate.version != "TLSv1.3" and not certificate.wants_staple:
         return
     messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
@@ -172,6 +177,11 @@ def of_logins(
         name = method if isinstance(method, str) else method.name
         wrong = code if better else "server.method-unknown"
         yield finding(wrong, subject, method=name, offered=offered, better=better)
+    # Thunderbird's SmtpClient reads no other form; servers may announce both.
+    said = [line[4:].upper() for line in server.heard if line.startswith("250")]
+    starts = {line[:5] for line in said if line.startswith("AUTH")}
+    if endpoint.type == "smtp" and starts == {"AUTH="}:
+        yield finding("server.auth-old-form", subject).hurting("Thunderbird")
     if not missing:
         at = f" ({server.address})" if server.address else ""
         yield finding("server.good", subject, offered=offered, at=at)
