@@ -74,7 +74,6 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
     data = b"hello" * 100_000
     for path, status, body in (
         ("/stream", 200, b"one two three"),
-        ("/closed", 200, str(closed + 1).encode()),
         ("/file", 200, FILE.read_bytes()),
         ("/echo", 202, data.upper()),
         ("/fails", 500, b"sorry"),
@@ -85,6 +84,8 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
         reply = service.fetch(path, method=method, data=sends)
         assert (reply.status, reply.body) == (status, body)
         assert reply.headers["X-Site"] == "mine"
+    # The server may close a stream after the client has all of it.
+    until(lambda: service.fetch("/closed").body == str(closed + 1).encode())
     asked = b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
     assert b"404 Of The Site" in service.send(asked)
 

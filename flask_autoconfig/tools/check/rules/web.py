@@ -24,7 +24,8 @@ _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<(?:title|Message)\b[^<>]*>([^<]{1,80})", re.I)
-_OF_ONE = re.compile(r"[\s-]*(?:request id:|\w+::).*", re.I)  # in one response alone
+# What begins the part of a page that only one response has: its number.
+_NUMBER = re.compile(r"\b(?:request id:|\w{1,40}::)", re.I)
 _SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
 _ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
@@ -351,7 +352,8 @@ def beyond_status(reply: Reply) -> str:
     phrases = filter(None, (str(reply.status), http.client.responses.get(reply.status)))
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
     said = (re.sub(alone, "", it, flags=re.I) for it in words_of(reply))
-    words, parts = _OF_ONE.sub("", next(filter(None, said), "")), split_url(reply.url)
+    words = _NUMBER.split(next(filter(None, said), ""), 1)[0].rstrip(" -")
+    parts = split_url(reply.url)
     # The path and the host differ between URLs.
     words = words.replace(parts.path.rstrip("/") or "\n", "…")
     host = rf"(?<![\w.@-]){re.escape(parts.hostname or chr(10))}(?![\w-])"
