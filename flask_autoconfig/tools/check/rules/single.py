@@ -241,6 +241,7 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
         reply, wrong = web.asked(case, facts, ask_of(OUTLOOK.steps[1], case, url))
         # With another certificate than the host's own, nobody has asked there.
         is_told = reply.is_forged or (wrong and wrong.code in _UNTOLD)
+        is_told = is_told or (wrong and "late" in wrong.marks)
         reason = wrong.seen if wrong and not is_told else ""
         # Another finding says what is wrong with a host that Outlook asks anyway.
         told = " ".join(it.subject for it in play.findings if it.status != OK)
