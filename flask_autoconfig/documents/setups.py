@@ -3,7 +3,7 @@
 import json
 import plistlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
@@ -228,6 +228,9 @@ _APPLE_ALSO = {apple.INCOMING: (apple.MAIL_TYPE,)}
 _APPLE_METHODS = {word: str(it) for it, word in reversed(apple.METHODS.items())}
 
 
+_SAME = shapes()["format"]["profile"]["same"]
+
+
 def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
     """Return what an iPhone sets up from a profile; raises MeaninglessError."""
     if len(property_list) > MOST_BYTES:
@@ -243,7 +246,10 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         if wrong := [it for it in found if it.key == "PayloadContent"]:
             raise _error(wrong)
         kinds = [payload.get("PayloadType") for payload in payloads]
-        found += _same_numbers([profile, *payloads])
+        numbers = [it.get("PayloadUUID") for it in (profile, *payloads)]
+        numbers = [it.upper() for it in numbers if isinstance(it, str)]
+        if len({*numbers}) < len(numbers):  # as in a template
+            found.append(Slip(profile, "PayloadUUID", **_SAME))
     except MeaninglessError:
         raise
     except Exception as error:  # plistlib raises whatever its parsers do
@@ -258,14 +264,6 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
     ]
     return _setup(found, servers, _apple_account, skip)
-
-
-def _same_numbers(parts: Sequence[dict[str, Any]]) -> Iterator[Slip]:
-    """Yield that a profile and its payloads share a PayloadUUID, as in a template."""
-    numbers = [it.get("PayloadUUID") for it in parts]
-    known = [it.upper() for it in numbers if isinstance(it, str)]
-    if len({*known}) < len(known):
-        yield Slip(parts[0], "PayloadUUID", **shapes()["format"]["profile"]["same"])
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:

@@ -267,9 +267,6 @@ def type_hint(type_: str) -> str:
     return f'write <{way}Server type="{word}">{tls}'
 
 
-_INSIDE = "put all servers directly into <emailProvider>, which ends after them"
-
-
 def misplaced_servers(
     root: ET.Element, provider: ET.Element, tags: Collection[str]
 ) -> Iterator[tuple[str, str]]:
@@ -277,7 +274,10 @@ def misplaced_servers(
     starts = tuple(f"write <{tag}" for tag in tags)
     for tag in tags:
         if provider.find(tag) is None and root.find(f".//{tag}") is not None:
-            yield f"<{tag}> in a wrong place", _INSIDE
+            cure = (
+                "put all servers directly into <emailProvider>, which ends after them"
+            )
+            yield f"<{tag}> in a wrong place", cure
         names = {str(child.tag)[:40] for child in provider} - {tag}
         for name in get_close_matches(tag, names, 1, 0.85):
             yield f"<{name}>", f"write <{tag}>"

@@ -112,23 +112,11 @@ def served(service: Service, domain: str, address: Address | None = None) -> Ser
         found = by_address if address else lookup.find_domain(domain)
     if found is None:
         message, cure = "the file does not serve it", "add it to a provider's domains"
-        if meant := _meant(service, domain):
-            cure = f"name {meant}; if addresses end in @{domain}, {cure}"
+        above = domain.partition(".")[2]
+        if above.encode() in service.snapshot.loaded.claims:
+            cure = f"name {above}; if addresses end in @{domain}, {cure}"
         raise ConfigError.of(domain, message, cure, str(service.live.file))
     return found
-
-
-def _meant(service: Service, host: str) -> str:
-    """Return the domain that is probably meant by the name of a host, or ""."""
-    loaded, labels = service.snapshot.loaded, host.split(".")
-    parents = [".".join(labels[n:]) for n in range(1, len(labels) - 1)]
-    for provider in loaded.providers:
-        hosts = {server.hostname for _, server in provider.servers}
-        exact = [name for name in provider.domains if "*" not in name]
-        above = [name for name in exact if name in parents]
-        if found := above or (exact if host in hosts else []):
-            return found[0]
-    return ""
 
 
 @contextmanager

@@ -242,7 +242,7 @@ class Facts:
         """Return the response to a request, after its redirects."""
         return following(lambda url: self.reply(ask._replace(url=url)), ask.url)
 
-    def at_other_addresses(self, ask: Ask, first: str) -> list[Reply]:
+    def at_other_addresses(self, ask: Ask, first: str, most: int = 8) -> list[Reply]:
         """Return the responses of the addresses of a host, without the *first* address.
 
         Addresses that do not answer, or limit the rate of requests, are left out.
@@ -258,7 +258,9 @@ class Facts:
                     yield reply
 
         others = [address for address in addresses if address != first]
-        return self._once("other addresses", ask, lambda: each_of(at, others))
+        others.sort(key=lambda it: (":" in it) == (":" in first))  # the other family
+        look = partial(each_of, at, others[:most])
+        return self._once("other addresses", (ask, most), look)
 
     def server(self, endpoint: Endpoint) -> MailServer:
         """Return what a mail server offers."""

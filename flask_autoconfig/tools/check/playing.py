@@ -108,16 +108,13 @@ def _circumstances(
         yield "" if case.has(web.names_of(facts, outlook)[-1]) else "exchange"
     if played.setup is not None:
         is_first = outcome.place == "host" and outcome.url.startswith("https:")
-        is_shut = outcome.trouble and outcome.trouble.code in _SHUT
-        if played.found and played.found.url.startswith(f"http://{host}/") and is_shut:
+        by_http = played.found and played.found.url.startswith(f"http://{host}/")
+        if by_http and not outcome.reply.status:
             is_first = False  # port 443 need not be open where http redirects
         if case.provider and case.provider.autodiscover_host:
             # Clients get a redirect from http there: the name needs no certificate.
             is_first = is_first and host != outlook
         yield "first place" if is_first else "elsewhere"
-
-
-_SHUT = ("http.no-connection", "http.silent")
 
 
 def _counts(reply: Reply) -> bool:

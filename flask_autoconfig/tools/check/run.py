@@ -206,8 +206,8 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
             errors.append(error)
     if len(errors) == 2:
         return web.failed(case.domain, errors[0], "domain.lookup-failed")
-    if of_host := _parent_of_host(case, facts):
-        return finding("domain.is-host", case.domain, parent=of_host, name=case.domain)
+    if above := _domain_above(case, facts):
+        return finding("domain.is-host", case.domain, parent=above, name=case.domain)
     if errors or has_records or facts.is_known(case.domain):
         return None
     labels = (family.label for family in case.families if family.label)
@@ -220,26 +220,18 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
     return finding("domain.unknown", case.domain)
 
 
-def _parent_of_host(case: Case, facts: Facts) -> str:
-    """Return the domain of addresses that the name is a mail or web host of, or ""."""
-    name, labels = case.domain, case.domain.split(".")
-    own = [f"{family.label}.{name}" for family in case.families if family.label]
-    if case.provider is not None or facts.mx_hosts(name):
+def _domain_above(case: Case, facts: Facts) -> str:
+    """Return the domain of addresses that the name is a host of, or ""."""
+    label, _, above = case.domain.partition(".")
+    own = [f"{it.label}.{case.domain}" for it in case.families if it.label]
+    is_own = any(facts.exists(it) and not facts.is_by_wildcard(it, above) for it in own)
+    if case.provider or facts.mx_hosts(case.domain) or is_own or "." not in above:
         return ""
-    for parent in (".".join(labels[n:]) for n in range(1, len(labels) - 1)):
-        if any(facts.exists(it) and not facts.is_by_wildcard(it, parent) for it in own):
-            return ""
-        services = [row[0] for row in zone.MAIL_SERVICES]
-        hosts = {host for it in services for host, _ in facts.targets(f"{it}.{parent}")}
-        hosts |= {*facts.mx_hosts(parent)}
-        is_host = labels[0].rstrip("0123456789") in _HOST_LABELS or name in hosts
-        if is_host and (hosts or facts.exists(f"autoconfig.{parent}")):
-            return parent
-    return ""
-
-
-# First labels of hosts; a 3 or other number at the end does not count.
-_HOST_LABELS = texts.table("shared")["host_labels"].split()
+    records = [facts.targets(f"{row[0]}.{above}") for row in zone.MAIL_SERVICES]
+    hosts = {host for listed in records for host, _ in listed}
+    hosts |= {*facts.mx_hosts(above)}
+    is_host = label in texts.table("shared")["host_labels"].split()
+    return above if hosts and (is_host or case.domain in hosts) else ""
 
 
 def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:

@@ -35,13 +35,13 @@ class Conversation:
     ) -> None:
         self.sock, self._secrets, self._left = sock, secrets, left
         self.heard: list[str] = []
-        self._buffer = b""
+        self.rest = b""  # what came after the last line
         self._received = 0
         self._last = ""  # line that was read
 
     def line(self) -> str:
-        while b"\n" not in self._buffer:
-            if len(self._buffer) > LONGEST_LINE:
+        while b"\n" not in self.rest:
+            if len(self.rest) > LONGEST_LINE:
                 raise ProbeError("protocol", "a line without end")
             self.sock.settimeout(self._left())
             data = self.sock.recv(4096)
@@ -56,16 +56,11 @@ class Conversation:
             self._received += len(data)
             if self._received > MOST_TEXT:
                 raise ProbeError("protocol", "an answer without end")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
+            self.rest += data
+        line, _, self.rest = self.rest.partition(b"\n")
         self._last = line.rstrip(b"\r").decode("utf-8", "replace")
         self.heard.append(self._last)
         return self._last
-
-    @property
-    def ends_in_alert(self) -> bool:
-        """Whether the last that came is an alert of TLS (RFC 8446, section 6)."""
-        return self._buffer.startswith(b"\x15\x03")
 
     def refused(self, problem: str, line: str) -> ProbeError:
         rows = texts()["refused"]

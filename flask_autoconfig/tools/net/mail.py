@@ -173,7 +173,7 @@ class _Session:
             line = talk.line()
         if talk and line.startswith("HTTP/"):
             raise talk.unlike(line)
-        if talk and talk.ends_in_alert:
+        if talk and talk.rest.startswith(b"\x15\x03"):  # an alert of TLS
             row = texts()["silent"]["twice"]
             raise ProbeError("protocol", row["problem"], row["cure"])
 

@@ -72,7 +72,9 @@ def by_login(facts: Facts, ask: Ask, reply: Reply, wrong: Finding) -> Finding:
 def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
     """Return the finding with its cause in DNS: an address, an alias, a wildcard."""
     host = split_url(ask.url).hostname or ""
-    if other := _at_another_address(case, facts, ask):
+    # The domain's own site need not have settings at any address.
+    is_site = web.ABSENT in found.marks and host == case.domain
+    if not is_site and (other := _at_another_address(case, facts, ask)):
         here = facts.reply(ask).address
         kind = "AAAA" if ":" in here else "A"
         led = found.within("at-address", here=here, other=other, kind=kind)
@@ -87,8 +89,11 @@ def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
         return found.within("alias", host=host, target=target)
     if target == host and facts.is_by_wildcard(host, case.domain):
         return found.within("wildcard", domain=case.domain)
-    if found.code in _GROUPS["no_https"] and (got := _by_http(case, facts, ask)):
-        return found.within("by-http", host=host, got=got)
+    if found.code in _GROUPS["no_https"]:
+        by_http = ask._replace(url=ask.url.replace("https:", "http:", 1))
+        _, page = web.asked(case, facts, by_http)
+        if page and page.code in _GROUPS["pages"]:
+            return found.within("by-http", host=host, got=page.seen)
     return found
 
 
@@ -97,14 +102,8 @@ def _at_another_address(case: Case, facts: Facts, ask: Ask) -> str:
     with suppress(ProbeError):
         first = facts.reply(ask)
         is_wrong = not first.target and web.of_reply(case, first, ask.url)
-        for reply in facts.at_other_addresses(ask, first.address) if is_wrong else ():
+        others = facts.at_other_addresses(ask, first.address, 1) if is_wrong else ()
+        for reply in others:
             if not reply.target and web.of_reply(case, reply, ask.url) is None:
                 return reply.address
     return ""
-
-
-def _by_http(case: Case, facts: Facts, ask: Ask) -> str:
-    """Return which web page answers by http, or ""."""
-    by_http = ask._replace(url=ask.url.replace("https:", "http:", 1))
-    _, page = web.asked(case, facts, by_http)
-    return page.seen if page and page.code in _GROUPS["pages"] else ""

@@ -91,8 +91,6 @@ def _follow(
         is_missing = is_404 and not reply.redirects and not by_srv
         return None, missing if is_missing else wrong
 
-    if case.provider is None and (schemes := _without_password(reply)):
-        return None, finding("dav.no-password", url, type=type_, schemes=schemes)
     here = "the server answers at this URL"
     led = f"it leads to {shown(reply.url)}" if reply.redirects else here
     # The URL of the file stays, even where the server redirects further.
@@ -149,7 +147,9 @@ def _asked(
     reply, wrong = web.asked(case, facts, ask)
     if reply.status and not reply.is_forged:
         is_jmap = type_ == "jmap" and reply.status in (200, 401)
-        wrong = None if is_jmap or _is_dav(reply) else _not_dav(reply, ask.url, type_)
+        if wrong is None or wrong.code not in texts.patterns("refusal"):
+            wrong = _not_dav(reply, ask.url, type_)
+        wrong = None if is_jmap or _is_dav(reply) else wrong._replace(around=())
     return reply, wrong
 
 
@@ -162,7 +162,6 @@ def _is_dav(reply: Reply) -> bool:
     )
 
 
-_PASSWORDS = frozenset(("password-cleartext", "password-encrypted"))
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))
 
 
@@ -174,12 +173,7 @@ def _without_password(reply: Reply) -> str:
 
 
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
-    code, (title, words) = "dav.none", web.words_of(reply)
-    if reply.status >= 400 and (told := texts.code_of("refusal", words)):
-        cure = texts.table("shared")["end_maintenance"]
-        advice = cure if told == "http.maintenance" else ""
-        said, status = web.beyond_status(reply), reply.status
-        return finding(told, url, advice=advice, status=status, said=said, title="")
+    code, title = "dav.none", web.words_of(reply)[0]
     where = f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"
@@ -200,10 +194,11 @@ def look(scene: Scene) -> list[Finding]:
     """Return whether each server with a URL answers."""
     listed = scene.provider.servers if scene.provider else ()
     servers = [it for _, it in listed if it.type in _URL_TYPES and it.url]
-    return each_of(partial(_server, scene.case, scene.facts), dict.fromkeys(servers))
+    return each_of(partial(_server, scene), dict.fromkeys(servers))
 
 
-def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
+def _server(scene: Scene, server: Server) -> Iterator[Finding]:
+    case, facts = scene.case, scene.facts
     url = fill_in_url(server.url, case.domain, case.address)
     url = url or known_part(server.url or "", case.domain)
     if not url:
@@ -214,11 +209,11 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     host = split_url(reply.url).hostname or ""
     if reply.certificate is not None:
         yield of_certificate("server", url, reply.certificate, host)
-    methods = server.authentication or _PASSWORDS
     schemes = _without_password(reply) if server.type != "jmap" else ""
-    if wrong is None and schemes and not _PASSWORDS.isdisjoint(methods):
+    if wrong is None and schemes and "OAuth2" not in server.authentication:
         shut = finding("dav.no-password", url, type=server.type, schemes=schemes)
-        yield shut.marked("only way")
+        plays = [it for it in scene.plays if it.client.family == "dav" and it.setup]
+        yield shut.marked("only way").hurting(*(it.client.name for it in plays))
     elif wrong is None:
         yield finding("dav.server-found", url, type=server.type)
     elif not reply.status:

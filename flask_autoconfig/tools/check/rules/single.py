@@ -57,6 +57,8 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         if expected is None:
             return played
     reply, wrong = web.asked(case, facts, ask)
+    if wrong is not None and reply.status:
+        wrong = causes.by_name(case, facts, wrong, ask)
     is_text = family.formats[0].content_type.startswith("text/plain")
     if wrong is None or (is_text and wrong.code == "http.plain-text"):
         played.setup = Setup(())
@@ -71,7 +73,6 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             found = _found(code, family, reply, advice=error.cure, **said)
             played.findings = [found]
     elif web.ABSENT not in wrong.marks:
-        wrong = causes.by_name(case, facts, wrong, ask) if reply.status else wrong
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     elif family.digest and case.provider is None:  # otherwise it has a finding below
@@ -159,10 +160,9 @@ def missing(scene: Scene) -> Iterator[Finding]:
     lost: dict[str, list[Client]] = {}
     for played in scene.plays:
         client, family = played.client, case.family(played.client.family)
-        asks = "autodiscover.asks-login"
         is_told = any(
-            found.status in (WARNING, FAILURE) or found.code == asks
-            for found in played.findings
+            it.status in (WARNING, FAILURE) or it.code == "autodiscover.asks-login"
+            for it in played.findings
         )
         is_meant = family.name == "outlook"
         if provider is not None:
@@ -238,21 +238,20 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
     led = [target for target in facts.targets(name)[:1] if target[1] != 80]
     for play, (host, port) in product(plays, led):
         url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
-        reason: object = ""
-        try:
-            reply = facts.answer(ask_of(OUTLOOK.steps[1], case, url))
-            wrong = web.of_reply(case, reply, url)
-            # With another certificate than the host's own, nobody has asked there.
-            if wrong and wrong.code != "http.exchange" and not reply.is_forged:
-                reason = wrong.seen
-        except ProbeError as error:
-            reason = "" if error.kind in ("private", "no-route") else error
+        reply, wrong = web.asked(case, facts, ask_of(OUTLOOK.steps[1], case, url))
+        # With another certificate than the host's own, nobody has asked there.
+        is_told = reply.is_forged or (wrong and wrong.code in _UNTOLD)
+        is_told = is_told or (wrong and "late" in wrong.marks)
+        reason = wrong.seen if wrong and not is_told else ""
         # Another finding says what is wrong with a host that Outlook asks anyway.
         told = " ".join(it.subject for it in play.findings if it.status != OK)
         if reason and f"//{host}/" not in told:
             code, at = "srv.autodiscover-dead", f"{name} SRV"
             found = finding(code, at, target=f"{host}:{port}", reason=reason)
             yield found.hurting(play.client.name)
+
+
+_UNTOLD = ("http.exchange", "http.private", "http.private-inside", "http.out-of-reach")
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
