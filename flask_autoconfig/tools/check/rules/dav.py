@@ -89,7 +89,9 @@ def _follow(
     if wrong is not None:
         is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
         is_missing = is_404 and not reply.redirects and not by_srv
-        return None, missing if is_missing else wrong
+        found = missing if is_missing else wrong
+        is_by_txt = by_srv and split_url(url).path != f"/.well-known/{type_}"
+        return None, found.within("txt-path", at=by_srv) if is_by_txt else found
 
     if case.provider is None and (schemes := _without_password(reply)):
         return None, finding("dav.no-password", url, type=type_, schemes=schemes)
