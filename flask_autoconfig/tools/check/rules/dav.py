@@ -135,7 +135,8 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
     ways = ((f"{type_}s", "https", 443), (type_, "http", 80))
     for service, scheme, usual in ways[:1] if case.provider else ways:
         name = f"_{service}._tcp.{case.domain}"
-        for host, port in facts.targets(name)[:1]:
+        led = [it for it in facts.targets(name)[:1] if (scheme, it[1]) != ("http", 443)]
+        for host, port in led:
             with suppress(LookupFailed):
                 paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
                 path = paths[0] if paths else f"/.well-known/{type_}"
