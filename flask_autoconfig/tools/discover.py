@@ -109,7 +109,8 @@ class _Search(Publications):
             if endpoint.type == "imap" and not imap
         ]
         taken = [table["hostname"] for table, _ in imap]
-        return self._written({}, tables, lost[:1] or self._left_out(taken, "correct"))
+        warnings = lost[:1] or self._left_out(taken, "correct")
+        return self._written({}, tables, [*warnings, *self._replaced(tables)])
 
     def _has_own(self) -> bool:
         """Return whether the domain itself names servers that people can use.
@@ -131,6 +132,19 @@ class _Search(Publications):
                 self.notes.append(f"{self.own.url} is left out: {wrong}")
                 return False
         return True
+
+    def _replaced(self, tables: dict[str, list[Entry]]) -> Iterator[str]:
+        """Yield servers that the domain names, and in whose place others are taken."""
+        named = [it for it, source in self.sources.items() if source in _NAMED]
+        for table, _ in (*tables["incoming"], *tables["outgoing"]):
+            beside = [it for it in named if it.type == table["type"]]
+            broken = [it for it in beside if it in self.failed]
+            if broken and table["hostname"] not in (it.host for it in beside):
+                source, reason = _WORDS[self.sources[broken[0]]], self.failed[broken[0]]
+                yield (
+                    f"{broken[0]} does not work ({source}): {reason}; the file has "
+                    f"{table['hostname']} in its place: {_WORDS['repair']}"
+                )
 
     def _left_out(self, taken: list[str], what: str) -> list[str]:
         """Return that an IMAP server answers elsewhere than those that were taken."""

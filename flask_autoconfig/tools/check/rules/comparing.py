@@ -249,7 +249,8 @@ def nothing(scene: Scene) -> Iterator[Finding]:
         others = (play for play in scene.plays if play.client.family != "dav")
         is_found = any(play.setup for play in others)
         yield none.marked("first place" if is_found else "")
-    yield from _no_settings(scene, is_there=none is None or is_meant)
+    is_told = none is None or is_meant or bool(none.advice)  # such as another name
+    yield from _no_settings(scene, is_there=is_told)
 
 
 # What keeps this program, but not clients, from settings.

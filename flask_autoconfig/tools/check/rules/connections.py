@@ -53,8 +53,7 @@ def of_older_clients(
 ) -> Iterator[Finding]:
     """Yield what a good certificate does not help against: clients that still fail."""
     step = "server" if endpoint.type in MAIL_TYPES else "https"
-    if certificate.lifetime > _MOST_DAYS:
-        days = certificate.lifetime
+    if (days := certificate.lifetime) > _MOST_DAYS:
         found = finding("tls.too-long", subject, step=step, days=days)
         yield found.hurting("iPhone")
     if certificate.version != "TLSv1.3" and not certificate.wants_staple:

@@ -89,7 +89,9 @@ def _follow(
     if wrong is not None:
         is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
         is_missing = is_404 and not reply.redirects and not by_srv
-        return None, missing if is_missing else wrong
+        found = missing if is_missing else wrong
+        is_by_txt = by_srv and split_url(url).path != f"/.well-known/{type_}"
+        return None, found.within("txt-path", at=by_srv) if is_by_txt else found
 
     here = "the server answers at this URL"
     led = f"it leads to {shown(reply.url)}" if reply.redirects else here
@@ -131,7 +133,8 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
     ways = ((f"{type_}s", "https", 443), (type_, "http", 80))
     for service, scheme, usual in ways[:1] if case.provider else ways:
         name = f"_{service}._tcp.{case.domain}"
-        for host, port in facts.targets(name)[:1]:
+        led = [it for it in facts.targets(name)[:1] if (scheme, it[1]) != ("http", 443)]
+        for host, port in led:
             with suppress(LookupFailed):
                 paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
                 path = paths[0] if paths else f"/.well-known/{type_}"

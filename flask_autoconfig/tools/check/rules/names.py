@@ -258,8 +258,8 @@ def _by_web(scene: Scene, name: str) -> Iterator[Finding]:
             yield from _no_records(scene, name, [])
         for host, port in targets:
             if port == 80:
-                at = f"{full_name} SRV"
-                yield _weighed(scene, finding("srv.port-80", at, host=host))
+                found = finding("srv.port-80", f"{full_name} SRV", host=host)
+                yield _weighed(scene, found)
 
 
 def _weighed(scene: Scene, found: Finding) -> Finding:

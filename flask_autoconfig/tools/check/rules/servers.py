@@ -168,7 +168,9 @@ def look(scene: Scene) -> Iterator[Finding]:
                     found = _elsewhere(scene, endpoint, found)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
-            yield found.hurting(*(client.name for client in clients))
+            is_of_some = found.clients and found.status != FAILURE
+            who = () if is_of_some else (client.name for client in clients)
+            yield found.hurting(*who)
 
     yield from each_of(check, asked)
     rest = listed[len(asked) :]

@@ -145,10 +145,7 @@ def without_dot(host: str) -> str:
 
 
 def renamed(facts: Facts, host: str) -> str:
-    """Return the advice where a host's records have its domain twice, or "".
-
-    The same for those that are below another host of the domain.
-    """
+    """Return the advice where a name has the domain twice, or is below a host, or ""."""
     label, _, domain = host.partition(".")
     for wrong in (host, *zone.below(label)):
         other = f"{wrong}.{domain}"
