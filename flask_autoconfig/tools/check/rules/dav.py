@@ -89,9 +89,10 @@ def _follow(
     if wrong is not None:
         is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
         is_missing = is_404 and not reply.redirects and not by_srv
-        found = missing if is_missing else wrong
-        is_by_txt = by_srv and split_url(url).path != f"/.well-known/{type_}"
-        return None, found.within("txt-path", at=by_srv) if is_by_txt else found
+        usual = ("/", f"/.well-known/{type_}")
+        if by_srv and reply.status == 404 and split_url(url).path not in usual:
+            wrong = wrong.within("txt-path", at=by_srv)
+        return None, missing if is_missing else wrong
 
     here = "the server answers at this URL"
     led = f"it leads to {shown(reply.url)}" if reply.redirects else here

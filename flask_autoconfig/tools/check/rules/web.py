@@ -147,15 +147,13 @@ def without_dot(host: str) -> str:
 def renamed(facts: Facts, host: str) -> str:
     """Return the advice where a name has the domain twice, or is below a host, or ""."""
     label, _, domain = host.partition(".")
+    why = "forms for records often add the domain themselves"
     for wrong in (host, *zone.below(label)):
         other = f"{wrong}.{domain}"
         beside = other.removeprefix(f"{label}.")
         if facts.exists(other) and not facts.is_by_wildcard(other, beside):
-            return f"rename {other} to {host}: {_APPENDING}"
+            return f"rename {other} to {host}: {why}"
     return ""
-
-
-_APPENDING = "forms for records often add the domain themselves"
 
 
 def leads_nowhere(facts: Facts, name: str) -> bool:
