@@ -225,10 +225,11 @@ def _domain_above(case: Case, facts: Facts) -> str:
     label, _, above = case.domain.partition(".")
     own = [f"{it.label}.{case.domain}" for it in case.families if it.label]
     is_own = any(facts.exists(it) and not facts.is_by_wildcard(it, above) for it in own)
+    services = [row[0] for row in zone.MAIL_SERVICES]
+    is_own = is_own or any(facts.targets(f"{it}.{case.domain}") for it in services)
     if case.provider or facts.mx_hosts(case.domain) or is_own or "." not in above:
         return ""
-    records = [facts.targets(f"{row[0]}.{above}") for row in zone.MAIL_SERVICES]
-    hosts = {host for listed in records for host, _ in listed}
+    hosts = {host for it in services for host, _ in facts.targets(f"{it}.{above}")}
     hosts |= {*facts.mx_hosts(above)}
     is_host = label in texts.table("shared")["host_labels"].split()
     return above if hosts and (is_host or case.domain in hosts) else ""

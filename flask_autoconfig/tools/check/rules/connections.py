@@ -18,7 +18,7 @@ from ..findings import Finding, finding
 from ..scene import Scene
 
 _MOST_DAYS = 825  # that Apple's programs let a certificate be valid for
-_FEW_DAYS = 14  # before the expiry date
+_FEW_DAYS = 14  # before the expiry date; a third of what a short-lived one has
 
 
 def of_certificate(
@@ -31,7 +31,8 @@ def of_certificate(
     """
     problem, days = certificate.problem, certificate.days_left
     cure = advice or certificate.cure
-    if not problem and days is not None and days < _FEW_DAYS:
+    few = min(_FEW_DAYS, -(-certificate.lifetime // 3) or _FEW_DAYS)
+    if not problem and days is not None and days < few:
         words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
         return finding("tls.ends-soon", subject, step=step, days=words)
     if not problem:

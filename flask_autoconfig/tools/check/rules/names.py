@@ -231,7 +231,7 @@ def _service(
         is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
         differs = _wrong(code, subject, _listed(offered), _listed(wanted))
-        is_ours = {*wanted} < {*first} and not failing  # one of several equal servers
+        is_ours = {*wanted} <= {*first} and not failing  # beside equal or spare servers
         is_ours = is_ours or _are_of_file(case, facts, servers_of(offered))
         is_ours = is_ours and not is_dead
         yield differs.marked("same server" if is_ours else "")
