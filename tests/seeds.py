@@ -882,6 +882,8 @@ def response(row: Mapping[str, Any]) -> Response | None:
         return page(row["page"])
     if "reply" in row:
         return reply(row["reply"], row.get("body", "no"), headers)
+    if "sent_as" in row:
+        return lambda asked: (row["sent_as"], *asked.served()[1:])
     if "to" in row:
         return moved(row["to"])
     if "delay" in row:

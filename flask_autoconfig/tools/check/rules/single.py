@@ -225,7 +225,8 @@ def _spelt(scene: Scene, url: str) -> str:
     spelt = url.replace(POX, "/Autodiscover/Autodiscover.xml")
     with suppress(ProbeError, MeaninglessError):
         reply = scene.facts.answer(ask_of(OUTLOOK.steps[2], scene.case, spelt))
-        return spelt if read_outlook(web.unpacked(reply)).servers else ""
+        is_good = reply.status == 200 and read_outlook(web.unpacked(reply)).servers
+        return spelt if is_good else ""
     return ""
 
 

@@ -27,6 +27,8 @@ _TITLE = re.compile(r"<(?:title|Message)\b[^<>]*>([^<]{1,80})", re.I)
 # What begins the part of a page that only one response has: its number.
 _NUMBER = re.compile(r"\b(?:request id:|\w{1,40}::)", re.I)
 _SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
+# What settings have for each server, and error messages in their formats have not.
+_SERVER = re.compile(rb"<(?:incomingServer|Protocol|key>PayloadContent)\b")
 _ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
 _MOST_WORDS = 80  # characters of a response that a finding quotes
@@ -197,6 +199,8 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     lost = _lost_path(reply, asked)
     if lost:
         return lost
+    if reply.status >= 400 and _SERVER.search(unpacked(reply)):
+        return finding("http.settings-with-status", url, status=reply.status)
     if reply.status in (404, 410):
         if not reply.body.strip():
             return finding("http.empty-404", url, status=reply.status)
@@ -253,6 +257,9 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
         is_meant = case.provider is None or not types.isdisjoint(EXCHANGE_TYPES)
         is_far = schemes and case.provider is None and not case.has(host)
         how = f" ({', '.join(by_windows)})" if by_windows else ""
+        is_pox = "autodiscover" in split_url(asked).path.lower()
+        if by_windows and not (is_far or is_pox):
+            return finding("http.windows-login", url, how=how)
         if is_far or (by_windows and is_meant):
             return finding("http.exchange", asked, host=host, how=how)
         if by_windows:
