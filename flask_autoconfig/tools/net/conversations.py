@@ -237,9 +237,10 @@ class Smtp(Conversation):
     def offers(self) -> list[str]:
         # As K-9; Thunderbird has an address, too.
         lines = self.command("EHLO [127.0.0.1]")
-        if not self.is_good(lines) and "LHLO" in lines[-1].upper():
-            raise self.unlike(lines[-1])
         if not self.is_good(lines):
+            for line in self.heard:  # LMTP and FTP greet with 220 too
+                if server_of(line) not in ("an SMTP server", ""):
+                    raise self.unlike(line)
             raise self.refused("it refuses what mail clients greet with", lines[-1])
         offered = [line[4:].upper() for line in lines]
         masked = [line for line in offered if _MASKED.fullmatch(line)]
