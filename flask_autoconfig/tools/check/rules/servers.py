@@ -279,7 +279,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     answering = [(one, it) for one, it in pairs if isinstance(it, MailServer)]
     other, server = answering[0] if answering else (endpoint, MailServer())
     software = server.software if other.type == endpoint.type else ""
-    reason, said = str(error), "".join(server.heard[:1])[:100]
+    reason: object = error  # whose kind the finding needs
+    said = "".join(server.heard[:1])[:100]
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
@@ -297,7 +298,7 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         code = "server.wrong-port"
         stops = (one for one in of(facts, other) if one.status == FAILURE)
         if stop := next(stops, None):
-            reason += f"; at port {other.port}, {stop.seen}"
+            reason = f"{error}; at port {other.port}, {stop.seen}"
             cure = f"{stop.cure}; then publish port {other.port}, {other.socket_type}"
     elif other.socket_type == "plain":
         code = "server.no-encryption"
