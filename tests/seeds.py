@@ -141,6 +141,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
         rb"<key>PayloadVersion</key>\s*<integer>1</integer>", b"", profile
     ),
     "gzip": gzip.compress,
+    "gzip twice": lambda body: gzip.compress(gzip.compress(body)),
     "UTF-16": lambda xml: xml.decode().encode("utf-16"),
     "Latin-1": lambda xml: xml.replace(b"UTF-8", b"ISO-8859-1").replace(
         b"<displayName>", b"<displayName>\xfc"

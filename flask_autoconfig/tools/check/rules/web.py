@@ -223,11 +223,15 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     coding = reply.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
-    if coding == "gzip" and not reply.body.startswith(b"\x1f\x8b"):
+    if coding == "gzip" and not reply.body.startswith(_GZIP):
         return finding("http.not-compressed", url)
+    plain = unpacked(reply)
+    if plain is not reply.body and plain.startswith(_GZIP):
+        return finding("http.compressed-twice", url)
     return None
 
 
+_GZIP = b"\x1f\x8b"
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
 
 
