@@ -86,7 +86,8 @@ class Facts:
                 future.set_result(look())
             except BaseException as error:
                 is_over = time.monotonic() >= self.network.until
-                if is_over and left < self.network.timeout:
+                is_queued = kind == "reply" and self.is_limited  # it waits for its turn
+                if is_over and (is_queued or left < self.network.timeout):
                     with self._lock:
                         self._futures.pop((kind, key), None)
                     self.is_late, error.kind = True, "late"  # type: ignore
