@@ -8,7 +8,7 @@ Its rows are in clients.toml. `check` plays the clients over the network
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from msgspec import Struct, convert, structs
+from msgspec import Struct, json, structs
 
 from ..config.tables import FamilyName, Provider
 from ..documents import Recipient, outlook, thunderbird
@@ -79,11 +79,11 @@ def _with_paths(step: Step) -> Step:
     return step._replace(path=_PATHS[step.path])
 
 
+# By way of JSON: `msgspec.convert` is newer than the oldest version that is required.
+_ROWS = json.encode(table_beside(__file__, "clients.toml")["client"])
 CLIENTS = tuple(
     structs.replace(client, steps=tuple(map(_with_paths, client.steps)))
-    for client in convert(
-        table_beside(__file__, "clients.toml")["client"], list[Client]
-    )
+    for client in json.decode(_ROWS, type=list[Client])
 )
 _BY_NAME = {client.name: client for client in CLIENTS}
 THUNDERBIRD = _BY_NAME["Thunderbird"]
