@@ -218,7 +218,7 @@ def test_the_example_zone_has_the_hosts_of_every_family() -> None:
 
 def test_the_package_is_small() -> None:
     assert [name for name, number in LINES.items() if number > 450] == []
-    assert sum(LINES.values()) <= 20_763
+    assert sum(LINES.values()) <= 20_764
 
 
 def _modules_after(code: str) -> list[str]:

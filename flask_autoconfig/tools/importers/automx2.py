@@ -229,4 +229,5 @@ class _Database:
                 limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
                 raise UnreadableError(f"its tables hold {limit}")
         tables = [dict(zip(names, row, strict=True)) for row in rows]
-        return msgspec.convert(tables, list[kind])  # type: ignore[valid-type]
+        packed = msgspec.msgpack.encode(tables)  # `convert` is newer than our oldest
+        return msgspec.msgpack.decode(packed, type=list[kind])  # type: ignore[valid-type]
