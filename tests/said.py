@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ _FILE = Path(__file__).with_name("said.json")
 Words = dict[str, str]
 
 
+@cache
 def said() -> dict[str, Words]:
     """Return the texts of each finding, by the name of the mistake."""
     known: dict[str, Words] = json.loads(_FILE.read_text()) if _FILE.exists() else {}
