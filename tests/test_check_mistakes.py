@@ -70,7 +70,7 @@ def rows(*runs: str) -> list[Any]:
 def is_fast(mistake: Mistake) -> bool:
     """Return whether a row needs no OpenSSL, and no time that the fast tier lacks."""
     needs_openssl = "openssl" in mistake.get("runs", "")
-    return not needs_openssl and mistake.get("file") is not False
+    return not (needs_openssl or mistake.get("slow") or mistake.get("file") is False)
 
 
 @pytest.mark.parametrize("name", rows("paper", "both", "openssl"))

@@ -339,11 +339,12 @@ def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
 
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
-    """Run the tasks in threads; return their results in order."""
+    """Run the tasks in threads, the last in this one; return their results in order."""
     listed = list(tasks)
-    with ThreadPoolExecutor(max(1, min(_WORKERS, len(listed)))) as pool:
-        futures = [pool.submit(task) for task in listed]
-        return [future.result() for future in futures]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        futures = [pool.submit(task) for task in listed[:-1]]
+        last = [task() for task in listed[-1:]]
+        return [*(future.result() for future in futures), *last]
 
 
 def each_of(find: Callable[[S], Iterable[T]], items: Iterable[S]) -> list[T]:

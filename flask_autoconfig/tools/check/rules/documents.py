@@ -377,16 +377,16 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
-    for field in structs.fields(our):
-        if case.has_own_login and field.name == "username":
+    for field in our.__struct_fields__:
+        if case.has_own_login and field == "username":
             continue  # the site only returns it for an address
-        one, other = getattr(our, field.name), getattr(their, field.name)
+        one, other = getattr(our, field), getattr(their, field)
         filled = [
             with_domain(value, case.domain) if isinstance(value, str) else value
             for value in (one, other)
         ]
         if filled[0] != filled[1]:
-            yield field.name, one, other
+            yield field, one, other
 
 
 def in_words(value: Any) -> str:
