@@ -12,7 +12,7 @@ import errno
 import io
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -73,13 +73,17 @@ class Shown:
     ends: datetime
     code: int = 0
     sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
-    messages: frozenset[int] = frozenset((2, 11, 14))  # to a client of TLS 1.2
+    old_client: Collection[int] = (2, 11, 14)  # the messages to a client of TLS 1.2
     wants_staple: bool = False
+    is_for_any: bool = False
+    breaks: str = ""  # OpenSSL's reason why the handshake breaks off
 
     def judged(self, host: str) -> Certificate:
+        if self.breaks:
+            raise tls.explained(OSError(), "", "", self.breaks)
         days = (self.ends - datetime.now(UTC)) // timedelta(days=1)
         certificate = Certificate(
-            list(self.names),
+            list(self.names or [host] * self.is_for_any),
             days,
             max(days, 0),  # as of one that began today
             ends=f"{self.ends:%Y-%m-%d}",
@@ -91,27 +95,8 @@ class Shown:
         return certificate
 
 
-class Every(Shown):
-    """A valid certificate for any name."""
-
-    def __init__(self) -> None:
-        super().__init__((), datetime.now(UTC) + timedelta(days=365))
-
-    def judged(self, host: str) -> Certificate:
-        return Shown((host,), self.ends).judged(host)
-
-
-class Breaks(Shown):
-    """What ends the handshake, for a reason of OpenSSL."""
-
-    _reason: str
-
-    def __init__(self, reason: str) -> None:
-        super().__init__((), datetime.now(UTC))
-        object.__setattr__(self, "_reason", reason)
-
-    def judged(self, host: str) -> Certificate:
-        raise tls.explained(OSError(), "", "", self._reason)
+_YEAR = datetime.now(UTC) + timedelta(days=365)
+Every = partial(Shown, (), _YEAR, is_for_any=True)  # a certificate for any name
 
 
 class Line(socket.socket):
@@ -206,7 +191,7 @@ class PaperNetwork(Network):
 
     def first_messages(self, connect: Callable[[], Any], host: str) -> set[int]:
         shown = connect().encrypt()
-        return set(shown.messages if shown else ())
+        return set(shown.old_client if shown else ())
 
 
 class _NameServer(dns.nameserver.Do53Nameserver):

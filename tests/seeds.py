@@ -22,7 +22,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from paper import Breaks, Shown, World
+from paper import Shown, World
 from strangers import Behaviour, answering
 from support import certificate_for, open_folder, tables
 from world import (
@@ -112,10 +112,11 @@ def edited(
 
 
 def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
-    """Answer some of the requests; the service answers the others."""
+    """Answer some of the requests; the others are answered as before."""
 
     def seed(here: World) -> None:
-        here.front.answer = lambda asked: answer(asked) if is_meant(asked) else None
+        other = here.front.answer
+        here.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
 
     return seed
 
@@ -153,6 +154,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "anna's": lambda body: re.sub(
         rb"[\w.+-]+@example\.test", b"anna@example.test", body
     ),
+    "anna's login": lambda xml: re.sub(
+        b"<LoginName>[^<]*<", b"<LoginName>anna@example.test<", xml
+    ),
     "CRLF": lambda body: body.replace(b"\n", b"\r\n"),
     "no socketType": lambda xml: re.sub(rb"<socketType>\w+</socketType>", b"", xml),
     "its first payload in no array": lambda profile: re.sub(
@@ -188,12 +192,6 @@ def relative(asked: Asked) -> Answer | None:
         asked.path = CONFIG
         return asked.served()
     return None
-
-
-def annas(asked: Asked) -> Answer:
-    """An Autodiscover response that somebody wrote by hand, for herself."""
-    name = b"<LoginName>anna@example.test<"
-    return edited({}, lambda body: re.sub(b"<LoginName>[^<]*<", name, body))(asked)
 
 
 def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
@@ -411,28 +409,20 @@ def certified(
     days: int = 90,
     by: str = "",
     shows: Mapping[str, Any] | None = None,
-    old_client: Collection[int] = (2, 11, 14),
-    wants_staple: bool = False,
-    breaks: str = "",
+    **of_openssl: Any,
 ) -> Certify:
     """A certificate: of which names, for how long, and by an authority or *by* whom.
 
-    Without servers, also what it *shows* OpenSSL, and the messages that an *old_client*
-    of TLS 1.2 gets; or OpenSSL's reason why the handshake *breaks* off.
+    Without servers, also what it *shows* OpenSSL, and other fields of `Shown`.
     """
     named = tuple(names or usual)
-    if breaks:
-        return lambda here: Breaks(breaks)
     if by.startswith("an unknown"):
         return lambda here: here.unknown(*named, whole=by.endswith("authority"))
     if shows:
         return shown(**shows)
-    if old_client != (2, 11, 14) or wants_staple:
+    if of_openssl:
         ends = datetime.now(UTC) + timedelta(days=days)
-        messages = frozenset(old_client)
-        return lambda here: Shown(
-            named, ends, messages=messages, wants_staple=wants_staple
-        )
+        return lambda here: Shown(named, ends, **of_openssl)
     others: dict[str, Certify] = {
         "nobody": lambda here: None,
         "itself": lambda here: here.self_signed(named[0]),
@@ -513,12 +503,6 @@ def offering(capabilities: str) -> Behaviour:
     return talks("* OK", ("CAPABILITY", f"* CAPABILITY {capabilities}\r\na OK"))
 
 
-def another_imap(here: World) -> None:
-    """An IMAP server that works, at another address under another name."""
-    shown = here.certificate(f"new.{DOMAIN}")
-    here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), shown)
-
-
 def mail_server(
     here: World,
     at: Sequence[Any] = ("imap", 993),
@@ -561,12 +545,6 @@ def mail_server(
     here.listen(address, port, later, certificate(here), at_once=at_once)
 
 
-def old_server(here: World) -> None:
-    """Another IMAP server at the IPv6 address of the host."""
-    here.names.serve(records(here, add="imap IN AAAA ::1\n"))
-    here.listen("::1", 993, offering("AUTH=PLAIN"), here.certificate(f"old.{DOMAIN}"))
-
-
 def web_proxy(here: World) -> None:
     proxy = here.web(ELSEWHERE, here.certificate(IMAP_NAME))
     proxy.answer = says(403, Server="cloudflare")
@@ -587,14 +565,6 @@ def ends(*lines: str, late: float = 0) -> Behaviour:
             connection.sendall(f"{line}\r\n".encode())
 
     return behave
-
-
-def breaks_off(connection: socket.socket) -> None:
-    """Close the connection in place of a TLS handshake."""
-    connection.sendall(b"220 come in\r\n")
-    for text in (b"250-STARTTLS\r\n250 SIZE\r\n", b"220 go on\r\n"):
-        connection.recv(4096)
-        connection.sendall(text)
 
 
 def wants_client_certificate(host: str, port: int) -> Seed:
@@ -756,16 +726,6 @@ SEEDS: dict[str, Seed] = {
     ),
     **dict.fromkeys(
         (
-            "two servers that both work, and no file",
-            "two servers that both work, where the MX host agrees with one, and no file",
-            "an old server in SRV that works, and the rest agrees, and no file",
-            "an old server that works in all documents, which the MX host contradicts, "
-            "and no file",
-        ),
-        another_imap,
-    ),
-    **dict.fromkeys(
-        (
             "a zone of yesterday, whose server the zone's own NS records still name",
             "a delegation to other name servers than the zone names",
         ),
@@ -791,10 +751,7 @@ SEEDS: dict[str, Seed] = {
     "an SSH server at the port of the web": instead_of_web(
         says_first("SSH-2.0-OpenSSH_9.2p1 Debian-2")
     ),
-    "somebody's own user name for Outlook": at(POX, annas),
-    "somebody's own user name, where Outlook alone is served": web(
-        lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
-    ),
+    "somebody's own user name, where Outlook alone is served": web(says(404)),
     "a profile that was changed": signed("sign.test", days=90, is_broken=True),
     "a profile whose signer has ended": signed("old-sign.test", days=-3),
     "a profile whose signer ends soon": signed("end-sign.test", days=5),
@@ -808,12 +765,7 @@ SEEDS: dict[str, Seed] = {
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
-    "an old server by IPv6": old_server,
-    "a leftover MX record of a small provider": lambda here: here.listen(
-        ELSEWHERE, 993, offering("AUTH=PLAIN"), here.certificate("mx.old.test")
-    ),
     "a web proxy before imap": web_proxy,
-    "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),
     "smtp asks clients for certificates": wants_client_certificate("smtp", 465),
     "autoconfig asks clients for certificates": wants_client_certificate(

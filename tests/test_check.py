@@ -205,51 +205,6 @@ def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
 # --- check -------------------------------------------------------------------------------
 
 
-def test_leftover_mx_records_are_told_with_a_server_that_has_a_host(
-    here: Paper, tmp_path: Path
-) -> None:
-    jmap = f'type = "jmap"\nurl = "https://dav.{DOMAIN}/jmap"\n\n[[provider.incoming]]'
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(
-        TOML.replace("[[provider.incoming]]", f"[[provider.incoming]]\n{jmap}")
-    )
-    google = "aspmx.l.google.com."
-    zone = ADDRESSES.replace(f"MX 10 mx.{DOMAIN}.", f"MX 10 {google}")
-    here.names.serve(f"{zone}{google} IN A {SMTP}\n{here.records(file)}")
-    found = here.check(USER, file=file)["findings"]
-    (left,) = (each for each in found if each["code"] == "mx.elsewhere")
-    assert f"imap.{DOMAIN}" in left["seen"]
-    assert "None" not in left["seen"] + left["cure"]
-
-
-def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
-    document = Path(__file__).with_name("odd_document.xml").read_bytes()
-    xml = {"Content-Type": "text/xml"}
-    here.front.answer = lambda asked: (
-        (200, xml, document)
-        if asked.secure and asked.path == "/mail/config-v1.1.xml"
-        else says(404)(asked)
-    )
-    found = here.check(DOMAIN, "--allow-private")["findings"]
-    warned = {
-        " ".join(one["clients"]): one["seen"].replace(f"{one['clients'][0]}: ", "")[:25]
-        for one in found
-        if one["step"] == "document" and one["status"] == "warning"
-    }
-    # Kontact finds no settings in it, and so is not warned about it as well.
-    unusable = [
-        each["clients"] for each in found if each["code"] == "document.unusable"
-    ]
-    assert any("Kontact" in clients for clients in unusable)
-    assert warned == {
-        "Evolution": "a byte order mark precede",
-        "Kontact and Evolution": "the IMAP server's login m",
-        "Delta Chat": "the client cuts the value",
-        "Every client": "the SMTP server's user na",
-        "Mailspring": "the SMTP server has a use",
-    }
-
-
 # --- check --login ----------------------------------------------------------------------
 
 
