@@ -6,9 +6,6 @@ import http.client
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Set
@@ -17,27 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from services import children_of, end, fetch, load, until, wait_for
-from support import BIN, TWO_DOMAINS, loads, snapshot_of
+from services import Service, load, serve, until
+from support import TWO_DOMAINS, loads, snapshot_of
 
+from flask_autoconfig import service
 from flask_autoconfig.documents import Recipient, thunderbird
-from flask_autoconfig.service import Service
 
 pytestmark = pytest.mark.world
 Patch = pytest.MonkeyPatch
-CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 OTHER = TWO_DOMAINS.replace("imap.", "mail.")
-
-
-# systemd-socket-activate starts its program at the first connection; this is the same
-# from the start: the socket is there before the service and after it.
-_INHERIT = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.set_inheritable(3, True)
-os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = "1", str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def _status(pid: int, name: str, base: int = 10) -> int:
@@ -57,61 +42,23 @@ def _handles_signals(worker: int) -> bool:
     return False
 
 
-class Running:
-    """Services that take over one listening socket, as from systemd."""
+def wait_for_workers(service: Service, without: Set[int] = frozenset()) -> set[int]:
+    """Wait until two workers run, none of them among these, and return them."""
 
-    def __init__(self, file: Path, listener: socket.socket) -> None:
-        self.file = file
-        self.port = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self._number = listener.fileno()
+    def are_there() -> bool:
+        workers = service.workers()
+        new = len(workers) == 2 and without.isdisjoint(workers)
+        return new and all(map(_handles_signals, workers))
 
-    def start(self) -> None:
-        number, program = str(self._number), str(BIN / "flask-autoconfig")
-        command = [program, "--config", str(self.file), "serve"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", _INHERIT, number, *command, "--workers", "2"],
-            pass_fds=[self._number],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self.processes.append(process)
-        wait_for(self.port, process)
-        assert fetch(self.url + "/healthz").status == 200
-
-    def workers(self) -> set[int]:
-        return set(children_of(self.processes[-1].pid))
-
-    def wait_for_workers(self, *, without: Set[int] = frozenset()) -> None:
-        """Wait until two workers run, none of them among these."""
-
-        def are_there() -> bool:
-            workers = self.workers()
-            new = len(workers) == 2 and not workers & without
-            return new and all(map(_handles_signals, workers))
-
-        until(are_there)
-
-    def answers(self, host: bytes) -> bool:
-        """Whether each of many responses, from all workers, names that host."""
-        return all(host in fetch(self.url + CONFIG).body for _ in range(20))
+    until(are_there)
+    return {*service.workers()}
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        running = Running(file, listener)
-        running.start()
-        try:
-            running.wait_for_workers()
-            yield running
-        finally:
-            for process in running.processes:
-                end(process, at_once=True)
+def running(file: Path) -> Iterator[Service]:
+    with serve(file, "--workers", "2") as service:
+        wait_for_workers(service)
+        yield service
 
 
 class Outcomes(NamedTuple):
@@ -121,13 +68,13 @@ class Outcomes(NamedTuple):
 
 
 @contextmanager
-def loaded(running: Running) -> Iterator[Outcomes]:
+def loaded(running: Service) -> Iterator[Outcomes]:
     """Send requests from several threads until the block ends."""
     outcomes = Outcomes(Counter(), set(), [])
 
     def ask() -> None:
         try:
-            reply = fetch(running.url + CONFIG)
+            reply = running.fetch()
         except (OSError, http.client.HTTPException) as error:
             outcomes.lost.append(repr(error))
         else:
@@ -146,31 +93,24 @@ DOCUMENTS = {
 }
 
 
-def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Running) -> None:
+def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Service) -> None:
     with loaded(running) as outcomes:
         for _ in range(3):
             killed = min(running.workers())
             os.kill(killed, signal.SIGKILL)
-            running.wait_for_workers(without={killed})
+            wait_for_workers(running, without={killed})
         until(lambda: outcomes.bodies.total() > 100)
     assert outcomes.statuses == {200}
     assert set(outcomes.bodies) <= DOCUMENTS
     assert len(outcomes.lost) <= 3 * 4  # four in flight at each kill
 
 
-def test_a_reload_or_a_restart_loses_no_request(running: Running) -> None:
+def test_a_reload_loses_no_request(running: Service) -> None:
+    workers = {*running.workers()}
     with loaded(running) as outcomes:
         for _ in range(3):
-            before = running.workers()
-            running.processes[-1].send_signal(signal.SIGHUP)
-            running.wait_for_workers(without=before)
-        for _ in range(2):
-            old = running.processes[-1]
-            running.start()
-            old.terminate()
-            assert old.wait(40) == 0
-            running.wait_for_workers()
-            time.sleep(0.3)  # of requests to the new one alone
+            running.process.send_signal(signal.SIGHUP)
+            workers = wait_for_workers(running, without=workers)
     assert outcomes.lost == []
     assert outcomes.statuses == {200}
 
@@ -193,25 +133,26 @@ def _in_halves(file: Path, text: str) -> None:
         out.write(text[len(text) // 2 :])
 
 
-def test_only_complete_files_are_served_under_load(running: Running) -> None:
+def test_only_complete_files_are_served_under_load(
+    running: Service, file: Path
+) -> None:
+    def is_taken_up() -> bool:  # by all workers
+        return all(b"mail.example.com" in running.fetch().body for _ in range(20))
+
     ways = (_in_place, _by_renaming, _in_halves)
     with loaded(running) as outcomes:
         for number in range(1000):
             text = OTHER if number % 2 else TWO_DOMAINS
-            ways[number % 3](running.file, text)
+            ways[number % 3](file, text)
             time.sleep(0.3 if number % 100 == 0 else 0.005)
-        until(lambda: running.answers(b"mail.example.com"))
+        until(is_taken_up)
     assert outcomes.lost == []
     assert outcomes.statuses == {200}
     assert set(outcomes.bodies) == DOCUMENTS
 
 
-def test_a_clock_that_is_set_back_hides_no_edit(
-    tmp_path: Path, monkeypatch: Patch
-) -> None:
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
-    live = Service(file).live
+def test_a_clock_that_is_set_back_hides_no_edit(file: Path, monkeypatch: Patch) -> None:
+    live = service.Service(file).live
     year, real = 365 * 86400, time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() - year * 1_000_000_000)
     file.write_text(OTHER)
@@ -221,24 +162,24 @@ def test_a_clock_that_is_set_back_hides_no_edit(
     assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
-def test_headers_of_any_size_cause_no_error(running: Running) -> None:
+def test_headers_of_any_size_cause_no_error(running: Service) -> None:
     for size in (8 * 1024, 64 * 1024, 1024 * 1024):
         long = "x" * size
         for target, header in (
             ("/healthz", long),
             (f"/mail/config-v1.1.xml?emailaddress={long}", "x"),
         ):
-            with socket.create_connection(("127.0.0.1", running.port), 10) as sock:
+            with running.connect() as sock:
                 request = f"GET {target} HTTP/1.1\r\nHost: a\r\nX: {header}\r\n\r\n"
                 with suppress(OSError):  # it may refuse before all of it is sent
                     sock.sendall(request.encode())
                 with suppress(ConnectionResetError):
                     status = re.match(rb"HTTP/1\.1 (\d+)", sock.recv(100) or b"")
                     assert status is None or int(status[1]) < 500
-        assert fetch(running.url + CONFIG).status == 200
+        assert running.fetch().status == 200
 
 
-def test_unknown_domains_do_not_use_up_memory(running: Running) -> None:
+def test_unknown_domains_do_not_use_up_memory(running: Service) -> None:
     def ask(count: int, start: int) -> None:
         for number in range(start, start + count):
             if number % 100 == 0:  # now and then another worker
