@@ -724,6 +724,11 @@ def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
     report = log_in(here, here.file, "--yes", password="wrong-one")
     assert len(failures(report)) == 2
     assert login_codes(report)[2:] == ["login.both-refused"]
+    shown = log_in(here, here.file, password="wrong-one", how=("--unpublished",))
+    well, imap, smtp = [line.strip() for line in shown.splitlines()[:3]]
+    assert well == f"{DOMAIN}  the servers of the file work"
+    for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
+        assert line.startswith(f"the login fails at {server}")
 
 
 # IMAP until the password; each line follows one that it gets.

@@ -7,14 +7,14 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from services import Reply, fetch, free_port, load, running, until
-from support import BIN, ROOT, TWO_DOMAINS, Write, lacking, open_folder, program
+from services import Reply, free_port, load, running, serve, until
+from support import ROOT, TWO_DOMAINS, Write, lacking, open_folder, program
 
 pytestmark = pytest.mark.world
 CUSTOMERS = 20_000
@@ -41,16 +41,15 @@ class Postgres:
 
     def start(self) -> None:
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
-        command: list[str | Path] = [*self._as, _program("postgres"), "-p"]
-        command += [
-            str(self.port),
+        settings = f"unix_socket_directories={self._folder}"
+        command = [
+            *self._as,
+            _program("postgres"),
+            f"-p{self.port}",
             "-D",
             self._folder,
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
         ]
-        command += [f"unix_socket_directories={self._folder}", "-c", "fsync=off"]
+        command += ["-clisten_addresses=127.0.0.1", "-cfsync=off", f"-c{settings}"]
         self._runs.enter_context(running(*command, port=self.port, at_once=True))
         ready = (_program("pg_isready"), "--quiet", f"--dbname={self.url}")
         until(lambda: subprocess.run(ready).returncode == 0)
@@ -89,21 +88,16 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def url(server: Postgres, toml: Write) -> Iterator[str]:
-    """The example, whose one worker caches for a second."""
-    port = free_port()
+def ask(
+    server: Postgres, toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[int], Reply]]:
+    """Ask the example, whose one worker caches for a second, for a customer's settings."""
+    monkeypatch.setenv("DATABASE_URL", server.url)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
     file = toml(f"hook_max_age = 1\n{TWO_DOMAINS}")
-    command = (BIN / "flask-autoconfig", "--config", file, "serve", "--workers", "1")
-    options = ("--bind", f"127.0.0.1:{port}", "--hooks", "customers")
-    log = file.with_name("log")
-    env = {"DATABASE_URL": server.url, "PYTHONPATH": str(EXAMPLES)}
-    with running(*command, *options, port=port, log=log, env=env, at_once=True):
-        yield f"http://127.0.0.1:{port}"
-    assert "fred" not in log.read_text()
-
-
-def ask(url: str, number: int) -> Reply:
-    return fetch(f"{url}/mail/config-v1.1.xml?emailaddress=fred@c{number}.test")
+    with serve(file, "--workers", "1", "--hooks", "customers") as service:
+        yield lambda number: service.config_of(f"c{number}.test")
+    assert "fred" not in service.log.read_text()
 
 
 def is_right(reply: Reply, number: int) -> bool:
@@ -114,7 +108,9 @@ def is_right(reply: Reply, number: int) -> bool:
 
 
 @contextmanager
-def loaded(url: str, known: range, new: range) -> Iterator[dict[str, set[int]]]:
+def loaded(
+    ask: Callable[[int], Reply], known: range, new: range
+) -> Iterator[dict[str, set[int]]]:
     """Let clients ask for the same customers repeatedly, and for new ones.
 
     Yield the statuses of the responses, which must be right, or say when to come again.
@@ -124,7 +120,7 @@ def loaded(url: str, known: range, new: range) -> Iterator[dict[str, set[int]]]:
 
     def ask_for_all() -> None:
         for number in (next(fresh), *known):
-            reply = ask(url, number)
+            reply = ask(number)
             statuses["known" if number in known else "new"].add(reply.status)
             says_when = reply.status == 503 and "Retry-After" in reply.headers
             is_served = reply.status == 200 and is_right(reply, number)
@@ -135,21 +131,21 @@ def loaded(url: str, known: range, new: range) -> Iterator[dict[str, set[int]]]:
 
 
 def test_every_customer_has_their_settings_also_while_the_database_restarts(
-    server: Postgres, url: str
+    server: Postgres, ask: Callable[[int], Reply]
 ) -> None:
     known = range(101, 121)
     for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS, *known):
-        assert is_right(ask(url, number), number)
-    assert ask(url, CUSTOMERS + 1).status == 404
-    with loaded(url, known, range(1000, CUSTOMERS)) as statuses:
+        assert is_right(ask(number), number)
+    assert ask(CUSTOMERS + 1).status == 404
+    with loaded(ask, known, range(1000, CUSTOMERS)) as statuses:
         time.sleep(2)
         assert statuses == {"known": {200}, "new": {200}}
         server.kill()
         until(lambda: 503 in statuses["new"])
         time.sleep(3)  # longer than an answer is kept
         server.start()
-        until(lambda: ask(url, 500).status == 200)
+        until(lambda: ask(500).status == 200)
     assert statuses == {"known": {200}, "new": {200, 503}}
-    with loaded(url, known, range(600, 1000)) as statuses:
+    with loaded(ask, known, range(600, 1000)) as statuses:
         time.sleep(1)
     assert statuses == {"known": {200}, "new": {200}}

@@ -12,10 +12,6 @@ import pytest
 from strangers import HEARING
 from support import BIN, ISP_FILES, TWO_DOMAINS, Write
 
-from flask_autoconfig.tools.check import report
-from flask_autoconfig.tools.check.findings import finding
-from flask_autoconfig.tools.check.run import Fare, Report
-
 pytestmark = pytest.mark.world
 
 
@@ -117,19 +113,3 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
     assert done.returncode == 141
     assert "rror" not in done.stderr  # Error, error, BrokenPipeError
     assert "Traceback" not in done.stderr
-
-
-REFUSED = finding("login.refused", "imap imap.example.com:993", user="fred", said="no")
-
-
-def test_the_verdict_names_a_refused_login() -> None:
-    fares = (Fare("Thunderbird", True, None, ""),)
-    checked = Report("example.com", fares, (REFUSED,), None, False)
-    assert list(report.verdict(checked)) == [
-        "example.com  \x1b[32mworks in\x1b[0m Thunderbird",
-        "             \x1b[31mthe login fails at\x1b[0m imap imap.example.com:993: "
-        "the login of fred is refused: no",
-    ]
-    (well, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
-    assert "the servers of the file work" in well
-    assert "the login fails at" in refused

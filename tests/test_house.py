@@ -202,17 +202,6 @@ def test_the_web_servers_have_the_hosts_of_every_family() -> None:
     assert aliases == [" ".join(f"{label}.*" for label in families.labels())] * 2
 
 
-def test_the_example_zone_has_the_hosts_of_every_family() -> None:
-    zone = _contrib("example.com.zone")
-    for family in families.chosen(None, ""):
-        if family.label:
-            assert f"\n{family.label} IN CNAME" in zone
-        if family.srv:
-            assert f"\n{family.srv} IN SRV" in zone
-        if family.digest:
-            assert f"\n{family.digest.name} IN TXT" in zone
-
-
 # --- Size and imports ------------------------------------------------------------------
 
 
