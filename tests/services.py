@@ -292,6 +292,7 @@ def captured(
     cwd: str | Path | None = None,
     stdout: Any = subprocess.PIPE,
     pass_fds: Any = (),
+    seconds: Any = 120,
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program, from this environment unless it has a path, without input."""
@@ -303,7 +304,7 @@ def captured(
         text=True,
         cwd=cwd,
         env={**os.environ, **env},
-        timeout=120,
+        timeout=seconds,
         check=False,
         pass_fds=pass_fds,
     )

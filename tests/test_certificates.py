@@ -12,7 +12,6 @@ import shlex
 import socket
 import ssl
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +27,7 @@ from fronts import (
     nginx_site,
     replaced,
 )
-from services import free_port, serving, until
+from services import captured, free_port, serving, until
 from support import TWO_DOMAINS, lacking, open_folder, program
 
 from flask_autoconfig import families
@@ -57,15 +56,10 @@ class Office(NamedTuple):
         kinds = {"config": "letsencrypt", "work": "certbot", "logs": "certbot-logs"}
         folders = [f"--{kind}-dir={self.folder / name}" for kind, name in kinds.items()]
         server = f"--server=https://localhost:{self.authority}/dir"
-        done = subprocess.run(
-            [program("certbot"), *shlex.split(line)[1:], *folders, server]
-            + ["--no-verify-ssl", "--non-interactive", "--agree-tos"]
-            + ["--register-unsafely-without-email", "--no-random-sleep-on-renew"],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        options = ["--no-verify-ssl", "--non-interactive", "--agree-tos"]
+        options += ["--register-unsafely-without-email", "--no-random-sleep-on-renew"]
+        words = (program("certbot"), *shlex.split(line)[1:], *folders, server)
+        done = captured(*words, *options)
         assert done.returncode == 0, done.stderr
 
     def default_site(self) -> str:
@@ -196,9 +190,7 @@ def test_a_certificate_for_each_domain_needs_the_documented_permissions(
 
     def may_read() -> bool:
         command = replaced(is_readable, own)
-        return (
-            subprocess.run([program("sh"), "-c", command], check=False).returncode == 0
-        )
+        return captured(program("sh"), "-c", command).returncode == 0
 
     without_hook = re.sub("--deploy-hook '.*' ", "", line)
     with nginx(office.folder, office.default_site(), office.http, WORKER):
@@ -210,7 +202,7 @@ def test_a_certificate_for_each_domain_needs_the_documented_permissions(
         assert not may_read()
         for command in rights:
             words = shlex.split(replaced(command, own))
-            subprocess.run([program(words[0]), *words[1:]], check=True)
+            assert captured(program(words[0]), *words[1:]).returncode == 0
         again = f"{line} --force-renewal"
         office.certbot(again.replace("example.com", domains[0]))
         # Only those with a readable key, without a reload.

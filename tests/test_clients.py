@@ -1,15 +1,14 @@
 """The key `clients`: which families are served, and that every command respects it."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from services import run
-from support import BIN, TWO_DOMAINS, Write, rows
+from services import captured, run
+from support import TWO_DOMAINS, Write, rows
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 
@@ -187,8 +186,7 @@ def _names(output: str) -> tuple[set[str], list[str]]:
 
 
 def _flask(app: str, *command: str, cwd: Path) -> str:
-    words = [str(BIN / "flask"), "--app", app, "autoconfig", *command]
-    return subprocess.check_output(words, text=True, cwd=cwd)
+    return captured("flask", "--app", app, "autoconfig", *command, cwd=cwd).stdout
 
 
 def test_dns_prints_their_records_and_certificates(toml: Write) -> None:

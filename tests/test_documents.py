@@ -22,7 +22,7 @@ from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from fronts import replaced
 from PIL import Image
-from services import fetch, free_port, run, running, typed
+from services import captured, fetch, free_port, run, running, typed
 from support import BIN, ROOT, TWO_DOMAINS, loads, program, table
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, WEB, Real
 
@@ -87,16 +87,9 @@ def test_the_first_site_of_the_readme_serves_the_file_below_it(tmp_path: Path) -
 
 def bash(code: str, cwd: Path, **env: str) -> str:
     """Run code with the package's command in PATH; return the output. It must succeed."""
-    done = subprocess.run(
-        [program("bash"), "-euo", "pipefail", "-c", code],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **env},
-        timeout=200,
-        check=False,
-    )
+    words = (program("bash"), "-euo", "pipefail", "-c", code)
+    env = {"PATH": f"{BIN}:{os.environ['PATH']}", **env}
+    done = captured(*words, cwd=cwd, seconds=200, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -178,10 +171,8 @@ def test_each_installer_installs_the_command(
     bash(f"python3 -m venv {venv}", tmp_path)
     env = {"HOME": str(home), "UV_SYSTEM_CERTS": "1", "PIPX_HOME": f"{home}/pipx"}
     bash(code, clone, **env, PATH=f"{venv}/bin:{BIN}:{os.environ['PATH']}")
-    shown = subprocess.run(
-        [venv / "bin/flask-autoconfig", "--version"], capture_output=True, check=True
-    )
-    assert b"flask-autoconfig" in shown.stdout
+    shown = captured(venv / "bin/flask-autoconfig", "--version").stdout
+    assert "flask-autoconfig" in shown
 
 
 @pytest.mark.world
@@ -319,9 +310,8 @@ def test_what_the_readme_says_of_automx2_is_true(tmp_path: Path) -> None:
         known = client.get(target + "?emailaddress=fred@example.com").status_code
         print(json.dumps([paths, known, client.get(target).status_code]))
     """
-    env = {**os.environ, "AUTOMX2_CONF": str(conf)}
-    done = subprocess.check_output([BIN / "python", "-c", code], env=env)
-    paths, known, without_address = json.loads(done)
+    done = captured("python", "-c", code, AUTOMX2_CONF=str(conf))
+    paths, known, without_address = json.loads(done.stdout)
     thunderbird = [path for path in paths if re.search("config-v1.1|well-known", path)]
     assert len(thunderbird) == 1
     assert (known, without_address) == (200, 400)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from services import run_process
 from strangers import HEARING
 from support import BIN, ISP_FILES, TWO_DOMAINS, Write
 
@@ -102,13 +103,7 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
     file = toml(f'{TWO_DOMAINS}socket_type = "plain"\n')
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [BIN / "flask-autoconfig", "--config", file, *command.split()],
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-    )
+    done = run_process("--config", file, *command.split(), stdout=write)
     os.close(write)
     assert done.returncode == 141
     assert "rror" not in done.stderr  # Error, error, BrokenPipeError

@@ -6,16 +6,15 @@ import ast
 import logging
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from email import message_from_bytes, policy
+from email import message_from_string, policy
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.cli import ScriptInfo
-from services import run
+from services import captured, run
 from support import BIN, ROOT, TWO_DOMAINS, asking, assert_answered, rows, tables
 from werkzeug.test import Client
 
@@ -95,8 +94,8 @@ def test_a_page_and_a_welcome_mail_have_the_settings(
             "welcome",
             address,
         )
-        mail = subprocess.run(command, capture_output=True, check=True).stdout
-        content: str = message_from_bytes(mail, policy=policy.default).get_content()
+        mail = captured(*command).stdout
+        content: str = message_from_string(mail, policy=policy.default).get_content()
         return content
 
     text = welcome("fred@example.com")
@@ -191,9 +190,6 @@ def test_the_page_outlasts_an_upgrade_before_its_first_visit(
     package = tmp_path / "site" / "flask_autoconfig"
     shutil.copytree(ROOT / "flask_autoconfig", package, ignore=skip)
     (tmp_path / "site/worker.py").write_text(IN_PLACE)
-    subprocess.run(
-        [sys.executable, "worker.py", toml(TWO_DOMAINS), source],
-        cwd=package.parent,
-        check=True,
-        timeout=60,
-    )
+    words = ("python", "worker.py", toml(TWO_DOMAINS), source)
+    done = captured(*words, cwd=package.parent)
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fronts
 import pytest
-from services import Reply, fetch, free_port, run, serving
+from services import Reply, captured, fetch, free_port, run, serving
 from support import BIN, TWO_DOMAINS, program, rows
 
 from flask_autoconfig import ConfigError
@@ -206,8 +206,9 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]
 
     with fronts.nginx(folder, site, port):
         command = (program("nginx"), "-t", "-p", folder, "-c", folder / "nginx.conf")
-        tried = subprocess.run(command, capture_output=True, text=True, check=True)
+        tried = captured(*command)
         assert "[warn]" not in tried.stderr
+        assert tried.returncode == 0
         yield ask
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import click
 import pytest
 from documents import text_of
-from services import run
-from support import BIN
+from services import captured, run
 
 from flask_autoconfig.tools.cli import cli
 
@@ -49,6 +47,5 @@ def test_each_command_has_examples_that_it_accepts_and_explains_its_options(
 
 
 def test_python_runs_the_commands_too() -> None:
-    words = [str(BIN / "python"), "-m", "flask_autoconfig", "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = captured("python", "-m", "flask_autoconfig", "--help")
     assert done.stdout == run("--help").stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any, get_args
 import pytest
 from documents import text_of
 from flask import Flask
-from services import run
+from services import captured, run
 from strangers import answering, server
 from support import ROOT, TWO_DOMAINS, Write, certificate_for
 from werkzeug.test import Client
@@ -212,13 +211,7 @@ def test_the_package_is_small() -> None:
 
 def _modules_after(code: str) -> list[str]:
     tail = "import sys, json; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{tail}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    modules: list[str] = json.loads(done.stdout)
+    modules: list[str] = json.loads(captured("python", "-c", f"{code}\n{tail}").stdout)
     return modules
 
 

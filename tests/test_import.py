@@ -4,8 +4,6 @@ import json
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import fetch, free_port, run, running, serving
+from services import captured, fetch, free_port, run, running, serving
 from strangers import answering, listening, server
 from support import BIN, TWO_DOMAINS, certificate_for, lacking, loads, rows
 
@@ -83,12 +81,9 @@ def database(tmp_path: Path) -> tuple[Path, Path]:
         "reply = app.test_client().post('/initdb/', json=json.loads(sys.argv[1]))\n"
         "assert reply.status_code == 200, reply.text"
     )
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", made, json.dumps(SEED)],
-        env={"AUTOMX2_CONF": str(conf), "PATH": str(BIN)},
-        check=True,
-        capture_output=True,
-    )
+    words = ("python", "-W", "ignore", "-c", made, json.dumps(SEED))
+    done = captured(*words, AUTOMX2_CONF=str(conf))
+    assert done.returncode == 0, done.stderr
     return base, conf
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from services import captured
 from support import BIN, program, rows, table
 from test_import import AUTOMX, CASES, SEED, import_files, moved
 
@@ -118,9 +119,7 @@ def test_changes_that_are_not_in_the_database_yet_are_told_of(tmp_path: Path) ->
 def test_a_database_through_a_pipe_is_refused(tmp_path: Path) -> None:
     file = database(tmp_path / "db.sqlite")
     command = f"{BIN}/flask-autoconfig import <(cat {file})"
-    done = subprocess.run(
-        [program("bash"), "-c", command], capture_output=True, text=True
-    )
+    done = captured(program("bash"), "-c", command)
     assert done.returncode == 1
     assert "it is no ordinary file" in done.stderr
 
