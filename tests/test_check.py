@@ -5,7 +5,6 @@ import pty
 import signal
 import subprocess
 import termios
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from seeds import (
 )
 from services import run, until
 from strangers import HEARING, at_terminal
-from support import BIN, loads, tables
+from support import BIN, Write, loads, tables
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -43,8 +42,6 @@ from world import (
     Asked,
     Checking,
     Real,
-    postfix,
-    real_dovecot,
     talks,
 )
 
@@ -62,7 +59,6 @@ WITH_POP3 = TOML.replace(
     f'[[provider.incoming]]\ntype = "pop3"\nhostname = "pop.{DOMAIN}"\n\n'
     "[[provider.outgoing]]",
 )
-INSIDE = ("--resolver", OTHER_NAMES, "--allow-private")
 
 
 def init(here: Checking, *options: str | Path, domain: str = DOMAIN) -> Result:
@@ -209,9 +205,8 @@ def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
 
 
 @pytest.mark.world
-def test_a_real_login_is_tried_at_each_server(really: Real, tmp_path: Path) -> None:
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(WITH_POP3)
+def test_a_real_login_is_tried_at_each_server(really: Real, toml: Write) -> None:
+    file = toml(WITH_POP3)
     for password, outcome in ((PASSWORD, "works"), ("wrong-password", "is refused: ")):
         found = logins(log_in(really, file, password=password))
         types = [each["subject"].partition(" ")[0] for each in found]
@@ -221,16 +216,12 @@ def test_a_real_login_is_tried_at_each_server(really: Real, tmp_path: Path) -> N
 
 
 @pytest.mark.world
-def test_a_login_by_cram_md5(really: Real, tmp_path: Path) -> None:
-    certificate = really.certificate(f"imap.{DOMAIN}")
-    file = tmp_path / "autoconfig.toml"
+def test_a_login_by_cram_md5(really: Real, toml: Write) -> None:
     line = '"imap"\nauthentication = "password-encrypted"'
-    file.write_text(TOML.replace('"imap"', line))
-    options = {"mechanisms": "plain cram-md5"}
-    folder = really.folder / "cram"
-    with real_dovecot(really.inside, folder, certificate, ELSEWHERE, **options):
-        lead("imap", ELSEWHERE)(really)
-        report = log_in(really, file)
+    file = toml(TOML.replace('"imap"', line))
+    really.dovecot(mechanisms="plain cram-md5")
+    lead("imap", ELSEWHERE)(really)
+    report = log_in(really, file)
     assert {each["status"] for each in logins(report)} == {"ok"}
     assert "password-encrypted" in str(report)
 
@@ -276,23 +267,17 @@ def test_a_login_that_is_of_no_use_is_named(
 def test_a_real_postfix_that_sends_no_mail_of_people_is_named(
     really: Real, more: str, code: str
 ) -> None:
-    folder = really.folder / f"postfix-{time.monotonic_ns()}"
-    certificate = really.certificate(f"smtp.{DOMAIN}")
-    sasl = really.folder / "dovecot/auth-smtp"
-    with postfix(really.inside, folder, ELSEWHERE, certificate, sasl, more):
-        lead("smtp", ELSEWHERE)(really)
-        found = logins(log_in(really, really.file))
+    really.postfix(really.folder / "dovecot/auth-smtp", more)
+    lead("smtp", ELSEWHERE)(really)
+    found = logins(log_in(really, really.file))
     assert code in [each["code"] for each in found]
 
 
 @pytest.mark.world
 def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
-    certificate = really.certificate(f"imap.{DOMAIN}")
-    folder = really.folder / f"dovecot-{time.monotonic_ns()}"
-    options = {"more": "mail_location = maildir:/proc/nowhere"}
-    with real_dovecot(really.inside, folder, certificate, ELSEWHERE, **options):
-        lead("imap", ELSEWHERE)(really)
-        found = logins(log_in(really, really.file))
+    really.dovecot(more="mail_location = maildir:/proc/nowhere")
+    lead("imap", ELSEWHERE)(really)
+    found = logins(log_in(really, really.file))
     assert "login.no-inbox" in [each["code"] for each in found]
 
 
@@ -308,10 +293,9 @@ def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> Non
 
 @pytest.mark.world
 def test_a_terminal_gets_colours_and_types_the_password_unseen(
-    really: Real, tmp_path: Path
+    really: Real, toml: Write
 ) -> None:
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(WITH_POP3)
+    file = toml(WITH_POP3)
     options = ["--config", str(file), "check", USER, "--login", "--unpublished"]
     options += ["--resolver", OTHER_NAMES, *TIMEOUT]
     typed = {f"smtp smtp.{DOMAIN}:465 SSL: ": PASSWORD}

@@ -61,7 +61,6 @@ from world import (
     Asked,
     Real,
     app_of,
-    postfix,
     talks,
     validating,
 )
@@ -749,11 +748,9 @@ def test_a_login_without_an_answer_is_no_refusal(here: Paper) -> None:
 
 
 def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
-    folder = really.folder / f"postfix-{time.monotonic_ns()}"
-    certificate = really.certificate(SMTP_NAME)
-    with postfix(really.inside, folder, ELSEWHERE, certificate, folder / "nobody"):
-        lead("smtp", ELSEWHERE)(really)
-        report = really.check(DOMAIN, "--unpublished", file=really.file)
+    really.postfix(really.folder / "nobody")
+    lead("smtp", ELSEWHERE)(really)
+    report = really.check(DOMAIN, "--unpublished", file=really.file)
     (found,) = failures(report)
     assert found["subject"].startswith(f"smtp {SMTP_NAME}")
 

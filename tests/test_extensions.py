@@ -6,7 +6,6 @@ where they are taken to be run here.
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Callable
 from functools import partial
@@ -27,9 +26,8 @@ from flask_seasurf import SeaSurf
 from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
-from services import fetch, free_port, running
 from sqlalchemy import text
-from support import BIN, ROOT, Asking, asking
+from support import Asking, asking
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 
@@ -37,7 +35,6 @@ from flask_autoconfig import Autoconfig, AutoconfigMiddleware
 from flask_autoconfig.families import FAMILIES
 
 Plug = Callable[[Flask, Autoconfig], object]
-HOST = "autoconfig.example.com"
 POX = outlook_asks("fred@example.com")
 TAGGED = outlook_asks("fred+a@example.com")
 CONFIG = "/mail/config-v1.1.xml"
@@ -185,11 +182,6 @@ def create_site(*plugs: Plug, is_first: bool = False) -> Flask:
     return app
 
 
-def served() -> Flask:
-    """Return the site with everything, for gunicorn."""
-    return create_site(*(plug for name, plug in PLUGS.items() if "Debug" not in name))
-
-
 # --- What clients get ------------------------------------------------------------------
 
 # What an extension may say beside or over what we say; caches keep what they may.
@@ -249,28 +241,6 @@ def test_the_extensions_apply_to_the_sites_own_pages() -> None:
         site = with_tls(create_site(PLUGS[name]))
         ask(site, question)
         assert ask(site, question).status_code == status, name
-
-
-def test_all_extensions_work_together_under_gunicorn() -> None:
-    port = free_port()
-    address, app = f"127.0.0.1:{port}", "test_extensions:served()"
-    env = {"PYTHONPATH": str(ROOT / "tests")}
-    command = (BIN / "gunicorn", "--bind", address, app)
-    with running(*command, port=port, env=env, at_once=True):
-        # Talisman redirects requests without TLS.
-        plain = fetch(f"http://{address}{CONFIG}", Host=HOST)
-        assert plain.status == 302
-        assert plain.headers["Location"] == f"https://{HOST}{CONFIG}"
-        secure: Any = {"Host": HOST, "X_Forwarded_Proto": "https"}
-        url = f"http://{address}{CONFIG}"
-        answer = fetch(url, Accept_Encoding="gzip", **secure)
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert b"imap.example.com" in gzip.decompress(answer.body)
-        url = f"http://{address}{OUTLOOK}"
-        answer = fetch(
-            url, method="POST", data=POX.encode(), Content_Type="text/xml", **secure
-        )
-        assert b"<Server>imap.example.com</Server>" in answer.body
 
 
 # --- Single extensions -----------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from paper import Every, Paper
 from seeds import reply
 from strangers import answering, server
-from support import rows
+from support import rows, tables
 from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
 
 from flask_autoconfig import families
@@ -79,20 +79,17 @@ def assert_is_reported(
         assert isinstance(done.exception, SystemExit | None), done.exception
 
 
-@rows("values", "value", "foreign_values.toml")
+TABLES = tables("foreign_values.toml")
+VALUES = TABLES["values"] | {"a surrogate": "a\ud800b"}
+VALUES |= {
+    name: before + times * repeated + after
+    for name, (before, repeated, times, after) in TABLES["repeated"].items()
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_an_invalid_value_is_a_finding(here: Paper, tmp_path: Path, value: str) -> None:
     assert_is_reported(here, tmp_path, value)
-
-
-@rows("repeated", "before, repeated, times, after", "foreign_values.toml")
-def test_a_long_value_is_a_finding(
-    here: Paper, tmp_path: Path, before: str, repeated: str, times: int, after: str
-) -> None:
-    assert_is_reported(here, tmp_path, before + times * repeated + after)
-
-
-def test_a_surrogate_is_a_finding(here: Paper, tmp_path: Path) -> None:
-    assert_is_reported(here, tmp_path, "a\ud800b")
 
 
 @rows("names", "name", "foreign_values.toml")

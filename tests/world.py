@@ -646,6 +646,20 @@ class Real(Checking):
             self.bind.load(self.zone, moved)
             yield
 
+    def dovecot(self, **options: str) -> None:
+        """Run another Dovecot elsewhere."""
+        certificate = self.certificate(f"imap.{DOMAIN}")
+        folder = self._folder("dovecot") / "dovecot"
+        made = real_dovecot(self.inside, folder, certificate, ELSEWHERE, **options)
+        self.stack.enter_context(made)
+
+    def postfix(self, sasl: Path, more: str = "") -> None:
+        """Run another Postfix elsewhere."""
+        certificate = self.certificate(f"smtp.{DOMAIN}")
+        folder = self._folder("postfix") / "postfix"
+        made = postfix(self.inside, folder, ELSEWHERE, certificate, sasl, more)
+        self.stack.enter_context(made)
+
     def nginx(
         self, address: str, certificate: Any, service: str, tls: str = ""
     ) -> None:
