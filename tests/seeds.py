@@ -157,6 +157,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "anna's login": lambda xml: re.sub(
         b"<LoginName>[^<]*<", b"<LoginName>anna@example.test<", xml
     ),
+    "the first domain's": lambda body: re.sub(
+        rb"<LoginName>[^<]*<", b"<LoginName>fred@first.test<", body
+    ).replace(b"<domain>example.test<", b"<domain>first.test<"),
     "CRLF": lambda body: body.replace(b"\n", b"\r\n"),
     "no socketType": lambda xml: re.sub(rb"<socketType>\w+</socketType>", b"", xml),
     "its first payload in no array": lambda profile: re.sub(
@@ -192,6 +195,34 @@ def relative(asked: Asked) -> Answer | None:
         asked.path = CONFIG
         return asked.served()
     return None
+
+
+def another_site(here: World) -> None:
+    """A web site elsewhere that has no certificate for the domain."""
+    here.web(ELSEWHERE, here.certificate(f"shop.{HOSTER}")).answer = says(404)
+
+
+def misplaced(url: str) -> Seed:
+    """The document is at another URL than those that clients ask."""
+
+    def answer(asked: Asked) -> Answer | None:
+        if asked.url == url:
+            asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+            return asked.served()
+        return says(404)(asked) if asked.path in ANYWHERE else None
+
+    return web(answer)
+
+
+def old_office(here: World) -> None:
+    """The Autodiscover host of a provider, which asks people for their password."""
+    certificate = here.certificate("autodiscover.office.test")
+    wanted = says(401, WWW_Authenticate="Basic realm=x")
+    here.web(ELSEWHERE, certificate).answer = lambda asked: (
+        wanted(asked)
+        if asked.secure
+        else says(302, Location=f"https://autodiscover.office.test{POX}")(asked)
+    )
 
 
 def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
@@ -730,6 +761,22 @@ SEEDS: dict[str, Seed] = {
             "a delegation to other name servers than the zone names",
         ),
         half_moved,
+    ),
+    **dict.fromkeys(
+        (
+            "a web site with another site's certificate, which Outlook asks first",
+            "a wildcard record that leads Outlook to a bad certificate, and no file",
+        ),
+        another_site,
+    ),
+    "a document at a path that no client asks for": misplaced(
+        f"{DOMAIN}/.well-known/mail/config-v1.1.xml"
+    ),
+    "a document at a host that no client asks, and no file": misplaced(
+        f"mail.{DOMAIN}{WELL_KNOWN}"
+    ),
+    "Autodiscover's host is an alias at a provider that mail has left, and no file": (
+        old_office
     ),
     "a forwarding service without a certificate for the name": forwarding,
     "a redirect to a script that loses the query": web(by_script),

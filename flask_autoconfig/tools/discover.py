@@ -17,7 +17,7 @@ from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .check.facts import side_by_side
-from .check.rules.web import without_dot
+from .check.rules.web import in_full
 from .importers.imported import DAV
 from .net import mail
 from .net.common import for_software, texts
@@ -348,7 +348,7 @@ class _Search(Publications):
             return _WORDS["nowhere"]
         for host in self.mx_hosts:
             if not self._addresses(host):
-                dot = without_dot(host) or _WORDS["no-mx-host"]
+                dot = in_full(host, self.domain) or _WORDS["no-mx-host"]
                 return f"the MX record names {host}, which has no address: {dot}"
         return _WORDS["nothing"]
 

@@ -16,34 +16,14 @@ from ..config.ports import MAIL_TYPES
 from ..config.tables import Provider, Server
 from ..documents import Recipient
 from ..families import Family
+from ..files import table_beside
 
 TTL = 3600
+_TABLES = table_beside(__file__, "naming.toml")
 # What clients look up: SRV name, server type, socket type.
-MAIL_SERVICES = (
-    ("_imaps._tcp", "imap", "SSL"),
-    ("_imap._tcp", "imap", "STARTTLS"),
-    ("_pop3s._tcp", "pop3", "SSL"),
-    ("_pop3._tcp", "pop3", "STARTTLS"),
-    ("_submissions._tcp", "smtp", "SSL"),
-    ("_submission._tcp", "smtp", "STARTTLS"),
-)
-URL_SERVICES = (
-    ("_caldavs._tcp", "caldav"),
-    ("_carddavs._tcp", "carddav"),
-    ("_jmap._tcp", "jmap"),
-)
-# Names of services that no client looks up, by the right ones.
-_SLIPS = {
-    "_imaps": ("_imap4s", "_imap4-ssl", "_imap-ssl", "_simap"),
-    "_imap": ("_imap4",),
-    "_pop3s": ("_pops", "_pop3-ssl", "_spop3"),
-    "_pop3": ("_pop",),
-    "_submissions": ("_smtps", "_smtp-ssl", "_ssmtp", "_submission-tls"),
-    "_submission": ("_submit", "_smtp-submission"),
-    "_caldavs": ("_caldav",),
-    "_carddavs": ("_carddav",),
-    "_autodiscover": ("_autodiscovery", "_autodiscovers"),
-}
+MAIL_SERVICES = [(name, type_, way) for name, type_, way in _TABLES["mail_services"]]
+URL_SERVICES = [(name, type_) for name, type_ in _TABLES["url_services"]]
+_SLIPS = _TABLES["slips"]
 _BELOW = ("www", "mail")  # hosts below which people create records by mistake
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
 _NAMES = {(type_, socket_type): name for name, type_, socket_type in MAIL_SERVICES}

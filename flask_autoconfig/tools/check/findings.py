@@ -43,6 +43,11 @@ class Case:
     def family(self, name: str) -> Family:
         return next(family for family in self.families if family.name == name)
 
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts of the families' documents."""
+        return [f"{it.label}.{self.domain}" for it in self.families if it.label]
+
     def has(self, host: str) -> bool:
         """Return whether the host is the domain or below it."""
         return f".{host}".endswith(f".{self.domain}")

@@ -96,13 +96,17 @@ def _circumstances(
     outlook = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
     family = played.client.family
     is_meant = family == "thunderbird" and played.setup is None
-    if outcome.place == "domain" and split_url(outcome.url).path == POX:
+    is_pox = split_url(outcome.url).path == POX
+    # Outlook shows people a security alert, and not where version 2 fails.
+    alerts = family == "outlook" and is_pox and outcome.reply.is_forged
+    chance = "first place" if alerts else "by chance"
+    if outcome.place == "domain" and is_pox:
         # A web site without Autodiscover refuses a POST request.
         is_refusal = outcome.reply.status in (200, 400, 403, 405, 501)
         if is_refusal and not facts.exists(outlook):
-            yield "by chance"
+            yield chance
     elif outcome.place == "host" and not is_meant:
-        yield "by chance" if facts.is_by_wildcard(host, case.domain) else ""
+        yield chance if facts.is_by_wildcard(host, case.domain) else ""
     if case.provider is None and family != "outlook" and host == outlook:
         # It may be the Autodiscover host of another organization.
         yield "" if case.has(web.names_of(facts, outlook)[-1]) else "exchange"
@@ -114,7 +118,8 @@ def _circumstances(
         if case.provider and case.provider.autodiscover_host:
             # Clients get a redirect from http there: the name needs no certificate.
             is_first = is_first and host != outlook
-        yield "first place" if is_first else "elsewhere"
+        is_alert = alerts and outcome.place == "domain"
+        yield "first place" if is_first or is_alert else "elsewhere"
 
 
 def _counts(reply: Reply) -> bool:

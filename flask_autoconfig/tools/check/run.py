@@ -33,6 +33,7 @@ from .rules import (
 )
 from .scene import Play, Scene, asks, steps_of
 
+_ABSENT = ("document.no", "document.some")  # codes of what is not published
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
@@ -118,9 +119,8 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
     if case.provider is None:
         return
     if case.exact:
-        labels = [f"{family.label}." for family in case.families if family.label]
-        for label in ("", "www.", *labels):
-            yield from ((f"{label}{case.domain}", port) for port in (80, 443))
+        for host in (case.domain, f"www.{case.domain}", *case.hosts):
+            yield from ((host, port) for port in (80, 443))
     for _, server in case.provider.servers:
         host = with_domain(server.hostname or "", case.domain)
         yield host, server.port or 0
@@ -173,7 +173,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     tell(f"{case.domain}: asking the servers, and comparing the results")
     findings = each_of(lambda rule: rule(scene), _RULES)
     if facts.is_late:  # what seems to be absent may not have been asked for
-        absent = [one for one in findings if one.code.startswith("document.no")]
+        absent = [one for one in findings if one.code.startswith(_ABSENT)]
         findings = [one.marked("late" if one in absent else "") for one in findings]
     for played in plays:
         findings += played.findings
@@ -210,8 +210,7 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
         return finding("domain.is-host", case.domain, parent=above, name=case.domain)
     if errors or has_records or facts.is_known(case.domain):
         return None
-    labels = (family.label for family in case.families if family.label)
-    if any(facts.exists(f"{label}.{case.domain}") for label in labels):
+    if any(map(facts.exists, case.hosts)):
         return None
     _, _, parent = case.domain.partition(".")
     with suppress(LookupFailed):
@@ -223,8 +222,8 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 def _domain_above(case: Case, facts: Facts) -> str:
     """Return the domain of addresses that the name is a host of, or ""."""
     label, _, above = case.domain.partition(".")
-    own = [f"{it.label}.{case.domain}" for it in case.families if it.label]
-    is_own = any(facts.exists(it) and not facts.is_by_wildcard(it, above) for it in own)
+    own = filter(facts.exists, case.hosts)
+    is_own = any(not facts.is_by_wildcard(it, above) for it in own)
     services = [row[0] for row in zone.MAIL_SERVICES]
     is_own = is_own or any(facts.targets(f"{it}.{case.domain}") for it in services)
     if case.provider or facts.mx_hosts(case.domain) or is_own or "." not in above:

@@ -140,12 +140,6 @@ class Scene:
         """The plays that did not end at the settings of another customer."""
         return [play for play in self.plays if not self.is_foreign(play)]
 
-    @property
-    def is_by_others(self) -> bool:
-        """Whether a client found its settings at the MX host, or in the ISP database."""
-        places = [play.found.place for play in self.plays if play.found]
-        return any(place.startswith(("mx", "ispdb")) for place in places)
-
     def readers(self, document: Document | Faulty) -> list[str]:
         """Return the clients that took their settings from a document."""
         urls = {ask.url for ask in document.asks}

@@ -24,7 +24,8 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
-from ..facts import Ask
+from .. import texts
+from ..facts import Ask, each_of
 from ..findings import FAILURE, WARNING, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
 from . import connections, documents, servers, single, sources, web
@@ -242,66 +243,90 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     if scene.case.provider is not None:
         yield from filter(None, [none])
         return
-    # Somebody has made the name for the document.
-    is_meant = none is not None and none.code == "document.not-there"
-    host = split_url(none.subject).hostname or "" if none else ""
-    if none and is_meant and not scene.facts.is_by_wildcard(host, scene.case.domain):
-        others = (play for play in scene.plays if play.client.family != "dav")
-        is_found = any(play.setup for play in others)
+    plays = [play for play in scene.plays if play.client.family != "dav"]
+    is_found = any(play.setup is not None for play in plays)
+    # Somebody has made the name for the document, or the document.
+    meant = ("document.not-there", "document.misplaced", "document.none-at-domain")
+    is_meant = none is not None and none.code in meant
+    if none and is_meant:
         yield none.marked("first place" if is_found else "")
-    is_told = none is None or is_meant or bool(none.advice)  # such as another name
-    yield from _no_settings(scene, is_there=is_told)
+    if is_found:
+        yield from _some(scene, plays)
+    elif none and not (is_meant or none.advice):  # such as another name
+        met = [found for play in plays for found in play.findings]
+        failed = (it for it in met if it.status == FAILURE)
+        is_explained = any(it.code in _UNTOLD for it in met) or any(
+            it.step == "document" or it.code == "http.empty" for it in failed
+        )
+        found = finding("document.none", scene.case.domain)
+        yield found.marked("explained" if is_explained else "")
 
 
 # What keeps this program, but not clients, from settings.
 _UNTOLD = ("http.exchange", "http.limited", "autodiscover.asks-login")
 
 
-def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
-    """Yield that nothing is published, or which clients find nothing that others find."""
-    plays = [play for play in scene.plays if play.client.family != "dav"]
-    if any(play.setup is not None for play in plays):
-        lost = [
-            play.client.name
-            for play in plays
-            if play.client.steps and play.setup is None
-            if all(it.code not in _UNTOLD for it in play.findings)
-            if all(it.status not in (WARNING, FAILURE) for it in play.findings)
-        ]
-        if lost:
-            found = finding("document.some", scene.case.domain, askers=enumerated(lost))
-            yield found.hurting(*lost)
-    elif not is_there:
-        met = [found for play in plays for found in play.findings]
-        is_explained = any(
-            found.status == FAILURE
-            and (found.step == "document" or found.code == "http.empty")
-            for found in met
-        ) or any(found.code in _UNTOLD for found in met)
-        none = finding("document.none", scene.case.domain)
-        yield none.marked("explained" if is_explained else "")
+def _some(scene: Scene, plays: list[Play]) -> Iterator[Finding]:
+    """Yield which clients find nothing that others find."""
+    lost = [
+        play.client
+        for play in plays
+        if play.client.steps and play.setup is None
+        if all(it.code not in _UNTOLD for it in play.findings)
+        if all(it.status not in (WARNING, FAILURE) for it in play.findings)
+    ]
+    lost.sort(key=lambda it: it.family != "thunderbird")
+    for client in lost[:1]:
+        domain, names = scene.case.domain, [it.name for it in lost]
+        name = f"{scene.case.family(client.family).label}.{domain}"
+        code, said = "document.some", {"askers": enumerated(names), "name": name}
+        found = finding(code, domain, **said).hurting(*names)
+        # Another finding tells of a host that lacks the documents of others.
+        is_like = client.family == "thunderbird" and scene.documents
+        yield found.marked("absent" if scene.facts.exists(name) or not is_like else "")
 
 
 def _no_document(scene: Scene, family: Family) -> Finding:
     domain, plays = scene.case.domain, scene.plays
-    if any(play.found and play.found.place.startswith("mx") for play in plays):
-        return finding("document.none-at-domain", domain)
-    if any(play.is_by_ispdb for play in plays):
-        return finding("document.none-at-domain-ispdb", domain)
     name, askers = f"{family.label}.{domain}", family.askers
+    mark = "elsewhere" if documents.is_hosted(scene) else ""
+    if any(play.found and play.found.place.startswith("mx") for play in plays):
+        return finding("document.none-at-domain", domain, name=name).marked(mark)
+    if any(play.is_by_ispdb for play in plays):
+        return finding("document.none-at-domain-ispdb", domain, name=name).marked(mark)
     own = (play for play in plays if play.client.family == family.name)
     met = (found for play in own for found in play.findings)
     has_cause = any(it.status == FAILURE or it.code == "http.limited" for it in met)
-    code, advice = "document.not-published", web.renamed(scene.facts, name)
-    none = finding(code, name, advice=advice, name=name, askers=askers)
+    said = {"name": name, "domain": domain, "askers": askers}
+    code, advice = "document.misplaced", web.renamed(scene.facts, name)
+    for url in [] if has_cause or advice else _misplaced(scene, name):
+        return finding(code, url, **said)
+    code = "document.not-published"
+    none = finding(code, name, advice=advice, **said)
     if scene.facts.exists(name):
         url = f"https://{name}{family.routes[0].path}"
         status = "" if has_cause else " (status 404)"
         code = "document.not-there"
-        none = finding(code, url, domain=domain, status=status, askers=askers)
+        none = finding(code, url, status=status, **said)
         with suppress(ProbeError):
             none = web.with_cache(none, "caches", scene.facts.answer(Ask(url)))
+    is_chance = not scene.case.provider and scene.facts.is_by_wildcard(name, domain)
+    none = none.marked("by chance" if is_chance else "")
     return none.marked("explained" if has_cause else "")
+
+
+def _misplaced(scene: Scene, name: str) -> list[str]:
+    """Return the URLs of documents that are where no client asks for them."""
+    domain, paths = scene.case.domain, texts.table("groups")["misplaced"]
+    near = (name, domain, f"mail.{domain}")
+
+    def look(url: str) -> Iterator[str]:
+        reply, _ = web.asked(scene.case, scene.facts, Ask(url))
+        if b"<clientConfig" in web.unpacked(reply):
+            yield url
+
+    hosts = filter(scene.facts.exists, near)
+    return each_of(look, [f"https://{host}{path}" for host in hosts for path in paths])
 
 
 def ispdb(scene: Scene) -> Iterator[Finding]:

@@ -69,7 +69,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             played.findings.append(found)
     if accounts:
         played.setup = Setup(tuple(accounts))
-    elif case.provider is not None:
+    elif any(facts.exists(it) for it in case.hosts) and case.provider is not None:
         played.findings = [found.marked("only way") for found in played.findings]
     return played
 

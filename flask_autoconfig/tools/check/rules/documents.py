@@ -12,7 +12,7 @@ from msgspec import structs
 from ....address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, is_for_all, with_domain
 from ....config.explain.hints import login_for, theirs_in
 from ....config.reading import from_raw
-from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
+from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider, Server
 from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
@@ -94,7 +94,7 @@ def look(scene: Scene) -> Iterator[Finding]:
 
 def _hosts_of(document: Document) -> str:
     listed = (server for _, server in document.provider.servers if server.hostname)
-    return ", ".join(f"{it.type} {it.hostname}:{it.port}" for it in listed)
+    return in_words(tuple(listed))
 
 
 def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
@@ -223,6 +223,19 @@ def is_foreign(scene: Scene, document: Document) -> bool:
     return bool(others) and not any(f".{host}".endswith(others) for host in hosts)
 
 
+def is_hosted(scene: Scene) -> bool:
+    """Return whether the settings at the MX host are meant for the domain, too."""
+    case, plays = scene.case, [play for play in scene.plays if play.setup]
+    found = [play.found for play in plays if play.found]
+    by_mx = [it.reply.body for it in found if it.place.startswith("mx")]
+    if case.provider is None:  # or somebody has published others in the domain
+        listed = rf">({re.escape(case.domain)}|%EMAILDOMAIN%)</domain".encode()
+        return len(by_mx) < len(found) or any(re.search(listed, it) for it in by_mx)
+    ends = tuple(f".{name}" for name in case.provider.mx_domains)
+    hosts = scene.facts.mx_hosts(case.domain) if by_mx else []
+    return any(f".{host}".endswith(ends) for host in hosts)
+
+
 def foreign(scene: Scene) -> tuple[Document, ...]:
     """Return the documents of another customer: for other domains, with other servers."""
     if scene.case.provider is None:
@@ -239,8 +252,11 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         domain = scene.case.domain
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
         code, advice = "document.other-domain", ""
+        ends = tuple(f"@{name}" for name in patterns)
+        names = {it for it in scene.names_for_all if it.endswith(ends)}
         if document in scene.foreign:
-            code = "document.another-customers"
+            code, names = "document.another-customers", set()
+        code = "document.other-users" if names else code
         count = document.body.count(b"<emailProvider")
         if count > 1:
             advice = f"of {count} <emailProvider> keep that of {domain} alone: clients "
@@ -248,7 +264,8 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         said = {"domain": domain, "others": others, "servers": _hosts_of(document)}
         found = finding(code, document.place, advice=advice, **said)
         plays = [play for play in scene.plays if scene.is_foreign(play)]
-        if document in scene.foreign[:1]:
+        plays += [it for it in scene.plays if names & {one.username for one in it.mail}]
+        if document in scene.foreign[:1] or names:
             places = (document.place, *(play.place for play in plays if play.found))
             found = found._replace(places=tuple(dict.fromkeys(places)))
             found = found.hurting(*(play.client.name for play in plays))
@@ -367,13 +384,13 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
                     place = named(f"{key}[{index}].{name}", types)
                     yield Difference(place, in_words(other), in_words(one))
         else:
-            place = f"the number of {key.replace('_', ' ')} servers"
-            fewer, more = sorted((our, their), key=len)
-            is_extra = bool(fewer) and all(
-                any(not list(_fields(case, server, each)) for each in more)
-                for server in fewer
-            )
-            yield Difference(place, str(len(their)), str(len(our)), is_extra)
+            place = f"the further {key.replace('_', ' ')} server"
+            alone = [
+                [it for it in one if all(any(_fields(case, it, at)) for at in other)]
+                for one, other in ((their, our), (our, their))
+            ]
+            is_extra = bool(our and their) and not all(alone)
+            yield Difference(place, in_words(alone[0]), in_words(alone[1]), is_extra)
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -393,6 +410,8 @@ def in_words(value: Any) -> str:
     """Return a value of the model as people write it."""
     if isinstance(value, tuple | list):
         return ", ".join(map(in_words, value)) or "nothing"
+    if isinstance(value, Server):
+        return value.url or f"{value.type} {value.hostname}:{value.port}"
     if value is None:
         return "missing"
     return value.name if isinstance(value, AuthenticationMethod) else str(value)

@@ -61,8 +61,7 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
     hosts = {endpoint.host for endpoint in servers.endpoints(case, scene.provider)}
     side_by_side(partial(facts.exists, host) for host in hosts)
     unanswered = facts.network.resolver.unanswered
-    web_hosts = {f"{one.label}.{case.domain}" for one in case.families if one.label}
-    for host in sorted(hosts | web_hosts):
+    for host in sorted({*hosts, *case.hosts}):
         is_whole = facts.exists(host) and host not in unanswered and not is_ip(host)
         if is_whole and all(":" in address for address in facts.addresses(host)):
             yield finding("dns.only-ipv6", host)
@@ -111,6 +110,14 @@ def _at_another_house(
     outlook = next((one for one in scene.case.families if one.srv), None)
     asked = f"{outlook.label}.{scene.case.domain}" if outlook else ""
     led = web.names_of(scene.facts, asked)[1:] if outlook else []
+    met = {it.code for play in scene.plays for it in play.findings}
+    known = [end for ends in houses.values() for end in ends.get("asked", ())]
+    if led and "http.exchange" in met and not f".{led[0]}".endswith((*known,)):
+        label, top = led[0].split(".")[-2:]
+        # One organization has domains below several top-level domains.
+        if label not in {host.split(".")[-2] for host in (*hosts, *named)}:
+            end = [f".{label}.{top}"]
+            houses[f"{label}.{top}"] = {"mx": end, "read": end, "asked": end}
     for house, ends in houses.items():
         arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
         is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
@@ -155,8 +162,8 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         yield finding("mx.is-alias", subject, host=host, target=target)
     if not addresses:
         code = "mx.dead-alias" if target else "mx.no-address"
-        dot = "" if target else web.without_dot(host)
-        advice = dot or web.renamed(facts, host)
+        meant = "" if target else web.in_full(host, subject.removesuffix(" MX"))
+        advice = meant or web.renamed(facts, host)
         yield finding(code, subject, advice=advice, host=host)
 
 
@@ -364,7 +371,7 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
     other = by_type.get((first.type, spoken.get("socket_type", "")), "")
     is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
-    dots = web.without_dot(first.host)
+    dots = web.in_full(first.host, service.split(".", 2)[2])
     return finding(
         "srv.other-service" if is_other else "srv.dead",
         subject,
@@ -414,6 +421,7 @@ def _listed(targets: list[Target]) -> str:
 
 
 def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
-    advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
-    dots = "".join(f"; {text}" for text in advice if text)
+    domain = subject.removesuffix(" SRV").split(".", 2)[2]
+    hosts = (part.partition(":")[0] for part in found.split(", "))
+    dots = "".join(f"; {it}" for host in hosts if (it := web.in_full(host, domain)))
     return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

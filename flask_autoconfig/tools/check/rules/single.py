@@ -33,7 +33,7 @@ from ..facts import Ask, Facts
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
 from ..scene import Outcome, Play, Scene, ask_of
 from ..scene import asks as every_ask
-from . import causes, servers, web
+from . import causes, documents, servers, web
 
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
@@ -199,7 +199,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
         if is_later or case.provider is None:
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
-        return found.marked("elsewhere" if scene.is_by_others else "")
+        return found.marked("elsewhere" if documents.is_hosted(scene) else "")
     _, wrong = web.asked(case, facts, ask)
     reason = "the response has no settings"
     if wrong is not None:

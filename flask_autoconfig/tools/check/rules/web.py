@@ -127,11 +127,15 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
         listed = " → ".join([*way, last])
         return finding(f"{prefix}.alias-loop", name, way=listed, last=way[-1])
     code, before = f"{prefix}.dead-alias", way[-1] if way else name
-    return finding(code, name, advice=without_dot(last), target=last, before=before)
+    advice = in_full(last, before.partition(".")[2])
+    return finding(code, name, advice=advice, target=last, before=before)
 
 
-def without_dot(host: str) -> str:
-    """Return the advice where a URL was typed, or the zone's name was appended, or ""."""
+def in_full(host: str, domain: str) -> str:
+    """Return the advice where a target is a URL, one label, or has the zone twice."""
+    if re.fullmatch(r"[\w-]+", host) and host != "localhost":
+        why = f"{host} with a dot at its end is a complete name, which lacks the domain"
+        return f"write {host}.{domain}. in full: {why}"
     is_url = "://" in host
     name = (split_url(host).hostname or "") if is_url else host
     labels, meant = name.split("."), name
