@@ -37,13 +37,6 @@ _PLACEHOLDER_NAMES, _SERVERS = (
     {name: ours for ours, names in WORDS[table].items() for name in names.split()}
     for table in ("placeholders", "servers")
 )
-_KINDS = {
-    inspect.StrType: "a string",
-    inspect.BoolType: "true or false",
-    inspect.StructType: "a table",
-    inspect.DictType: "a table",
-    inspect.VarTupleType: "a list",
-}
 
 
 def _plain(name: str) -> str:
@@ -107,7 +100,7 @@ def refused(error: ValueError, raw: str, at: str) -> tuple[str, str]:
 
 
 def wrong(kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
-    expected = _KINDS.get(type(kind), "")
+    expected = WORDS["kinds"].get(type(kind).__name__, "")
     if isinstance(kind, inspect.IntType):
         expected = f"an integer from {kind.ge} to {kind.le}"
     elif isinstance(kind, inspect.LiteralType):

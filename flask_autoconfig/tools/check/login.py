@@ -191,9 +191,8 @@ def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
         code = "login.refused-name"
         if there and there.user == login.user:
             houses = {(*it.endpoint.host.split(".")[-2:],) for it in (there, login)}
-            code = (
-                "login.other-house" if len(houses) > 1 else "login.refused-here-alone"
-            )
+            code = "login.refused-here-alone"
+            code = "login.other-house" if len(houses) > 1 else code
         elif there:
             code = "login.refused-name-here"
         elif login.user == str(case.address):
