@@ -138,6 +138,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "one PayloadUUID": lambda profile: re.sub(
         rb"(?s)(PayloadUUID</key>\s*<string>)[^<]*", rb"\g<1>0776C229", profile
     ),
+    "one PayloadIdentifier": lambda profile: re.sub(
+        rb"(?s)(PayloadIdentifier</key>\s*<string>)[^<]*", rb"\g<1>test.mail", profile
+    ),
     "no PayloadVersion": lambda profile: re.sub(
         rb"<key>PayloadVersion</key>\s*<integer>1</integer>", b"", profile
     ),

@@ -408,7 +408,7 @@ def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:
     }
 
     def answer(asked: Asked) -> Any:
-        if "autodiscover" in asked.path or "dav" in asked.path:
+        if "autodiscover" in asked.path.lower() or "dav" in asked.path:
             return None  # files cannot answer these requests
         found = tmp_path / "www" / DOMAIN / asked.path.lstrip("/")
         if found.suffix in types and found.is_file():
@@ -480,6 +480,14 @@ def test_verbose_shows_good_results_and_quiet_only_problems(here: Paper) -> None
     assert "without an address" in done.stdout
     assert "--verbose" not in done.stdout
     assert done.stderr == ""
+
+
+def test_settings_behind_a_login_are_not_told_as_missing(here: Paper) -> None:
+    name = "Autodiscover that asks people for their password, as mailcow does"
+    make(here, name, RIGHT[name])
+    shown = person(here, USER, file=here.file).stdout
+    assert "not checked for Outlook (classic): the settings require a login" in shown
+    assert "nothing is published" not in shown
 
 
 def test_the_form_for_programs_stays(here: Paper) -> None:

@@ -14,6 +14,10 @@ from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
 Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
+_NO_NUMBER = re.compile(
+    rb"<key>([^<]*)</key>\s*<integer(?:\s*/>|>(?!\s*[-+\d])[^<]*</integer>)"
+)
+_NUMBER = "write the number into the element, or leave the key out"
 _CHARACTER = re.compile(r" \(char \d+\)$")  # in the errors of JSON
 _MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 
@@ -44,6 +48,7 @@ class Account(NamedTuple):
 class Setup(NamedTuple):
     servers: tuple[Account, ...]
     slips: tuple[Slip, ...] = ()  # that it goes by without
+    identifier: object = None  # of a profile, which replaces one with the same
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.servers)) or "nothing"
@@ -75,6 +80,9 @@ def _broken(
     other = of_another(document, format_)
     if all(other):
         return MeaninglessError(*other)
+    if wrong := _NO_NUMBER.search(document):
+        key = wrong[1].decode("utf-8", "replace")[:60]
+        return MeaninglessError(f"{key} has an <integer> without a number", _NUMBER)
     why = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
     told = "; ".join(filter(None, (why if "line " in why else "", words)))
@@ -263,7 +271,8 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         for kind, payload in zip(kinds, payloads, strict=True)
         for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
     ]
-    return _setup(found, servers, _apple_account, skip)
+    setup = _setup(found, servers, _apple_account, skip)
+    return setup._replace(identifier=profile.get("PayloadIdentifier"))
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:

@@ -217,7 +217,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             is_told = found.subject in places and (is_theirs or not is_failure)
         elif found.code in _GROUPS["methods"]:
             is_told = found.subject in methods
-        causes = hurt_by(findings, *texts.row(found.code).follows_from)
+        worse = (it for it in findings if _badness(it) <= _badness(found))
+        causes = hurt_by(worse, *texts.row(found.code).follows_from)
         if not (is_told or set() < who <= causes):
             yield found
 

@@ -93,7 +93,11 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 
 def _without_settings(report: Report) -> Iterator[str]:
-    clients = _clients(report, None)
+    every = _clients(report, None)
+    shut = hurt_by(report.findings, "autodiscover.asks-login", "http.exchange")
+    if asked := [it for it in every if it in shut]:
+        yield f"not checked for {', '.join(asked)}: the settings require a login"
+    clients = [it for it in every if it not in asked]
     names = ", ".join(clients)
     is_unasked = not hurt_by(report.findings, "ispdb.not-reached").isdisjoint(clients)
     more = "; Thunderbird's ISP database could not be asked" if is_unasked else ""
@@ -101,13 +105,9 @@ def _without_settings(report: Report) -> Iterator[str]:
         yield f"unknown for {names}: the check ran out of time"
     elif clients and len(clients) < len(report.fares):
         yield f"nothing is published for {names}{more}"
-    elif clients and more:
-        text = f"nothing is published{more}"
-        yield _red(text) if has_failure(report.findings) else text
-    elif clients and has_failure(report.findings):
-        yield _red("works in no client: nothing is published")
     elif clients:
-        yield "nothing is published that clients can read without a login"
+        text = f"{'' if more else 'works in no client: '}nothing is published{more}"
+        yield _red(text) if has_failure(report.findings) else text
 
 
 def _clients(report: Report, works: bool | None) -> list[str]:

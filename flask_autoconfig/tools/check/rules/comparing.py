@@ -209,6 +209,18 @@ def _differing(
             yield same_type[0], their
 
 
+def replaced_profiles(scene: Scene) -> Iterator[Finding]:
+    """Yield that the profiles of two addresses replace each other on a device."""
+    another = replace(scene.case, address=Address(NOBODY, scene.case.domain))
+    for play in scene.plays:
+        if play.setup and play.client.family == "apple":
+            other = single.play_profile(play.client, another, scene.facts).setup
+            name, accounts = play.setup.identifier, play.setup.servers
+            if other and other.identifier == name and other.servers != accounts:
+                found = finding("profile.one-identifier", play.place, identifier=name)
+                yield found.hurting(play.client.name)
+
+
 def names_for_all(scene: Scene) -> frozenset[str]:
     """Return the user names that everybody gets, as requests for two people show."""
     case = replace(scene.case, address=scene.case.asker)

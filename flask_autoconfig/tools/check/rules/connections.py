@@ -176,7 +176,8 @@ def of_logins(
     for method in missing:
         name = method if isinstance(method, str) else method.name
         wrong = code if better else "server.method-unknown"
-        yield finding(wrong, subject, method=name, offered=offered, better=better)
+        found = finding(wrong, subject, method=name, offered=offered, better=better)
+        yield found.marked("one of several" if len(missing) < len(methods) else "")
     # Thunderbird's SmtpClient reads no other form; servers may announce both.
     said = [line[4:].upper() for line in server.heard if line.startswith("250")]
     starts = {line[:5] for line in said if line.startswith("AUTH")}

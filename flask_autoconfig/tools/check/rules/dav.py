@@ -25,6 +25,9 @@ _PROPFIND = (
 )
 _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
+_DOWNGRADED = "dav.downgraded"
+_TOLD = texts.table("groups")["no_site"]
+_MOST_HOPS = 3  # redirects that are looked at
 _URL_TYPES = (*_TYPES, "webdav", "jmap")
 
 
@@ -80,13 +83,15 @@ def _follow(
     """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     reply, wrong = _asked(case, facts, ask_for(url), type_)
+    if wrong is not None and wrong.code == _DOWNGRADED and not _is_dav(reply):
+        return None, wrong
     if wrong is not None and not reply.status:
         if web.ABSENT not in wrong.marks or (by_srv and case.provider):
             return None, wrong.within("dav", type=type_)
         at, target = f"{by_srv} SRV", split_url(url).netloc
         dead = finding("dav.srv-dead", at, type=type_, target=target, reason=wrong.seen)
         return None, dead if by_srv else missing
-    if wrong is not None:
+    if wrong is not None and wrong.code != _DOWNGRADED:
         is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
         is_missing = is_404 and not reply.redirects and not by_srv
         usual = ("/", f"/.well-known/{type_}")
@@ -104,29 +109,31 @@ def _follow(
     port = parts.port or (443 if host else 0)
     host = f"[{host}]" if is_ip(host) and ":" in host else host
     account = Account(type_, host, port, "SSL", url=end)
-    return account, finding("dav.found", url, type=type_, led=led)
+    return account, wrong or finding("dav.found", url, type=type_, led=led)
+
+
+def _downgraded(facts: Facts, ask: Ask) -> str:
+    """Return, as a clause, that a redirect leads from https to http, or ""."""
+    with suppress(ProbeError):
+        for _ in range(_MOST_HOPS):
+            target = facts.reply(ask).target
+            if ask.url.startswith("https:") and target.startswith("http:"):
+                return f"it redirects from https to http: {shown(target)}"
+            ask = ask._replace(url=target or ask.url)
+    return ""
 
 
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
     """Yield a wrong redirect of the .well-known URL, needless beside SRV records."""
-    code, path = "dav.well-known", split_url(url).path
-    try:
-        target, got = facts.reply(ask_for(url)).target, ""
-        if target.startswith("http:"):
-            got = f"it redirects from https to http: {shown(target)}"
-        else:
-            reply = facts.answer(ask_for(url))
-            led = split_url(reply.url).path.strip("/")
-            if not (reply.is_forged or _is_dav(reply)):
-                got = _not_dav(reply, url, type_).seen
-                # What stands in the way of every path has a finding of its own.
-                is_meant = led and led != path.strip("/")
-                code = "dav.well-known" if is_meant else "dav.well-known-absent"
-    except ProbeError as error:
-        is_told = error.kind in ("dns", "connect", "silent", "private", "closed")
-        got = "" if is_told else web.of_error(facts, case, url, error).seen
-    if got:
-        yield finding(code, url, type=type_, got=got)
+    reply, wrong = _asked(case, facts, ask_for(url), type_)
+    path, led = (split_url(it).path.strip("/") for it in (url, reply.url))
+    # What stands in the way of every path has a finding of its own.
+    if wrong is not None and not reply.is_forged and wrong.code not in _TOLD:
+        is_meant = (
+            wrong.code == _DOWNGRADED or not reply.status or led not in ("", path)
+        )
+        code = "dav.well-known" if is_meant else "dav.well-known-absent"
+        yield finding(code, url, type=type_, got=wrong.seen)
 
 
 def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
@@ -154,6 +161,9 @@ def _asked(
         if wrong is None or wrong.code not in texts.patterns("refusal"):
             wrong = _not_dav(reply, ask.url, type_)
         wrong = None if is_jmap or _is_dav(reply) else wrong._replace(around=())
+    if got := _downgraded(facts, ask):
+        wrong = finding(_DOWNGRADED, ask.url, type=type_, got=got)
+        wrong = wrong.marked("" if _is_dav(reply) else "only way")
     return reply, wrong
 
 
@@ -220,6 +230,8 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         yield shut.marked("only way").hurting(*(it.client.name for it in plays))
     elif wrong is None:
         yield finding("dav.server-found", url, type=server.type)
+    elif wrong.code == _DOWNGRADED:
+        yield wrong
     elif not reply.status:
         is_unknown = wrong.code == "http.absent" and not facts.exists(host)
         code = "dav.server-unknown" if is_unknown else "dav.server-dead"

@@ -284,11 +284,14 @@ def _first(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
 def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Finding]:
     """Yield where the records of a service are instead, or that there are none."""
     domain, right = scene.case.domain, f"{name}.{scene.case.domain}"
+    types = {row[0]: row[1] for row in zone.MAIL_SERVICES}
+    same = (it for it in types if types[it] == types.get(name))  # imap, pop3 or smtp
+    is_served = any(scene.facts.targets(f"{it}.{domain}") for it in same)
     if other := _of_other_type(scene.facts, right, domain):
         type_, data = other
         code, at = "srv.other-type", f"{right} {type_}"
         yield _weighed(scene, finding(code, at, type=type_, data=data))
-    elif misnamed := _misnamed(scene, name, wanted):
+    elif not is_served and (misnamed := _misnamed(scene, name, wanted)):
         is_slip = misnamed.removesuffix(f".{domain}") in zone.slips(name)
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
         code, at = "srv.other-name" if is_slip else code, f"{misnamed} SRV"

@@ -86,11 +86,13 @@ def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
     return found
 
 
-def _set_up(scene: Scene) -> dict[Endpoint, tuple[Client, ...]]:
-    found: dict[Endpoint, tuple[Client, ...]] = {}
+def _set_up(scene: Scene) -> dict[Endpoint, list[tuple[Client, str]]]:
+    """Return the clients of each server, with the methods that they take."""
+    found: dict[Endpoint, list[tuple[Client, str]]] = {}
     for play in scene.own_plays:
-        for endpoint in map(Endpoint.of, play.mail):
-            found[endpoint] = (*found.get(endpoint, ()), play.client)
+        for one in play.mail:
+            pair = play.client, one.authentication
+            found.setdefault(Endpoint.of(one), []).append(pair)
     return found
 
 
@@ -151,8 +153,12 @@ def look(scene: Scene) -> Iterator[Finding]:
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             is_way = found.code in _GROUPS["encryption"] and endpoint not in published
-            clients = set_up.get(endpoint, ())
-            whose = {client.family for client in clients}
+            clients = set_up.get(endpoint, [])
+            if "one of several" in found.marks:  # other clients take what is offered
+                method = dict(found.values)["method"]
+                clients = [it for it in clients if it[1] == method]
+                found = found.marked("" if clients else "beside")
+            whose = {client.family for client, _ in clients}
             if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
             # Without a file, another source may have a server that works.
@@ -169,7 +175,7 @@ def look(scene: Scene) -> Iterator[Finding]:
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             is_of_some = found.clients and found.status != FAILURE
-            who = () if is_of_some else (client.name for client in clients)
+            who = () if is_of_some else (client.name for client, _ in clients)
             yield found.hurting(*who)
 
     yield from each_of(check, asked)

@@ -35,6 +35,7 @@ from ..scene import Outcome, Play, Scene, ask_of
 from ..scene import asks as every_ask
 from . import causes, documents, servers, web
 
+_CAPITALS = "/Autodiscover/Autodiscover.xml"
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
 _SECONDS = 4  # for openssl
@@ -222,7 +223,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
 
 def _spelt(scene: Scene, url: str) -> str:
     """Return the URL with capitals, if Autodiscover is answered there alone, or ""."""
-    spelt = url.replace(POX, "/Autodiscover/Autodiscover.xml")
+    spelt = url.replace(POX, _CAPITALS)
     with suppress(ProbeError, MeaninglessError):
         reply = scene.facts.answer(ask_of(OUTLOOK.steps[2], scene.case, spelt))
         is_good = reply.status == 200 and read_outlook(web.unpacked(reply)).servers
@@ -230,11 +231,37 @@ def _spelt(scene: Scene, url: str) -> str:
     return ""
 
 
+def consent(scene: Scene) -> Iterator[Finding]:
+    """Yield that Thunderbird asks people before it follows Autodiscover elsewhere.
+
+    It does so unless one of the usual URLs answers (ExchangeAutoDiscover in 153.8).
+    """
+    case, facts = scene.case, scene.facts
+    steps = (step for step in THUNDERBIRD.steps if step.kind == "pox")
+    usual = [ask for step in steps for ask in every_ask(step, case, facts)]
+    replies = [web.asked(case, facts, ask)[0] for ask in usual]
+    name = f"_autodiscover._tcp.{case.domain}"
+    led = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
+    led[usual[-1].url] = replies[-1].url  # by http
+    known = [it.split(".")[-2:] for it in (case.domain, "office365.com", "outlook.com")]
+    for at, url in led.items() if not any(map(web.counts, replies)) else ():
+        host = split_url(url).hostname or ""
+        if url.startswith("https:") and host.split(".")[-2:] not in known:
+            found = finding("autodiscover.consent", at, host=host, domain=case.domain)
+            yield found.hurting(THUNDERBIRD.name)
+
+
 def autodiscover(scene: Scene) -> Iterator[Finding]:
-    """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
+    """Yield where Autodiscover fails by its SRV record or with capitals in its path."""
     case, facts = scene.case, scene.facts
     name = f"_autodiscover._tcp.{case.domain}"
     plays = [it for it in scene.plays if it.client == OUTLOOK and it.found]
+    for url in (play.found.url for play in plays if play.found):
+        spelt = url.replace(POX, _CAPITALS)
+        reply, wrong = web.asked(case, facts, ask_of(OUTLOOK.steps[2], case, spelt))
+        if wrong and reply.status and not reply.is_limited:
+            code, reason = "autodiscover.spelling", wrong.seen
+            yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
     # names.py tells of port 80.
     led = [target for target in facts.targets(name)[:1] if target[1] != 80]
     for play, (host, port) in product(plays, led):
@@ -304,6 +331,10 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
         if wrong is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
+            plain = web.unpacked(reply)
+            is_profile = reply.content_type == _TYPE or b"plist" in plain
+            if case.provider is None and not is_profile:
+                continue  # a site answers: nobody else uses this URL
             content, setup = _read_profile(case, ask.url, reply)
             played.setup = servers.settled(facts, setup)
             played.findings, played.found = [*earlier, *content], Outcome(ask.url)
