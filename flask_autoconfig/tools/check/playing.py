@@ -1,5 +1,6 @@
 """Plays a client: its steps in order, until it has settings or gives up."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from ...documents.setups import (
     Setup,
     read_outlook,
 )
+from ...documents.xml import NotXmlError, parse
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
@@ -120,6 +122,19 @@ def _circumstances(
         yield "first place" if is_first or is_alert else "elsewhere"
 
 
+def counts(reply: Reply) -> bool:
+    """Return whether a response is an answer for a client that tries no other URL then."""
+    if reply.is_forged or not 200 <= reply.status < 300:
+        return False
+    with suppress(NotXmlError, ValueError):
+        if reply.content_type in ("text/xml", "application/xml"):
+            parse(web.unpacked(reply))
+        elif reply.content_type in ("text/json", "application/json"):
+            json.loads(reply.body)
+        return True
+    return False
+
+
 def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
     first, *_ = urls = [*reply.redirects, reply.url]
     if reply.redirects:
@@ -168,7 +183,7 @@ class _Requests:
                     hidden = finding("document.hidden", first.url, got=got, url=url)
                     yield first._replace(trouble=hidden)
                     firsts[group] = first._replace(trouble=None)  # it is told once
-                if self.client.takes_first_2xx and group and web.counts(outcome.reply):
+                if self.client.takes_first_2xx and group and counts(outcome.reply):
                     firsts.setdefault(group, outcome)
         found: dict[str, Account] = {}
         for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():

@@ -31,6 +31,7 @@ from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..facts import Ask, Facts
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
+from ..playing import counts
 from ..scene import Outcome, Play, Scene, ask_of
 from ..scene import asks as every_ask
 from . import causes, documents, servers, web
@@ -244,7 +245,7 @@ def consent(scene: Scene) -> Iterator[Finding]:
     led = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
     led[usual[-1].url] = replies[-1].url  # by http
     known = [it.split(".")[-2:] for it in (case.domain, "office365.com", "outlook.com")]
-    for at, url in led.items() if not any(map(web.counts, replies)) else ():
+    for at, url in led.items() if not any(map(counts, replies)) else ():
         host = split_url(url).hostname or ""
         if url.startswith("https:") and host.split(".")[-2:] not in known:
             found = finding("autodiscover.consent", at, host=host, domain=case.domain)

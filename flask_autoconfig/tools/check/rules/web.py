@@ -8,7 +8,6 @@ import zlib
 from contextlib import suppress
 from itertools import pairwise
 
-from ....documents.xml import NotXmlError, parse
 from ... import zone
 from ...net.conversations import server_at
 from ...net.http import REDIRECTS, Reply
@@ -399,19 +398,6 @@ def unpacked(reply: Reply) -> bytes:
         return zlib.decompressobj(47).decompress(reply.body, _MOST)
     except zlib.error:
         return reply.body
-
-
-def counts(reply: Reply) -> bool:
-    """Return whether a response is an answer for a client that tries no other URL then."""
-    if reply.is_forged or not 200 <= reply.status < 300:
-        return False
-    with suppress(NotXmlError, ValueError):
-        if reply.content_type in ("text/xml", "application/xml"):
-            parse(unpacked(reply))
-        elif reply.content_type in ("text/json", "application/json"):
-            json.loads(reply.body)
-        return True
-    return False
 
 
 def is_in_charset(reply: Reply) -> bool:
