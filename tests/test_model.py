@@ -64,13 +64,6 @@ def test_the_standard_url_holds_any_host_and_port(
     assert found.url == f"https://{authority}/.well-known/jmap"
 
 
-def test_the_defaults_are_those_of_a_well_run_server() -> None:
-    found = provider_in(VALID)
-    assert found.identity == "example.com"
-    assert found.incoming[0].username == "%EMAILADDRESS%"
-    assert found.incoming[0].authentication == ("password-cleartext",)
-
-
 # --- Values -----------------------------------------------------------------------------
 
 
@@ -199,10 +192,6 @@ def test_what_every_client_can_use_is_no_warning(
     text: str, expected: list[Any]
 ) -> None:
     assert warnings_for_all(text) == expected
-
-
-def test_a_well_run_server_has_no_warnings() -> None:
-    assert find_warnings(loads(TWO_DOMAINS).provider) == []
 
 
 def test_warnings_are_in_the_order_of_harm() -> None:

@@ -9,25 +9,22 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 import seen
-from asks import little_site
 from flask import Flask
 from jinja2 import DictLoader
 from seen import ADDRESS
-from services import fetch, serving, until
+from services import until
 from support import (
     TWO_DOMAINS,
     Write,
-    asking,
     assert_served,
     certificate_for,
     configured,
-    loads,
     rows,
     site,
 )
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
-from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
+from flask_autoconfig import AutoconfigMiddleware, create_app
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.tables import ProgramName
 from flask_autoconfig.page.alone import TEMPLATES
@@ -130,14 +127,6 @@ def test_a_name_alone_is_an_error_where_another_domain_may_be_meant(
 
 
 # --- Suggestions -----------------------------------------------------------------------
-
-
-@rows("suggestions", "typed, meant")
-def test_a_mistyped_domain_is_suggested(toml: Write, typed: str, meant: str) -> None:
-    page = ask(toml(TWO_DOMAINS), f"emailaddress=fred@{typed}&program=gmail").text
-    assert ("Did you mean" in page) == bool(meant)
-    if meant:
-        assert f'?emailaddress=fred%40{meant}&amp;program=gmail">' in page
 
 
 @rows("listed", "number, more, is_suggested")
@@ -362,15 +351,6 @@ def test_the_steps_are_in_the_order_of_the_program(
     assert places == sorted(places)
 
 
-@rows("labels", "language, labels")
-def test_an_iphone_shows_the_labels_of_its_language(
-    app: Flask, language: str, labels: list[str]
-) -> None:
-    steps = steps_of(ask(app, f"{ANNA}&program=iphone&lang={language}"))
-    found = re.findall(r'class="autoconfig-label">(.*?)</b>', steps)
-    assert list(map(unescape, found)) == labels
-
-
 def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     file = toml(TWO_DOMAINS)
     page = ask(file, f"{FRED}&program=iphone").text
@@ -385,39 +365,7 @@ def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     )
 
 
-@rows("problems", "line, message, cure")
-def test_a_fault_of_the_page_names_its_cure(line: str, message: str, cure: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        loads(f"{TWO_DOMAINS}[provider.page]\n{line}\n")
-    (problem,) = caught.value.problems
-    assert problem.place.startswith("provider[0].page.")
-    assert message in problem.message
-    assert cure in problem.cure
-
-
 # --- Hosts -----------------------------------------------------------------------------
-
-
-@rows("origins", "host, scheme, is_shown")
-def test_the_origin_is_shown_if_it_is_the_providers(
-    toml: Write, host: str, scheme: str, is_shown: bool
-) -> None:
-    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
-    for query in ("", FRED):
-        page = ask(file, query, host, X_Forwarded_Proto=scheme).text
-        assert ("The address of this page begins with" in page) == is_shown
-        assert "never asks for your password" in page
-    other = ask(file, FRED, "other.com", X_Forwarded_Proto="https").text
-    assert "The address of this page begins with" not in other
-
-
-def test_every_host_gets_a_response(toml: Write) -> None:
-    hosts = ["xn--.test", "xn--a.example.com", "xn--\xe9.test", "a..b", "[::1]:80"]
-    with serving(toml(TWO_DOMAINS)) as url:
-        for host in (*hosts, "x" * 300):
-            for path in ("", "/qr.svg", "/logo", "/account.svg"):
-                target = f"{url}/mail/setup{path}?{FRED}&name=A"
-                assert fetch(target, Host=host).status in (200, 400, 404), host
 
 
 # --- Devices ---------------------------------------------------------------------------
@@ -515,14 +463,6 @@ def test_the_page_is_503_until_a_file_is_right(toml: Write, has_layout: bool) ->
     assert ask(app, FRED, path="/qr.svg").status_code == 503
     file.write_text(TWO_DOMAINS)
     until(lambda: ask(app, FRED).status_code == 200)
-
-
-def test_the_root_of_a_site_is_its_own_and_a_slash_leads_to_the_page(
-    toml: Write,
-) -> None:
-    ask = asking(AutoconfigMiddleware(little_site, toml(TWO_DOMAINS)))
-    assert ask("/").text == "The site has no /"
-    assert ask("/mail/setup/").headers["Location"] == "/mail/setup"
 
 
 # --- Hooks and templates of a site -----------------------------------------------------

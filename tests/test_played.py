@@ -238,9 +238,3 @@ def test_gnome_online_accounts_leaves_an_address_unencoded_where_it_can() -> Non
         case = Case(DOMAIN, (), address=Address(local, DOMAIN))
         url = ask_of(step, case, f"https://{DOMAIN}/").url
         assert url == f"https://{DOMAIN}/?emailaddress={query}{DOMAIN}"
-
-
-def test_the_port_of_another_type_or_encryption_is_named() -> None:
-    for port, words in ((995, "is the port of pop3"), (143, "the port for STARTTLS")):
-        raw = {**NO_LESS, "incoming": [{**GOOD["incoming"], "port": port}]}
-        assert any(words in it.message for it in find_warnings([provider_of(raw)]))

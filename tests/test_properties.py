@@ -73,6 +73,13 @@ def app() -> Any:
     method=st.sampled_from(["GET", "HEAD", "POST", "BREW"]),
 )
 @example(path="/healthz", query="\x80", host="", header="", method="GET")
+@example(
+    path="/mail/setup/account.svg",
+    query="emailaddress=fred@example.com&name=A",
+    host=f"{'x' * 300}.xn--\xe9.test",
+    header="",
+    method="GET",
+)
 @settings(max_examples=150)
 def test_any_request_gets_an_answer_below_500_that_echoes_nothing(
     app: Any, path: str, query: str, host: str, header: str, method: str

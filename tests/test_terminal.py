@@ -135,22 +135,6 @@ def test_a_long_line_is_cut(toml: Write) -> None:
     assert len(line) == 100
 
 
-def test_the_lines_of_included_and_of_domains_files_are_shown(
-    toml: Write, tmp_path: Path
-) -> None:
-    (tmp_path / "brands").mkdir()
-    text = re.sub(r"domains = .*", 'domains_file = "names"', TWO_DOMAINS)
-    names = tmp_path / "brands/names"
-    file = toml('include = ["brands/a.toml"]\n')
-    for type_, listed, line in (
-        ("imp", "one.test\n", '6 | type = "imp"'),
-        ("imap", "one.test\na_b.test x\n", "2 | a_b.test x"),
-    ):
-        names.write_text(listed)
-        (tmp_path / "brands/a.toml").write_text(text.replace('"imap"', f'"{type_}"'))
-        assert f"  {line}\n" in run("--config", file, "validate").stdout
-
-
 def test_similar_problems_are_counted_and_listed_only_in_json(
     toml: Write, tmp_path: Path
 ) -> None:

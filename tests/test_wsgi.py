@@ -193,14 +193,6 @@ def test_both_sides_conform_to_wsgi() -> None:
         assert answer.headers == {"X-Site": "mine", "Content-Type": "text/x"}
 
 
-def test_an_exception_of_the_application_is_passed_on() -> None:
-    def failing(_environ: WSGIEnvironment, _start: StartResponse) -> Any:
-        raise LookupError("of the site")
-
-    with pytest.raises(LookupError, match="of the site"):
-        got(in_front(failing), Ask("/"))
-
-
 @pytest.mark.parametrize(
     ("script", "path", "status"),
     [("/shop", CONFIG, "200"), ("/mail", "/other", "404"), (CONFIG, "", "404")],
@@ -251,14 +243,6 @@ def test_families_that_are_not_chosen_are_passed_on() -> None:
     assert got(middleware, Ask(CONFIG)).status == "404 Of The Site"
     with pytest.raises(ConfigError, match="there is no family pages"):
         in_front(clients=["pages"])
-
-
-def test_an_edit_of_clients_takes_effect_without_a_restart(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
-    middleware = AutoconfigMiddleware(little_site, file)
-    assert got(middleware, Ask(CONFIG)).status == "200 OK"
-    toml(f'clients = ["page"]\n{TWO_DOMAINS}')
-    until(lambda: got(middleware, Ask(CONFIG)).status == "404 Of The Site", seconds=5)
 
 
 def test_the_site_can_get_the_settings_of_an_address() -> None:

@@ -72,16 +72,6 @@ def test_managesieve_is_found_with_starttls() -> None:
     sieve = {"type": "managesieve", "hostname": "sieve.test"}
     mail = {"incoming": [IMAP], "outgoing": [SMTP]}
     assert records(**mail, setup=[sieve])["_sieve._tcp"] == ["0 1 4190 sieve.test."]
-    secure = {"setup": [{**sieve, "socket_type": "SSL"}]}
-    assert "_sieve._tcp" not in records(**mail, **secure)
-    assert list(warnings(**mail, **secure)) == ["setup[0]"]
-
-
-def test_a_login_that_clients_cannot_find_in_dns_is_a_warning() -> None:
-    mail = {"incoming": [{**IMAP, "username": "fred"}], "outgoing": [SMTP]}
-    assert list(warnings(**mail)) == ["incoming[0].username"]
-    mail["incoming"] = [{**IMAP, "username": "%EMAILLOCALPART%"}]
-    assert warnings(**mail) == {}
 
 
 def test_the_names_of_documents_are_those_of_the_target_or_a_common_host() -> None:
