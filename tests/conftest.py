@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support import BIN, TWO_DOMAINS, Write
 
 if TYPE_CHECKING:
     from paper import Paper
     from world import Real
 
-# No deadline for an example: machines may be slow.
-settings.register_profile("shared", deadline=None)
+# No deadline for an example, and no checks of time: machines may be slow.
+settings.register_profile(
+    "shared", deadline=None, suppress_health_check=list(HealthCheck)
+)
 settings.load_profile("shared")
 
 _TIERS = ("world", "install")

@@ -22,10 +22,12 @@ from asks import HOST, outlook_asks
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from flask_autoconfig import Autoconfig, create_app
+from flask_autoconfig import Autoconfig, ConfigError, create_app
 from flask_autoconfig.config import reading
 from flask_autoconfig.config import tables as model
-from flask_autoconfig.config.tables import Config
+from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.config.tables import Config, Provider
+from flask_autoconfig.errors import Problem
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
@@ -41,6 +43,10 @@ ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
 TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
+IMAP = {"type": "imap", "hostname": "imap.example.com"}
+SMTP = {"type": "smtp", "hostname": "smtp.example.com"}
+Log = pytest.LogCaptureFixture
+Patch = pytest.MonkeyPatch
 Write = Callable[..., Path]  # the fixture `toml`
 # The types of the tables in a configuration.
 MODEL = {
@@ -207,6 +213,32 @@ def configure(
 def loads(text: str) -> Config:
     """Return the tables of a TOML text; raise ConfigError with every problem."""
     return reading._Reading(Path()).load(reading._parsed(text), text).tables
+
+
+def provider_of(**raw: Any) -> Provider:
+    """Return the provider with these tables, of example.com unless they have domains."""
+    (provider,) = from_raw(
+        {"provider": [{"domains": ["example.com"], **raw}]}
+    ).providers
+    return provider
+
+
+def problems_of(call: Callable[..., object], *arguments: Any) -> tuple[Problem, ...]:
+    """Return the problems of the ConfigError that a call raises."""
+    with pytest.raises(ConfigError) as caught:
+        call(*arguments)
+    return caught.value.problems
+
+
+def look(live: Live[Current], times: int = 4) -> None:
+    """Look for edits as often as it takes until one is taken up."""
+    for _ in range(times):
+        live.look()
+
+
+def has_domains(live: Live[Current], *domains: str) -> bool:
+    directory = snapshot_of(live).directory
+    return all(directory.by_domain(domain) is not None for domain in domains)
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:

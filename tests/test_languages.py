@@ -7,7 +7,7 @@ from pathlib import Path
 import catalogs
 import pytest
 from babel.messages.pofile import write_po
-from support import TWO_DOMAINS, rows
+from support import TWO_DOMAINS, Patch, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -45,9 +45,7 @@ def forget_catalogs() -> None:
 
 
 @pytest.fixture
-def ask(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, toml: Callable[[str], Path]
-) -> Iterator[Ask]:
+def ask(folder: Path, monkeypatch: Patch, toml: Callable[[str], Path]) -> Iterator[Ask]:
     """Return the page for a value of Accept-Language, with these catalogs."""
     monkeypatch.setattr(words, "LOCALE", folder)
     forget_catalogs()

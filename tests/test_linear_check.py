@@ -1,7 +1,8 @@
-"""Commands read what servers send, and print records, in linear time and bounded memory."""
+"""Commands read what servers send, files to import and records in linear time."""
 
 import gc
 import itertools
+import json
 import plistlib
 import socket
 import struct
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import dns.rdata
 import pytest
@@ -16,14 +18,14 @@ from dns.rdata import Rdata
 from linear import TOKENS, assert_linear
 from services import run
 from strangers import server
-from support import TWO_DOMAINS, table
+from support import IMAP, SMTP, TWO_DOMAINS, Patch, provider_of, table
 
 from flask_autoconfig import families
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.values import quote
-from flask_autoconfig.documents import outlook
+from flask_autoconfig.documents import outlook, thunderbird, xml
 from flask_autoconfig.documents.setups import (
     MeaninglessError,
     read_outlook,
@@ -36,6 +38,7 @@ from flask_autoconfig.tools import clients, reading, terminal
 from flask_autoconfig.tools.check import Case, Report, report, texts
 from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
+from flask_autoconfig.tools.importers import import_files
 from flask_autoconfig.tools.net.http import Ask, Reply, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
@@ -116,29 +119,14 @@ def _messages(text: str) -> None:
     list(report.details(output, verbose=True, width=80))
 
 
-SERVER = (
-    "<hostname>imap.example.com</hostname><port>993</port><socketType>SSL</socketType>"
-    "<authentication>password-cleartext</authentication>"
-    "<username>%EMAILADDRESS%</username>"
-)
-HEAD = '<clientConfig version="1.1">'
-PROVIDER = f"{HEAD}<emailProvider id='a.test'><domain>a.test</domain>"
-WITH_SERVER = f'{PROVIDER}<incomingServer type="imap">{SERVER}'
-END = (
-    f'<incomingServer type="imap">{SERVER}</incomingServer>'
-    f'<outgoingServer type="smtp">{SERVER}</outgoingServer>'
-    "</emailProvider></clientConfig>"
-)
-# The start of a document, with a place for a repeated text, and what is repeated there.
+DOCUMENT = thunderbird.write(provider_of(incoming=[IMAP], outgoing=[SMTP])).decode()
+# A document with a place for a repeated text, and what is repeated there.
 PLACES = {
-    "the root": (PROVIDER.replace("<emailP", "{}<emailP"), "elements"),
-    "a provider": (f"{PROVIDER}{{}}", "elements"),
-    "a server": (f"{WITH_SERVER}{{}}</incomingServer>", "elements"),
+    "the root": (DOCUMENT.replace("<emailP", "{}<emailP"), "elements"),
+    "a provider": (DOCUMENT.replace("<incomingS", "{}<incomingS"), "elements"),
+    "a server": (DOCUMENT.replace("</incomingS", "{}</incomingS"), "elements"),
 } | {
-    tag: (
-        WITH_SERVER.replace(f"<{tag}>", f"<{tag}>{{}}") + "</incomingServer>",
-        "values",
-    )
+    tag: (DOCUMENT.replace(f"<{tag}>", f"<{tag}>{{}}", 1), "values")
     for tag in ("hostname", "port", "username", "socketType")
 }
 REPEATED = table("repeated", "linear.toml")
@@ -150,7 +138,7 @@ def test_repeated_elements_and_long_values_of_a_document(
     call: Call, place: str, kind: str
 ) -> None:
     for token in REPEATED[kind]:
-        assert_linear(lambda text: call(place.format(text) + END), token, [""])
+        assert_linear(lambda text: call(place.format(text)), token, [""])
 
 
 @pytest.mark.world
@@ -169,9 +157,9 @@ def test_any_token_repeated(call: Call) -> None:
 def test_nested_elements_and_values(start: str, end: str) -> None:
     def call(text: str) -> None:
         nested = text + end * (len(text) // len(start))
-        for head, tail in (("", ""), (PROVIDER, END)):
-            _clients(head + nested + tail)
-            _documents(head + nested + tail)
+        for place in ("{}", PLACES["a provider"][0]):
+            _clients(place.format(nested))
+            _documents(place.format(nested))
         _others(nested)
         _others(f"<plist><dict><key>PayloadContent</key>{nested}</dict></plist>")
         _others(f'{{"protocols": {nested}}}')
@@ -184,8 +172,8 @@ def test_elements_with_different_names() -> None:
         numbers = range(len(text) // 20)
         elements = "".join(f"<a{number}> x</a{number}>" for number in numbers)
         for place, _ in PLACES.values():
-            _clients(place.format(elements) + END)
-            _documents(place.format(elements) + END)
+            _clients(place.format(elements))
+            _documents(place.format(elements))
 
     assert_linear(call, "a", [""])
 
@@ -349,3 +337,79 @@ def test_records_of_many_domains_are_printed_in_linear_time(tmp_path: Path) -> N
         assert done.stdout.count("$ORIGIN") == count + 2
 
     assert_linear(call, "a", ends=[""])
+
+
+# --- Files to import -------------------------------------------------------------------
+
+XML = """<clientConfig version="1.1"><emailProvider id="example.com">
+{}<domain>example.com</domain><displayName>Example</displayName>
+<incomingServer type="imap"><hostname>imap.example.com</hostname>{}</incomingServer>
+<outgoingServer type="smtp"><hostname>smtp.example.com</hostname></outgoingServer>
+</emailProvider></clientConfig>"""
+AUTOMX = """[automx]
+domains = {}
+[DEFAULT]
+account_name = {}
+[example.com]
+imap = yes
+imap_server = imap.example.com
+smtp = yes
+smtp_server = smtp.example.com
+"""
+SERVERS = [
+    {"type": "imap", "name": "imap.example.com"},
+    {"type": "smtp", "name": "smtp.example.com"},
+]
+
+
+def _seed(text: str) -> str:
+    seed = {"domains": ["example.com"], "servers": SERVERS, "provider": text}
+    return json.dumps(seed, ensure_ascii=False)
+
+
+# What is made of a text for a file of each format: as it is, and where values stand.
+FILES: dict[str, Callable[[str], str]] = {
+    "anything": str,
+    "XML with elements of a provider": lambda it: XML.format(it, ""),
+    "XML with elements of a server": lambda it: XML.format("", it),
+    "XML with an attribute": lambda it: XML.format("", f"<a b={quoteattr(it)}/>"),
+    "seed": _seed,
+    "seed that goes on": lambda it: '{"domains": ' + it,
+    "automx.conf": lambda it: AUTOMX.format("example.com", "Example") + it,
+    "automx.conf with domains": lambda it: AUTOMX.format(it, "Example"),
+    "automx.conf with a name": lambda it: AUTOMX.format("*", it),
+}
+WITH_EVERY_TOKEN = ("anything", "XML with an attribute", "automx.conf")
+
+
+def numbered(token: str, text: str) -> str:
+    """The text with a number in each repetition of a token, for its `N` or `a`."""
+    mark = "N" if "N" in token else "a"
+    parts = text.split(token)
+    return "".join(
+        part + (token.replace(mark, f"{mark}{number}", 1) if number else "")
+        for number, part in enumerate(parts)
+    )
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_any_content_takes_linear_time(
+    tmp_path: Path, name: str, monkeypatch: Patch
+) -> None:
+    # Larger ones are refused, which tells nothing of the time for smaller ones.
+    monkeypatch.setattr(xml, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(xml, "_MOST_LEVELS", 2**20)
+    monkeypatch.setattr(xml, "_MOST_NODES", 2**20)
+    file = tmp_path / "file"
+
+    def call(text: str) -> None:
+        written = FILES[name](text)
+        file.write_bytes(written.encode("utf-8", "surrogatepass"))
+        with suppress(ConfigError):
+            import_files([file], lambda _: None)
+
+    for token in TOKENS if name in WITH_EVERY_TOKEN else REPEATED["import"]:
+        assert_linear(call, token)
+        if "a" in token and token in REPEATED["import"]:
+            assert_linear(lambda it, token=token: call(numbered(token, it)), token)  # type: ignore[misc]

@@ -2,15 +2,13 @@
 
 import re
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ROOT, TWO_DOMAINS
+from support import ROOT, TWO_DOMAINS, Patch, Write, problems_of
 
-from flask_autoconfig import ConfigError
 from flask_autoconfig.config import reading
 from flask_autoconfig.config.explain.lines import lines_of
 
@@ -42,13 +40,11 @@ def test_a_missing_key_has_the_line_of_the_nearest_table() -> None:
 
 
 def test_problems_of_a_mapping_have_no_line_but_the_providers_domain(
-    toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    toml: Write, monkeypatch: Patch
 ) -> None:
     monkeypatch.chdir(toml(TWO_DOMAINS).parent)  # whose lines are not the mapping's
     raw = tomllib.loads(TWO_DOMAINS.replace('"imap"', '"imapp"'))
-    with pytest.raises(ConfigError) as caught:
-        reading.from_raw(raw)
-    (problem,) = caught.value.problems
+    (problem,) = problems_of(reading.from_raw, raw)
     assert (problem.line, problem.domain) == (None, "example.com")
 
 
@@ -60,9 +56,7 @@ def test_a_problem_in_an_unchanged_file_has_its_line(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text("# b\n" + one.replace("a.test", "b.test"))
     before = reading.read(file)
     (tmp_path / "a.toml").write_text(one.replace("a.test", "b.test"))
-    with pytest.raises(ConfigError) as caught:
-        reading.read(file, before)
-    (problem,) = caught.value.problems
+    (problem,) = problems_of(reading.read, file, before)
     assert (problem.file, problem.line, problem.domain) == ("b.toml", 4, "b.test")
 
 

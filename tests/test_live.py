@@ -13,16 +13,23 @@ from pathlib import Path
 import pytest
 from asks import little_site
 from services import fetch, serving, until
-from support import TWO_DOMAINS, Write, asking, site, snapshot_of
+from support import (
+    TWO_DOMAINS,
+    Log,
+    Patch,
+    Write,
+    asking,
+    has_domains,
+    look,
+    site,
+    snapshot_of,
+)
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError
 from flask_autoconfig.answers import Answer, Request
 from flask_autoconfig.config.reading import Loaded, read
-from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current, Service
 
-Log = pytest.LogCaptureFixture
-Patch = pytest.MonkeyPatch
 CONFIG = "/mail/config-v1.1.xml"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 
@@ -59,15 +66,6 @@ def test_every_worker_takes_up_an_edited_file_within_two_seconds(toml: Write) ->
             until(lambda host=host: hosts(url) == {host}, seconds=2)  # type: ignore[misc]
 
 
-def look(live: Live[Current], times: int = 4) -> None:
-    for _ in range(times):
-        live.look()
-
-
-def has_domain(live: Live[Current], domain: str) -> bool:
-    return snapshot_of(live).directory.by_domain(domain) is not None
-
-
 def document(service: Service, query: str = "") -> Answer:
     answer = service.answer(Request(CONFIG, query))
     assert answer is not None
@@ -95,7 +93,7 @@ def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:
     live = Service(file).live
     file.write_text(TWO_DOMAINS.replace(', "example2.com"', ""))
     live.look()  # the first look sees a change that is not settled
-    assert has_domain(live, "example2.com")
+    assert has_domains(live, "example2.com")
     file.write_text(EDITED)
     look(live, 2)
     assert "mail.example.com" in str(snapshot_of(live).loaded)
@@ -158,11 +156,11 @@ def test_a_domains_file_is_taken_up_when_it_is_created_or_edited(
     look(live)
     (record,) = caplog.records  # the problem is logged once
     assert "domains_file (example.com): cannot read " in record.getMessage()
-    assert not has_domain(live, "late.test")
+    assert not has_domains(live, "late.test")
     for domain in ("late.test", "later.test"):
         (tmp_path / "later").write_text(f"{domain}\n")
         look(live, 3)
-        assert has_domain(live, domain)
+        assert has_domains(live, domain)
 
 
 @pytest.mark.parametrize("edited", ["autoconfig.toml", "customers"])
@@ -187,7 +185,7 @@ def test_an_edit_in_a_reload_counts(toml: Write, tmp_path: Path, edited: str) ->
     provider = snapshot_of(live).loaded.providers[0]
     is_main = edited == "autoconfig.toml"
     assert provider.id == ("later" if is_main else "early")
-    assert has_domain(live, "early.test" if is_main else "later.test")
+    assert has_domains(live, "early.test" if is_main else "later.test")
 
 
 def test_without_descriptors_a_file_is_read_later(toml: Write, caplog: Log) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from services import run
 from strangers import Behaviour, server
-from support import certificate_for, rows
+from support import Patch, certificate_for, rows
 
 from flask_autoconfig.tools.net.mail import Endpoint, log_in
 from flask_autoconfig.tools.net.resolver import Resolver
@@ -99,7 +99,7 @@ Refusal = Callable[..., str]
 
 
 @pytest.fixture
-def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
+def refusal(tmp_path: Path, monkeypatch: Patch) -> Refusal:
     """Log in at such a server on loopback; returns its refusal."""
     certificate = certificate_for(HOST, folder=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -130,16 +130,8 @@ def test_a_server_that_repeats_what_it_heard_is_quoted_without_it(
     behave = Echo(type_, offered)
     for behave.echo in (str, str.lower, str.upper):
         assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
-
-
-@pytest.mark.parametrize("type_", CODES)
-def test_a_server_that_repeats_the_password_after_the_login_is_quoted_without_it(
-    refusal: Refusal, type_: str
-) -> None:
-    echo = Echo(type_, "PLAIN")
-    echo.yes = True
-    echo.echo = lambda heard: f"{heard} {PASSWORD}"
-    assert refusal(echo, type_) == f"{CODES[type_]} {REPEATED}"
+    behave.yes, behave.echo = True, lambda heard: f"{heard} {PASSWORD}"
+    assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)

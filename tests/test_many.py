@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from services import run
-from support import TWO_DOMAINS, Write
+from support import TWO_DOMAINS, Log, Write, has_domains, look, problems_of
 
-from flask_autoconfig import ConfigError
 from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
 from flask_autoconfig.service import Service
@@ -38,20 +37,8 @@ def brands(tmp_path: Path) -> Path:
     return folder
 
 
-def problems_of(file: Path) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        reading.read(file)
-    return [str(problem) for problem in caught.value.problems]
-
-
-def look(service: Service) -> None:
-    for _ in range(4):
-        service.live.look()
-
-
-def serves(service: Service, *domains: str) -> bool:
-    directory = service.snapshot.directory
-    return all(directory.by_domain(domain) is not None for domain in domains)
+def reports(file: Path) -> list[str]:
+    return [str(problem) for problem in problems_of(reading.read, file)]
 
 
 # --- Domains files ---------------------------------------------------------------------
@@ -108,14 +95,14 @@ def test_a_domains_file_read_in_slices_is_the_same_as_line_by_line(
 
 
 def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
-    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    toml: Write, tmp_path: Path, caplog: Log
 ) -> None:
     customers = tmp_path / "customers"
     invalid = [f"bad_{number}.test" for number in range(9)]
     lines = ["one.test", "sales@two.test", *invalid, "three.test"]
     customers.write_text("\n".join(lines))
     service = Service(toml(LISTED))
-    assert serves(service, "one.test", "three.test")
+    assert has_domains(service.live, "one.test", "three.test")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     message = record.getMessage()
@@ -126,8 +113,8 @@ def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
     for text in ("imap.", "mail."):
         customers.write_bytes(b"one.test\nM\xfcller\ntwo.test\n")
         toml(LISTED.replace("imap.", text))
-        look(service)
-        assert serves(service, "two.test")
+        look(service.live)
+        assert has_domains(service.live, "two.test")
         assert f"{text}example.com" in str(service.snapshot.loaded.tables)
         assert caplog.text.count('line 2: expected a domain, got "M\ufffdller"') == 1
 
@@ -162,7 +149,7 @@ def test_a_domains_file_without_any_domain_is_an_error(
     toml: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "customers").write_text("one.test\n", encoding="utf-16")
-    (problem,) = problems_of(toml(LISTED))
+    (problem,) = reports(toml(LISTED))
     assert "domains_file (example.com): no line of " in problem
     assert problem.endswith("is a domain; give a text file with one domain per line")
 
@@ -173,7 +160,7 @@ def test_of_many_domains_that_are_claimed_twice_one_is_named(
     names = "".join(f"d{number:03}.test\n" for number in range(100))
     (tmp_path / "customers").write_text(f"# ours\n\n{names}")
     more = brand("other.test", more='domains_file = "customers"')
-    assert problems_of(toml(LISTED + more)) == [
+    assert reports(toml(LISTED + more)) == [
         "line 20: provider[1].domains_file (other.test): d000.test and 99 more are "
         "claimed by provider[0] too; remove it from one of them"
     ]
@@ -220,27 +207,27 @@ def test_included_files_add_their_providers(toml: Write, brands: Path) -> None:
 
 
 def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
-    toml: Write, brands: Path, caplog: pytest.LogCaptureFixture
+    toml: Write, brands: Path, caplog: Log
 ) -> None:
     service = Service(toml(BRANDS))
     (brands / "a.toml").write_text(brand("a.test"))
-    look(service)
-    assert serves(service, "a.test")
+    look(service.live)
+    assert has_domains(service.live, "a.test")
 
     (brands / "b.toml").write_text(brand("a.test", "b.test"))
-    look(service)
-    assert not serves(service, "b.test")
+    look(service.live)
+    assert not has_domains(service.live, "b.test")
     assert caplog.text.count("remains in use") == 1
     sentence = "brands/b.toml:3: provider[0].domains[0] (a.test): a.test is claimed by "
     assert f"{sentence}provider[0] of brands/a.toml too;" in caplog.text
 
     (brands / "a.toml").unlink()
-    look(service)
-    assert serves(service, "a.test", "b.test")
+    look(service.live)
+    assert has_domains(service.live, "a.test", "b.test")
     (brands / "b.toml").unlink()
-    look(service)
-    assert not serves(service, "b.test")
-    assert serves(service, "example.com")
+    look(service.live)
+    assert not has_domains(service.live, "b.test")
+    assert has_domains(service.live, "example.com")
     assert caplog.text.count("remains in use") == 1
 
 
@@ -248,14 +235,14 @@ def test_an_included_file_is_read_again_when_it_is_corrected_or_exists(
     toml: Write, brands: Path
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
+    (problem,) = reports(toml(BRANDS.replace("*", "a")))
     assert problem.startswith('line 1: include[0]: there is no file "brands/a.toml"; ')
     toml(BRANDS.replace("brands/*", "./brands/a"))
-    look(service)
+    look(service.live)
     for text, is_valid in (("[[provider]]", False), (brand("a.test"), True)):
         (brands / "a.toml").write_text(text)
-        look(service)
-        assert serves(service, "a.test") == is_valid
+        look(service.live)
+        assert has_domains(service.live, "a.test") == is_valid
     assert service.live._signature() == service.live._known  # no change remains
 
 
@@ -266,7 +253,7 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
     (brands / "d.toml").mkdir()
     (brands / "e.toml").write_bytes(b"\xff")
     (brands / "f.toml").write_text(brand("example2.com", more="colour = 1"))
-    problems = problems_of(toml(BRANDS.replace("imap.example.com", "a b")))
+    problems = reports(toml(BRANDS.replace("imap.example.com", "a b")))
     heads = [problem.partition("; ")[0].split(": ") for problem in problems]
     places = [": ".join(head[:2]) for head in heads]
     assert places == [
@@ -285,7 +272,7 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
 
 
 def test_a_pattern_that_matches_no_file_is_a_warning(
-    toml: Write, brands: Path, caplog: pytest.LogCaptureFixture
+    toml: Write, brands: Path, caplog: Log
 ) -> None:
     file = toml('include = ["brands/*.toml"]\n')
     service = Service(file)
@@ -295,12 +282,12 @@ def test_a_pattern_that_matches_no_file_is_a_warning(
     assert done.returncode == 0
     assert done.stdout.startswith(f"{file}:1: warning: {said}\n")
     (brands / "a.toml").write_text(brand("a.test"))
-    look(service)
-    assert serves(service, "a.test")
+    look(service.live)
+    assert has_domains(service.live, "a.test")
 
 
 def test_patterns_match_files_of_one_folder(toml: Write, brands: Path) -> None:
-    (problem,) = problems_of(toml(BRANDS.replace("brands/*", "**/*")))
+    (problem,) = reports(toml(BRANDS.replace("brands/*", "**/*")))
     assert problem.startswith('line 1: include[0]: "**/*.toml" contains **, which')
     (brands / ".hidden.toml").write_text("[")
     (brands / "a.toml").write_text(brand("a.test"))

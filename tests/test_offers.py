@@ -8,35 +8,24 @@ from typing import Any
 
 import pytest
 from defusedxml.ElementTree import fromstring
-from support import rows
+from support import IMAP, SMTP, problems_of, provider_of, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
 from flask_autoconfig.address import parse_address
-from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.documents import Recipient, apple, outlook, pacc, thunderbird
 from flask_autoconfig.documents.thunderbird_reader import Reader
-from flask_autoconfig.errors import ConfigError
 
 DOMAIN = "example.com"
 FRED = Recipient(DOMAIN, parse_address(f"fred@{DOMAIN}"))
-IMAP = {"type": "imap", "hostname": "imap.example.com"}
-SMTP = {"type": "smtp", "hostname": "smtp.example.com"}
 
 
-def table(**more: Any) -> dict[str, Any]:
-    return {"domains": [DOMAIN], "incoming": [IMAP], "outgoing": [SMTP], **more}
+MAIL = {"incoming": [IMAP], "outgoing": [SMTP]}
 
 
 def provider(**more: Any) -> Provider:
-    return from_raw({"provider": [table(**more)]}).providers[0]
-
-
-def problems(**more: Any) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        provider(**more)
-    return [f"{problem.place}: {problem.message}" for problem in caught.value.problems]
+    return provider_of(**MAIL | more)
 
 
 # --- config-v1.1.xml -------------------------------------------------------------------
@@ -65,12 +54,10 @@ def test_a_shared_text_is_the_document_of_each_domain(
     domain: str, list_domains: bool, more: dict[str, str]
 ) -> None:
     domains = [DOMAIN, "example.net", "*.example.org"]
-    raw = table(domains=domains, list_domains=list_domains, **more)
+    raw = {**MAIL, "domains": domains, "list_domains": list_domains, **more}
     client = Client(create_app({"AUTOCONFIG": {"provider": [raw]}}))
-    exact = domain in domains
-    written = thunderbird.write(
-        from_raw({"provider": [raw]}).providers[0], Recipient(domain, exact=exact)
-    )
+    recipient = Recipient(domain, exact=domain in domains)
+    written = thunderbird.write(provider_of(**raw), recipient)
     path = f"/mail/config-v1.1.xml?emailaddress=fred@{domain}"
     assert client.get(path).data == written
 
@@ -116,8 +103,8 @@ def test_pacc_publishes_an_issuer_to_be_compared(issuer: str, published: str) ->
     login = {"authentication": ["OAuth2", "password-cleartext"]}
     more = {"oauth2": {"issuer": issuer}, "incoming": [IMAP | login]}
     if not published:
-        (problem,) = problems(**more)
-        assert problem.startswith("provider[0].oauth2.issuer: ")
+        (problem,) = problems_of(lambda: provider(**more))
+        assert problem.place == "provider[0].oauth2.issuer"
         return
     both = provider(outgoing=[SMTP | login], **more)
     document = json.loads(pacc.write(both, Recipient(DOMAIN)) or b"")

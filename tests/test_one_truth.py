@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import readers
 from asks import outlook_asks
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from readers import Account, Setting
 from support import table
@@ -209,13 +209,7 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     )
 
 
-_usual_settings = settings(
-    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck)
-)
-
-
 @given(worlds())
-@_usual_settings
 def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
     answer = world.get("/mail/config-v1.1.xml")
     found = readers.config_v1(answer.body, world.address)
@@ -232,7 +226,6 @@ def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
 
 
 @given(worlds())
-@_usual_settings
 def test_outlook_gets_what_the_file_means(world: World) -> None:
     body = outlook_asks(world.address).encode()
     environ = EnvironBuilder(method="POST", data=body).get_environ()
@@ -264,7 +257,6 @@ def _for_outlook(server: Meant) -> Setting:
 
 
 @given(worlds())
-@_usual_settings
 def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
     answer = world.get("/mail/mobileconfig")
     found = Account()
@@ -285,7 +277,6 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
 
 
 @given(worlds())
-@_usual_settings
 def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
     path = "/.well-known/user-agent-configuration.json"
     answer = world.get(path, "ua-auto-config", query="")
@@ -324,7 +315,6 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
 
 
 @given(worlds(hooks=False))
-@_usual_settings
 def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) -> None:
     account, denied = readers.srv(world.records)
     by_records = "Programs that use SRV records"
@@ -358,7 +348,6 @@ def _known(url: str) -> str:
 
 
 @given(worlds())
-@_usual_settings
 def test_the_redirect_leads_where_the_other_documents_do(world: World) -> None:
     for type_ in ("caldav", "carddav", "jmap"):
         path = f"/.well-known/{type_}"

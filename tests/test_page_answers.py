@@ -16,6 +16,7 @@ from services import until
 from support import (
     TWO_DOMAINS,
     Write,
+    asking,
     assert_served,
     certificate_for,
     configured,
@@ -42,9 +43,8 @@ def ask(
     app: Any, query: str = "", host: str = "localhost", path: str = "", **headers: str
 ) -> TestResponse:
     """Request the page, or a path below it, of an application or a file."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    client = Client(create_app(app, proxies=1) if isinstance(app, Path) else app)
-    return client.get(f"/mail/setup{path}?{query}", headers={"Host": host, **named})
+    app = create_app(app, proxies=1) if isinstance(app, Path) else app
+    return asking(app)(f"/mail/setup{path}?{query}", Host=host, **headers)
 
 
 def offered(page: TestResponse) -> list[str]:

@@ -4,8 +4,12 @@
 """
 
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import catalogs
 import pytest
@@ -15,6 +19,7 @@ from browsing import browser, served
 from playwright.sync_api import Browser, FloatRect, Locator
 from seen import LANGUAGES, LOOKS, PROGRAMS, WIDTHS, Case
 from services import fetch, serving
+from support import Patch, program, rows, site
 from test_languages import forget_catalogs
 
 from flask_autoconfig import create_app
@@ -130,9 +135,9 @@ def test_a_button_and_a_number_have_an_edge_in_every_colour(
 
 
 def test_a_page_is_small(url: str) -> None:
-    for program in PROGRAMS:
+    for name in PROGRAMS:
         for language in LANGUAGES:
-            case = Case(program, language, 390, "light")
+            case = Case(name, language, 390, "light")
             reply = fetch(f"{url}?{case.query}", User_Agent=seen.AGENTS["android"])
             assert len(reply.body) < 20_000
 
@@ -141,7 +146,7 @@ def test_a_page_is_small(url: str) -> None:
 
 
 @pytest.fixture
-def _arabic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _arabic(tmp_path: Path, monkeypatch: Patch) -> Iterator[None]:
     """A catalog for Arabic, whose texts are the English ones from right to left."""
     folder = tmp_path / "locale"
     shutil.copytree(catalogs.LOCALE, folder)
@@ -181,3 +186,74 @@ def test_a_right_to_left_page_is_mirrored(browser: Browser, tmp_path: Path) -> N
         heading = page.locator(".autoconfig-steps h3").first
         end = box(dot)["x"] + box(dot)["width"]
         assert end >= box(heading)["x"] + box(heading)["width"] - 1
+
+
+# --- In sites that use CSS frameworks, whose style sheets npm has ----------------------
+
+LAYOUT = """<!doctype html><html lang="en" {theme}><title>Our site</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>{{% raw %}}{sheet}{{% endraw %}}</style>
+<body><main class="container content">{{% include "autoconfig/content.html" %}}</main>"""
+STATES = {
+    "steps with servers": Case("outlook-new", "en", 1280, "light"),
+    "a profile": Case("iphone", "en", 390, "light"),
+    "a table": Case("other", "de", 390, "light"),
+}
+# How each element of the page is laid out, without the parts that one layout alone has.
+_SHAPES = """() => [...document.querySelectorAll(".autoconfig h1, h1 ~ *, h1 ~ * *")]
+  .filter(node => !node.closest("nav, script, svg"))
+  .map(node => { const style = getComputedStyle(node);
+    return [node.tagName, node.className, style.display, style.float, style.columnCount,
+      style.listStyleType, style.position, style.textTransform, style.fontWeight,
+      getComputedStyle(node, "::before").content, getComputedStyle(node, "::after").content
+    ].join(" ") })"""
+_BACKGROUND = """() => getComputedStyle(document.querySelector(".autoconfig"))
+  .backgroundColor"""
+
+
+@cache
+def sheet_of(package: str, sheet: str) -> str:
+    with TemporaryDirectory() as folder:
+        command = [program("npm"), "pack", "--silent", package]
+        name = subprocess.check_output(command, cwd=folder, text=True).strip()
+        with tarfile.open(Path(folder, name)) as archive:
+            file = archive.extractfile(f"package/{sheet}")
+            assert file
+            return file.read().decode()
+
+
+@pytest.fixture(scope="module")
+def shapes(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser
+) -> dict[str, list[str]]:
+    """The layout of the elements in the package's own layout, by state."""
+    found: dict[str, list[str]] = {}
+    file = seen.configuration(tmp_path_factory.mktemp("site"))
+    with served(create_app(file)) as url:
+        for state, case in STATES.items():
+            with seen.shown(browser, f"{url}/mail/setup", case) as page:
+                found[state] = page.evaluate(_SHAPES)
+    return found
+
+
+@rows("frameworks", "package, sheet, theme, is_dark", "tables.toml")
+def test_the_page_is_legible_and_laid_out_as_its_own_in_a_site_with(
+    package: str,
+    sheet: str,
+    theme: str,
+    is_dark: bool,
+    shapes: dict[str, list[str]],
+    browser: Browser,
+    tmp_path: Path,
+) -> None:
+    template = tmp_path / "templates/autoconfig/setup.html"
+    template.parent.mkdir(parents=True)
+    template.write_text(LAYOUT.format(theme=theme, sheet=sheet_of(package, sheet)))
+    file = seen.configuration(tmp_path)
+    with served(site(file)) as url:
+        for state, case in STATES.items():
+            with seen.shown(browser, f"{url}/mail/setup", case) as page:
+                assert seen.complaints(page, case) == [], state
+                assert page.evaluate(_SHAPES) == shapes[state], state
+                red, *_ = page.evaluate(_BACKGROUND).removeprefix("rgb(").split(",")
+                assert (int(red) < 128) == is_dark

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import readers
 from hypothesis import example, given, settings
-from support import TWO_DOMAINS, loads, rows, tables
+from support import TWO_DOMAINS, loads, provider_of, rows, tables
 from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
-from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import WITHOUT_LOGIN, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
@@ -44,13 +43,12 @@ DOCUMENT = thunderbird.write(loads(TWO_DOMAINS).provider[0]).decode()
 Raw = dict[str, Any]
 
 
-def provider_of(raw: Raw) -> Provider:
-    (provider,) = from_raw({"provider": [{**raw, "domains": [DOMAIN]}]}).providers
-    return provider
+def served(raw: Raw) -> Provider:
+    return provider_of(**raw, domains=[DOMAIN])
 
 
 def setup_of(client: Client, raw: Raw) -> Setup | None:
-    ((_, seen),) = readings_of([client], provider_of(raw), Recipient(DOMAIN, WHO))
+    ((_, seen),) = readings_of([client], served(raw), Recipient(DOMAIN, WHO))
     return seen.setup
 
 
@@ -58,7 +56,7 @@ def warned(client: Client, raw: Raw) -> set[str]:
     """The places in the provider where the client is warned of."""
     everybody = {family.askers: family.name for family in FAMILIES}
     places = set()
-    for it in find_warnings([provider_of(raw)]):
+    for it in find_warnings([served(raw)]):
         names = it.client.replace(" and ", ", ").split(", ")
         is_all = everybody.get(it.client) == client.family
         # Where it takes this literally, it sets up what the file says.
@@ -129,7 +127,7 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
     @example({**NO_LESS, "incoming": [{**OFFICE, "authentication": BOTH}]})
     @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "authentication": BEHIND}]})
     @given(services)
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def holds(raw: Raw) -> None:
         if not raw["incoming"]:
             return  # a file with sending alone is no file
@@ -170,7 +168,7 @@ def test_a_document_that_thunderbird_refuses_is_reported(
     server: Raw, expected: str
 ) -> None:
     raw = {**NO_LESS, "incoming": [server]}
-    found = find_warnings([provider_of(raw)])
+    found = find_warnings([served(raw)])
     assert setup_of(THUNDERBIRD, raw) is None
     assert any("Thunderbird" in it.client and expected in it.message for it in found)
 
@@ -182,7 +180,7 @@ def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it() -> None:
             "incoming": [{**OFFICE, "authentication": methods}],
             "outgoing": [{**gmail, "authentication": methods}],
         }
-        found = find_warnings([provider_of(servers)])
+        found = find_warnings([served(servers)])
         assert not [it for it in found if it.client == "Thunderbird"]
         cures = " ".join(str(it.cure) for it in found)
         for wrong in ("remove OAuth2", "let password-cleartext follow", "only if"):

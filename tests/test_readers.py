@@ -18,7 +18,7 @@ from caldav.davclient import DAVClient
 from caldav.discovery import discover_service
 from myldiscovery.discovery import parse_autoconfig
 from services import free_port, names, run_process, running
-from support import BIN, TWO_DOMAINS, Write, certificate_for
+from support import BIN, TWO_DOMAINS, Patch, Write, certificate_for
 from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
 
@@ -40,9 +40,7 @@ app = AutoconfigMiddleware(site, {file!r})
 
 
 @pytest.fixture
-def site(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def site(toml: Write, tmp_path: Path, monkeypatch: Patch) -> Iterator[Path]:
     """A real calendar server behind the middleware, at the domain and its host names.
 
     Yields the TOML file.
@@ -88,7 +86,7 @@ SERVERS = {
 
 
 def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
-    site: Path, monkeypatch: pytest.MonkeyPatch
+    site: Path, monkeypatch: Patch
 ) -> None:
     zone = run_process(
         "--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}"

@@ -13,12 +13,11 @@ import pytest
 from services import Service, captured, serve, until
 from services import run as run_here
 from services import run_process as run
-from support import TWO_DOMAINS, rows
+from support import TWO_DOMAINS, Patch, rows
 
 from flask_autoconfig import ConfigError, create_app
 from flask_autoconfig.hooks.calling import load_hooks
 
-Patch = pytest.MonkeyPatch
 MODULE = """
 import os
 print("imported by", os.getpid(), flush=True)

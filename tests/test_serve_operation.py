@@ -72,9 +72,7 @@ def test_a_service_starts_with_a_faulty_file(
 
 
 @pytest.mark.world
-def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(
-    file: Path,
-) -> None:
+def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(file: Path) -> None:
     hooks = file.with_name("late_hooks.py")
     hooks.write_text("raise OSError('no database')")
     with as_unit_process(file, "--hooks", "late_hooks") as service:

@@ -13,7 +13,7 @@ import pytest
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, TWO_DOMAINS, Write, asking, site
+from support import BIN, TWO_DOMAINS, Log, Patch, Write, asking, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -25,7 +25,6 @@ from flask_autoconfig import (
 )
 from flask_autoconfig.signals import answered
 
-Log = pytest.LogCaptureFixture
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
 PAGE = "/mail/setup?emailaddress=fred@example.com"
@@ -94,7 +93,7 @@ def test_debug_testing_and_strict_raise_for_a_faulty_file(toml: Write) -> None:
 
 @pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])
 def test_strict_may_be_off_in_every_spelling(
-    toml: Write, monkeypatch: pytest.MonkeyPatch, value: Any
+    toml: Write, monkeypatch: Patch, value: Any
 ) -> None:
     file = toml("[[")
     site(file, AUTOCONFIG_STRICT=value)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper import Every, Paper
 from seeds import Response, good, mail, moved, says
 from strangers import at_terminal
+from support import provider_of
 from world import (
     DOMAIN,
     ELSEWHERE,
@@ -26,24 +27,20 @@ from world import (
     Real,
 )
 
+from flask_autoconfig.documents import thunderbird
+
 EVIL = "evil.test"
 AUTOCONFIG = f"autoconfig.{DOMAIN}"
 NAMES = f"$ORIGIN {{}}.\n@ IN A {WEB}\nimap IN A {IMAP}\n"
-SERVER = """<{0}Server type="{1}"><hostname>{2}</hostname><port>{3}</port>
-<socketType>SSL</socketType><authentication>password-cleartext</authentication>
-<username>%EMAILADDRESS%</username></{0}Server>"""
 
 
 def naming(domain: str, *more: str) -> Response:
     """Return the response with a document of a domain's servers, and more of IMAP."""
     own = f"imap.{domain}"
-    servers = [SERVER.format("incoming", "imap", host, 993) for host in (own, *more)]
-    servers.append(SERVER.format("outgoing", "smtp", own, 465))
-    text = (
-        f'<clientConfig version="1.1"><emailProvider id="{domain}">'
-        f"<domain>{domain}</domain>{''.join(servers)}</emailProvider></clientConfig>"
-    )
-    return says(200, text, Content_Type="text/xml")
+    incoming = [{"type": "imap", "hostname": host} for host in (own, *more)]
+    outgoing = [{"type": "smtp", "hostname": own}]
+    provider = provider_of(domains=[domain], incoming=incoming, outgoing=outgoing)
+    return says(200, thunderbird.write(provider).decode(), Content_Type="text/xml")
 
 
 class Listener:
@@ -305,11 +302,7 @@ _PORTS = {WEB: (443, 80), IMAP: (993, 143, 110), SMTP: (465, 587)}
 
 
 @pytest.mark.world
-@settings(
-    max_examples=6,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=6)
 @given(acts=st.lists(_acts, max_size=8))
 def test_a_command_ends_whatever_a_server_does(
     here: Paper, acts: list[bytes | str]

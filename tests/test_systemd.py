@@ -67,13 +67,9 @@ def in_systemd(session: str, **files: str) -> str:
         "opt/session": session,
         "etc/systemd/system/default.target": BOOT,
         "etc/systemd/system/session.service": SESSION,
-        "etc/systemd/system/autoconfig.service": (
-            UNITS / "autoconfig.service"
-        ).read_text(),
-        "etc/systemd/system/autoconfig.socket": (
-            UNITS / "autoconfig.socket"
-        ).read_text(),
     }
+    for unit in ("autoconfig.service", "autoconfig.socket"):
+        files[f"etc/systemd/system/{unit}"] = (UNITS / unit).read_text()
     with open_folder() as folder:
         (folder / "layer").mkdir()
         for name, text in files.items():

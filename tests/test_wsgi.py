@@ -6,6 +6,7 @@ import importlib
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
@@ -16,7 +17,7 @@ from flask import Flask, redirect, request
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from services import captured, until
-from support import TWO_DOMAINS, Write, rows
+from support import TWO_DOMAINS, Log, Write, rows
 from support import site as site_with_blueprint
 from test_extensions import say
 from werkzeug.test import Client
@@ -69,16 +70,9 @@ def blueprint_site() -> WSGIApplication:
     return app
 
 
-SITES: dict[str, Callable[[], WSGIApplication]] = {
-    "django": django_site,
-    "flask": flask_site,
-    "blueprint": blueprint_site,
-}
-
-
-@pytest.fixture(scope="module", params=SITES)
-def site(request: pytest.FixtureRequest) -> WSGIApplication:
-    return SITES[request.param]()
+@pytest.fixture(scope="module", params=[django_site, flask_site, blueprint_site])
+def site(request: pytest.FixtureRequest) -> Any:
+    return request.param()
 
 
 @pytest.fixture(scope="module")
@@ -265,10 +259,6 @@ def test_the_site_can_get_the_settings_of_an_address() -> None:
 # --- Faults ------------------------------------------------------------------------------
 
 
-def behind_middleware(file: Path) -> WSGIApplication:
-    return AutoconfigMiddleware(little_site, file)
-
-
 def with_blueprint(file: Path) -> WSGIApplication:
     app = site_with_blueprint(file)
     app.add_url_rule("/stream", "stream", lambda: "one two three")
@@ -276,12 +266,11 @@ def with_blueprint(file: Path) -> WSGIApplication:
 
 
 @pytest.mark.parametrize("text", ["[[provider", "[[provider]]\ndomains = 5", None])
-@pytest.mark.parametrize("build", [behind_middleware, with_blueprint])
+@pytest.mark.parametrize(
+    "build", [partial(AutoconfigMiddleware, little_site), with_blueprint]
+)
 def test_with_an_unusable_file_only_clients_get_503(
-    toml: Write,
-    caplog: pytest.LogCaptureFixture,
-    build: Callable[[Path], WSGIApplication],
-    text: str | None,
+    toml: Write, caplog: Log, build: Callable[[Path], WSGIApplication], text: str | None
 ) -> None:
     file = toml(text or "")
     if text is None:

@@ -2,23 +2,14 @@
 
 from typing import Any
 
-from support import rows
+from support import IMAP, SMTP, provider_of, rows
 
 from flask_autoconfig import families
-from flask_autoconfig.config.reading import from_raw
-from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.tools import zone
 from flask_autoconfig.tools.warnings import find_warnings
 
 DOMAIN = "example.com"
-IMAP = {"type": "imap", "hostname": "imap.example.com"}
 POP3 = {"type": "pop3", "hostname": "pop.example.com"}
-SMTP = {"type": "smtp", "hostname": "smtp.example.com"}
-
-
-def provider_of(**raw: Any) -> Provider:
-    (provider,) = from_raw({"provider": [{"domains": [DOMAIN], **raw}]}).providers
-    return provider
 
 
 def records(**raw: Any) -> dict[str, list[str]]:
