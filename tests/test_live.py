@@ -54,8 +54,7 @@ def saved_with_an_old_date(file: Path, text: str, *, years: int = 0) -> None:
     os.utime(file, (date, date))
 
 
-def test_every_worker_takes_up_an_edited_file_within_two_seconds(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_every_worker_takes_up_an_edited_file_within_two_seconds(file: Path) -> None:
     ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
     ways += [saved_with_an_old_date, partial(saved_with_an_old_date, years=1)]
     with serving(file, "--workers", "3") as url:
@@ -72,8 +71,7 @@ def document(service: Service, query: str = "") -> Answer:
     return answer
 
 
-def test_an_invalid_or_missing_file_is_logged_once(toml: Write, caplog: Log) -> None:
-    file = toml(TWO_DOMAINS)
+def test_an_invalid_or_missing_file_is_logged_once(file: Path, caplog: Log) -> None:
     service = Service(file)
     for number, content in enumerate(("", "[[provider", None), 1):
         file.unlink()
@@ -88,8 +86,7 @@ def test_an_invalid_or_missing_file_is_logged_once(toml: Write, caplog: Log) -> 
     assert b"mail.example.com" in document(service).body
 
 
-def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_a_half_written_file_is_not_taken_up(file: Path) -> None:
     live = Service(file).live
     file.write_text(TWO_DOMAINS.replace(', "example2.com"', ""))
     live.look()  # the first look sees a change that is not settled
@@ -99,8 +96,7 @@ def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:
     assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
-def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
+def test_without_the_watcher_the_next_request_checks_the_file(file: Path) -> None:
     service = Service(file)
     live = service.live
     live._pid = os.getpid()  # as if the thread could not be started
@@ -110,9 +106,8 @@ def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> No
     assert b"mail.example.com" in document(service).body
 
 
-def test_the_thread_starts_with_requests_and_ends_with_its_service(toml: Write) -> None:
+def test_the_thread_starts_with_requests_and_ends_with_its_service(file: Path) -> None:
     before = set(threading.enumerate())
-    file = toml(TWO_DOMAINS)
     site(file)
     app, service = AutoconfigMiddleware(little_site, file), Service(file)
     assert set(threading.enumerate()) <= before  # a fork would lose them
@@ -233,10 +228,11 @@ def test_an_error_of_a_reload_affects_no_request(toml: Write, caplog: Log) -> No
     assert caplog.text.count("RuntimeError: a bug") == 1
 
 
-def test_the_date_of_documents_never_goes_back(toml: Write, monkeypatch: Patch) -> None:
+def test_the_date_of_documents_never_goes_back(
+    file: Path, toml: Write, monkeypatch: Patch
+) -> None:
     older = toml(EDITED, "older.toml")
     os.utime(older, (1, 1))
-    file = toml(TWO_DOMAINS)
     service = Service(file)
     before = document(service)
     date = parsedate_to_datetime(before.modified)

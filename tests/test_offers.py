@@ -28,9 +28,6 @@ def provider(**more: Any) -> Provider:
     return provider_of(**MAIL | more)
 
 
-# --- config-v1.1.xml -------------------------------------------------------------------
-
-
 def element(provider: Provider, path: str, domain: str = DOMAIN) -> str | None:
     text: str | None = fromstring(
         thunderbird.write(provider, Recipient(domain))
@@ -76,9 +73,6 @@ def test_the_endpoint_of_a_url_is_written_beside_it_and_read_back_as_the_url_alo
     assert not {"hostname", "port", "socket_type"} & back.keys()
 
 
-# --- Methods ---------------------------------------------------------------------------
-
-
 def test_each_client_gets_the_best_calendar_that_it_has_a_method_for() -> None:
     calendars = [
         {"type": "caldav", "url": "https://a.test/", "authentication": "OAuth2"},
@@ -93,9 +87,6 @@ def test_each_client_gets_the_best_calendar_that_it_has_a_method_for() -> None:
     assert [place for place, _ in apple.left_out(two)] == ["calendar[0]"]
     places = [place for place, _ in outlook.left_out(two)]
     assert places == ["calendar[0].authentication"]
-
-
-# --- Values ----------------------------------------------------------------------------
 
 
 @rows("issuers", "issuer, published", "tables.toml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import docker.utils.build
 import pytest
 from readme_renderer import markdown
-from services import fetch, free_port, running
+from services import captured, fetch, free_port, running
 from support import BIN, ROOT
 
 pytestmark = pytest.mark.install
@@ -23,14 +22,7 @@ BUILD = (sys.executable, "-m", "build", "--no-isolation")
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": "", "PYTHONWARNINGS": ""},
-    )
+    done = captured(*command, cwd=cwd, seconds=600, PYTHONPATH="", PYTHONWARNINGS="")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -126,9 +126,6 @@ def test_a_name_alone_is_an_error_where_another_domain_may_be_meant(
     assert f"looks like name@{example}." in page.text
 
 
-# --- Suggestions -----------------------------------------------------------------------
-
-
 @rows("listed", "number, more, is_suggested")
 def test_domains_are_suggested_if_they_are_listed_and_few(
     toml: Write, number: int, more: str, is_suggested: bool
@@ -351,8 +348,9 @@ def test_the_steps_are_in_the_order_of_the_program(
     assert places == sorted(places)
 
 
-def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
-    file = toml(TWO_DOMAINS)
+def test_the_steps_describe_the_profile(
+    file: Path, toml: Write, tmp_path: Path
+) -> None:
     page = ask(file, f"{FRED}&program=iphone").text
     reply = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
     profile = plistlib.loads(reply.data)
@@ -363,9 +361,6 @@ def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     assert (
         "Not Signed" not in ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone").text
     )
-
-
-# --- Hosts -----------------------------------------------------------------------------
 
 
 # --- Devices ---------------------------------------------------------------------------

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -20,9 +19,9 @@ import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
-from services import run
+from services import captured, run
 from strangers import Behaviour, answering, server
-from support import BIN, TWO_DOMAINS, Write, rows
+from support import TWO_DOMAINS, Write, rows
 from test_chains import loaded, made
 from test_resolver import type_of
 from world import NameServer
@@ -221,10 +220,10 @@ def test_the_traceback_of_a_fault_is_clean() -> None:
         "sys.argv = ['flask-autoconfig', 'schema']\n"
         "cli.main()\n"
     )
-    done = subprocess.run([BIN / "python", "-c", script], capture_output=True)
+    done = captured("python", "-c", script)
     assert done.returncode == 1
-    assert "RuntimeError: ?[31mred" in done.stderr.decode()
-    assert not invisible(done.stderr.decode())
+    assert "RuntimeError: ?[31mred" in done.stderr
+    assert not invisible(done.stderr)
 
 
 @given(st.text(), st.text())

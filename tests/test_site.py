@@ -3,7 +3,6 @@
 import logging
 import re
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, TWO_DOMAINS, Log, Patch, Write, asking, site
+from services import captured
+from support import TWO_DOMAINS, Log, Patch, Write, asking, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -246,11 +246,8 @@ def test_a_catalog_of_the_site_overrides_the_built_in_one(layout: Path) -> None:
     text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
     text += 'msgid "Set up your e-mail"\nmsgstr "Ställ in e-post"\n'
     (folder / "autoconfig.po").write_text(text, encoding="utf-8")
-    subprocess.run(
-        [BIN / "pybabel", "compile", "--domain", "autoconfig", "-d", layout / "words"],
-        check=True,
-        capture_output=True,
-    )
+    options = ("--domain", "autoconfig", "-d", layout / "words")
+    assert captured("pybabel", "compile", *options).returncode == 0
     shutil.rmtree(layout / "templates/autoconfig")
     client = Client(site(layout / "autoconfig.toml", AUTOCONFIG_LOCALE="words"))
     swedish = client.get("/mail/setup", headers={"Accept-Language": "sv"})
@@ -322,10 +319,9 @@ def test_an_unserved_domain_is_logged_once(toml: Write, caplog: Log) -> None:
 # --- Unusual sites ----------------------------------------
 
 
-def test_two_apps_with_one_blueprint_use_their_own_databases(toml: Write) -> None:
+def test_two_apps_with_one_blueprint_use_their_own_databases(file: Path) -> None:
     autoconfig = Autoconfig()
     autoconfig.find_provider(lambda domain: current_app.config["CUSTOMERS"].get(domain))
-    file = toml(TWO_DOMAINS)
     empty = Client(site(file, autoconfig, CUSTOMERS={}))
     full = Client(site(file, autoconfig, CUSTOMERS={"customer.test": "example.com"}))
     target = f"{CONFIG}?emailaddress=fred@customer.test"

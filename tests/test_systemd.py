@@ -7,13 +7,13 @@ Only these units run in it. It has the interpreter of the tests at another place
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from fronts import CONTRIB, need
 from machine import OVERLAY
+from services import captured
 from support import (
     BIN,
     ROOT,
@@ -90,14 +90,8 @@ def in_systemd(session: str, **files: str) -> str:
             f" --console=pipe --private-network --machine=autoconfig{os.getpid()} || true\n"
             "cat layer/root/opt/log >&2\ncat layer/root/opt/out\n"
         )
-        done = subprocess.run(
-            [program("unshare"), "--mount", "--pid", "--fork", "--kill-child"]
-            + [program("bash"), "-c", script],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=80,
-        )
+        unshare = (program("unshare"), "--mount", "--pid", "--fork", "--kill-child")
+        done = captured(*unshare, program("bash"), "-c", script, seconds=80)
     if done.returncode:
         lacking(f"what systemd-nspawn needs: {done.stderr[-2000:]}")
     print(done.stdout, done.stderr)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
-from support import BIN, ROOT
+from services import captured
+from support import ROOT
 
 TESTS = """
 import os
@@ -47,13 +46,8 @@ def test_a_fast_test_fails_that_skips_starts_a_program_or_ends_its_process(
     (tmp_path / "test_of_the_world.py").write_text(
         "import pytest\nimport not_there\npytestmark = [pytest.mark.world]\n"
     )
-    options = ["-p", "conftest", "-p", "no:cacheprovider", "-c"]
-    done = subprocess.run(
-        [BIN / "pytest", *options, ROOT / "pyproject.toml", tmp_path],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ("-p", "conftest", "-p", "no:cacheprovider", "-c")
+    env = {"PYTHONPATH": str(ROOT / "tests"), "CI": ""}
+    done = captured("pytest", *options, ROOT / "pyproject.toml", tmp_path, **env)
     (counts,) = re.findall(r"^=+ (.*) in [\d.]+s =+$", done.stdout, re.MULTILINE)
     assert counts == "3 failed, 1 passed, 2 deselected"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from services import run
-from support import TWO_DOMAINS, Write, lacking
+from support import TWO_DOMAINS, lacking
 
 from flask_autoconfig.tools.files import check_replaceable, write_file
 
@@ -141,9 +141,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
 
 def test_records_that_cannot_be_written_leave_the_old_ones(
-    toml: Write, folder: Path
+    file: Path, folder: Path
 ) -> None:
-    file = toml(TWO_DOMAINS)
     command = ("dns", "--target", "www.example.com", "--output", folder)
     assert run("--config", file, *command).returncode == 0
     before = files_in(folder)

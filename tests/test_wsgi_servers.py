@@ -127,9 +127,8 @@ RECYCLING = (*GUNICORN, "--max-requests=3", "--workers=1")
 @pytest.mark.parametrize("fault", ["[[provider", None], ids=["a typo", "no file"])
 @pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, SITE])
 def test_recycled_workers_survive_an_unusable_file(
-    toml: Write, tmp_path: Path, site: str, fault: str | None
+    file: Path, toml: Write, tmp_path: Path, site: str, fault: str | None
 ) -> None:
-    file = toml(TWO_DOMAINS)
     with served(RECYCLING, file, tmp_path, site) as service:
         assert service.fetch().status == 200
         toml(fault or "")
