@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from support import program
 
 from flask_autoconfig.tools.net.common import ProbeError
 from flask_autoconfig.tools.net.tls import (
+    NO_CIPHER,
     REFUSED_VERSION,
     STAPLE,
     first_messages,
@@ -176,13 +178,32 @@ def test_a_handshake_that_fails_says_what_the_server_wanted(tmp_path: Path) -> N
 
 def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(tmp_path: Path) -> None:
     context = loaded(CHAINS["a whole chain"][0], tmp_path)
-    for oldest, expected in (
-        (ssl.TLSVersion.TLSv1_2, {2, 11, 12, 14}),
-        (ssl.TLSVersion.TLSv1_3, {REFUSED_VERSION}),
+    usual, newest = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    for oldest, ciphers, expected in (
+        (usual, "ALL", {2, 11, 12, 14}),
+        (usual, "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", {2, 11, 12, 14}),  # as Outlook's
+        (usual, "ECDHE-RSA-AES128-GCM-SHA256", {NO_CIPHER}),  # for another kind of key
+        (newest, "ALL", {REFUSED_VERSION}),
     ):
+        context.set_ciphers(ciphers)
         context.minimum_version = oldest
         with serving(context) as connect:
             assert first_messages(connect, HOST) == expected
+
+
+def test_a_server_that_hangs_up_has_no_cipher_for_a_client_of_tls_1_2() -> None:
+    """As Dovecot does, without an alert."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            connection.recv(65536)
+            connection.close()
+
+        Thread(target=hang_up, daemon=True).start()
+        address = listener.getsockname()
+        seen = first_messages(lambda: socket.create_connection(address, 5), HOST)
+    assert seen == {NO_CIPHER}
 
 
 @pytest.mark.world

@@ -729,13 +729,46 @@ def test_a_person_is_asked_before_the_other_name_is_tried(
 
 def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
     report = log_in(here, here.file, "--yes", password="wrong-one")
-    assert len(failures(report)) == 2
-    assert login_codes(report)[2:] == ["login.both-refused"]
+    assert login_codes(report) == ["login.both-refused"] * 2
+    first, _ = failures(report)
+    assert f"the login of {USER} is refused: " in first["seen"]
+    assert f"; that of fred at imap {IMAP_NAME}:993" in first["seen"]
     shown = log_in(here, here.file, password="wrong-one", how=("--unpublished",))
     well, imap, smtp = [line.strip() for line in shown.splitlines()[:3]]
     assert well == f"{DOMAIN}  the servers of the file work"
     for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
         assert line.startswith(f"the login fails at {server}")
+
+
+def test_plain_is_tried_once_where_cram_md5_is_refused(
+    here: Paper, tmp_path: Path
+) -> None:
+    """A server with hashed passwords offers CRAM-MD5, and can let nobody in by it."""
+    method = '"imap"\nauthentication = "password-encrypted"'
+    file = written(tmp_path, ('"imap"', method))
+    behave = talks(
+        "* OK",
+        ("CAPABILITY", "* CAPABILITY AUTH=PLAIN AUTH=CRAM-MD5\r\na OK"),
+        ("AUTHENTICATE CRAM-MD5", "+ PDFAeD4="),
+        ("AUTHENTICATE PLAIN", "+ "),
+        ("AG", "a OK in"),  # \0 and the user name, in base64
+        ("ZN", "a NO [AUTHENTICATIONFAILED] no"),  # the user name and a digest
+        ("EXAMINE", "a OK"),
+    )
+    mail("imap", 993, behave, good(IMAP_NAME))(here)
+    report = log_in(here, file, "--yes")
+    assert login_codes(report) == ["login.wrong-method", "login.good"]
+    (refused,) = failures(report)
+    assert refused["why"].startswith(f"imap {IMAP_NAME}:993 password-cleartext accepts")
+    codes = login_codes(log_in(here, file))  # nobody allows a second login
+    assert codes == ["login.refused-here-alone", "login.good"]
+
+
+def test_settings_behind_a_login_are_not_told_to_be_missing(here: Paper) -> None:
+    wanted = says(401, WWW_Authenticate='Basic realm="mail"')
+    at(POX, wanted)(here)
+    lines = person(here, USER).stdout.splitlines()
+    assert any("not checked for Outlook (classic): " in line for line in lines)
 
 
 # IMAP until the password; each line follows one that it gets.

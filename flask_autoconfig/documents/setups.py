@@ -4,6 +4,7 @@ import json
 import plistlib
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
@@ -164,7 +165,7 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
         for part, said in protocols
         if said.get(outlook.TYPE, "").upper() in _OUTLOOK_TYPES
     ]
-    setup = _setup(listed, servers, _outlook_account, skip)
+    setup = _setup(listed, servers, partial(_outlook_account, ignores=ignores), skip)
     # An Exchange server names its services in several protocols.
     services = dict.fromkeys(
         Account(type_, "", 0, "", url=said[name])
@@ -203,15 +204,16 @@ def _without_servers(
     )
 
 
-def _outlook_account(said: dict[str, str]) -> Account:
+def _outlook_account(said: dict[str, str], *, ignores: str) -> Account:
     type_ = _OUTLOOK_TYPES[said[outlook.TYPE].upper()]
     username = said.get(outlook.LOGIN_NAME) or None
     if type_ in outlook.DAV_TYPES:
         return Account(type_, "", 0, "", username, url=said[outlook.SERVER])
     is_secure = said.get(outlook.SSL, "on").lower() == "on"
-    word = said.get(outlook.ENCRYPTED_BY, "").upper()
-    kind = _OUTLOOK_SOCKET_TYPES.get(word, "SSL")
-    socket_type = kind if is_secure else "plain"
+    socket_type = "SSL" if is_secure else "plain"
+    if is_secure or not ignores:  # for Outlook, Encryption overrides SSL (MS-OXDSCLI)
+        word = said.get(outlook.ENCRYPTED_BY, "").upper()
+        socket_type = _OUTLOOK_SOCKET_TYPES.get(word, socket_type)
     port = port_of(said.get(outlook.PORT, "")) or standard_port(type_, socket_type)
     is_ntlm = said.get(outlook.SPA, "on").lower() == "on"
     method = "NTLM" if is_ntlm else "password-cleartext"

@@ -31,6 +31,7 @@ from .clients import CLIENTS, Client, readings_of
 from .net.untrusted import is_public, kind_of
 from .reading import Fault, Reading, in_words
 
+ASKED = "encrypted-password"  # the code of what `check` asks servers themselves
 Findings = Iterator[tuple[str, Problem]]  # with the code of each
 _texts = partial(table_beside, __file__, "warnings.toml")
 
@@ -41,12 +42,13 @@ def find_warnings(
     origins: Sequence[Origin] = (),
     *,
     ours: bool = True,
+    without: str = "",
 ) -> list[Problem]:
     """Return what clients cannot take, the worst first, else in the file's order.
 
     Only clients of the families *served* count. *origins* say where each provider stands,
     by default all in one file. With ``ours=False`` somebody else publishes the settings:
-    no client is played, and rules about our own documents and records are left out.
+    no client is played; rules about what is ours, and the code *without*, are left out.
     """
     families = {family.name: family for family in served}
     rules = [*_OF_SETTINGS]
@@ -57,7 +59,8 @@ def find_warnings(
     for provider, origin in zip(providers, origins or one_file, strict=False):
         for code, problem in (each for rule in rules for each in rule(provider)):
             place = f"{origin.place}.{problem.place}" if problem.place else origin.place
-            if _texts()[code].get("family", "") in ("", *families):
+            family = _texts()[code].get("family", "")
+            if code != without and family in ("", *families):
                 problems[code].append(problem._replace(place=place, file=origin.file))
     return [problem for found in problems.values() for problem in found]
 

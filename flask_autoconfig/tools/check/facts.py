@@ -17,7 +17,7 @@ from ..net.http import Ask as Ask
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import STAPLE, Certificate, address_of
+from ..net.tls import NO_CIPHER, STAPLE, Certificate, address_of
 from ..net.untrusted import split_url
 from . import texts
 
@@ -278,13 +278,13 @@ class Facts:
     def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
         """Return what a client of TLS 1.2 gets from a server; an empty set if unknown.
 
-        nginx fetches a *staple* only when the first client has asked for it.
+        The second answer counts: nginx needs a request to fetch a *staple*, others a rest.
         """
 
         def look() -> set[int]:
             with suppress(OSError, ProbeError):
                 messages = first_messages(self.network, endpoint)
-                if staple and STAPLE not in messages:
+                if NO_CIPHER in messages or (staple and STAPLE not in messages):
                     time.sleep(1)
                     messages = first_messages(self.network, endpoint)
                 return messages

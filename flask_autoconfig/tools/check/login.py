@@ -5,12 +5,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
 from ..net.conversations import meaning
-from ..net.mail import PATIENCE, Endpoint, log_in
+from ..net.mail import PATIENCE, Endpoint, Outcome, log_in
 from ..net.tcp import Network, ProbeError
 from . import texts
 from .facts import side_by_side
@@ -34,8 +36,7 @@ class Try(NamedTuple):
     endpoint: Endpoint
     user: str
     is_in: bool = False
-    refusal: str = ""  # the server's words
-    software: str = ""  # of the server
+    outcome: Outcome = Outcome()
     finding: Finding | None = None  # None where the server refused name or password
 
 
@@ -77,9 +78,9 @@ def logged_in(
 ) -> tuple[list[Finding], tuple[Fare, ...]]:
     """Log in at each of the servers; return findings, and how the clients fare then.
 
-    At the first server that refuses, the other form of the user name is tried, if
-    *may_retry* allows it, which gets the name and the server. It is one login only, since
-    servers count failures and lock accounts.
+    At the first server that refuses, PLAIN is tried in place of CRAM-MD5, or the other form
+    of the user name, if *may_retry* allows it, which gets the name and the server. It is
+    one login only, since servers count failures and lock accounts.
     """
     tries = _log_in_at(case, network, servers, password)
     again = None
@@ -87,8 +88,12 @@ def logged_in(
     if first is not None and case.address is not None:
         address = str(case.address)
         other = case.address.local if first.user == address else address
-        if may_retry(other, first.subject):
-            (again,) = _log_in_at(case, network, [first.server], password, other)
+        server = first.server
+        if first.outcome.takes_plain:
+            server = structs.replace(server, authentication=("password-cleartext",))
+            other = first.user
+        if may_retry(other, str(first.endpoint)):
+            (again,) = _log_in_at(case, network, [server], password, other)
     return _after(_findings(case, tries, again), tries, fares)
 
 
@@ -146,9 +151,7 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
         return login._replace(finding=finding("login.unencrypted", subject))
     address = str(case.address)
     try:
-        failed, said, software = log_in(
-            network, endpoint, _LOGINS[method], user, password, address
-        )
+        outcome = log_in(network, endpoint, _LOGINS[method], user, password, address)
     except ProbeError as error:
         if error.kind in ("login", "private"):
             code = "login.not-possible"
@@ -157,10 +160,10 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
         code = "login.no-answer"
         if not isinstance(error.__cause__, OSError):  # of the network, not the server's
             code = texts.code_of("login", str(error), code)
-        login = login._replace(refusal=str(error), software=error.software)
+        login = login._replace(outcome=Outcome("", str(error), error.software))
         return login._replace(finding=_refusal(code, login))
-    is_in = failed != "login"
-    login = login._replace(is_in=is_in, refusal=said, software=software)
+    failed, said, *_ = outcome
+    login = login._replace(is_in=failed != "login", outcome=outcome)
     code = texts.code_on("login", failed, "")
     if failed in ("sender", "recipient"):
         code = texts.code_of("sending", said, code)
@@ -175,33 +178,29 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
 def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
     accepted = {each.user: each for each in reversed(tries) if each.is_in}
     refused = [each for each in tries if each.finding is None]
-    findings: list[Finding] = []
-    if again is not None and again.is_in:
+    findings, values = [], {}
+    if again is not None:
         placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
-        values = {"other": again.user, "placeholder": placeholder}
-        first, *follow = [each for each in refused if each.user == refused[0].user]
-        findings.append(_refusal("login.wrong-name", first, **values))
-        code, host = "login.refused-as-well", again.endpoint.host
-        findings += [_refusal(code, each, other_host=host) for each in follow]
-        refused = [each for each in refused if each.user != first.user]
-    # The password is the same for all of them.
+        values = {"tried": again.user, "at": again.subject, "placeholder": placeholder}
     for login in refused:
+        is_usual = login.user == str(case.address)
+        code = "login.refused" if is_usual else "login.refused-name"
+        # The password is the same for all of them.
         there = accepted.get(login.user) or next(iter(accepted.values()), None)
-        values = {"other": there.subject, "name": there.user} if there else {}
-        code = "login.refused-name"
-        if there and there.user == login.user:
+        values |= {"other": there.subject, "name": there.user} if there else {}
+        if again is not None and again.is_in and login.user == refused[0].user:
+            code = "login.wrong-name"
+            code = code if login is refused[0] else "login.refused-as-well"
+            code = code if login.user != again.user else "login.wrong-method"
+        elif there is not None:
             houses = {(*it.endpoint.host.split(".")[-2:],) for it in (there, login)}
-            code = "login.refused-here-alone"
-            code = "login.other-house" if len(houses) > 1 else code
-        elif there:
-            code = "login.refused-name-here"
-        elif login.user == str(case.address):
-            code = "login.refused"
+            code = "login.other-house"
+            code = code if len(houses) > 1 else "login.refused-here-alone"
+            code = code if login.user == there.user else "login.refused-name-here"
+        elif again is not None and again.finding is None:
+            code = "login.both-refused"
         findings.append(_refusal(code, login, **values))
-    findings += [each.finding for each in tries if each.finding is not None]
-    if again is not None and again.finding is None and not accepted:
-        findings.append(finding("login.both-refused", again.subject, user=again.user))
-    return findings
+    return [*findings, *(each.finding for each in tries if each.finding is not None)]
 
 
 def _refusal(code: str, login: Try, **values: Any) -> Finding:
@@ -209,8 +208,8 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         code,
         login.subject,
         user=login.user,
-        said=login.refusal + meaning(login.refusal),
-        software=login.software,
+        said=login.outcome.said + meaning(login.outcome.said),
+        software=login.outcome.software,
         type=login.endpoint.type.upper(),
         **values,
     )

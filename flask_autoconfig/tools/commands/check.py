@@ -33,7 +33,7 @@ from ..check.findings import (
 from ..check.rules.servers import endpoint_of
 from ..check.run import Report
 from ..net.tcp import Network
-from ..warnings import find_warnings
+from ..warnings import ASKED, find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
@@ -151,7 +151,7 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
     at = [n for n, it in enumerate(loaded.providers) if it.identity == name][:1]
     providers = [loaded.providers[n] for n in at]
     origins = [loaded.origins[n] for n in at if loaded.origins]
-    warnings = find_warnings(providers, service.families, origins)
+    warnings = find_warnings(providers, service.families, origins, without=ASKED)
     problems: list[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
     problems += with_lines(warnings, file, providers, origins)
     return [

@@ -57,7 +57,7 @@ class MailServer:
 # every client supports.
 MECHANISMS: dict[Method, frozenset[str]] = {
     "password-cleartext": frozenset(("PLAIN", "LOGIN")),
-    "password-encrypted": frozenset(("CRAM-MD5", "DIGEST-MD5")),
+    "password-encrypted": frozenset(("CRAM-MD5",)),  # clients have no DIGEST-MD5
     "OAuth2": frozenset(("XOAUTH2", "OAUTHBEARER")),
     "GSSAPI": frozenset(("GSSAPI",)),
     "NTLM": frozenset(("NTLM",)),
@@ -72,6 +72,7 @@ class Outcome(NamedTuple):
     failed: str = ""  # login, inbox, sender or recipient
     said: str = ""
     software: str = ""
+    takes_plain: bool = False  # it refused CRAM-MD5, and offers PLAIN
 
 
 @dataclass
@@ -254,7 +255,9 @@ def log_in(
         else:
             lines = _authenticate(talk, offered[0], user, password, secrets)
         if not talk.is_good(lines):
-            return Outcome("login", talk.quoted(lines[-1], 200), server.software)
+            said, others = talk.quoted(lines[-1], 200), PASSWORDS & server.mechanisms
+            takes_plain = offered[0] == "CRAM-MD5" and bool(others)
+            return Outcome("login", said, server.software, takes_plain)
         try:
             failed, said = talk.use(address)
         except (OSError, ProbeError) as error:

@@ -143,7 +143,9 @@ def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
 _WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
 _STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
 STAPLE = 22  # the message with an OCSP response
-REFUSED_VERSION = -70  # the alert, as a negative number
+REFUSED_VERSION, NO_CIPHER = -70, -40  # alerts; Dovecot hangs up for the second
+_SAID = {"UNSOLICITED_EXTENSION": STAPLE, "HANDSHAKE_FAILURE": NO_CIPHER}
+_SAID |= {"ALERT_PROTOCOL": REFUSED_VERSION, "UNEXPECTED_EOF": NO_CIPHER}
 _HANDSHAKE = 22  # record
 
 
@@ -156,6 +158,7 @@ def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
     """
     context = _trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")  # whatever an old client may have
     seen = _watched(context)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(incoming, outgoing, server_hostname=host)
@@ -175,9 +178,8 @@ def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
             except ssl.SSLWantReadError:
                 continue
             except ssl.SSLError as error:
-                staple = STAPLE if _reason(error) == "UNSOLICITED_EXTENSION" else 0
-                alert = REFUSED_VERSION if "ALERT_PROTOCOL" in _reason(error) else 0
-                return {*seen, staple, alert} - {0}
+                reason = _reason(error)
+                return {*seen, *(it for word, it in _SAID.items() if word in reason)}
     return seen
 
 

@@ -69,8 +69,7 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
     for one in scene.documents[:1]:
         if provider and one not in scene.foreign:
             listed = {*servers.endpoints(scene.case, one.provider)}
-            said = documents.with_file(scene.case, provider, one)
-            of_document = [it for it in said if it.code == "document.differs"]
+            of_document = [*documents.with_file(scene, provider, one)]
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
     for ours, theirs in _differing(expected, play, who):
         if play.is_by_ispdb:
@@ -91,11 +90,13 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
         if sources.is_faulty(scene, ours) and not theirs.url and not is_faulty:
             is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
             code = "setup.file-outdated" if is_right else code
+        is_beside = servers.is_as_good(scene, ours, theirs)
+        told = [it for it in of_document if is_beside or it.status == FAILURE]
         is_elsewhere = code == "setup.differs" and ours[1:4] != theirs[1:4]
-        if is_elsewhere and Endpoint.of(theirs) in listed and of_document:
-            yield from (found.at(play.place) for found in of_document)
+        if is_elsewhere and Endpoint.of(theirs) in listed and told:
+            yield from (found.at(play.place) for found in told)
             continue
-        is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
+        is_beside |= any(sources.is_same(ours, one, who) for one in play.mail)
         mark = "beside" if is_beside and not is_faulty else ""
         differing.setdefault((code, mark), []).append((ours, theirs))
     for (code, mark), pairs in differing.items():
@@ -174,7 +175,8 @@ def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
             found = finding(code, play.place, account=account, reason=reason)
             is_alive = servers.is_alive(scene.facts, Endpoint.of(account))
             yield found.marked("beside" if is_alive else "")
-        is_open = account.authentication == "none" and client.rules.oauth != "unknown"
+        is_read = client.rules.oauth != "unknown" or account.type == "smtp"
+        is_open = account.authentication == "none" and is_read
         if client.family in ("outlook", "apple") or is_open:
             yield from connections.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):

@@ -10,7 +10,7 @@ from ...clients import Client
 from ...net.http import Reply
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.tcp import ProbeError, not_public
-from ...net.tls import REFUSED_VERSION, STAPLE, Certificate
+from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, Certificate
 from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
 from ..facts import Facts, each_of
@@ -60,8 +60,9 @@ def of_older_clients(
     if certificate.version != "TLSv1.3" and not certificate.wants_staple:
         return
     messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
-    if REFUSED_VERSION in messages:
-        yield finding("tls.new-only", subject, step=step)
+    if messages and messages <= {REFUSED_VERSION, NO_CIPHER}:
+        code = "tls.new-only" if REFUSED_VERSION in messages else "tls.new-ciphers"
+        yield finding(code, subject, step=step)
     if certificate.wants_staple and messages and STAPLE not in messages:
         # In the web Thunderbird goes on to http.
         mark = "first place" if step == "https" else ""
@@ -167,9 +168,8 @@ def of_logins(
         yield finding(code, subject)
         return
     offered = ", ".join(sorted(server.mechanisms))
-    outside = (one for one in MECHANISMS if one not in _INSIDE)
-    possible = (one for one in outside if MECHANISMS[one] & server.mechanisms)
-    better = next(possible, None)
+    possible = (it for it, names in MECHANISMS.items() if names & server.mechanisms)
+    better = next((one for one in possible if one not in _INSIDE), None)
     is_usual = better == "password-cleartext"  # all clients support it
     code = "server.method-not-offered" if is_usual else "server.method-unusual"
     missing = [method for method in methods if not _is_offered(method, server)]

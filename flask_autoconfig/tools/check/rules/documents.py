@@ -23,12 +23,12 @@ from ...net.http import Reply
 from ...net.untrusted import split_url
 from ...reading import Fault, odd_name, read
 from ...reading import in_words as enumerated
-from ...warnings import by_fault, find_warnings
+from ...warnings import ASKED, by_fault, find_warnings
 from .. import texts
 from ..facts import Ask, Facts
 from ..findings import OK, Case, Finding, finding, from_problem, shown
 from ..scene import Document, Faulty, Scene
-from . import web
+from . import servers, web
 
 _MOST_PROBLEMS = 3  # of a faulty document
 _MOST_DIFFERENCES = 4  # of two documents, in one finding
@@ -154,8 +154,8 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     told = {*for_all}
     if case.address and not is_personal(case, document):  # the person's own name
         told |= {name for name in names.values() if name and is_for_all(name)}
-    warned = [] if case.provider else find_warnings([document.provider], ours=False)
-    for problem in warned:
+    listed = () if case.provider else (document.provider,)
+    for problem in find_warnings(listed, ours=False, without=ASKED):
         place = problem.place.removeprefix("provider[0].")
         # Another rule says what is wrong with servers without encryption.
         if names.get(place) not in told and not place.endswith(".socket_type"):
@@ -167,7 +167,7 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
             yield one_name(case, document.place, name, cure)
     yield from _other_domain(scene, document)
     if case.provider is not None:
-        yield from with_file(case, case.provider, document)
+        yield from with_file(scene, case.provider, document)
     elif scene.provider not in (None, document.provider):
         yield from _with_reference(scene, document)
 
@@ -241,7 +241,7 @@ def foreign(scene: Scene) -> tuple[Document, ...]:
     if scene.case.provider is None:
         theirs = (it for it in scene.sources if it.is_foreign and it.is_contradicted)
         return tuple(source.document for source in theirs if source.document)
-    differs = partial(with_file, scene.case, scene.case.provider)
+    differs = partial(with_file, scene, scene.case.provider)
     others = (one for one in scene.documents if is_foreign(scene, one))
     return tuple(one for one in others if any(differs(one)))
 
@@ -331,20 +331,20 @@ class Difference(NamedTuple):
     place: str
     theirs: str
     ours: str
-    is_extra: bool = False  # one has all servers of the other, and more
+    is_minor: bool  # it keeps nobody from the mail
 
 
-def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Finding]:
+def with_file(scene: Scene, file: Provider, document: Document) -> Iterator[Finding]:
     """Yield the differences of a document from the provider of the file."""
-    recipient = Recipient(case.domain, exact=case.exact)
-    alone = structs.replace(provider, list_domains=False)  # only servers count
+    case, recipient = scene.case, Recipient(scene.case.domain, exact=scene.case.exact)
+    alone = structs.replace(file, list_domains=False)  # only servers count
     ours = provider_of(thunderbird.write(alone, recipient))
     told = names_for_all(case, [document])  # by another rule
-    listed = differences(case, ours, document.provider)
+    listed = differences(scene, ours, document.provider)
     differing = [one for one in listed if one.theirs not in told]
     if differing:
-        is_extra = all(one.is_extra for one in differing)
-        code = "document.has-others" if is_extra else "document.differs"
+        is_minor = all(one.is_minor for one in differing)
+        code = "document.has-others" if is_minor else "document.differs"
         words = _listed(differing, "{place} is {theirs}, the file says {ours}")
         wrong = finding(code, document.place, differences=words)
         yield web.with_cache(wrong, "cache", document.reply)
@@ -353,14 +353,14 @@ def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Fi
 def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
     other = next(each for each in scene.documents if each.provider is scene.provider)
     where, compared = other.place, (other.provider, document.provider)
-    differing = list(differences(scene.case, *compared))
+    differing = list(differences(scene, *compared))
     if differing:
-        is_extra = all(one.is_extra for one in differing)
-        code = "document.has-more" if is_extra else "document.contradicts"
+        is_minor = all(one.is_minor for one in differing)
+        code = "document.has-more" if is_minor else "document.contradicts"
         if where == document.place:
             where = "the same URL for a request with another form of the address"
             known = replace(scene.case, has_own_login=True)
-            if not list(differences(known, *compared)):
+            if not list(differences(replace(scene, case=known), *compared)):
                 code = "document.name-by-address"
         words = _listed(differing, "{place} is {theirs}, but {ours}")
         wrong = finding(code, document.place, differences=words, where=where)
@@ -373,24 +373,26 @@ def _listed(differing: list[Difference], form: str) -> str:
     return "; ".join([*listed, *([f"and {rest} more"] if rest else [])])
 
 
-def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
+def differences(scene: Scene, ours: Provider, theirs: Provider) -> Iterator[Difference]:
     """Yield where the servers of two providers differ."""
-    types = {place: server.type for place, server in theirs.servers}
+    case, types = scene.case, {place: server.type for place, server in theirs.servers}
     for key in SERVER_KEYS:
         our, their = getattr(ours, key), getattr(theirs, key)
+        is_mail = key in ("incoming", "outgoing")
         if len(our) == len(their):
-            for index, servers in enumerate(zip(our, their, strict=True)):
-                for name, one, other in _fields(case, *servers):
+            for index, pair in enumerate(zip(our, their, strict=True)):
+                for name, one, other in _fields(case, *pair):
                     place = named(f"{key}[{index}].{name}", types)
-                    yield Difference(place, in_words(other), in_words(one))
+                    is_minor = not is_mail or servers.is_as_good(scene, *pair)
+                    yield Difference(place, in_words(other), in_words(one), is_minor)
         else:
             place = f"the further {key.replace('_', ' ')} server"
             alone = [
                 [it for it in one if all(any(_fields(case, it, at)) for at in other)]
                 for one, other in ((their, our), (our, their))
             ]
-            is_extra = bool(our and their) and not all(alone)
-            yield Difference(place, in_words(alone[0]), in_words(alone[1]), is_extra)
+            is_minor = not is_mail or (bool(our and their) and not all(alone))
+            yield Difference(place, in_words(alone[0]), in_words(alone[1]), is_minor)
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:

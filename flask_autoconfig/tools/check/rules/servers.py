@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
@@ -28,7 +28,7 @@ _SLOW = 5.0  # seconds until a greeting
 MOST = 20  # of published documents, whose authors are unknown
 
 
-def endpoint_of(case: Case, server: Server) -> Endpoint:
+def endpoint_of(case: Case, server: Server | Account) -> Endpoint:
     host = with_domain(server.hostname or "", case.domain)
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
@@ -61,6 +61,17 @@ def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     return is_tried and not is_dead(facts, endpoint)
 
 
+def is_as_good(scene: Scene, ours: Server | Account, theirs: Server | Account) -> bool:
+    """Return whether people can log in as well with another port or method of a server."""
+    one, other = (endpoint_of(scene.case, each) for each in (ours, theirs))
+    is_one = one[:2] == other[:2] and ours.username == theirs.username
+    if not is_one or other.type not in MAIL_TYPES or other.socket_type == "plain":
+        return False
+    methods: Any = theirs.authentication or "password-cleartext"
+    methods = (methods,) if isinstance(methods, str) else methods
+    return all(it.status != FAILURE for it in of(scene.facts, other, methods))
+
+
 def settled(facts: Facts, setup: Setup | None) -> Setup | None:
     """Return the setup with STARTTLS where a server knows nothing else at its port.
 
@@ -87,12 +98,12 @@ def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
 
 
 def _set_up(scene: Scene) -> dict[Endpoint, list[tuple[Client, str]]]:
-    """Return the clients of each server, with the methods that they take."""
+    """Return what clients set up, with the clients and the method that each uses."""
     found: dict[Endpoint, list[tuple[Client, str]]] = {}
     for play in scene.own_plays:
-        for one in play.mail:
-            pair = play.client, one.authentication
-            found.setdefault(Endpoint.of(one), []).append(pair)
+        for account in play.mail:
+            method = account.authentication or "password-cleartext"
+            found.setdefault(Endpoint.of(account), []).append((play.client, method))
     return found
 
 
@@ -110,8 +121,13 @@ _CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
 
 
 def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
-    """Return the finding with where such a server answers, if DNS may be wrong."""
+    """Return the finding with what DNS says: no such service, or a server that answers."""
     facts, domain = scene.facts, scene.case.domain
+    names = {(type_, way): name for name, type_, way in zone.MAIL_SERVICES}
+    record = f"{names.get((endpoint.type, endpoint.socket_type))}.{domain}"
+    with suppress(LookupFailed):
+        if [*dict(facts.srv(record))] == [""]:
+            return found.within("not-offered", record=record)
 
     def addresses(name: str) -> set[str]:
         return {*facts.addresses(name)} if facts.exists(name) else set()
@@ -124,9 +140,9 @@ def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
 
     if any(kind_of(one, "nowhere") for one in addresses(endpoint.host)):
         return found  # which names the cause
-    names = [f"{label}.{domain}" for label in _CUSTOMARY]
-    names += filter(scene.case.has, facts.mx_hosts(domain)[:2])
-    for other, address in each_of(answering, dict.fromkeys(names))[:1]:
+    hosts = [f"{label}.{domain}" for label in _CUSTOMARY]
+    hosts += filter(scene.case.has, facts.mx_hosts(domain)[:2])
+    for other, address in each_of(answering, dict.fromkeys(hosts))[:1]:
         host = endpoint.host
         return found.within("answers-at", host=host, other=other, address=address)
     return found
@@ -153,12 +169,13 @@ def look(scene: Scene) -> Iterator[Finding]:
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             is_way = found.code in _GROUPS["encryption"] and endpoint not in published
-            clients = set_up.get(endpoint, [])
+            method = dict(found.values).get("method")  # which the server lacks
+            clients = [
+                it for it, by in set_up.get(endpoint, []) if method in (None, by)
+            ]
             if "one of several" in found.marks:  # other clients take what is offered
-                method = dict(found.values)["method"]
-                clients = [it for it in clients if it[1] == method]
                 found = found.marked("" if clients else "beside")
-            whose = {client.family for client, _ in clients}
+            whose = {client.family for client in clients}
             if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
                 found = found.within(f"encryption-in-{min(whose)}")
             # Without a file, another source may have a server that works.
@@ -175,7 +192,7 @@ def look(scene: Scene) -> Iterator[Finding]:
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             is_of_some = found.clients and found.status != FAILURE
-            who = () if is_of_some else (client.name for client, _ in clients)
+            who = () if is_of_some else (client.name for client in clients)
             yield found.hurting(*who)
 
     yield from each_of(check, asked)
