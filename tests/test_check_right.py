@@ -225,6 +225,10 @@ def by_http_alone(here: Paper) -> None:
 
 WORLDS: dict[str, Callable[[Paper], object]] = {
     "a wildcard record that leads to a web site": wildcard_to_site,
+    "nothing is published, and the name that clients guess is at another house than the "
+    "MX": lambda here: here.listen(
+        ELSEWHERE, 993, offering("AUTH=PLAIN"), here.certificate("mx.new.test")
+    ),
     "a server that limits requests": limited(5, 0.6),
     "a server that delays many requests": delaying(0.2),
     "a customer of a hoster": customer_of_hoster,

@@ -17,7 +17,7 @@ from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .check.facts import side_by_side
-from .check.rules.web import in_full
+from .check.rules.web import in_full, names_of
 from .importers.imported import DAV
 from .net import mail
 from .net.common import for_software, texts
@@ -147,14 +147,22 @@ class _Search(Publications):
                 )
 
     def _left_out(self, taken: list[str], what: str) -> list[str]:
-        """Return that an IMAP server answers elsewhere than those that were taken."""
+        """Return that IMAP servers answer elsewhere than those that were taken."""
         there = {each for host in taken for each in self._addresses(host)}
+        good = [it for it, server in self.found.items() if not _problem(server)]
+        listed = [it for it in good if it.type == "imap"]
+        others = [it for it in listed if there.isdisjoint(self._addresses(it.host))]
+        hosts = {each for host in taken for each in names_of(self.facts, host)}
+        hosts |= {it.host for it in listed if it not in others}
+        houses = {_house(host) for host in hosts}
+        own = [it for it in others if self.sources[it] != "MX"]
+        foreign = [it for it in others if not (it in own or _house(it.host) in houses)]
+        moved = foreign if what == "correct" else []  # not beside what the hoster says
         return [
-            f"{endpoint} answers too, and is not in the file: {_WORDS[what]}"
-            for endpoint, server in self.found.items()
-            if endpoint.type == "imap" and self.sources[endpoint] != "MX"
-            if not _problem(server) and there.isdisjoint(self._addresses(endpoint.host))
-        ][: bool(taken)]
+            f"{them[0]} answers too, and is not in the file: {_WORDS[said]}"
+            for said, them in ((what, own), ("moved", moved))
+            if taken and them
+        ]
 
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
         """Return published settings, with URLs of kinds that they do not have."""

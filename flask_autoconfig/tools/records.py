@@ -17,6 +17,7 @@ from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
 from .check.facts import each_of
+from .check.texts import houses
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .templates import template
@@ -162,6 +163,12 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
 
     found = [(_key(each, is_alone), each) for each in resolver.records(host, type_)]
     extra: list[Record] = []
+    for _, alias in found if type_ == "CNAME" else ():
+        for house in houses("asked", [str(alias).removesuffix(".")]):
+            if house in houses("mx", resolver.mx(seen.domain)):
+                said = texts()["exchange"].format(house=house, data=data)
+                seen.notes.append(f"{host} stays an alias of {alias}: {said}")
+                return
     if type_ == "CNAME" and not found:
         extra = there(name, _BESIDE)
         # Addresses of the target are as good as an alias.

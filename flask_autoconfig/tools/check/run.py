@@ -20,6 +20,7 @@ from .facts import Ask, Facts, each_of, side_by_side
 from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
 from .playing import play
 from .rules import (
+    causes,
     comparing,
     connections,
     dav,
@@ -173,7 +174,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     scene = replace(scene, provider=document.provider if document else case.provider)
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
-    findings = each_of(lambda rule: rule(scene), _RULES)
+    found_by_rules = each_of(lambda rule: rule(scene), _RULES)
+    findings = [causes.by_alias(case, facts, one) for one in found_by_rules]
     if facts.is_late:  # what seems to be absent may not have been asked for
         absent = [one for one in findings if one.code.startswith(_ABSENT)]
         findings = [one.marked("late" if one in absent else "") for one in findings]

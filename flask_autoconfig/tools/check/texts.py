@@ -1,6 +1,7 @@
 """The texts of findings, read from `texts.toml`."""
 
 import re
+from collections.abc import Iterable
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -43,6 +44,16 @@ def table(name: str) -> dict[str, Any]:
 
 def codes() -> list[str]:
     return [key for key in _file() if "." in key]
+
+
+def houses(kind: str, hosts: Iterable[str]) -> set[str]:
+    """Return the providers of hosts: of all for "mx", of any for "read" and "asked"."""
+    names, need = [f".{host.lower()}" for host in hosts], all if kind == "mx" else any
+    return {
+        house
+        for house, ends in table("houses").items()
+        if names and need(it.endswith(tuple(ends.get(kind, ()))) for it in names)
+    }
 
 
 def code_on(step: str, kind: str, default: str) -> str:

@@ -97,6 +97,16 @@ def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
     return found
 
 
+def by_alias(case: Case, facts: Facts, found: Finding) -> Finding:
+    """Return the finding with the alias that may lead to a house of the past."""
+    host = split_url(found.subject).hostname or ""
+    if found.code in _GROUPS["by_alias"] and case.has(host):
+        target = web.names_of(facts, host)[-1]
+        if not case.has(target):
+            return found.within("alias", host=host, target=target)
+    return found
+
+
 def _at_another_address(case: Case, facts: Facts, ask: Ask) -> str:
     """Return another address of the host, where the request is answered well, or ""."""
     with suppress(ProbeError):

@@ -83,7 +83,8 @@ def mx(scene: Scene) -> list[Finding]:
             return [finding("mx.hidden", subject, target=target)]
         if not hosts:  # by a null MX record (RFC 7505), or none
             is_null = facts.network.resolver.records(case.domain, "MX")
-            return [finding("mx.null" if is_null else "mx.missing", subject)]
+            none = finding("mx.null" if is_null else "mx.missing", subject)
+            return [none if is_null else _weighed(scene, none)]
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
 
@@ -101,48 +102,51 @@ def _at_another_house(
     scene: Scene, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
     """Yield that mail arrives at a provider where nobody reads it."""
-    incoming = scene.provider.incoming if scene.provider else ()
-    servers = [it.hostname for it in incoming if it.hostname and "%" not in it.hostname]
-    named = {name for host in servers for name in web.names_of(scene.facts, host)}
-    houses = dict(texts.table("houses"))
-    if named and (other := _mailboxes_of(scene.facts, hosts[0], named)):
-        houses[other] = {"mx": [f".{other}"], "read": [f".{other}"]}
-    outlook = next((one for one in scene.case.families if one.srv), None)
-    asked = f"{outlook.label}.{scene.case.domain}" if outlook else ""
-    led = web.names_of(scene.facts, asked)[1:] if outlook else []
+    case, facts = scene.case, scene.facts
+    by_others = scene.measure.accounts if scene.measure else ()
+    incoming = scene.provider.incoming if scene.provider else by_others
+    every = [it.hostname for it in incoming if it.type != "smtp"]
+    listed = [host for host in every if host and "%" not in host]
+    labels = ("imap", "mail")  # of the servers that clients guess
+    usual = [Endpoint("imap", f"{it}.{case.domain}", 993, "SSL") for it in labels]
+    read = listed or [it.host for it in usual if servers.is_alive(facts, it)][:1]
+    if not read:
+        return
+    names = [name for host in read for name in web.names_of(facts, host)]
+    at, end = read[0], web.names_of(facts, read[0])[-1]
+    at += "" if end in read or case.has(end) else f" (an alias of {end})"
+    owners, arrives = texts.houses("read", names), texts.houses("mx", hosts)
+    asked = next((f"{it.label}.{case.domain}" for it in case.families if it.srv), "")
+    led = web.names_of(facts, asked)[1:] if asked and listed else []
+    askers = texts.houses("asked", led)
     met = {it.code for play in scene.plays for it in play.findings}
-    known = [end for ends in houses.values() for end in ends.get("asked", ())]
-    if led and "http.exchange" in met and not f".{led[0]}".endswith((*known,)):
+    if led and not askers and "http.exchange" in met:
         label, top = led[0].split(".")[-2:]
         # One organization has domains below several top-level domains.
-        if label not in {host.split(".")[-2] for host in (*hosts, *named)}:
-            end = [f".{label}.{top}"]
-            houses[f"{label}.{top}"] = {"mx": end, "read": end, "asked": end}
-    for house, ends in houses.items():
-        arrives = all(f".{host}".endswith(tuple(ends["mx"])) for host in hosts)
-        is_read = any(f".{name}".endswith(tuple(ends["read"])) for name in named)
-        is_asked = any(f".{it}".endswith(tuple(ends.get("asked", ()))) for it in led)
-        if is_asked and named and not (arrives or is_read):
-            code, at = "dns.old-house", servers[0]
-            found = finding(code, asked, target=led[0], house=house, server=at)
-            yield found.hurting(OUTLOOK.name)
-        if arrives and named and not is_read:
-            code, at = "mx.elsewhere", servers[0]
-            found = finding(code, subject, house=house, host=hosts[0], server=at)
-            yield found.marked("filter" if house == "Microsoft 365" else "")
+        if label not in {host.split(".")[-2] for host in (*hosts, *names)}:
+            askers = {f"{label}.{top}"}
+    for house in askers - owners - arrives:
+        code = "dns.old-house"
+        found = finding(code, asked, target=led[0], house=house, server=at)
+        yield found.hurting(OUTLOOK.name)
+    for house in (arrives or _mailboxes_of(facts, hosts, names)) - owners:
+        code = "mx.elsewhere" if listed else "mx.guess-elsewhere"
+        found = finding(code, subject, house=house, host=hosts[0], server=at)
+        yield found.marked("filter" if house == "Microsoft 365" else "")
 
 
-def _mailboxes_of(facts: Facts, host: str, ours: set[str]) -> str:
-    """Return the domain of an MX host that lets people log in, as no filter does.
+def _mailboxes_of(facts: Facts, hosts: list[str], ours: list[str]) -> set[str]:
+    """Return the domain of MX hosts that let people log in, as no filter does.
 
-    It is "" where it is that of one of our hosts, or where the MX host is one of them.
+    There is none where it is that of one of our hosts, or the MX host is one of them.
     """
-    domain = ".".join(host.split(".")[-2:])
-    if any(f".{it}".endswith(f".{domain}") for it in ours):
-        return ""
-    is_ours = any(web.is_same_host(facts, host, each) for each in ours)
-    has_mailboxes = servers.is_alive(facts, Endpoint("imap", host, 993, "SSL"))
-    return domain if has_mailboxes and not is_ours else ""
+    first, domain = hosts[0], ".".join(hosts[0].split(".")[-2:])
+    there = {it for it in (*hosts, *ours) if f".{it}".endswith(f".{domain}")}
+    if there != {*hosts}:
+        return set()
+    is_ours = any(web.is_same_host(facts, first, each) for each in ours)
+    has_mailboxes = servers.is_alive(facts, Endpoint("imap", first, 993, "SSL"))
+    return {domain} if has_mailboxes and not is_ours else set()
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
