@@ -682,6 +682,13 @@ def forwarding(here: World) -> None:
     at(WELL_KNOWN, says(404))(here)
 
 
+def for_phones(asked: Asked) -> Answer | None:
+    """An answer of Autodiscover to phones alone, with an ActiveSync server."""
+    answer = tables("check_mistakes.toml")["ActiveSync where there is none"]["body"]
+    is_theirs = asked.path == POX and b"mobilesync" in asked.body
+    return says(200, answer, Content_Type="text/xml")(asked) if is_theirs else None
+
+
 def by_script(asked: Asked) -> Answer | None:
     """A script that needs the query, which the redirect to it does not pass on."""
     if asked.path in ANYWHERE:
@@ -782,6 +789,9 @@ SEEDS: dict[str, Seed] = {
         old_office
     ),
     "a forwarding service without a certificate for the name": forwarding,
+    "phones alone are led to an ActiveSync that is gone": (
+        lambda here: setattr(here.front, "answer", for_phones)
+    ),
     "a redirect to a script that loses the query": web(by_script),
     "a parking page at the old IPv6 address of the web host": at_old_ipv6(page("soon")),
     "another site at the old IPv6 address, which knows no such path, and no file": (

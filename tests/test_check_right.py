@@ -26,6 +26,7 @@ from seeds import (
     delaying,
     edited,
     ends,
+    for_phones,
     good,
     lead,
     limited,
@@ -225,6 +226,15 @@ def by_http_alone(here: Paper) -> None:
 
 WORLDS: dict[str, Callable[[Paper], object]] = {
     "a wildcard record that leads to a web site": wildcard_to_site,
+    "phones alone are led to an ActiveSync that asks for a login": lambda here: setattr(
+        here.front,
+        "answer",
+        lambda asked: (
+            says(401, WWW_Authenticate="Basic realm=x")(asked)
+            if asked.path == "/Microsoft-Server-ActiveSync"
+            else for_phones(asked)
+        ),
+    ),
     "nothing is published, and the name that clients guess is at another house than the "
     "MX": lambda here: here.listen(
         ELSEWHERE, 993, offering("AUTH=PLAIN"), here.certificate("mx.new.test")

@@ -27,11 +27,6 @@ from .net.tcp import Network, ProbeError
 from .published import Entry, Hosted, Publications, Tell
 from .zone import MAIL_SERVICES
 
-_LABELS = {
-    "imap": ("imap", "mail", "mx", ""),
-    "pop3": ("pop", "pop3", "mail", "mx", ""),
-    "smtp": ("smtp", "mail", "mx", ""),
-}
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
@@ -238,7 +233,7 @@ class _Search(Publications):
     def _customary(self) -> Iterator[tuple[str, str, str]]:
         parents = [host.partition(".")[2] for host in self.mx_hosts]
         bases = dict.fromkeys([self.domain, *(name for name in parents if "." in name)])
-        for type_, labels in _LABELS.items():
+        for type_, labels in texts()["customary"].items():
             for base in bases:
                 source = "name" if base == self.domain else "MX"
                 for label in labels:

@@ -20,15 +20,7 @@ from .hiding import is_secret
 
 WORDS: Mapping[str, Any] = table_beside(__file__, "words.toml")
 # The tables by their heading; of those that have a stray key, the first is proposed.
-_HOMES = {
-    "[[provider]]": tables.Provider,
-    "[provider.webmail]": tables.Webmail,
-    "[provider.oauth2]": tables.OAuth2,
-    "[provider.incoming.pop3]": tables.Pop3,
-    "[[provider.incoming]]": tables.Incoming,
-    "[[provider.outgoing]]": tables.Outgoing,
-    "[provider.page]": tables.ProviderPage,
-}
+_HOMES = {place: getattr(tables, name) for place, name in WORDS["homes"].items()}
 _OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
 _PASSWORDS = WORDS["passwords"].split()
 _PLACEHOLDER_NAMES: dict[str, str]

@@ -57,6 +57,7 @@ _RULES: tuple[_Rule, ...] = (
     connections.web_servers,
     comparing.differences,
     comparing.replaced_profiles,
+    comparing.phones,
     comparing.nothing,
     comparing.ispdb,
     single.missing,

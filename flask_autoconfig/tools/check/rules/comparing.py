@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
-from ....documents import Recipient, apple
+from ....documents import Recipient, activesync, apple, outlook
 from ....documents.setups import (
     Account,
     MeaninglessError,
@@ -146,6 +146,19 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
     reason = f"status {max(answers)}" if max(answers) else "its host has no address"
     account, *_ = _exchange(play)
     return [finding("setup.dead-url", play.place, account=account, reason=reason)]
+
+
+def phones(scene: Scene) -> Iterator[Finding]:
+    """Yield a URL of ActiveSync that leads nowhere, in the answer that phones get."""
+    schemas = outlook.RESPONSE.encode(), activesync.NAMESPACE.encode()
+    plays = (it for it in scene.plays if it.client.name == OUTLOOK.name)
+    for found in filter(None, (play.found for play in plays)):
+        ask = ask_of(OUTLOOK.steps[1], scene.case, found.reply.url)
+        ask = ask._replace(body=(ask.body or b"").replace(*schemas))
+        with suppress(ProbeError, MeaninglessError):
+            setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
+            for dead in _dead_exchange(scene, Play(OUTLOOK, setup, found)):
+                yield dead.hurting("ActiveSync phones")
 
 
 def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:

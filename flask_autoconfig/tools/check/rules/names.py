@@ -126,8 +126,7 @@ def _at_another_house(
         if label not in {host.split(".")[-2] for host in (*hosts, *names)}:
             askers = {f"{label}.{top}"}
     for house in askers - owners - arrives:
-        code = "dns.old-house"
-        found = finding(code, asked, target=led[0], house=house, server=at)
+        found = finding("dns.old-house", asked, target=led[0], house=house, server=at)
         yield found.hurting(OUTLOOK.name)
     for house in (arrives or _mailboxes_of(facts, hosts, names)) - owners:
         code = "mx.elsewhere" if listed else "mx.guess-elsewhere"
@@ -142,11 +141,10 @@ def _mailboxes_of(facts: Facts, hosts: list[str], ours: list[str]) -> set[str]:
     """
     first, domain = hosts[0], ".".join(hosts[0].split(".")[-2:])
     there = {it for it in (*hosts, *ours) if f".{it}".endswith(f".{domain}")}
-    if there != {*hosts}:
-        return set()
     is_ours = any(web.is_same_host(facts, first, each) for each in ours)
-    has_mailboxes = servers.is_alive(facts, Endpoint("imap", first, 993, "SSL"))
-    return {domain} if has_mailboxes and not is_ours else set()
+    is_other = there == {*hosts} and not is_ours
+    imap = Endpoint("imap", first, 993, "SSL")
+    return {domain} if is_other and servers.is_alive(facts, imap) else set()
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
