@@ -147,9 +147,8 @@ class _Search(Publications):
         good = [it for it, server in self.found.items() if not _problem(server)]
         listed = [it for it in good if it.type == "imap"]
         others = [it for it in listed if there.isdisjoint(self._addresses(it.host))]
-        hosts = {each for host in taken for each in names_of(self.facts, host)}
-        hosts |= {it.host for it in listed if it not in others}
-        houses = {_house(host) for host in hosts}
+        near = [*taken, *(it.host for it in listed if it not in others)]
+        houses = {_house(it) for host in near for it in names_of(self.facts, host)}
         own = [it for it in others if self.sources[it] != "MX"]
         foreign = [it for it in others if not (it in own or _house(it.host) in houses)]
         moved = foreign if what == "correct" else []  # not beside what the hoster says

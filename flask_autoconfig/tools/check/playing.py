@@ -220,7 +220,7 @@ class _Requests:
         is_absent = wrong and ABSENT in wrong.marks and step.place == "host"
         is_lost = is_absent or not reply.status
         if wrong and (is_lost or wrong.code == "http.forbidden"):
-            wrong = web.by_redirect(self.facts, ask, wrong)
+            wrong = web.by_redirect(self.facts, ask, wrong, "redirect")
         if wrong and not reply.status:
             return self._failed(outcome, ask, wrong)
         if wrong is not None and wrong.code == "http.exchange":

@@ -48,12 +48,10 @@ def codes() -> list[str]:
 
 def houses(kind: str, hosts: Iterable[str]) -> set[str]:
     """Return the providers of hosts: of all for "mx", of any for "read" and "asked"."""
-    names, need = [f".{host.lower()}" for host in hosts], all if kind == "mx" else any
-    return {
-        house
-        for house, ends in table("houses").items()
-        if names and need(it.endswith(tuple(ends.get(kind, ()))) for it in names)
-    }
+    names = [f".{host.lower()}" for host in hosts]
+    need = all if names and kind == "mx" else any
+    rows = {house: tuple(ends.get(kind, ())) for house, ends in table("houses").items()}
+    return {it for it in rows if need(name.endswith(rows[it]) for name in names)}
 
 
 def code_on(step: str, kind: str, default: str) -> str:

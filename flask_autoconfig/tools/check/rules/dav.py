@@ -161,6 +161,8 @@ def _asked(
         if wrong is None or wrong.code not in texts.patterns("refusal"):
             wrong = _not_dav(reply, ask.url, type_)
         wrong = None if is_jmap or _is_dav(reply) else wrong._replace(around=())
+    elif wrong is not None and not reply.status:
+        wrong = web.by_redirect(facts, ask, wrong, "dav-redirect")
     if got := _downgraded(facts, ask):
         wrong = finding(_DOWNGRADED, ask.url, type=type_, got=got)
         wrong = wrong.marked("" if _is_dav(reply) else "only way")

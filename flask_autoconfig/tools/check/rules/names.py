@@ -123,7 +123,7 @@ def _at_another_house(
     if led and not askers and "http.exchange" in met:
         label, top = led[0].split(".")[-2:]
         # One organization has domains below several top-level domains.
-        if label not in {host.split(".")[-2] for host in (*hosts, *names)}:
+        if label not in {host.split(".")[-2:][0] for host in (*hosts, *names)}:
             askers = {f"{label}.{top}"}
     for house in askers - owners - arrives:
         found = finding("dns.old-house", asked, target=led[0], house=house, server=at)

@@ -99,8 +99,8 @@ def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> F
     return found.marked(error.kind)
 
 
-def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
-    """Return the finding at the URL that was asked, if a redirect led elsewhere."""
+def by_redirect(facts: Facts, ask: Ask, found: Finding, around: str) -> Finding:
+    """Return the finding within a text, at the URL that led elsewhere, if one did."""
     target = _target(facts, ask)
     is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
     hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
@@ -113,7 +113,7 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     is_told = found.code in texts.table("groups")["redirects"]
     if not target or is_told or found.step == "dns":
         return found
-    led = found.within("redirect", target=shown(target)).at(shown(ask.url))
+    led = found.within(around, target=shown(target)).at(shown(ask.url))
     return led._replace(marks=led.marks - {ABSENT})
 
 
