@@ -11,11 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from services import end, until, wait_for
+from services import end, wait_for
 from support import lacking, program
 
 T = TypeVar("T")
-until_there = until
 _CLONE_NEWNET = 0x40000000
 
 

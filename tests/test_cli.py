@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from services import captured, fetch, run, run_process, serving, until
-from support import ISP, ISP_FILES, TWO_DOMAINS, Write, loads, rows
+from support import ISP, TWO_DOMAINS, Write, rows
 
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"
@@ -131,14 +131,6 @@ def test_show_says_why_there_is_no_document(
 # --- import ------------------------------------------------------------------------------
 
 DIARY = ISP / "diary.test.xml"
-
-
-def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None:
-    done = run("import", *ISP_FILES)
-    assert done.returncode == 0
-    assert len(loads(done.stdout).provider) == len(ISP_FILES)
-    assert "993" not in done.stdout
-    assert 'password-cleartext"\nport' not in done.stdout
 
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:

@@ -233,15 +233,6 @@ def test_validate_and_check_warn_about_no_client_that_is_not_served(
         assert "PACC" not in done.stdout
 
 
-def test_a_family_that_is_not_served_is_404_for_every_method(toml: Write) -> None:
-    client = Client(create_app(toml(THUNDERBIRD_ALONE)))
-    for method in ("GET", "POST", "PUT", "PROPFIND", "OPTIONS"):
-        allowed = {"GET": 200, "OPTIONS": 204}.get(method, 405)
-        for name, path in PATHS.items():
-            status = client.open(path, method=method).status_code
-            assert status == (allowed if name == "thunderbird" else 404), path
-
-
 SITE = """
 from flask import Flask
 from flask_autoconfig import Autoconfig

@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 from msgspec import Struct, structs
 from services import run
-from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, loads, rows, shared
+from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, Write, loads, rows, shared
 
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Config, Provider
@@ -224,18 +224,20 @@ def test_the_files_have_every_element_of_the_real_isp_database() -> None:
     }
 
 
-def test_only_a_misspelt_element_is_lost() -> None:
+def test_import_loses_only_a_misspelt_element_and_leaves_defaults_out() -> None:
     done = run("import", *ISP_FILES)
     assert done.returncode == 0
+    assert len(loads(done.stdout).provider) == len(ISP_FILES)
+    assert "993" not in done.stdout
+    assert 'password-cleartext"\nport' not in done.stdout
     assert done.stderr.rstrip().endswith(
         ": <displayNameShort> is left out: the format has no such element"
     )
     assert done.stderr.count("left out") == 1
 
 
-def test_an_unfinished_placeholder_is_reported(tmp_path: Path) -> None:
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(run("import", ISP / "slips.test.xml").stdout)
+def test_an_unfinished_placeholder_is_reported(toml: Write) -> None:
+    file = toml(run("import", ISP / "slips.test.xml").stdout)
     done = run("--config", file, "validate")
     assert done.returncode == 0
     place = "incoming[1].username (slips.test): Every client: %EMAILADDRESS without"

@@ -41,8 +41,8 @@ import pytest
 import trustme
 from bind import Bind, bind, named
 from click.testing import CliRunner, Result
-from namespace import Namespace, namespace, until_there
-from services import free_port, running
+from namespace import Namespace, namespace
+from services import free_port, run_process, running, until
 from strangers import Behaviour, listening
 from support import BIN, certificate_for, configure, open_folder, program
 from werkzeug.test import Client
@@ -478,7 +478,7 @@ def postfix(
             pid = int((folder / "queue/pid/master.pid").read_text())
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
-                until_there(lambda: not Path(f"/proc/{pid}").exists())
+                until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 @contextmanager
@@ -561,17 +561,7 @@ class Real(Checking):
 
     def run(self, *arguments: str | Path, cwd: Path | None = None, **more: Any) -> Any:
         """Run the command in a process of its own, in the namespace."""
-        return self.inside.call(
-            subprocess.run,
-            [str(word) for word in (BIN / "flask-autoconfig", *arguments)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            timeout=120,
-            check=False,
-            **more,
-        )
+        return self.inside.call(run_process, *arguments, cwd=cwd, **more)
 
     def invoke(self, *arguments: str | Path) -> Result:
         words = [str(word) for word in arguments]
