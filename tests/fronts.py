@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from services import running
-from support import ROOT, configure, lacking, program, table
+from support import ROOT, configure, lacking, program, replaced, table
 
 from flask_autoconfig.tools.net.http import Ask, fetch_once
 from flask_autoconfig.tools.net.resolver import Resolver
@@ -38,13 +38,6 @@ def need(address: str) -> None:
     """Skip, or fail under CI, where this machine has no IPv6."""
     if ":" in address and not has_ipv6():
         lacking("IPv6 (::1)")
-
-
-def replaced(text: str, *pairs: tuple[str, str]) -> str:
-    for old, new in pairs:
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
 
 
 def _adapted(text: str, edits: Mapping[str, str], **values: object) -> str:

@@ -24,7 +24,7 @@ import dns.rrset
 import pytest
 from paper import Shown, World
 from strangers import Behaviour, answering
-from support import certificate_for, open_folder, tables
+from support import certificate_for, open_folder, replaced, tables
 from world import (
     ADDRESSES,
     BIND,
@@ -258,9 +258,7 @@ def records(
 ) -> str:
     """The domain's records with replacements, without a name, with more; or addresses."""
     text = ADDRESSES if bare else ADDRESSES + here.zone
-    for old, new in (replace or {}).items():
-        assert old in text, old
-        text = text.replace(old, new)
+    text = replaced(text, *(replace or {}).items())
     kept = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
     return "".join(kept) + add
 
@@ -918,12 +916,8 @@ def checked(
     if row.get("when") == "in the ISP database":
         options += ISPDB
     if with_file:
-        text = TOML
-        for old, new in row.get("file", {}).items():
-            assert old in text
-            text = text.replace(old, new)
         file = folder / "autoconfig.toml"
-        file.write_text(text)
+        file.write_text(replaced(TOML, *row.get("file", {}).items()))
     else:
         options.append("--allow-private")
     if not options or not options[0].endswith(".test"):

@@ -113,10 +113,15 @@ def configured(
     text = text.replace('["example.com", "example2.com"]', json.dumps(domains))
     text = text.replace("\ndomains =", f"\n{provider}\ndomains =")
     text = text.replace("\nhostname =", f"\n{every}\nhostname =")
-    for old, new in changes.items():
+    return f"{start}\n{replaced(text, *changes.items())}\n{more}"
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    """Return a text with replacements, each of which must apply."""
+    for old, new in pairs:
         assert old in text, old
         text = text.replace(old, new)
-    return f"{start}\n{text}\n{more}"
+    return text
 
 
 def listed(value: Any) -> list[Any]:

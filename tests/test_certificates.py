@@ -25,10 +25,9 @@ from fronts import (
     has_ipv6,
     nginx,
     nginx_site,
-    replaced,
 )
 from services import captured, free_port, serving, until
-from support import TWO_DOMAINS, lacking, open_folder, program
+from support import TWO_DOMAINS, lacking, open_folder, program, replaced
 
 from flask_autoconfig import families
 

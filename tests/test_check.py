@@ -46,7 +46,6 @@ from world import (
 )
 
 from flask_autoconfig.config.reading import load
-from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.net.common import software_of
@@ -83,14 +82,6 @@ def failed(here: Checking, *options: str | Path, domain: str = DOMAIN) -> str:
     done = init(here, *options, domain=domain)
     assert (done.exit_code, done.stdout) == (1, "")
     return done.stderr
-
-
-def discovered(here: Paper) -> tuple[Provider, str]:
-    """Run `init`; returns the provider of the file and what stderr shows."""
-    done = init(here, "--allow-private", "-o", "-")
-    assert done.exit_code == 0, done.stderr
-    (provider,) = loads(done.stdout).provider
-    return provider, done.stderr
 
 
 def test_init_prefers_what_clients_support_then_security_then_srv_records() -> None:
@@ -188,7 +179,7 @@ def test_init_leaves_settings_alone_that_no_client_can_use(
 ) -> None:
     here.names.serve(AT + INIT["what the ISP database says"]["records"] + OWN)
     here.front.answer = says(200, body, Content_Type="text/xml")
-    provider, _ = discovered(here)
+    (provider,) = loads(init(here, "--allow-private", "-o", "-").stdout).provider
     assert provider.incoming[0].hostname == f"imap.{DOMAIN}"
 
 

@@ -42,7 +42,7 @@ from seeds import (
 )
 from services import typed
 from strangers import at_terminal
-from support import rows, tables
+from support import replaced, rows, tables
 from world import (
     ADDRESSES,
     BIND,
@@ -111,12 +111,8 @@ def codes(report: Report) -> list[str]:
 
 def written(tmp_path: Path, *edits: tuple[str, str], more: str = "") -> Path:
     """The usual file with replacements and further text."""
-    text = TOML + more
-    for old, new in edits:
-        assert old in text
-        text = text.replace(old, new)
     file = tmp_path / "other.toml"
-    file.write_text(text)
+    file.write_text(replaced(TOML + more, *edits))
     return file
 
 

@@ -27,7 +27,15 @@ from services import (
     serving,
     until,
 )
-from support import BIN, ROOT, TWO_DOMAINS, ZONE_HEAD, certificate_for, program
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    ZONE_HEAD,
+    certificate_for,
+    program,
+    replaced,
+)
 
 from flask_autoconfig.documents import outlook
 
@@ -152,7 +160,7 @@ def test_a_change_from_blue_to_green_loses_no_request(
         until(lambda: green.fetch("/readyz").status == 200)
         configuration = tmp_path / "nginx.conf"
         ports = (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}")
-        configuration.write_text(fronts.replaced(configuration.read_text(), ports))
+        configuration.write_text(replaced(configuration.read_text(), ports))
         old = set(children_of(proxy.pid))
         proxy.send_signal(signal.SIGHUP)
         # In place of ten seconds; they end with their last requests.
@@ -182,7 +190,7 @@ def test_nginx_limits_a_flood_but_not_an_office(tmp_path: Path, service: str) ->
     port = free_port()
     more = "set_real_ip_from 127.0.0.1;\n"  # so that one machine is many clients
     site = fronts.nginx_site_without_tls(tmp_path, service, port, more)
-    site = fronts.replaced(site, ("site-error.log emerg;", "site-error.log error;"))
+    site = replaced(site, ("site-error.log emerg;", "site-error.log error;"))
     with fronts.nginx(tmp_path, site, port):
         assert set(_statuses(port, OFFICE, "192.0.2.1")) == {200}
         flood = _statuses(port, 3 * OFFICE, "192.0.2.1")

@@ -20,10 +20,9 @@ import pytest
 from bind import bind
 from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
-from fronts import replaced
 from PIL import Image
 from services import captured, fetch, free_port, run, running, typed
-from support import BIN, ROOT, TWO_DOMAINS, loads, program, table
+from support import BIN, ROOT, TWO_DOMAINS, loads, program, replaced, table
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, WEB, Real
 
 from flask_autoconfig.tools.cli import cli

@@ -10,7 +10,7 @@ from pathlib import Path
 import fronts
 import pytest
 from services import Reply, captured, fetch, free_port, run, serving
-from support import BIN, TWO_DOMAINS, program, rows
+from support import BIN, TWO_DOMAINS, Write, program, rows
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
@@ -19,7 +19,6 @@ from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.export import export
 from flask_autoconfig.tools.files import Folder, opened
 
-Write = Callable[..., Path]
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 PATHS = (
     "mail/config-v1.1.xml",

@@ -6,7 +6,6 @@ import hashlib
 import html
 import json
 import plistlib
-import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import payloads
-from services import run
+from services import captured, run
 from support import (
     TWO_DOMAINS,
     Asking,
@@ -49,14 +48,10 @@ Log = pytest.LogCaptureFixture
 Serve = Callable[[str], Asking]
 FULL = (Path(__file__).parent / "full.toml").read_text(encoding="utf-8")
 POX = "/autodiscover/autodiscover.xml"
-V2 = "/autodiscover/autodiscover.json"
 PROFILE = "/mail/mobileconfig?emailaddress=fred@example.com"
 PACC = "/.well-known/user-agent-configuration.json"
-ACCEPTED = (
-    "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
-)
+ACCEPTED = outlook.RESPONSE
 TABLES = "families.toml"
-ADDRESS = "fred@example.com"
 DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "{}"\n'
 
 
@@ -73,8 +68,8 @@ def test_a_response_to_a_request(toml: Write, row: Any) -> None:
 # --- Outlook -------------------------------------------------------------------------
 
 
-def pox(email: str = "fred@example.com", *schemas: str) -> bytes:
-    return outlook_asks(email, *schemas).encode()
+def pox(email: str = "fred@example.com") -> bytes:
+    return outlook_asks(email).encode()
 
 
 def protocols(reply: TestResponse) -> list[dict[str, str]]:
@@ -83,13 +78,6 @@ def protocols(reply: TestResponse) -> list[dict[str, str]]:
         {str(it.tag).partition("}")[2]: it.text or "" for it in protocol}
         for protocol in account.iter(f"{{{ACCEPTED}}}Protocol")
     ]
-
-
-def error_code(reply: TestResponse) -> str | None:
-    assert reply.status_code == 200
-    assert reply.headers["Content-Type"].startswith("text/xml")
-    code: str | None = fromstring(reply.data).findtext(".//{*}ErrorCode")
-    return code
 
 
 def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
@@ -117,30 +105,10 @@ def test_a_sites_limit_of_bodies_keeps_no_answer_from_outlook(toml: Write) -> No
     assert len(protocols(asking(app)(POX, "POST", data=pox()))) == 3
 
 
-FAULTY = {
-    "nothing": (b"", "600"),
-    "no XML": (b"hello", "600"),
-    "broken XML": (pox()[:-5], "600"),
-    "a DTD": (b"<!DOCTYPE a [<!ELEMENT a ANY>]>" + pox()[38:], "600"),
-    "an entity": (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "600"),
-    "another namespace": (pox(ADDRESS, "other"), "600"),
-    "no namespace": (b"<Autodiscover><EMailAddress>a@b.c</EMailAddress>", "600"),
-    "no address": (pox(""), "600"),
-    "something that is no address": (pox("fred"), "600"),
-    "16 KiB and more": (pox() + b" " * 16384, "600"),
-    "some megabytes": (pox() + b" " * 3_000_000, "600"),
-    "a mobilesync request": (pox(ADDRESS, "mobilesync"), "601"),
-    "mobilesync wanted": (
-        pox(ADDRESS, "outlook", "mobilesync/"),
-        "601",
-    ),
-    "a domain that is not served": (pox("fred@nowhere.test"), "500"),
-}
-
-
-@pytest.mark.parametrize(("body", "code"), FAULTY.values(), ids=FAULTY.keys())
-def test_outlook_is_told_what_is_wrong(serve: Serve, body: bytes, code: str) -> None:
-    assert error_code(serve(TWO_DOMAINS)(POX, "POST", data=body, Host="x.test")) == code
+@pytest.mark.parametrize("length", [16_384, 3_000_000])
+def test_a_long_request_of_outlooks_is_invalid(serve: Serve, length: int) -> None:
+    reply = serve(TWO_DOMAINS)(POX, "POST", data=pox() + b" " * length, Host="x.test")
+    assert "<ErrorCode>600</ErrorCode>" in reply.text
 
 
 @given(st.one_of(st.binary(), st.text().map(pox)))
@@ -294,9 +262,10 @@ SIGN = '[sign]\ncertificate = "signer.pem"\nkey = "signer.key"\n'
 CHAIN = f'{SIGN}chain = "middle.pem"\n'
 
 
-def _openssl(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    command = [program("openssl"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, check=True, timeout=60)
+def _openssl(*arguments: str | Path, cwd: Path) -> str:
+    done = captured(program("openssl"), *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture
@@ -321,9 +290,9 @@ def test_openssl_verifies_a_signed_profile(serve: Serve, certificates: Path) -> 
     reply = serve(CHAIN + TWO_DOMAINS)(PROFILE)
     (certificates / "profile.der").write_bytes(reply.data)
     verify = ("cms", "-verify", "-inform", "DER", "-in", "profile.der", "-CAfile")
-    done = _openssl(*verify, "root.pem", "-binary", "-purpose", "any", cwd=certificates)
-    assert b"imap.example.com" in done.stdout
-    assert payloads(done.stdout)["com.apple.mail.managed"]
+    text = _openssl(*verify, "root.pem", "-binary", "-purpose", "any", cwd=certificates)
+    assert "imap.example.com" in text
+    assert payloads(text.encode())["com.apple.mail.managed"]
     assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
 
 

@@ -17,10 +17,10 @@ import pytest
 from authority import authority
 from bind import Bind, bind
 from documents import cloned, section
-from fronts import need, replaced
+from fronts import need
 from machine import Machine
 from namespace import Namespace, namespace
-from support import BIN, ROOT, certificate_for, lacking, open_folder, program
+from support import BIN, ROOT, certificate_for, lacking, open_folder, program, replaced
 from world import IMAP, PASSWORD, SMTP, postfix, real_dovecot
 
 pytestmark = pytest.mark.install
