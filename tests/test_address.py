@@ -9,8 +9,7 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from readers import payloads
-from support import TWO_DOMAINS, Write, rows, table
+from support import TWO_DOMAINS, Write, rows
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import create_app
@@ -180,60 +179,6 @@ def test_without_an_address_only_the_domain_of_a_url_is_filled_in() -> None:
     assert fill_in_url(url, "example.com", None) == "https://dav.example.com/%20"
     for unknown in (url, "https://dav.test/%EMAILADDRESS%", None):
         assert fill_in_url(unknown, None, None) == ""
-
-
-@pytest.fixture
-def personal() -> Client:
-    """A provider whose hosts and URLs have placeholders of an address."""
-    return Client(create_app({"AUTOCONFIG": table("personal", "tables.toml")}))
-
-
-@pytest.mark.parametrize("local", ["evil.test/", "evil.test#", "evil.test?x="])
-def test_no_family_leads_an_address_elsewhere(personal: Client, local: str) -> None:
-    text = f"{local}@example.com"
-    escaped = quote(local, safe="")
-    page, profile = _page(personal, text).text, _profile(personal, text)
-    for document in (_in_pox(personal, text).text, page, profile.text):
-        assert ".mail.test" not in document
-        assert ".dav.test" not in document
-        assert ".www.test" not in document
-        assert "pop.example.com" in document
-        assert f"/c/{escaped}@example.com/" in document
-    assert f'href="https://www.example.com/?user={escaped}"' in page
-    assert f'href="https://webmail.example.com/{escaped}@example.com"' in page
-    found = payloads(profile.data)
-    assert "com.apple.carddav.account" not in found
-    mail = found["com.apple.mail.managed"]
-    assert mail["IncomingMailServerUsername"] == text
-    assert found["com.apple.caldav.account"]["CalDAVUsername"] == text
-    url = f"https://ews.example.com/{escaped}"
-    reply = personal.get(f"{V2}?Protocol=EWS&Email={quote(text)}")
-    assert reply.json == {"Protocol": "EWS", "Url": url}
-
-
-def test_a_local_part_that_is_a_label_has_its_own_hosts(personal: Client) -> None:
-    for ask in (_in_pox, _page, _profile):
-        document = ask(personal, "Fred@example.com").text
-        assert "fred.mail.test" in document
-        assert "Fred@example.com" in document
-    found = payloads(_profile(personal, "Fred@example.com").data)
-    assert found["com.apple.carddav.account"]["CardDAVHostName"] == "fred.dav.test"
-
-
-def test_a_profile_without_an_address_has_hosts_for_all(personal: Client) -> None:
-    found = payloads(personal.get("/email.mobileconfig").data)
-    assert "com.apple.carddav.account" not in found
-    calendar = found["com.apple.caldav.account"]
-    assert calendar["CalDAVHostName"] == "dav.example.com"
-    assert "CalDAVPrincipalURL" not in calendar
-    mail = found["com.apple.mail.managed"]
-    assert mail["IncomingMailServerHostName"] == "pop.example.com"
-
-
-def test_an_address_of_placeholders_enlarges_no_document(personal: Client) -> None:
-    usual = len(_in_pox(personal, "a" * 60 + "@example.com").data)
-    local = "%EMAILADDRESS%%REALNAME%%EMAILADDRESS%%REALNAME%"
-    assert len(_in_pox(personal, f"{local}@example.com").data) < usual + 500
 
 
 # --- URLs without an address ----------------------------------------------------------
