@@ -25,7 +25,7 @@ from seeds import (
 from services import run, until
 from strangers import HEARING, at_terminal
 from support import BIN, Write, loads, tables
-from test_check_right import log_in, logins
+from test_check_right import log_in, login_codes, logins
 from world import (
     ADDRESSES,
     DEAD,
@@ -260,16 +260,14 @@ def test_a_real_postfix_that_sends_no_mail_of_people_is_named(
 ) -> None:
     really.postfix(really.folder / "dovecot/auth-smtp", more)
     lead("smtp", ELSEWHERE)(really)
-    found = logins(log_in(really, really.file))
-    assert code in [each["code"] for each in found]
+    assert code in login_codes(log_in(really, really.file))
 
 
 @pytest.mark.world
 def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
     really.dovecot(more="mail_location = maildir:/proc/nowhere")
     lead("imap", ELSEWHERE)(really)
-    found = logins(log_in(really, really.file))
-    assert "login.no-inbox" in [each["code"] for each in found]
+    assert "login.no-inbox" in login_codes(log_in(really, really.file))
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:

@@ -192,28 +192,6 @@ def test_the_best_server_that_apple_can_use_is_taken(
     assert told == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
 
 
-def test_a_profile_has_the_persons_name_where_the_request_says_it(serve: Serve) -> None:
-    named = 'display_name = "%REALNAME% at %EMAILDOMAIN%"\n\n[[provider.incoming]]'
-    ask = serve(TWO_DOMAINS.replace("[[provider.incoming]]", named, 1))
-    for query, name in (
-        ("&name=Fr%C3%A9d%C3%A9ric+Dupont", "Frédéric Dupont"),
-        ("&name=%20Ann%0D%0A%00%20Lee%20", "Ann Lee"),
-        ("&name=" + "x" * 200, "x" * 64),
-        ("&name=%F0%9F%98%80", "\U0001f600"),
-        ("&name=%25EMAILADDRESS%25", "%EMAILADDRESS%"),
-        *(("", None), ("&name=", None), ("&name=%20", None)),
-    ):
-        reply = ask(PROFILE + query)
-        assert mail_of(reply).get("EmailAccountName") == name
-        organization = f"{name or 'fred'} at example.com"
-        assert plistlib.loads(reply.data)["PayloadOrganization"] == organization
-        assert reply.headers["Cache-Control"] == "private, no-store"
-    without_address = ask("/mail/mobileconfig?name=Ann")
-    assert without_address.headers["Cache-Control"] == "private, no-store"
-    assert "Ann" in without_address.text
-    assert "Ann" not in ask("/mail/mobileconfig").text
-
-
 def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
     query = "emailaddress=fred@example.com&name=Frédéric".encode().decode("latin-1")
     environ = EnvironBuilder("/mail/mobileconfig").get_environ()

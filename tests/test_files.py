@@ -74,13 +74,6 @@ def test_a_file_that_is_not_an_ordinary_one_is_an_error_and_changes_nothing(
     assert caplog.text.count(REASON) == 1
 
 
-def test_commands_do_not_wait_for_a_pipe(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    done = run("--config", tmp_path / "pipe", "validate")
-    assert done.returncode == 1
-    assert REASON in done.stdout
-
-
 def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "large"
     file.write_bytes(b"x" * 2048)

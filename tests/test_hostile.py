@@ -17,14 +17,11 @@ from services import until
 from strangers import Behaviour, server
 from support import tables
 
-from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
 from flask_autoconfig.documents.setups import MeaninglessError, read_profile
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
-from flask_autoconfig.tools import reading
 from flask_autoconfig.tools.check.findings import finding
-from flask_autoconfig.tools.clients import CLIENTS
 from flask_autoconfig.tools.net.http import Ask, fetch_once, following
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
@@ -251,11 +248,3 @@ def test_xml_within_the_bounds_is_parsed() -> None:
     levels, elements = b"<a>" * 99, b"<a/>" * 9_900
     root = parse(levels + elements + b"</a>" * 99)
     assert sum(1 for _ in root.iter()) == 9_999
-
-
-def test_all_clients_together_parse_a_document_once() -> None:
-    text = HEAD + SERVER + TAIL + b"<!-- of this test alone -->"
-    misses = reading._parsed.cache_info().misses
-    for client in [each for each in CLIENTS if each.family == "thunderbird"][:3]:
-        reading.read(text, client.rules, Address("fred", "a.test"))
-    assert reading._parsed.cache_info().misses == misses + 1
