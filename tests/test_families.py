@@ -203,25 +203,6 @@ def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
     assert mail["EmailAccountName"] == "Frédéric"
 
 
-def test_a_profile_speaks_the_language_that_its_url_says(serve: Serve) -> None:
-    ask = serve(FULL)
-
-    def said(target: str, **headers: str) -> str:
-        root = plistlib.loads(ask(target, **headers).data)
-        words = [root["PayloadDescription"]]
-        words += [it["PayloadDisplayName"] for it in root["PayloadContent"]]
-        assert len(set(words)) == 4  # each payload has a name of its own
-        return " ".join(words)
-
-    for target in (PROFILE, "/mail/mobileconfig?x=y"):
-        assert "Configure le compte" in said(f"{target}&lang=fr")
-        assert "Agenda (CalDAV)" in said(f"{target}&lang=fr-CA")
-        for other in ("", "&lang=", "&lang=tlh", "&lang=" + "x" * 500):
-            assert "Sets up the account" in said(target + other)
-            header = {"Accept_Language": "fr"}
-            assert said(target + other, **header) == said(target + other)
-
-
 def test_a_profile_asks_for_consent_in_every_language(serve: Serve) -> None:
     ask = serve(FULL)
     consent = plistlib.loads(ask(PROFILE).data)["ConsentText"]
@@ -336,8 +317,6 @@ def test_an_unsafe_key_is_told(toml: Write, tmp_path: Path, caplog: Log) -> None
 
 # --- PACC ----------------------------------------------------------------------------
 
-EVERYTHING = {"imap", "pop3", "submit", "smtp"}
-
 
 def test_pacc_says_what_it_can(serve: Serve) -> None:
     reply = serve(FULL)(PACC, Host="ua-auto-config.example.com")
@@ -386,23 +365,6 @@ def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
     assert pacc.write(provider, Recipient("example.com")) == first
     digest = b64encode(hashlib.sha256(first).digest()).decode()
     assert pacc.digest_record(first) == f"v=UAAC1; a=sha256; d={digest}"
-
-
-@pytest.mark.parametrize("name", ["%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%"])
-def test_what_is_for_all_names_nobody(serve: Serve, name: str, toml: Write) -> None:
-    page = f'[[provider.documentation]]\nurl = "https://www.example.com/{name}"\n'
-    text = TWO_DOMAINS + DAV.format(f"https://dav.example.com/{name}/calendar/") + page
-    named = f'logo_url = "https://www.example.com/{name}.png"\ndisplay_name = "{name}"'
-    head = "[[provider.incoming]]"
-    ask = serve(text.replace(head, f"{named}\n{head}", 1))
-    document = ask(PACC).json
-    assert document is not None
-    assert set(document["protocols"]) == EVERYTHING
-    assert document["info"] == {"provider": {"name": "example.com"}}
-    moved = ask("/.well-known/caldav", Host="example.com")
-    assert moved.headers["Location"] == "https://dav.example.com/"
-    zone = run("--config", toml(text), "dns", "--target", "www.example.com").stdout
-    assert '_caldavs._tcp IN TXT "path=/"' in zone
 
 
 # --- All families -----------------------------------------------------------------------
