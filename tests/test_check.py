@@ -189,9 +189,6 @@ def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
     assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in shown
 
 
-# --- check -------------------------------------------------------------------------------
-
-
 # --- check --login ----------------------------------------------------------------------
 
 
