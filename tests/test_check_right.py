@@ -231,6 +231,9 @@ WORLDS: dict[str, Callable[[Paper], object]] = {
             else for_phones(asked)
         ),
     ),
+    "Autodiscover that asks people for their password, and is forbidden by http": (
+        requested("Autodiscover by http", says(403))
+    ),
     "nothing is published, and the name that clients guess is at another house than the "
     "MX": lambda here: here.listen(
         ELSEWHERE, 993, offering("AUTH=PLAIN"), here.certificate("mx.new.test")

@@ -33,7 +33,7 @@ _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 _WORDS: dict[str, str] = texts()["init"]
 _AD = "Autodiscover"
 _NAMED = ("SRV", _AD, "document")  # the domain itself says so
-_OTHERS = ("MX", "certificate")  # it may be another house's
+_OTHERS = ("MX", "certificate")  # it may be another provider's
 
 
 class Discovery(NamedTuple):

@@ -67,7 +67,7 @@ def _on_the_way(
 ) -> Iterator[Finding]:
     client, causes = played.client, set[str]()
     troubles = [outcome.trouble for outcome in met if outcome.trouble]
-    meets_exchange = any(found.code == "http.exchange" for found in troubles)
+    is_shut = any(found.code in web.SHUT for found in troubles)
     for outcome in met:
         found = outcome.trouble
         if found is None or (ABSENT in found.marks and found.code not in ENDING):
@@ -81,7 +81,7 @@ def _on_the_way(
             is_new = bool(causes) and found.seen not in causes
             found = found.marked(
                 *_circumstances(played, outcome, case, facts),
-                "exchange" if meets_exchange else "",
+                "exchange" if is_shut else "",
                 "elsewhere" if is_new and is_last else "",
             )
         if found.status == FAILURE:

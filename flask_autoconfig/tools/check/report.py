@@ -10,6 +10,7 @@ from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, width, wrapped
 from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure, hurt_by
+from .rules.web import SHUT
 from .run import Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
@@ -94,7 +95,7 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 def _without_settings(report: Report) -> Iterator[str]:
     every = _clients(report, None)
-    shut = hurt_by(report.findings, "autodiscover.asks-login", "http.exchange")
+    shut = hurt_by(report.findings, *SHUT)
     if asked := [it for it in every if it in shut]:
         yield f"not checked for {', '.join(asked)}: the settings require a login"
     clients = [it for it in every if it not in asked]

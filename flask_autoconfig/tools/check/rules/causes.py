@@ -98,7 +98,7 @@ def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
 
 
 def by_alias(case: Case, facts: Facts, found: Finding) -> Finding:
-    """Return the finding with the alias that may lead to a house of the past."""
+    """Return the finding with the alias that may lead to a former provider."""
     host = split_url(found.subject).hostname or ""
     if found.code in _GROUPS["by_alias"] and case.has(host):
         target = web.names_of(facts, host)[-1]

@@ -290,7 +290,7 @@ def nothing(scene: Scene) -> Iterator[Finding]:
 
 
 # What keeps this program, but not clients, from settings.
-_UNTOLD = ("http.exchange", "http.limited", "autodiscover.asks-login")
+_UNTOLD = ("http.limited", *web.SHUT)
 
 
 def _some(scene: Scene, plays: list[Play]) -> Iterator[Finding]:

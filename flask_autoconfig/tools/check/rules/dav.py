@@ -243,5 +243,6 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
     elif not reply.is_forged:
         is_login = wrong.code == "dav.no-authenticate"
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
-        cure = "" if wrong.code.startswith("dav.") else wrong.cure
+        is_ours = wrong.code.startswith("dav.") and wrong.code != "dav.method-refused"
+        cure = "" if is_ours else wrong.cure
         yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)

@@ -240,6 +240,10 @@ def _service(
         is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
         differs = _wrong(code, subject, _listed(offered), _listed(wanted))
+        extra = [target for target in offered if target not in wanted]
+        if wanted and {*wanted} < {*offered}:
+            advice = f"remove the records that name {_listed(extra)}"
+            differs = differs._replace(advice=advice)
         is_ours = {*wanted} <= {*first} and not failing  # beside equal or spare servers
         is_ours = is_ours or _are_of_file(case, facts, servers_of(offered))
         is_ours = is_ours and not is_dead

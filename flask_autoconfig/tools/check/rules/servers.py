@@ -339,7 +339,9 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         socket_type=other.socket_type,
         type=endpoint.type.upper(),
         other_type=other.type.upper(),
-        usual=standard_port(endpoint.type, "SSL"),
+        usual=standard_port(
+            endpoint.type, endpoint.socket_type.replace("plain", "SSL")
+        ),
         copied=copied,
         said=said,
         software=software or error.software,

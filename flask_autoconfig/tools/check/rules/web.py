@@ -35,6 +35,7 @@ _MOST_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
+SHUT = ("http.exchange", "autodiscover.asks-login")  # Outlook asks for a password
 
 
 # --- No response ----------------------------------------------------------------------
