@@ -145,7 +145,7 @@ _STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
 STAPLE = 22  # the message with an OCSP response
 REFUSED_VERSION, NO_CIPHER = -70, -40  # alerts; Dovecot hangs up for the second
 _SAID = {"UNSOLICITED_EXTENSION": STAPLE, "HANDSHAKE_FAILURE": NO_CIPHER}
-_SAID |= {"ALERT_PROTOCOL": REFUSED_VERSION, "UNEXPECTED_EOF": NO_CIPHER}
+_SAID |= {"ALERT_PROTOCOL": REFUSED_VERSION, "EOF": NO_CIPHER}
 _HANDSHAKE = 22  # record
 
 
@@ -178,7 +178,7 @@ def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
             except ssl.SSLWantReadError:
                 continue
             except ssl.SSLError as error:
-                reason = _reason(error)
+                reason = "EOF" if _is_end(error) else _reason(error)
                 return {*seen, *(it for word, it in _SAID.items() if word in reason)}
     return seen
 
