@@ -67,7 +67,7 @@ from world import (
 )
 
 from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
-from flask_autoconfig.tools.check import run
+from flask_autoconfig.tools.check import login, run
 
 pytestmark = pytest.mark.world
 ALL = [
@@ -754,7 +754,7 @@ def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
 
 
 def test_plain_is_tried_once_where_cram_md5_is_refused(
-    here: Paper, tmp_path: Path
+    here: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server with hashed passwords offers CRAM-MD5, and can let nobody in by it."""
     method = '"imap"\nauthentication = "password-encrypted"'
@@ -773,7 +773,15 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     assert login_codes(report) == ["login.wrong-method", "login.good"]
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993 password-cleartext accepts")
-    codes = login_codes(log_in(here, file))  # nobody allows a second login
+    asked: list[tuple[str, str]] = []
+    logged_in: Any = login.logged_in
+
+    def refusing(*given: Any) -> Any:  # nobody allows a second login
+        return logged_in(*given[:4], lambda *said: asked.append(said), given[5])
+
+    monkeypatch.setattr(login, "logged_in", refusing)
+    codes = login_codes(log_in(here, file))
+    assert asked == [(USER, f"imap {IMAP_NAME}:993 SSL by PLAIN")]
     assert codes == ["login.refused-here-alone", "login.good"]
 
 

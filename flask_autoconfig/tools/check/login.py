@@ -88,11 +88,11 @@ def logged_in(
     if first is not None and case.address is not None:
         address = str(case.address)
         other = case.address.local if first.user == address else address
-        server = first.server
+        server, where = first.server, str(first.endpoint)
         if first.outcome.takes_plain:
             server = structs.replace(server, authentication=("password-cleartext",))
-            other = first.user
-        if may_retry(other, str(first.endpoint)):
+            other, where = first.user, f"{where} by PLAIN"
+        if may_retry(other, where):
             (again,) = _log_in_at(case, network, [server], password, other)
     return _after(_findings(case, tries, again), tries, fares)
 
