@@ -13,6 +13,7 @@ from flask_autoconfig.tools import check
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.check.findings import OK, STATUSES, finding
 from flask_autoconfig.tools.cli import cli
+from flask_autoconfig.tools.naming import base_domain
 from flask_autoconfig.tools.net import common
 
 CODES = texts.codes()
@@ -121,3 +122,15 @@ def test_a_redirect_to_a_host_of_that_name_keeps_its_cause() -> None:
     led = found.within("redirect", target="https://redirect.hoster.test/")
     assert led.seen.startswith("it redirects to https://redirect.hoster.test/: ")
     assert led.code == "http.status"
+
+
+def test_hosts_of_one_owner_share_the_domain_that_was_registered() -> None:
+    hosts = [
+        "mx.a.example.co.uk",
+        "example.com.au",
+        "mx.example.com",
+        "mx.co.test",
+        "mx",
+    ]
+    domains = ["example.co.uk", "example.com.au", "example.com", "co.test", "mx"]
+    assert list(map(base_domain, hosts)) == domains

@@ -138,11 +138,12 @@ class _Part:
         said = f"a {type(value).__name__}"  # a list may be long, when written out
         if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**64):
             said = json.dumps(value, ensure_ascii=False)
-        near = [word.lower() for word in listed]
-        like = get_close_matches(said[1:-1][:60].lower(), near, 1, spec.get("open", 1))
-        if listed and not self._has(key, listed) and (like or "open" not in spec):
-            words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
-            return f"{said[:60]}, which is not {words}", f"write {words}"
+        if listed and not self._has(key, listed):
+            near, least = [word.lower() for word in listed], spec.get("open", 1)
+            like = get_close_matches(said[1:-1][:60].lower(), near, 1, least)
+            if like or "open" not in spec:
+                words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
+                return f"{said[:60]}, which is not {words}", f"write {words}"
         kind = shapes()["kind"][spec.get("kind", "any")]
         typed = said[1:-1] if isinstance(self.node, Element) else said
         is_right = re.fullmatch(kind["is"], typed)

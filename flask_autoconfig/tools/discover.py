@@ -19,6 +19,7 @@ from ..config.tables import Config
 from .check.facts import side_by_side
 from .check.rules.web import in_full, names_of
 from .importers.imported import DAV
+from .naming import base_domain
 from .net import mail
 from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
@@ -148,9 +149,11 @@ class _Search(Publications):
         listed = [it for it in good if it.type == "imap"]
         others = [it for it in listed if there.isdisjoint(self._addresses(it.host))]
         near = [*taken, *(it.host for it in listed if it not in others)]
-        houses = {_house(it) for host in near for it in names_of(self.facts, host)}
+        houses = {base_domain(it) for host in near for it in names_of(self.facts, host)}
         own = [it for it in others if self.sources[it] != "MX"]
-        foreign = [it for it in others if not (it in own or _house(it.host) in houses)]
+        foreign = [
+            it for it in others if not (it in own or base_domain(it.host) in houses)
+        ]
         moved = foreign if what == "correct" else []  # not beside what the hoster says
         return [
             f"{them[0]} answers too, and is not in the file: {_WORDS[said]}"
@@ -303,7 +306,7 @@ class _Search(Publications):
             is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
             if problem := _problem(server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
-            elif is_elsewhere and _house(endpoint.host) != self.house:
+            elif is_elsewhere and base_domain(endpoint.host) != self.house:
                 self.elsewhere.append(endpoint)
                 self.notes.append(f"{endpoint} is left out: {_WORDS['elsewhere']}")
             else:
@@ -315,7 +318,7 @@ class _Search(Publications):
         reason = f"{_WORDS['one']}, {best}"
         self.notes += [f"{each} is left out: {reason}" for each in others]
         if type_ == "imap" and self.sources[best] in _OTHERS:
-            self.house = _house(best.host)
+            self.house = base_domain(best.host)
         server = self.found[best]
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
@@ -369,11 +372,6 @@ def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...
         endpoint.socket_type != "SSL",  # RFC 8314
         source not in _NAMED,
     )
-
-
-def _house(host: str) -> str:
-    """Return what hosts of one owner share: nearly always the last two labels."""
-    return ".".join(host.rsplit(".", 2)[-2:])
 
 
 def _problem(server: MailServer) -> str:

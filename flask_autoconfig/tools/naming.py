@@ -1,4 +1,4 @@
-"""The names of settings, in the words of people."""
+"""The names of settings, in the words of people, and of the owners of hosts."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,13 @@ from ..files import table_beside
 _WORDS = table_beside(__file__, "naming.toml")
 SERVERS, _SETTINGS = _WORDS["servers"], _WORDS["settings"]
 _ORDINALS = ("", "second ", "third ")
+
+
+def base_domain(host: str) -> str:
+    """Return the domain of a host that somebody registered, such as example.co.uk."""
+    *_, second, top = ["", *host.split(".")]
+    is_public = len(top) == 2 and second in _WORDS["public_labels"]
+    return ".".join(host.split(".")[-3 if is_public else -2 :])
 
 
 def named(place: str, types: Mapping[str, str]) -> str:

@@ -217,8 +217,9 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             is_told = found.subject in places and (is_theirs or not is_failure)
         elif found.code in _GROUPS["methods"]:
             is_told = found.subject in methods
+        follows_from = texts.row(found.code).follows_from
         worse = (it for it in findings if _badness(it) <= _badness(found))
-        causes = hurt_by(worse, *texts.row(found.code).follows_from)
+        causes = hurt_by(worse, *follows_from) if follows_from else set()
         if not (is_told or set() < who <= causes):
             yield found
 

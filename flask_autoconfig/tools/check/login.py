@@ -11,6 +11,7 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
+from ..naming import base_domain
 from ..net.conversations import meaning
 from ..net.mail import PATIENCE, Endpoint, Outcome, log_in
 from ..net.tcp import Network, ProbeError
@@ -193,7 +194,7 @@ def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
             code = code if login is refused[0] else "login.refused-as-well"
             code = code if login.user != again.user else "login.wrong-method"
         elif there is not None:
-            houses = {(*it.endpoint.host.split(".")[-2:],) for it in (there, login)}
+            houses = {base_domain(it.endpoint.host) for it in (there, login)}
             code = "login.other-house"
             code = code if len(houses) > 1 else "login.refused-here-alone"
             code = code if login.user == there.user else "login.refused-name-here"

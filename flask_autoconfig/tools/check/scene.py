@@ -13,6 +13,7 @@ from ...documents import outlook
 from ...documents.setups import Account, Setup
 from ...errors import Problem
 from ..clients import ISPDB, Client, Step, family_of, label_of
+from ..naming import base_domain
 from ..net.http import Reply
 from .facts import Ask, Facts
 from .findings import FAILURE, Case, Finding, shown
@@ -160,9 +161,9 @@ _AS_IT_IS = "".join({*punctuation} - {*'"<>\\'})
 
 
 def mx_domains(hosts: list[str], domain: str) -> list[str]:
-    """Return the domains of MX hosts: without the first label, and the last two labels."""
-    labels = [host.split(".") for host in hosts[:2]]
-    names = [".".join(part) for each in labels for part in (each[1:], each[-2:])]
+    """Return the domains of MX hosts: without the first label, and registered ones."""
+    parts = [(it.partition(".")[2], base_domain(it)) for it in hosts[:2]]
+    names = [name for each in parts for name in each]
     return [name for name in dict.fromkeys(names) if "." in name and name != domain]
 
 

@@ -174,8 +174,10 @@ class Resolver:
             return [host]
         if host == "localhost":  # RFC 6761, section 6.3
             return ["::1", "127.0.0.1"]
-        limited = self.until(time.monotonic() + self._timeout)
-        found = [ip_address(record.address) for record in limited._both_kinds(host)]
+        if (kept := (host, "AAAA and A")) not in self._answers:
+            limited = self.until(time.monotonic() + self._timeout)
+            self._answers[kept] = limited._both_kinds(host)
+        found = [ip_address(record.address) for record in self._answers[kept] or ()]
         # Sorted, so that each run asks the same server, whatever order records come in.
         found.sort(key=lambda it: (-it.version, it.packed))
         return [str(one) for one in found]

@@ -9,6 +9,7 @@ from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
 from ...clients import OUTLOOK
+from ...naming import base_domain
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from .. import texts
@@ -121,10 +122,9 @@ def _at_another_house(
     askers = texts.houses("asked", led)
     met = {it.code for play in scene.plays for it in play.findings}
     if led and not askers and "http.exchange" in met:
-        label, top = led[0].split(".")[-2:]
         # One organization has domains below several top-level domains.
-        if label not in {host.split(".")[-2:][0] for host in (*hosts, *names)}:
-            askers = {f"{label}.{top}"}
+        known = {base_domain(it).split(".")[0] for it in (*hosts, *names)}
+        askers = {it for it in [base_domain(led[0])] if it.split(".")[0] not in known}
     for house in askers - owners - arrives:
         found = finding("dns.old-house", asked, target=led[0], house=house, server=at)
         yield found.hurting(OUTLOOK.name)
@@ -139,7 +139,7 @@ def _mailboxes_of(facts: Facts, hosts: list[str], ours: list[str]) -> set[str]:
 
     There is none where it is that of one of our hosts, or the MX host is one of them.
     """
-    first, domain = hosts[0], ".".join(hosts[0].split(".")[-2:])
+    first, domain = hosts[0], base_domain(hosts[0])
     there = {it for it in (*hosts, *ours) if f".{it}".endswith(f".{domain}")}
     is_ours = any(web.is_same_host(facts, first, each) for each in ours)
     is_other = there == {*hosts} and not is_ours

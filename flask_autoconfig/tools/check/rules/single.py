@@ -24,6 +24,7 @@ from ....documents.setups import (
 )
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
+from ...naming import base_domain
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -244,10 +245,10 @@ def consent(scene: Scene) -> Iterator[Finding]:
     name = f"_autodiscover._tcp.{case.domain}"
     led = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
     led[usual[-1].url] = replies[-1].url  # by http
-    known = [it.split(".")[-2:] for it in (case.domain, "office365.com", "outlook.com")]
+    known = [base_domain(case.domain), "office365.com", "outlook.com"]
     for at, url in led.items() if not any(map(counts, replies)) else ():
         host = split_url(url).hostname or ""
-        if url.startswith("https:") and host.split(".")[-2:] not in known:
+        if url.startswith("https:") and base_domain(host) not in known:
             found = finding("autodiscover.consent", at, host=host, domain=case.domain)
             yield found.hurting(THUNDERBIRD.name)
 
