@@ -752,6 +752,9 @@ def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
     assert well == f"{DOMAIN}  the servers of the file work"
     for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
         assert line.startswith(f"the login fails at {server}")
+    # The letter is one byte in Latin-1, and two in UTF-8.
+    report = log_in(here, here.file, password="gehörig")
+    assert login_codes(report) == ["login.not-ascii"] * 2
 
 
 def test_plain_is_tried_once_where_cram_md5_is_refused(

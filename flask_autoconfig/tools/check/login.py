@@ -95,7 +95,8 @@ def logged_in(
             other, where = first.user, f"{where} by PLAIN"
         if may_retry(other, where):
             (again,) = _log_in_at(case, network, [server], password, other)
-    return _after(_findings(case, tries, again), tries, fares)
+    found = _findings(case, tries, again, password.isascii())
+    return _after(found, tries, fares)
 
 
 def _log_in_at(
@@ -176,7 +177,9 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
 # --- Findings -------------------------------------------------------------------------
 
 
-def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
+def _findings(
+    case: Case, tries: list[Try], again: Try | None, is_ascii: bool
+) -> list[Finding]:
     accepted = {each.user: each for each in reversed(tries) if each.is_in}
     refused = [each for each in tries if each.finding is None]
     findings, values = [], {}
@@ -200,6 +203,8 @@ def _findings(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
             code = code if login.user == there.user else "login.refused-name-here"
         elif again is not None and again.finding is None:
             code = "login.both-refused"
+        if not accepted and not is_ascii:
+            code = "login.not-ascii"
         findings.append(_refusal(code, login, **values))
     return [*findings, *(each.finding for each in tries if each.finding is not None)]
 

@@ -136,8 +136,8 @@ class Conversation:
     def use(self, address: str) -> tuple[str, str]:
         """Do what a client does after the login; nothing is sent or changed.
 
-        Returns what failed, inbox, sender or recipient ("" for nothing), and the
-        response. *address* is the person's.
+        Returns what failed, inbox, sender, recipient or greeting ("" for nothing), and
+        the response. *address* is the person's.
         """
         return self._tried("inbox", self.look)
 
@@ -261,6 +261,16 @@ class Smtp(Conversation):
     def use(self, address: str) -> tuple[str, str]:
         if not address.isascii():  # it needs SMTPUTF8 (RFC 6531)
             return "", ""
+        found = self._begun(address)
+        if not found[0]:
+            # Outlook gives the name of its computer.
+            failed, said = self._tried("greeting", "EHLO desktop")
+            failed, said = (failed, said) if failed else self._begun(address)
+            found = ("greeting", said) if failed and _NO_NAME.search(said) else found
+        return found
+
+    def _begun(self, address: str) -> tuple[str, str]:
+        """Begin a mail and give it up; see `use`."""
         # Many servers look a recipient's domain up in DNS, where example.net takes no
         # mail (RFC 7505); a web host has an address at least.
         domains = ("example.net", f"www.{address.rpartition('@')[2]}")
@@ -278,6 +288,7 @@ class Smtp(Conversation):
 
 # What servers say of a recipient's domain (RFC 3463, 3.2).
 _NO_DOMAIN = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
+_NO_NAME = re.compile("helo|fully.?qualified|host ?name", re.IGNORECASE)
 
 CONVERSATIONS = {"imap": Imap, "pop3": Pop3, "smtp": Smtp}
 

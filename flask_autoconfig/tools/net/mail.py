@@ -69,7 +69,7 @@ PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
 class Outcome(NamedTuple):
     """How a login went: what failed, "" for nothing, and the server's words."""
 
-    failed: str = ""  # login, inbox, sender or recipient
+    failed: str = ""  # login, inbox, sender, recipient or greeting
     said: str = ""
     software: str = ""
     takes_plain: bool = False  # it refused CRAM-MD5, and offers PLAIN
