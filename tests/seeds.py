@@ -631,6 +631,11 @@ def dav(here: World, answer: Response) -> None:
     here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
 
 
+def with_slash_alone(asked: Asked) -> Answer:
+    status = 401 if asked.path.endswith("/") else 405
+    return says(status, **{"WWW-Authenticate": "Basic"})(asked)
+
+
 def without_way_to_calendar(here: World) -> None:
     lines = records(here).splitlines(True)
     kept = [line for line in lines if not line.startswith("_caldav")]
@@ -789,6 +794,9 @@ SEEDS: dict[str, Seed] = {
     "a forwarding service without a certificate for the name": forwarding,
     "phones alone are led to an ActiveSync that is gone": (
         lambda here: setattr(here.front, "answer", for_phones)
+    ),
+    "a calendar's URL without the slash at its end": lambda here: dav(
+        here, with_slash_alone
     ),
     "a redirect to a script that loses the query": web(by_script),
     "a parking page at the old IPv6 address of the web host": at_old_ipv6(page("soon")),

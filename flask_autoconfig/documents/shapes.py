@@ -143,14 +143,20 @@ class _Part:
             like = get_close_matches(said[1:-1][:60].lower(), near, 1, least)
             if like or "open" not in spec:
                 words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
-                return f"{said[:60]}, which is not {words}", f"write {words}"
+                return f"{_cut(said)}, which is not {words}", f"write {words}"
         kind = shapes()["kind"][spec.get("kind", "any")]
         typed = said[1:-1] if isinstance(self.node, Element) else said
         is_right = re.fullmatch(kind["is"], typed)
         if is_right and (kind["no"] != "no host name" or is_host(said[1:-1])):
             return "", ""
         cure = kind["cure"] if said.isascii() else no_host(said[1:-1])
-        return f"{said[:60]}, which is {kind['no']}", cure
+        return f"{_cut(said)}, which is {kind['no']}", cure
+
+
+def _cut(said: str) -> str:
+    """Return a value in JSON, which ends as it began where it is cut."""
+    end = '"' if said[:1] == '"' else ""
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…{end}"
 
 
 def _words(words: Any) -> list[str]:
@@ -162,6 +168,7 @@ def _words(words: Any) -> list[str]:
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _PLACE = re.compile(r"line (\d+)(?:,? column (\d+))?")
+_LONGEST = 60  # characters of a value in a message
 _AROUND = 40  # characters of a text around the place of an error
 
 

@@ -308,7 +308,7 @@ class _Reader:
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
             code = "oauth-alone"
         elif rules.cleartext_last and method in ("", _OAUTH):
-            code = "unexpected-method" if set(methods) - {_OAUTH} else ""
+            code = "unexpected-method" if set(methods) - {_OAUTH, ""} else ""
         elif rules.cleartext_last and _PASSWORD in methods[: methods.index(method)]:
             code = "unexpected-method"  # it may not be the first usable one
         if not code:

@@ -21,7 +21,8 @@ _MARKS: dict[str, str] = texts.table("marks")
 _GROUPS = texts.table("groups")  # of codes
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 
-_LAST = {"anything": 1, "mail": 2}  # what findings follow that are listed last
+# What findings follow that are listed last, or first.
+_LAST = {"nothing": -1, "anything": 1, "mail": 2}
 
 # The order of steps: causes before their consequences.
 _STEPS = ("file", "https", "document", "server", "dns", "login")

@@ -201,7 +201,7 @@ class _Requests:
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             outcome = self._outcome(step, ask)
             if wrong := outcome.trouble:
-                wrong = wrong.within("autodiscover-srv", record=service)
+                wrong = wrong.within("by-record", record=service)
             yield outcome._replace(place="srv", trouble=wrong)
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:

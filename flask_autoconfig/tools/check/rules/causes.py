@@ -20,9 +20,10 @@ def by_form(case: Case, facts: Facts, step: Step, ask: Ask, wrong: Finding) -> F
     bare = Ask(ask.url.partition("?")[0])
     if ask.method == "POST" or step.form in ("address", "raw"):
         with suppress(ProbeError):
-            status = facts.answer(ask).status
-            if status in (400, 403, 406) and facts.answer(bare).status == 200:
-                by_post = ask.method == "POST"
+            status, by_post = facts.answer(ask).status, ask.method == "POST"
+            page = facts.answer(bare)
+            is_lost = by_post and status == 404 and not web.is_web_page(page)
+            if page.status == 200 and (is_lost or status in (400, 403, 406)):
                 code = "http.post-forbidden" if by_post else "http.query-refused"
                 return finding(code, bare.url, status=status)
         return wrong

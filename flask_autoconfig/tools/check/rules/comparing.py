@@ -129,12 +129,14 @@ def _exchange(play: Play) -> list[Account]:
 
 
 def _exchange_answers(scene: Scene, play: Play) -> Iterator[int]:
-    """Yield the status of each Exchange URL, 0 where its host has no address."""
+    """Yield the status of each Exchange URL, 0 where no server is there."""
     for one in _exchange(play):
         try:
             is_there = scene.facts.addresses(split_url(one.url).hostname or "")
             yield scene.facts.answer(Ask(one.url)).status if is_there else 0
-        except (LookupFailed, ProbeError):
+        except ProbeError as error:
+            yield 0 if error.kind == "connect" else 500
+        except LookupFailed:
             yield 500
 
 
@@ -143,7 +145,7 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
     answers = set(_exchange_answers(scene, play))
     if not answers or not answers <= {0, 404, 410}:
         return []
-    reason = f"status {max(answers)}" if max(answers) else "its host has no address"
+    reason = f"status {max(answers)}" if max(answers) else "no server is there"
     account, *_ = _exchange(play)
     return [finding("setup.dead-url", play.place, account=account, reason=reason)]
 

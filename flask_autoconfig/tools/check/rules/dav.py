@@ -14,7 +14,7 @@ from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from .. import texts
 from ..facts import Ask, Facts, each_of
-from ..findings import Case, Finding, finding, shown
+from ..findings import OK, Case, Finding, finding, shown
 from ..scene import Play, Scene
 from . import web
 from .connections import of_certificate
@@ -97,6 +97,8 @@ def _follow(
         usual = ("/", f"/.well-known/{type_}")
         if by_srv and reply.status == 404 and split_url(url).path not in usual:
             wrong = wrong.within("txt-path", at=by_srv)
+        if wrong.code == "dav.led-astray" and wanted:
+            wrong = wrong._replace(advice=f"redirect to {shown(wanted)}")
         return None, missing if is_missing else wrong
 
     here = "the server answers at this URL"
@@ -195,7 +197,7 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
         code = "dav.no-authenticate"
     elif reply.status == 200 and web.is_web_page(reply):
         code, where = "dav.web-page", shown(reply.url)
-    elif reply.status == 405:
+    elif reply.status == 405 and not reply.redirects:
         code = "dav.method-refused"
     elif reply.redirects:
         code = "dav.led-astray"
@@ -210,7 +212,19 @@ def look(scene: Scene) -> list[Finding]:
     """Return whether each server with a URL answers."""
     listed = scene.provider.servers if scene.provider else ()
     servers = [it for _, it in listed if it.type in _URL_TYPES and it.url]
-    return each_of(partial(_server, scene), dict.fromkeys(servers))
+    found = each_of(partial(_server, scene), dict.fromkeys(servers))
+    return found if scene.case.provider else [*found, *_by_jmap_record(scene)]
+
+
+def _by_jmap_record(scene: Scene) -> Iterator[Finding]:
+    """Yield whether a JMAP server is where the SRV record says (RFC 8620, section 2.2)."""
+    record = f"_jmap._tcp.{scene.case.domain}"
+    for host, port in scene.facts.targets(record)[:1]:
+        at = host if port == 443 else f"{host}:{port}"
+        url = f"https://{at}/.well-known/jmap"
+        for found in _server(scene, Server(type="jmap", url=url)):
+            is_good = found.status == OK
+            yield found if is_good else found.within("by-record", record=record)
 
 
 def _server(scene: Scene, server: Server) -> Iterator[Finding]:
@@ -245,4 +259,6 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
         is_ours = wrong.code.startswith("dav.") and wrong.code != "dav.method-refused"
         cure = "" if is_ours else wrong.cure
+        if _is_dav(web.asked(case, facts, ask_for(f"{url}/"))[0]):
+            code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)

@@ -154,8 +154,11 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     told = {*for_all}
     if case.address and not is_personal(case, document):  # the person's own name
         told |= {name for name in names.values() if name and is_for_all(name)}
-    listed = () if case.provider else (document.provider,)
-    for problem in find_warnings(listed, ours=False, without=ASKED):
+    ours = [case.provider] if case.provider else []
+    known = list(find_warnings(ours, ours=False, without=ASKED))
+    for problem in find_warnings([document.provider], ours=False, without=ASKED):
+        if problem in known:
+            continue
         place = problem.place.removeprefix("provider[0].")
         # Another rule says what is wrong with servers without encryption.
         if names.get(place) not in told and not place.endswith(".socket_type"):
@@ -269,7 +272,7 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
             places = (document.place, *(play.place for play in plays if play.found))
             found = found._replace(places=tuple(dict.fromkeys(places)))
             found = found.hurting(*(play.client.name for play in plays))
-        yield found
+        yield found.hurting("Mustang") if code == "document.other-domain" else found
 
 
 # --- User names -------------------------------------------------------------------------
@@ -380,10 +383,15 @@ def differences(scene: Scene, ours: Provider, theirs: Provider) -> Iterator[Diff
         our, their = getattr(ours, key), getattr(theirs, key)
         is_mail = key in ("incoming", "outgoing")
         if len(our) == len(their):
-            for index, pair in enumerate(zip(our, their, strict=True)):
+            rest = list(our)
+            for index, other in enumerate(their):
+                # Clients look for a type: where it comes among others does not matter.
+                same = (it for it in rest if it.type == other.type)
+                pair = next(same, rest[0]), other
+                rest.remove(pair[0])
+                is_minor = not is_mail or servers.is_as_good(scene, *pair)
                 for name, one, other in _fields(case, *pair):
                     place = named(f"{key}[{index}].{name}", types)
-                    is_minor = not is_mail or servers.is_as_good(scene, *pair)
                     yield Difference(place, in_words(other), in_words(one), is_minor)
         else:
             place = f"the further {key.replace('_', ' ')} server"

@@ -60,12 +60,13 @@ def authorities(scene: Scene) -> Iterator[Finding]:
     for (serial, found), server in told:
         sets = zip(asked, found, newest, strict=True)
         differing = [f"{name} {kind}" for (name, kind), old, new in sets if old != new]
+        is_other_zone = found[0] != newest[0] and len(differing) > 2
+        code = "dns.two-zones" if is_other_zone else "dns.server-differs"
         compare = partial(_lead_apart, network, server, first)
         differing += each_of(compare, hosts.items() if server != first else ())
         advice = f"see which of the two is right, and correct {server} or {first}"
-        advice = advice if serial == latest else ""
+        advice = advice if serial == latest and not is_other_zone else ""
         for at in differing:
-            code = "dns.server-differs"
             yield finding(code, at, advice=advice, server=server, first=first)
     if not isinstance(cached, LookupFailed):
         known = [found for (_, found), _ in told]

@@ -269,6 +269,10 @@ def _by_web(scene: Scene, name: str) -> Iterator[Finding]:
         targets = scene.facts.srv(full_name)
         if not targets:
             yield from _no_records(scene, name, [])
+        for fault in _faults(scene.facts, f"{full_name} SRV", targets):
+            by_outlook = (it for it in scene.plays if it.client.name == OUTLOOK.name)
+            mark = "" if any(it.mail for it in by_outlook) else "only way"
+            yield fault.marked(mark).hurting(OUTLOOK.name)
         for host, port in targets:
             if port == 80:
                 found = finding("srv.port-80", f"{full_name} SRV", host=host)
@@ -334,7 +338,7 @@ def _are_of_file(case: Case, facts: Facts, offered: list[Endpoint]) -> bool:
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
-    name, usual = subject.removesuffix(" SRV"), {143, 110, 465, 587, 993, 995}
+    name, usual = subject.removesuffix(" SRV"), {143, 110, 443, 465, 587, 993, 995}
     for host, port in offered:
         if is_ip(host):
             yield finding("srv.is-address", subject, host=host)

@@ -163,6 +163,9 @@ def look(scene: Scene) -> Iterator[Finding]:
         if one.type in MAIL_TYPES and is_alive(scene.facts, Endpoint.of(one))
     ]
 
+    setups = [it for it in scene.plays if it.setup is not None]
+    is_ispdb_alone = not case.provider and all(it.is_by_ispdb for it in setups)
+
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
@@ -187,7 +190,9 @@ def look(scene: Scene) -> Iterator[Finding]:
                     found = found.within("elsewhere", whose=place, other=one)
                     break
             else:
-                if found.code in _LOST and case.has(endpoint.host):
+                if found.status == FAILURE and is_ispdb_alone:
+                    found = found.within("ispdb-alone")
+                elif found.code in _LOST and case.has(endpoint.host):
                     found = _elsewhere(scene, endpoint, found)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
