@@ -198,7 +198,7 @@ def test_a_real_login_is_tried_at_each_server(really: Real, toml: Write) -> None
     for password, outcome in ((PASSWORD, "works"), ("wrong-password", "is refused: ")):
         found = logins(log_in(really, file, password=password))
         types = [each["subject"].partition(" ")[0] for each in found]
-        assert types == ["imap", "pop3", "smtp"]
+        assert types == ["imap", "pop3", "smtp", f"https://dav.{DOMAIN}/"]
         for each in found:
             assert each["seen"].startswith(f"the login of {USER} {outcome}")
 
@@ -284,7 +284,7 @@ def test_a_terminal_gets_colours_and_types_the_password_unseen(
     file = toml(WITH_POP3)
     options = ["--config", str(file), "check", USER, "--login", "--unpublished"]
     options += ["--resolver", OTHER_NAMES, *TIMEOUT]
-    typed = {f"smtp smtp.{DOMAIN}:465 SSL: ": PASSWORD}
+    typed = {f"https://dav.{DOMAIN}/: ": PASSWORD}
     code, shown = really.inside.call(at_terminal, *options, typed=typed)
     assert code == 0, shown
     assert f"Password of {USER} at imap imap.{DOMAIN}:993 SSL, pop3 " in shown

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from paper import Every, Paper, World
+from paper import Every, Paper, World, calendars
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
@@ -59,6 +59,7 @@ from world import (
     TOML,
     USER,
     WEB,
+    Answer,
     Asked,
     Real,
     app_of,
@@ -636,13 +637,15 @@ def test_a_refused_name_is_retried_as_the_other_at_one_server(
     here: Paper, local_parts: Path
 ) -> None:
     report = log_in(here, local_parts, "--yes")
-    assert login_codes(report) == ["login.wrong-name", "login.refused-as-well"]
-    first, second = logins(report)
+    codes = ["login.wrong-name", "login.refused-as-well", "login.good"]
+    assert login_codes(report) == codes
+    first, second, _ = logins(report)
     assert first["subject"].startswith("imap ")
     assert USER in first["seen"]
     assert 'username = "%EMAILADDRESS%"' in first["cure"]
     assert "password" not in first["cure"] + second["cure"]
-    assert login_codes(log_in(here, local_parts)) == ["login.refused-name"] * 2
+    codes = ["login.refused-name-here", "login.refused-name-here", "login.good"]
+    assert login_codes(log_in(here, local_parts)) == codes
 
 
 def test_a_file_with_the_wrong_name_is_corrected_and_not_served(
@@ -705,10 +708,55 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
 def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:
     refusing("535 5.7.8 Error: authentication failed: (reason unavailable)")(here)
     report = log_in(here, here.file, "--yes")
-    assert login_codes(report) == ["login.refused-here-alone", "login.good"]
+    assert login_codes(report) == [
+        "login.refused-here-alone",
+        "login.good",
+        "login.good",
+    ]
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
     assert "smtpd_sasl_path" in refused["cure"]
+
+
+@pytest.mark.parametrize(
+    ("status", "target", "code"),
+    [
+        (401, "", "login.refused-here-alone"),
+        (403, "", "login.no-dav"),
+        (0, "", "login.no-dav"),
+        (207, "", "login.no-dav"),
+        (301, f"http://dav.{DOMAIN}/moved/", "login.not-possible"),
+        (301, f"https://www.{DOMAIN}/moved/", "login.not-possible"),
+    ],
+)
+def test_a_login_at_a_calendar_is_tried_there_alone(
+    here: Paper, status: int, target: str, code: str
+) -> None:
+    got: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        if not asked.login:
+            return calendars(asked)
+        if status < 300 and asked.path == "/":  # what the person's own URL answers
+            own = (
+                b"<current-user-principal><href>/fred/</href></current-user-principal>"
+            )
+            body = b'<multistatus xmlns="DAV:">' + own + b"</multistatus>"
+            return 207, {"Content-Type": "application/xml"}, body
+        got.append(asked.path)
+        headers = {"Location": target} if target else {"WWW-Authenticate": "Basic"}
+        return status or 404, headers, b""
+
+    def elsewhere(asked: Asked) -> None:
+        got.extend([asked.url] if asked.login else [])
+
+    dav(here, answer)
+    here.front.answer = elsewhere
+    report = log_in(here, here.file, how=("--json", "--allow-private"))
+    assert login_codes(report) == [code, "login.good", "login.good"]
+    assert got == ["/fred/" if status < 300 else "/"]
+    refused = [it for it in failures(report) if it["step"] == "login"]
+    assert [it["clients"] for it in refused] == [["Calendars"]] * (not target)
 
 
 @pytest.mark.parametrize("has_file", [True, False])
@@ -733,7 +781,7 @@ def test_a_person_is_asked_before_the_other_name_is_tried(
 ) -> None:
     options = ["--config", str(local_parts), "check", USER, "--login", "--unpublished"]
     options += ["--resolver", OTHER_NAMES]
-    typed = {"465 SSL: ": PASSWORD, "[y/N]: ": answer}
+    typed = {f"https://dav.{DOMAIN}/: ": PASSWORD, "[y/N]: ": answer}
     code, shown = really.inside.call(at_terminal, *options, typed=typed)
     assert code == 1
     assert f"Refused. Try once more as {USER} at imap {IMAP_NAME}:993" in shown
@@ -743,8 +791,8 @@ def test_a_person_is_asked_before_the_other_name_is_tried(
 
 def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
     report = log_in(here, here.file, "--yes", password="wrong-one")
-    assert login_codes(report) == ["login.both-refused"] * 2
-    first, _ = failures(report)
+    assert login_codes(report) == ["login.both-refused"] * 3
+    first, *_ = failures(report)
     assert f"the login of {USER} is refused: " in first["seen"]
     assert f"; that of fred at imap {IMAP_NAME}:993" in first["seen"]
     shown = log_in(here, here.file, password="wrong-one", how=("--unpublished",))
@@ -754,7 +802,7 @@ def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
         assert line.startswith(f"the login fails at {server}")
     # The letter is one byte in Latin-1, and two in UTF-8.
     report = log_in(here, here.file, password="gehörig")
-    assert login_codes(report) == ["login.not-ascii"] * 2
+    assert login_codes(report) == ["login.not-ascii"] * 3
 
 
 def test_plain_is_tried_once_where_cram_md5_is_refused(
@@ -774,7 +822,7 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     )
     mail("imap", 993, behave, good(IMAP_NAME))(here)
     report = log_in(here, file, "--yes")
-    assert login_codes(report) == ["login.wrong-method", "login.good"]
+    assert login_codes(report)[:2] == ["login.wrong-method", "login.good"]
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993 password-cleartext accepts")
     asked: list[tuple[str, str]] = []
@@ -786,7 +834,7 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     monkeypatch.setattr(login, "logged_in", refusing)
     codes = login_codes(log_in(here, file))
     assert asked == [(USER, f"imap {IMAP_NAME}:993 SSL by PLAIN")]
-    assert codes == ["login.refused-here-alone", "login.good"]
+    assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
 
 def test_settings_behind_a_login_are_not_told_to_be_missing(here: Paper) -> None:

@@ -158,7 +158,7 @@ def test_a_person_sees_first_where_the_password_goes(
     words = ("check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES)
 
     def shown(sure: str) -> str:
-        typed = {"[y/N]: ": sure, "465 SSL: ": PASSWORD}
+        typed = {"[y/N]: ": sure, f"https://dav.{DOMAIN}/: ": PASSWORD}
         inside = really.inside
         return str(inside.call(at_terminal, *words, typed=typed, cwd=tmp_path)[1])
 

@@ -292,6 +292,7 @@ class Asked:
     ) -> None:
         self.method, self.host, self.secure = method, host, secure
         self.agent = ""  # its User-Agent
+        self.login = ""  # its Authorization
         self.path, _, self.query = path.partition("?")
         self.body = body
         self._app = app
@@ -355,6 +356,7 @@ class Front:
                 host = (self.headers.get("Host") or "").partition(":")[0]
                 asked = Asked(front._app, self.command, host, self.path, body, secure)
                 asked.agent = self.headers.get("User-Agent") or ""
+                asked.login = self.headers.get("Authorization") or ""
                 status, headers, data = front.answer(asked) or asked.served()
                 self.send_response_only(status)
                 length = 0  # more than there is, where a test says "+1" or "-1"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from ...address import fill_in
+from ...address import fill_in, fill_in_url
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
@@ -15,9 +15,11 @@ from ..naming import base_domain
 from ..net.conversations import meaning
 from ..net.mail import PATIENCE, Endpoint, Outcome, log_in
 from ..net.tcp import Network, ProbeError
+from ..net.untrusted import split_url
 from . import texts
 from .facts import side_by_side
 from .findings import FAILURE, Case, Finding, finding
+from .rules import dav
 from .rules.servers import endpoint_of
 from .run import Fare, reach
 
@@ -55,9 +57,10 @@ def for_login(
     servers: list[Server] = []
     others = []
     for _, server in provider.servers:
-        if server.type not in MAIL_TYPES or server.authentication[0] in WITHOUT_LOGIN:
+        is_known = server.type in (*MAIL_TYPES, *dav.URL_TYPES)
+        if not is_known or server.authentication[0] in WITHOUT_LOGIN:
             continue
-        subject = str(endpoint_of(case, server))
+        subject = place_of(case, server)
         if not server.username:
             others.append(finding("login.no-user-name", subject))
         elif subject not in seen:
@@ -67,6 +70,12 @@ def for_login(
         elif server not in servers:
             servers.append(server)
     return servers, others
+
+
+def place_of(case: Case, server: Server) -> str:
+    """Return the URL of a server, or what it is and its host, port and encryption."""
+    url = fill_in_url(server.url, case.domain, case.address) if server.url else ""
+    return url or str(endpoint_of(case, server))
 
 
 def logged_in(
@@ -115,17 +124,19 @@ def _log_in_at(
 def _after(
     findings: Iterable[Finding], tries: Iterable[Try], fares: Sequence[Fare]
 ) -> tuple[list[Finding], tuple[Fare, ...]]:
-    endpoints = {each.subject: each.endpoint for each in tries}
-    clients: dict[Endpoint, list[str]] = {}
+    places = {it.subject: it.subject if it.server.url else it.endpoint for it in tries}
+    clients: dict[str | Endpoint, list[str]] = {}
     for fare in fares:
-        for account in fare.sets_up.servers if fare.sets_up is not None else ():
-            if not account.url:
-                clients.setdefault(Endpoint.of(account), []).append(fare.client)
+        accounts = fare.sets_up.servers if fare.sets_up is not None else ()
+        # Where there is mail, it counts, and not the calendar beside it.
+        is_mail = any(not it.url for it in accounts)
+        for one in [it for it in accounts if is_mail != bool(it.url)]:
+            clients.setdefault(one.url or Endpoint.of(one), []).append(fare.client)
     told = []
     stops: dict[str, str] = {}
     for found in findings:
-        if found.status == FAILURE and found.subject in endpoints:
-            found = found.hurting(*clients.get(endpoints[found.subject], ()))
+        if found.status == FAILURE and found.subject in places:
+            found = found.hurting(*clients.get(places[found.subject], ()))
             stops = dict.fromkeys(found.clients, str(found)) | stops
         told.append(found)
     return told, tuple(
@@ -146,6 +157,10 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
     shown = method or server.authentication[0]
     name = shown if isinstance(shown, str) else shown.name
     subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {name}"
+    if server.url:
+        subject = place_of(case, server)
+        host = split_url(subject).hostname or ""
+        endpoint = endpoint._replace(host=host)
     login = Try(server, subject, endpoint, user)
     if method is None:
         return login._replace(finding=finding("login.other-method", subject))
@@ -153,7 +168,11 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
         return login._replace(finding=finding("login.unencrypted", subject))
     address = str(case.address)
     try:
-        outcome = log_in(network, endpoint, _LOGINS[method], user, password, address)
+        if server.url:
+            outcome = dav.log_in(network, server.type, subject, user, password)
+        else:
+            methods = _LOGINS[method]
+            outcome = log_in(network, endpoint, methods, user, password, address)
     except ProbeError as error:
         if error.kind in ("login", "private"):
             code = "login.not-possible"

@@ -30,7 +30,6 @@ from ..check.findings import (
     from_problem,
     has_failure,
 )
-from ..check.rules.servers import endpoint_of
 from ..check.run import Report
 from ..net.tcp import Network
 from ..warnings import ASKED, find_warnings
@@ -258,7 +257,7 @@ def _with_logins(
     if not servers:
         return result if others else untried("login.no-server")
 
-    endpoints = [str(endpoint_of(case, server)) for server in servers]
+    endpoints = [logins.place_of(case, server) for server in servers]
     # Never shortened: a server that is not shown must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = asked.yes or case.provider is not None

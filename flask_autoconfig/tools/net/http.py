@@ -157,6 +157,9 @@ def fetch_once(network: Network, ask: Ask) -> Reply:
             )
         else:
             connect()
+        is_trusted = reply.certificate is not None and not reply.is_forged
+        if "Authorization" in dict(ask.headers) and not is_trusted:
+            raise ProbeError("login", "the connection cannot be trusted")
         connection.response_class = bounded  # type: ignore[assignment]
         connection.request(ask.method, target, ask.body, {**sent, **dict(ask.headers)})
         with connection.getresponse() as response:

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from urllib.parse import urljoin
 
 from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Server
 from ....documents.setups import Account, Setup
+from ....documents.xml import NotXmlError, parse, text_of
 from ...clients import Client
-from ...net.http import Reply
+from ...net.conversations import in_base64
+from ...net.http import Reply, fetch_once, following
+from ...net.mail import Outcome
 from ...net.resolver import LookupFailed
-from ...net.tcp import ProbeError
+from ...net.tcp import Network, ProbeError
 from ...net.untrusted import split_url
 from .. import texts
 from ..facts import Ask, Facts, each_of
@@ -28,12 +32,16 @@ _TYPES = ("caldav", "carddav")
 _DOWNGRADED = "dav.downgraded"
 _TOLD = texts.table("groups")["no_site"]
 _MOST_HOPS = 3  # redirects that are looked at
-_URL_TYPES = (*_TYPES, "webdav", "jmap")
+URL_TYPES = (*_TYPES, "webdav", "jmap")
 
 
 def ask_for(url: str) -> Ask:
     """Return a client's first request, which has no credentials."""
     return Ask(url, "PROPFIND", _PROPFIND, _HEADERS)
+
+
+def ask_of(type_: str, url: str) -> Ask:
+    return Ask(url) if type_ == "jmap" else ask_for(url)
 
 
 def asks(client: Client, case: Case) -> list[Ask]:
@@ -211,7 +219,7 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
 def look(scene: Scene) -> list[Finding]:
     """Return whether each server with a URL answers."""
     listed = scene.provider.servers if scene.provider else ()
-    servers = [it for _, it in listed if it.type in _URL_TYPES and it.url]
+    servers = [it for _, it in listed if it.type in URL_TYPES and it.url]
     found = each_of(partial(_server, scene), dict.fromkeys(servers))
     return found if scene.case.provider else [*found, *_by_jmap_record(scene)]
 
@@ -234,8 +242,7 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
     if not url:
         yield finding("dav.not-tried", server.url or "")
         return
-    ask = Ask(url) if server.type == "jmap" else ask_for(url)
-    reply, wrong = _asked(case, facts, ask, server.type)
+    reply, wrong = _asked(case, facts, ask_of(server.type, url), server.type)
     host = split_url(reply.url).hostname or ""
     if reply.certificate is not None:
         yield of_certificate("server", url, reply.certificate, host)
@@ -262,3 +269,40 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         if _is_dav(web.asked(case, facts, ask_for(f"{url}/"))[0]):
             code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)
+
+
+def log_in(network: Network, type_: str, url: str, user: str, password: str) -> Outcome:
+    """Log in by Basic (RFC 7617), as a client asks first; raises ProbeError.
+
+    Redirects are followed within the host; its kind is "login" if the password would go
+    elsewhere, or over a connection that cannot be trusted.
+    """
+    host = split_url(url).netloc
+    basic = ("Authorization", f"Basic {in_base64(f'{user}:{password}')}")
+
+    def asked(url: str) -> Reply:
+        if split_url(url).netloc != host:
+            raise ProbeError("login", "it redirects to another host")
+        ask = ask_of(type_, url)
+        return fetch_once(network, ask._replace(headers=(*ask.headers, basic)))
+
+    reply, where = following(asked, url), ""
+    if reply.status == 207 and type_ in _TYPES and (own := _principal(reply)):
+        reply, where = following(asked, own), " at the person's current-user-principal"
+    good, form = (200, "json") if type_ == "jmap" else (207, "xml")
+    said = f"status {reply.status}{where}"  # its other words may have the password
+    if reply.status == 401:
+        return Outcome("login", said)
+    if reply.status == good and form in reply.content_type:
+        return Outcome()
+    other = f", and its Content-Type is not that of {form.upper()}"
+    return Outcome("dav", said + (other if reply.status == good else ""))
+
+
+def _principal(reply: Reply) -> str:
+    """Return the URL of the person's own collection (RFC 5397), "" without one."""
+    with suppress(NotXmlError):
+        for element in parse(reply.body).iter("{DAV:}current-user-principal"):
+            if path := text_of(element):
+                return urljoin(reply.url, path)
+    return ""
