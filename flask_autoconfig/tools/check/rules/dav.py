@@ -15,7 +15,7 @@ from ...net.http import Reply, fetch_once, following
 from ...net.mail import Outcome
 from ...net.resolver import LookupFailed
 from ...net.tcp import Network, ProbeError
-from ...net.untrusted import split_url
+from ...net.untrusted import Secrets, split_url
 from .. import texts
 from ..facts import Ask, Facts, each_of
 from ..findings import OK, Case, Finding, finding, shown
@@ -286,9 +286,15 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
         ask = ask_of(type_, url)
         return fetch_once(network, ask._replace(headers=(*ask.headers, basic)))
 
-    reply, where = following(asked, url), ""
-    if reply.status == 207 and type_ in _TYPES and (own := _principal(reply)):
-        reply, where = following(asked, own), " at the person's current-user-principal"
+    where = ""
+    try:
+        reply = following(asked, url)
+        if reply.status == 207 and type_ in _TYPES and (own := _principal(reply)):
+            where = " at the person's current-user-principal"
+            reply = following(asked, own)
+    except ProbeError as error:
+        message = Secrets(password).quoted(str(error))
+        raise ProbeError(error.kind, message, error.cure) from error
     good, form = (200, "json") if type_ == "jmap" else (207, "xml")
     said = f"status {reply.status}{where}"  # its other words may have the password
     if reply.status == 401:
