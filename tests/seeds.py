@@ -539,7 +539,7 @@ def mail_server(
     here: World,
     at: Sequence[Any] = ("imap", 993),
     says: str = "",
-    greets: str = "",
+    greets: str | None = None,
     offers: str = "",
     replies: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
@@ -562,7 +562,7 @@ def mail_server(
     # There is no second greeting inside (RFC 3207, section 4.2).
     encrypted = talks("", *inside.items()) if inside else None
     said = (replies or dict([usual])).items()
-    greeting = greets or greeting
+    greeting = greeting if greets is None else greets
     behave = says_first(says) if says else talks(greeting, *said, inside=encrypted)
     if hangs_up is not None:
         behave = ends(*hangs_up)

@@ -49,6 +49,7 @@ from flask_autoconfig.config.reading import load
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.net.common import software_of
+from flask_autoconfig.tools.net.conversations import meaning
 from flask_autoconfig.tools.net.mail import Endpoint, MailServer
 
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
@@ -219,6 +220,11 @@ def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
     for code, replies in LOGINS[kind].items():
         for reply in replies:
             assert texts.code_of(kind, reply) == code, reply
+
+
+def test_a_code_is_explained_where_the_words_beside_it_say_little() -> None:
+    for reply, meant in LOGINS["meaning"].items():
+        assert meaning(reply) == (f" ({meant})" if meant else ""), reply
 
 
 def test_the_software_of_a_server_follows_its_words() -> None:

@@ -69,6 +69,7 @@ from world import (
 
 from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
 from flask_autoconfig.tools.check import login, run
+from flask_autoconfig.tools.net.conversations import in_base64
 
 pytestmark = pytest.mark.world
 ALL = [
@@ -497,6 +498,37 @@ def test_verbose_shows_good_results_and_quiet_only_problems(here: Paper) -> None
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        ("553 5.3.0 Auth failure", "login.wrong-mechanism"),
+        ("535 5.7.8 Error: authentication failed", "login.refused-here-alone"),
+    ],
+)
+def test_login_is_tried_once_where_plain_is_refused_as_such(
+    here: Paper, reply: str, code: str
+) -> None:
+    """Only 535 says that the password is wrong (RFC 4954)."""
+    behave = talks(
+        "220 x",
+        ("EHLO", "250 AUTH PLAIN LOGIN"),
+        ("AUTH PLAIN", "334 "),
+        ("AUTH LOGIN", "334 VXNlcm5hbWU6"),
+        (in_base64(USER).upper(), "334 UGFzc3dvcmQ6"),
+        (in_base64(PASSWORD).upper(), "235 in"),
+        ("AG", reply),  # \0 and the user name, in base64
+        ("MAIL", "250 OK"),
+        ("RCPT", "250 OK"),
+    )
+    mail("smtp", 465, behave, good(SMTP_NAME))(here)
+    report = log_in(here, here.file, "--yes")
+    (found,) = [one for one in logins(report) if one["subject"].startswith("smtp")]
+    assert (found["code"], reply in found["seen"]) == (code, True)
+    is_by = code == "login.wrong-mechanism"
+    assert found["status"] == ("warning" if is_by else "failure")
+    assert found["why"].startswith(f"smtp {SMTP_NAME}:465 LOGIN accepts") == is_by
+
+
 def test_settings_behind_a_login_are_not_told_as_missing(here: Paper) -> None:
     name = "Autodiscover that asks people for their password, as mailcow does"
     make(here, name, RIGHT[name])
@@ -827,7 +859,7 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     report = log_in(here, file, "--yes")
     assert login_codes(report)[:2] == ["login.wrong-method", "login.good"]
     (refused,) = failures(report)
-    assert refused["why"].startswith(f"imap {IMAP_NAME}:993 password-cleartext accepts")
+    assert refused["why"].startswith(f"imap {IMAP_NAME}:993 PLAIN accepts")
     asked: list[tuple[str, str]] = []
     logged_in: Any = login.logged_in
 

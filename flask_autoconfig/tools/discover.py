@@ -17,10 +17,11 @@ from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .check.facts import side_by_side
+from .check.findings import finding
+from .check.rules.connections import without_login
 from .check.rules.web import in_full, names_of
 from .importers.imported import DAV
 from .naming import base_domain
-from .net import mail
 from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
@@ -99,10 +100,10 @@ class _Search(Publications):
             cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
             return Discovery(None, self.notes, {}, [], cure)
         lost = [
-            f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "
+            f"users get POP3 alone, although there is {it}: {_problem(it, server)}; "
             "fix that, and run init again"
-            for endpoint, server in self.found.items()
-            if endpoint.type == "imap" and not imap
+            for it, server in self.found.items()
+            if it.type == "imap" and not imap
         ]
         taken = [table["hostname"] for table, _ in imap]
         warnings = lost[:1] or self._left_out(taken, "correct")
@@ -113,7 +114,7 @@ class _Search(Publications):
 
         The passwords of people with such servers must not go to whoever runs the MX host.
         """
-        good = {it for it, server in self.found.items() if not _problem(server)}
+        good = {it for it, server in self.found.items() if not _problem(it, server)}
         own = {it.type for it in good if self.sources[it] in ("name", "certificate")}
         is_named = any(self.sources[it] in _NAMED for it in self.found)
         return is_named or own >= {"imap", "smtp"}
@@ -121,10 +122,10 @@ class _Search(Publications):
     def _works(self) -> bool:
         if self.own is None:
             return False
-        for endpoint, methods in self.own.servers.items():
-            server = self.found.get(endpoint)
-            if not server or _problem(server) or _authentication(server) not in methods:
-                wrong = f"{endpoint} does not work as it says"
+        for at, methods in self.own.servers.items():
+            it = self.found.get(at)
+            if not it or _problem(at, it) or _authentication(it) not in methods:
+                wrong = f"{at} does not work as it says"
                 self.notes.append(f"{self.own.url} is left out: {wrong}")
                 return False
         return True
@@ -145,7 +146,7 @@ class _Search(Publications):
     def _left_out(self, taken: list[str], what: str) -> list[str]:
         """Return that IMAP servers answer elsewhere than those that were taken."""
         there = {each for host in taken for each in self._addresses(host)}
-        good = [it for it, server in self.found.items() if not _problem(server)]
+        good = [it for it, server in self.found.items() if not _problem(it, server)]
         listed = [it for it in good if it.type == "imap"]
         others = [it for it in listed if there.isdisjoint(self._addresses(it.host))]
         near = [*taken, *(it.host for it in listed if it not in others)]
@@ -172,11 +173,20 @@ class _Search(Publications):
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
         tables = {
-            key: [(table, reason) for table in value]
+            key: self._one_of_each([(table, reason) for table in value])
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *DAV.values())
         }
         return self._written(hosted.provider, {**urls, **tables}, warnings)
+
+    def _one_of_each(self, entries: list[Entry]) -> list[Entry]:
+        """Return one mail server of each type, with TLS from the first byte if any is."""
+        best: dict[Any, Entry] = {}
+        for entry in sorted(entries, key=lambda it: it[0].get("socket_type") != "SSL"):
+            type_, host, port = map(entry[0].get, ("type", "hostname", "port"))
+            if best.setdefault((type_, entry[0].get("url")), entry) is not entry:
+                self.notes.append(f"{type_} {host}:{port} is left out: {_WORDS['one']}")
+        return [entry for entry in entries if entry in best.values()]
 
     def _written(
         self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
@@ -291,9 +301,7 @@ class _Search(Publications):
 
     def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
-            return mail.mail_server(self.net, endpoint)
-        except ProbeError as error:
-            return error
+            return self.facts.tried(endpoint)
         except Exception as error:
             kind = type(error).__name__
             return ProbeError("protocol", f"an unexpected answer ({kind})")
@@ -304,7 +312,7 @@ class _Search(Publications):
             if endpoint.type != type_:
                 continue
             is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
-            if problem := _problem(server):
+            if problem := _problem(endpoint, server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_elsewhere and base_domain(endpoint.host) != self.house:
                 self.elsewhere.append(endpoint)
@@ -322,18 +330,18 @@ class _Search(Publications):
         server = self.found[best]
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
-        table["authentication"] = _authentication(server)
+        method = table["authentication"] = _authentication(server)
         words = _WORDS[self.sources[best]], _WORDS[best.socket_type]
         offered = f"it offers {', '.join(sorted(server.mechanisms))}"
-        return [(table, "; ".join((*words, offered)))]
+        return [(table, "; ".join((*words, offered)) + _WORDS.get(method, ""))]
 
     def _cure(self, missing: tuple[str, ...]) -> str:
         """Return what to do where these types were not found: first fix what there is."""
         for endpoint, server in self.found.items():
-            problem = _problem(server)
+            problem = _problem(endpoint, server)
             is_theirs = self.sources[endpoint] == "MX"
             if problem and endpoint.type in missing and not is_theirs:
-                return f"fix {endpoint} ({problem}), and run init again"
+                return f"fix {endpoint}, and run init again: {problem}"
         if self.unknown:
             return f"{self.unknown[0]}: {self.unknown[0].cure}"
         needed = [each for each in self.failed if each.type in missing]
@@ -374,11 +382,15 @@ def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...
     )
 
 
-def _problem(server: MailServer) -> str:
+def _problem(endpoint: Endpoint, server: MailServer) -> str:
     """Return why a server cannot be used, "" if it can."""
     if server.certificate is not None and server.certificate.problem:
         return f"its certificate is bad: {server.certificate.problem}"
-    return "" if _authentication(server) else "it offers no login the file can name"
+    if _authentication(server):
+        return ""
+    code = without_login(endpoint, (), server)
+    found = code and finding(code, str(endpoint), software=server.software)
+    return f"{found.seen}: {found.cure}" if found else _WORDS["no-login"]
 
 
 def _authentication(server: MailServer) -> str:

@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from msgspec import structs
-
 from ...address import fill_in, fill_in_url
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
@@ -88,9 +86,9 @@ def logged_in(
 ) -> tuple[list[Finding], tuple[Fare, ...]]:
     """Log in at each of the servers; return findings, and how the clients fare then.
 
-    At the first server that refuses, PLAIN is tried in place of CRAM-MD5, or the other form
-    of the user name, if *may_retry* allows it, which gets the name and the server. It is
-    one login only, since servers count failures and lock accounts.
+    At the first server that refuses, another mechanism or the other form of the user name
+    is tried, if *may_retry* allows it, which gets the name and the server. It is one login
+    only, since servers count failures and lock accounts.
     """
     tries = _log_in_at(case, network, servers, password)
     again = None
@@ -98,12 +96,11 @@ def logged_in(
     if first is not None and case.address is not None:
         address = str(case.address)
         other = case.address.local if first.user == address else address
-        server, where = first.server, str(first.endpoint)
-        if first.outcome.takes_plain:
-            server = structs.replace(server, authentication=("password-cleartext",))
-            other, where = first.user, f"{where} by PLAIN"
+        by, where = first.outcome.other, str(first.endpoint)
+        if by:
+            other, where = first.user, f"{where} by {by}"
         if may_retry(other, where):
-            (again,) = _log_in_at(case, network, [server], password, other)
+            (again,) = _log_in_at(case, network, [first.server], password, other, by)
     found = _findings(case, tries, again, password.isascii())
     return _after(found, tries, fares)
 
@@ -114,9 +111,10 @@ def _log_in_at(
     servers: Iterable[Server],
     password: str,
     user: str = "",
+    by: str = "",
 ) -> list[Try]:
     wait = PATIENCE + network.timeout  # servers may delay a login
-    log_in_here = partial(_try, case, reach(case, network, wait), password, user)
+    log_in_here = partial(_try, case, reach(case, network, wait), password, user, by)
     with ending.within(wait + _MARGIN, "the logins"):
         return side_by_side(partial(log_in_here, server) for server in servers)
 
@@ -150,13 +148,15 @@ def _after(
 # --- One login ------------------------------------------------------------------------
 
 
-def _try(case: Case, network: Network, password: str, user: str, server: Server) -> Try:
+def _try(
+    case: Case, network: Network, password: str, user: str, by: str, server: Server
+) -> Try:
     endpoint = endpoint_of(case, server)
     user = user or fill_in(server.username, case.domain, case.address)
     method = next((each for each in server.authentication if each in _LOGINS), None)
     shown = method or server.authentication[0]
     name = shown if isinstance(shown, str) else shown.name
-    subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {name}"
+    subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {by or name}"
     if server.url:
         subject = place_of(case, server)
         host = split_url(subject).hostname or ""
@@ -171,7 +171,7 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
         if server.url:
             outcome = dav.log_in(network, server.type, subject, user, password)
         else:
-            methods = _LOGINS[method]
+            methods = (by,) if by else _LOGINS[method]
             outcome = log_in(network, endpoint, methods, user, password, address)
     except ProbeError as error:
         if error.kind in ("login", "private"):
@@ -199,7 +199,7 @@ def _try(case: Case, network: Network, password: str, user: str, server: Server)
 def _findings(
     case: Case, tries: list[Try], again: Try | None, is_ascii: bool
 ) -> list[Finding]:
-    accepted = {each.user: each for each in reversed(tries) if each.is_in}
+    accepted = {it.user: it for it in (again, *reversed(tries)) if it and it.is_in}
     refused = [each for each in tries if each.finding is None]
     findings, values = [], {}
     if again is not None:
@@ -214,7 +214,9 @@ def _findings(
         if again is not None and again.is_in and login.user == refused[0].user:
             code = "login.wrong-name"
             code = code if login is refused[0] else "login.refused-as-well"
-            code = code if login.user != again.user else "login.wrong-method"
+            if login.user == again.user:
+                method = login.outcome.other and login.subject.split()[-1]
+                code = texts.code_on("login", method, "login.refused-here-alone")
         elif there is not None:
             houses = {base_domain(it.endpoint.host) for it in (there, login)}
             code = "login.other-house"

@@ -153,12 +153,11 @@ _MASKED = re.compile("X{4,}[A-Z]?")
 
 
 def meaning(line: str) -> str:
-    """Return what the code in a response means, in brackets (RFC 3463, RFC 5530)."""
-    code = re.search(r"^\d{3}[ -]\d\.((\d{1,3})\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
-    rows = texts()["meanings"]
-    keys = code.groups() if code else ()
-    meant = next((rows[key] for key in keys if key in rows), "")
-    return f" ({meant})" if meant else ""
+    """Return what the code in a response means, in brackets, if its words say little."""
+    code = re.search(r"^\d{3}[ -]\d\.(\d{1,3}\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
+    words = re.sub(texts()["vague"], "", line[code.end() :], flags=re.I) if code else ""
+    meant = code and texts()["meanings"].get(code[1] or code[2])
+    return f" ({meant})" if meant and not re.search(r"[^\W_]{2}", words) else ""
 
 
 def server_of(line: str) -> str:

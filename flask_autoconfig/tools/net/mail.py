@@ -2,12 +2,13 @@
 
 import base64
 import hmac
+import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...config.tables import Method
 from ...documents.setups import Account
@@ -72,7 +73,7 @@ class Outcome(NamedTuple):
     failed: str = ""  # login, inbox, sender, recipient or greeting
     said: str = ""
     software: str = ""
-    takes_plain: bool = False  # it refused CRAM-MD5, and offers PLAIN
+    other: str = ""  # a mechanism to try, where the server refused the first as such
 
 
 @dataclass
@@ -104,7 +105,14 @@ class _Session:
             # A late greeting before STARTTLS may outlast the step.
             network = self.whole if is_starttls else self.network
             where = f" port {port}{' after STARTTLS' if is_starttls else ''}"
-            tls = network.start_tls(self.connect_for_tls, host, where)
+            try:
+                tls = network.start_tls(self.connect_for_tls, host, where)
+            except ProbeError as error:
+                if texts()["handshake"][0]["problem"] in str(error) and not is_starttls:
+                    other, line = self._said_to_quit()
+                    if other and line.upper().startswith(other.refusals):
+                        raise other.refused("it answers in clear text", line) from error
+                raise
             sock, server.certificate = tls
             talk = self._conversation(sock) if is_starttls else self._greeted(sock)
         words, server.mechanisms = talk.capabilities()
@@ -166,17 +174,22 @@ class _Session:
         if sock and self.endpoint.socket_type != "SSL":
             problem = "no greeting came: the server waits for TLS to begin"
             raise ProbeError("timeout", problem)
+        talk, line = self._said_to_quit(sock)
+        if talk and line.startswith("HTTP/"):
+            raise talk.unlike(line)
+        if talk and talk.rest.startswith(b"\x15\x03"):  # an alert of TLS
+            row = texts()["silent"]["twice"]
+            raise ProbeError("protocol", row["problem"], row["cure"])
+
+    def _said_to_quit(self, sock: socket.socket | None = None) -> tuple[Any, str]:
+        """Return a conversation and the line that it has after QUIT, if there are any."""
         self._step(self.whole.timeout / 3)
         line, talk = "", None
         with suppress(OSError, ProbeError):
             talk = self._conversation(sock or self._connect())
             talk.send("QUIT\r\n")
             line = talk.line()
-        if talk and line.startswith("HTTP/"):
-            raise talk.unlike(line)
-        if talk and talk.rest.startswith(b"\x15\x03"):  # an alert of TLS
-            row = texts()["silent"]["twice"]
-            raise ProbeError("protocol", row["problem"], row["cure"])
+        return talk, line
 
 
 @contextmanager
@@ -255,9 +268,10 @@ def log_in(
         else:
             lines = _authenticate(talk, offered[0], user, password, secrets)
         if not talk.is_good(lines):
-            said, others = talk.quoted(lines[-1], 200), PASSWORDS & server.mechanisms
-            takes_plain = offered[0] == "CRAM-MD5" and bool(others)
-            return Outcome("login", said, server.software, takes_plain)
+            said, by = talk.quoted(lines[-1], 200), offered[0]
+            is_by = by == "CRAM-MD5" or re.search(texts()["by_mechanism"], said, re.I)
+            others = PASSWORDS & server.mechanisms - {by} if is_by else ()
+            return Outcome("login", said, server.software, max(others, default=""))
         try:
             failed, said = talk.use(address)
         except (OSError, ProbeError) as error:

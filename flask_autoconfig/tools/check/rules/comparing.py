@@ -52,6 +52,10 @@ def differences(scene: Scene) -> Iterator[Finding]:
         compare = _with_file if scene.case.provider else _without_file
         for found in compare(scene, play):
             yield found.hurting(play.client.name)
+        for one in () if scene.has_document(play.client.name) else play.mail:
+            if (name := one.username) in scene.names_for_all:
+                found = documents.one_name(scene.case, play.place, str(name))
+                yield found.hurting(play.client.name)
         for slip in play.setup.slips:
             code = slip.code or "document.ignored"
             said = {"advice": slip.cure, "message": slip.message}
@@ -80,11 +84,8 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
             yield from told
             if told and sources.is_same(theirs._replace(authentication=""), ours, who):
                 continue
-        name = theirs.username or ""
-        is_same = ours._replace(username=name) == theirs
-        if is_same and name in scene.names_for_all:
-            if not scene.has_document(client.name):
-                yield documents.one_name(scene.case, play.place, name)
+        same = ours._replace(username=theirs.username)
+        if same == theirs and theirs.username in scene.names_for_all:
             continue
         code, is_faulty = "setup.differs", sources.is_faulty(scene, theirs)
         if sources.is_faulty(scene, ours) and not theirs.url and not is_faulty:
@@ -181,9 +182,6 @@ def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
     client, is_document = play.client, scene.has_document(play.client.name)
     for account in play.mail:
-        name = account.username or ""
-        if name in scene.names_for_all and not is_document:
-            yield documents.one_name(scene.case, play.place, name)
         reason = "" if is_document else sources.of_own_network(account)
         if reason:
             code = "setup.private-host"

@@ -297,11 +297,12 @@ def is_nobodys(case: Case, username: str) -> bool:
 
 def is_anothers(case: Case, username: str) -> bool:
     """Return whether it is a fixed user name other than that of the known address."""
-    # By the file people have names of their own.
+    # By the file people have names of their own, unless it has this one.
     who = case.asker if case.provider else case.address
     if who is None or not username or not is_for_all(username):
         return False
-    return username not in (str(who), who.local)
+    servers = case.provider.servers if case.provider else ()
+    return username not in (str(who), who.local, *(it.username for _, it in servers))
 
 
 def is_personal(case: Case, document: Document) -> bool:
@@ -314,12 +315,10 @@ def is_personal(case: Case, document: Document) -> bool:
 
 def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
     """Return the user names that no client fills in, and requests for all get."""
-    servers = case.provider.servers if case.provider else ()
-    own = {server.username for _, server in servers}
     return frozenset(
         name
         for document in documents
-        for name in {it.username or "" for _, it in document.provider.servers} - own
+        for name in {it.username or "" for _, it in document.provider.servers}
         if is_nobodys(case, name)
         or (is_anothers(case, name) and is_personal(case, document))
     )
