@@ -11,6 +11,7 @@ import base64
 import errno
 import io
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -54,7 +55,7 @@ from flask_autoconfig.tools import options
 from flask_autoconfig.tools.cli import cli
 from flask_autoconfig.tools.net import tls
 from flask_autoconfig.tools.net.resolver import Resolver
-from flask_autoconfig.tools.net.tcp import Network, ProbeError
+from flask_autoconfig.tools.net.tcp import Network
 from flask_autoconfig.tools.net.tls import Certificate
 
 NO_ROUTE = "2001:db8::9"  # an address that this machine cannot reach
@@ -182,9 +183,9 @@ class PaperNetwork(Network):
         shown = connection.encrypt()
         if shown is None:
             connection.close()
-            raise ProbeError(
-                "tls", "what answers there does not speak TLS", "switch it on"
-            )
+            cause = ssl.SSLError()
+            cause.reason = "WRONG_VERSION_NUMBER"
+            raise tls.explained(cause, "", "") from cause
         certificate = shown.judged(host)
         certificate.address = connection.getpeername()[0]
         return connection, certificate

@@ -108,7 +108,8 @@ class _Session:
             try:
                 tls = network.start_tls(self.connect_for_tls, host, where)
             except ProbeError as error:
-                if texts()["handshake"][0]["problem"] in str(error) and not is_starttls:
+                reason = getattr(error.__cause__, "reason", "")
+                if reason in texts()["handshake"][0]["reasons"] and not is_starttls:
                     other, line = self._said_to_quit()
                     if other and line.upper().startswith(other.refusals):
                         raise other.refused("it answers in clear text", line) from error

@@ -150,7 +150,7 @@ class Network:
             if error.kind != "tls":
                 raise
             message = f"{address}{where}: {error}"
-            raise ProbeError("tls", message, error.cure) from error
+            raise ProbeError("tls", message, error.cure) from error.__cause__
 
 
 def _close(attempt: Future[socket.socket]) -> None:
