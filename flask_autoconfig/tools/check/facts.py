@@ -69,7 +69,7 @@ class Facts:
     def __init__(self, network: Network, shared: "Facts | None" = None) -> None:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
-        self.waited = 0.0  # seconds for responses, which arrived
+        self.waited = 0.0  # seconds for responses that arrived, and for turns
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
@@ -204,7 +204,7 @@ class Facts:
         A host that refuses the first repeated request is unavailable, unless the server
         now refuses what it answered before.
         """
-        host = split_url(ask.url).hostname or ""
+        host, begun = split_url(ask.url).hostname or "", time.monotonic()
         with server.turn:
             for _ in range(_MOST_TRIES):
                 pause = server.pause or _FIRST_PAUSE
@@ -216,6 +216,7 @@ class Facts:
                 reply = self._sent(ask)
                 if reply.status not in _REFUSALS:
                     server.pause = pause if server.pause else _PAUSE
+                    self.waited += time.monotonic() - begun
                     return reply
                 refusal = reply
                 known = server.answered
