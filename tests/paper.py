@@ -77,9 +77,12 @@ class Shown:
     old_client: Collection[int] = (2, 11, 14)  # the messages to a client of TLS 1.2
     wants_staple: bool = False
     is_for_any: bool = False
-    breaks: str = ""  # OpenSSL's reason why the handshake breaks off
+    breaks: str = ""  # OpenSSL's reason why the handshake breaks off, or TIMEOUT
+    old_cipher: str = ""
 
     def judged(self, host: str) -> Certificate:
+        if self.breaks == "TIMEOUT":
+            raise TimeoutError
         if self.breaks:
             raise tls.explained(OSError(), "", "", self.breaks)
         days = (self.ends - datetime.now(UTC)) // timedelta(days=1)
@@ -90,6 +93,7 @@ class Shown:
             ends=f"{self.ends:%Y-%m-%d}",
             version="TLSv1.3",
             wants_staple=self.wants_staple,
+            old_cipher=self.old_cipher,
         )
         code = _ENDED if days < 0 else self.code
         tls.judge(certificate, host, self.sent, code)
@@ -177,7 +181,7 @@ class PaperNetwork(Network):
         return connection
 
     def handshake(
-        self, connect: Callable[[], Any], host: str
+        self, connect: Callable[[], Any], host: str, *, is_old: bool = False
     ) -> tuple[socket.socket, Certificate]:
         connection = connect()
         shown = connection.encrypt()

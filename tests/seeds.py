@@ -144,6 +144,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "no PayloadVersion": lambda profile: re.sub(
         rb"<key>PayloadVersion</key>\s*<integer>1</integer>", b"", profile
     ),
+    "no EmailAccountType": lambda profile: re.sub(
+        rb"<key>EmailAccountType</key>\s*<string>\w+</string>", b"", profile
+    ),
     "gzip": gzip.compress,
     "gzip twice": lambda body: gzip.compress(gzip.compress(body)),
     "UTF-16": lambda xml: xml.decode().encode("utf-16"),

@@ -176,6 +176,23 @@ def test_a_handshake_that_fails_says_what_the_server_wanted(tmp_path: Path) -> N
     assert "refuses the name" in refusal(context)
 
 
+@pytest.mark.usefixtures("trusting")
+def test_a_server_with_old_ciphers_alone_is_reached(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    context = loaded([leaf(R3, key=key), R3], tmp_path)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    for ciphers, old in (
+        ("AES128-GCM-SHA256", "AES128-GCM-SHA256"),  # RSA key exchange
+        ("ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-SHA"),
+        ("AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256", ""),
+    ):
+        context.set_ciphers(ciphers)
+        with serving(context) as connect:
+            secure, certificate = start_tls(connect, HOST)
+            secure.close()
+        assert (certificate.problem, certificate.old_cipher) == ("", old)
+
+
 def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(tmp_path: Path) -> None:
     context = loaded(CHAINS["a whole chain"][0], tmp_path)
     usual, newest = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

@@ -281,6 +281,7 @@ def test_an_old_certificate_is_told(toml: Write, tmp_path: Path, caplog: Log) ->
     certificate_for("signer", folder=tmp_path, not_after=ended)
     file = toml(SIGN + TWO_DOMAINS)
     said = "sign.certificate: the certificate ended on 2020-02-03"
+    (tmp_path / "signer.key").chmod(0o644)
     create_app(file)
     assert f"{said}; renew it" in caplog.text
     validated = run("--config", file, "validate")
@@ -289,6 +290,10 @@ def test_an_old_certificate_is_told(toml: Write, tmp_path: Path, caplog: Log) ->
     options = ("--unpublished", "--timeout", "1", "--resolver", "127.0.0.1:9")
     checked = run("--config", file, "check", "example.com", *options)
     assert "the certificate ended on 2020-02-03" in checked.stdout
+    assert (
+        "why: profiles are signed with it all the same, and devices" in checked.stdout
+    )
+    assert "whoever gets the key can sign others in your name" in checked.stdout
     certificate_for("signer", folder=tmp_path)
     assert "ended" not in run("--config", file, "validate").stdout
 

@@ -54,6 +54,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     other_types: frozenset[str] = frozenset()  # but for these, which are not played
     socket_types: tuple[str, ...] = _SOCKET_TYPES
     methods: frozenset[str] = frozenset()  # the known ones; empty: any
+    old_methods: frozenset[str] = frozenset(OLD_METHODS)  # old names that it knows
     pick: Literal["first", "last"] = "first"  # of several servers of a type
     provider: Literal["first", "last"] = "first"  # of several <emailProvider>
     trims: bool = True
@@ -144,6 +145,7 @@ class _Reader:
     def __init__(self, rules: Rules, address: Address) -> None:
         self.rules = rules
         self.address = address
+        self._old = {name: OLD_METHODS[name] for name in rules.old_methods}
         self.faults: list[Fault] = []
 
     def _fault(self, code: str, place: str, cure: str = "", **values: object) -> None:
@@ -250,7 +252,7 @@ class _Reader:
         for child in element:
             text = child.text or ""
             if child.tag == "authentication":
-                methods.append(OLD_METHODS.get(text.strip(), text.strip()))
+                methods.append(self._old.get(text.strip(), text.strip()))
             else:
                 text = text.strip() if self.rules.trims else text
                 values.setdefault(str(child.tag), text)

@@ -23,7 +23,6 @@ _TABLES = table_beside(__file__, "naming.toml")
 # What clients look up: SRV name, server type, socket type.
 MAIL_SERVICES = [(name, type_, way) for name, type_, way in _TABLES["mail_services"]]
 URL_SERVICES = [(name, type_) for name, type_ in _TABLES["url_services"]]
-_SLIPS = _TABLES["slips"]
 _BELOW = ("www", "mail")  # hosts below which people create records by mistake
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
 _NAMES = {(type_, socket_type): name for name, type_, socket_type in MAIL_SERVICES}
@@ -96,7 +95,9 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
 def slips(name: str) -> list[str]:
     """Return other names of a service's records, which no client looks up."""
     service, dot, protocol = name.partition(".")
-    return [f"{other}{dot}{protocol}" for other in _SLIPS.get(service, ())]
+    others = [f"{other}{dot}{protocol}" for other in _TABLES["slips"].get(service, ())]
+    forms = _TABLES["misspelt"] if protocol == "_tcp" else ()
+    return [*others, *(form.format(service.removeprefix("_")) for form in forms)]
 
 
 def below(name: str, hosts: Iterable[str] = ()) -> list[str]:

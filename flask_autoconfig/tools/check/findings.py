@@ -150,7 +150,7 @@ def from_problem(
     *clients* are the names in `problem.client`, where it contains several.
     """
     name, client = problem.client, ""
-    harm = "the setting is ignored"
+    harm = texts.table("harms").get(problem.place, "the setting is ignored")
     if name.startswith("Every"):
         harm = f"this affects every{name.removeprefix('Every')}"
     elif name:

@@ -236,14 +236,19 @@ class Smtp(Conversation):
     def offers(self) -> list[str]:
         # As K-9; Thunderbird has an address, too.
         lines = self.command("EHLO [127.0.0.1]")
+        offered = [line[4:].upper() for line in lines]
+        is_whole = any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
+        # The rest of a response that seems to be over comes before the next response.
+        rest = [] if is_whole or not self.is_good(lines) else self.command("NOOP")
+        if odd := [it for it in (*lines, *rest) if not re.match(r"\d{3}", it)]:
+            problem = f"the response to EHLO is malformed, at “{self.quoted(odd[0])}”"
+            raise ProbeError("protocol", problem, texts()["mail"]["malformed"])
         if not self.is_good(lines):
             for line in self.heard:  # LMTP and FTP greet with 220 too
                 if server_of(line) not in ("an SMTP server", ""):
                     raise self.unlike(line)
             raise self.refused("it refuses what mail clients greet with", lines[-1])
-        offered = [line[4:].upper() for line in lines]
         masked = [line for line in offered if _MASKED.fullmatch(line)]
-        is_whole = any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
         if masked and not is_whole:
             problem = f"a firewall hides what the server offers (“250-{masked[0]}”)"
             raise ProbeError("masked", problem)

@@ -135,7 +135,7 @@ class Network:
 
         def connected() -> socket.socket:
             nonlocal address
-            connection = connect()
+            address, connection = "", connect()
             address = address_of(connection)
             try:
                 connection.settimeout(self.left())  # for the whole handshake
@@ -146,6 +146,11 @@ class Network:
 
         try:
             return self.handshake(connected, host)
+        except TimeoutError as error:
+            if not address:  # it is late before TLS
+                raise
+            row = texts()["silent"]["tls"]
+            raise ProbeError("timeout", row["problem"], row["cure"]) from error
         except ProbeError as error:
             if error.kind != "tls":
                 raise

@@ -29,6 +29,7 @@ class Certificate:
     version: str = ""  # of TLS
     address: str = ""  # of the server that sent it
     wants_staple: bool = False  # no good without an OCSP response (RFC 7633)
+    old_cipher: str = ""  # that the server chose, having none of today's
 
 
 def address_of(connection: socket.socket | None) -> str:
@@ -40,15 +41,15 @@ def address_of(connection: socket.socket | None) -> str:
 
 
 def start_tls(
-    connect: Callable[[], socket.socket], host: str
+    connect: Callable[[], socket.socket], host: str, *, is_old: bool = False
 ) -> tuple[socket.socket, Certificate]:
     """Start TLS on a new connection and judge the certificate.
 
     If the certificate is bad, *connect* is called again and the new connection accepts
-    it, so that the rest of the conversation can be seen too. Raises ProbeError and
-    TimeoutError.
+    it, so that the rest of the conversation can be seen too. With *is_old* the server is
+    offered old ciphers, having taken none of today's. Raises ProbeError and TimeoutError.
     """
-    context = _verifying(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+    context = _context(is_old, *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
     seen = _watched(context)
     connection = connect()
     address = address_of(connection)
@@ -61,20 +62,24 @@ def start_tls(
         code, message = error.verify_code, error.verify_message
     except (OSError, ValueError) as error:
         connection.close()
-        if isinstance(error, TimeoutError):
+        if is_old or isinstance(error, TimeoutError):
             raise
+        if _is_end(error) or "HANDSHAKE_FAILURE" in _reason(error):
+            with suppress(OSError, ValueError, ProbeError):
+                return start_tls(connect, host, is_old=True)
         raise _handshake_error(error, connect, seen) from error
 
     chain = _chain(secure) or [dict(secure.getpeercert() or {})]
-    info: dict[str, Any] = chain[0]
-    alternatives = info.get("subjectAltName", ())
+    alternatives = chain[0].get("subjectAltName", ())
     names = [str(value) for kind, value in alternatives if kind != "email"]
     certificate = Certificate(names, version=secure.version() or "", address=address)
-    ends = _time(info)
+    cipher = str((secure.cipher() or ("",))[0]) if is_old else ""
+    certificate.old_cipher = "" if _OF_TODAY.match(cipher) else cipher
+    ends = _time(chain[0])
     if ends is not None:
         certificate.ends = _day(ends)
         certificate.days_left = int((ends - time.time()) // 86400)
-        begins = _time(info, "notBefore") or 0
+        begins = _time(chain[0], "notBefore") or 0
         if begins >= _APPLES_RULE:
             certificate.lifetime = int((ends - begins) // 86400)
     certificate.wants_staple = _WANTS_STAPLE in (secure.getpeercert(True) or b"")
@@ -83,9 +88,11 @@ def start_tls(
 
 
 @lru_cache(8)
-def _verifying(*_trusted: str | None) -> ssl.SSLContext:
+def _context(is_old: bool, *_trusted: str | None) -> ssl.SSLContext:
     """Return the context for these variables of OpenSSL; reading its file takes 25 ms."""
     context = ssl.create_default_context()
+    if is_old:
+        context.set_ciphers(_OLD_CIPHERS)
     context.check_hostname = False  # judge() tells a wrong name from a bad chain
     return context
 
@@ -103,8 +110,7 @@ def _trusting() -> ssl.SSLContext:
 class _Messages(threading.local):
     """The types of the messages of a thread's last handshake."""
 
-    def __init__(self) -> None:
-        self.seen: set[int] = set()
+    seen: set[int]
 
 
 _messages = _Messages()
@@ -137,8 +143,11 @@ def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
         return []
 
 
-# --- Older clients --------------------------------------------------------------------
+# --- Older servers and clients --------------------------------------------------------
 
+# Those of today come first; rustls has no others, NSS and GnuTLS do.
+_OLD_CIPHERS = "ECDHE+AESGCM:ECDHE+AES:kRSA+AES"
+_OF_TODAY = re.compile("TLS_|ECDHE.*(GCM|POLY1305)")
 # The object identifier of the extension in a certificate (RFC 7633, section 4).
 _WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
 _STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8

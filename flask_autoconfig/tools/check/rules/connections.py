@@ -57,6 +57,9 @@ def of_older_clients(
     if (days := certificate.lifetime) > _MOST_DAYS:
         found = finding("tls.too-long", subject, step=step, days=days)
         yield found.hurting("iPhone")
+    if cipher := certificate.old_cipher:
+        found = finding("tls.old-ciphers", subject, step=step, cipher=cipher)
+        yield found.hurting("Delta Chat")
     if certificate.version != "TLSv1.3" and not certificate.wants_staple:
         return
     messages = facts.first_messages(endpoint, staple=certificate.wants_staple)

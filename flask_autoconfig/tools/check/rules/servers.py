@@ -367,7 +367,8 @@ def _others(endpoint: Endpoint, error: ProbeError) -> list[Endpoint]:
     others = list(_usual(endpoint)) if is_shut or is_relay else []
     if is_shut:  # of a mail filter, or of a server without submission
         others.append(Endpoint("smtp", endpoint.host, 25, "plain"))
-    is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
+    is_begun = error.kind == "tls" or isinstance(error.__cause__, TimeoutError)
+    is_begun = is_begun and endpoint.socket_type == "STARTTLS"
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
         others += [endpoint._replace(socket_type=name) for name in names]

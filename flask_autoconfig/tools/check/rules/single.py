@@ -431,7 +431,7 @@ def _openssl(*arguments: str) -> tuple[str, str]:
         return output, ""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it fails"]
     reasons = [line for line in lines if "Verify error" in line] or lines
-    return output, reasons[-1].rpartition("Verify error:")[2][-200:]
+    return output, reasons[-1].rpartition("Verify error:")[2].strip()[-200:]
 
 
 def _inside(signed: bytes) -> bytes:
