@@ -290,9 +290,11 @@ _POP3 = _mail(
 )
 SMTP_SAYS: Said = [
     ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
-    ("AUTH", "334 "),
+    *(
+        (f"AUTH PLAIN {word}", reply)
+        for word, reply in _judging("235 in", "535 5.7.8 Error: authentication failed")
+    ),
     *((word, "250 ok") for word in ("MAIL", "RCPT", "RSET")),
-    *_judging("235 in", "535 5.7.8 Error: authentication failed: wrong"),
 ]
 _SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
 

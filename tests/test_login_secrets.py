@@ -84,6 +84,10 @@ class Echo:
                 say(self.offers)
             elif words.startswith("USER"):
                 say("+OK")
+            elif words.startswith("AUTH PLAIN ") and not answers and self.yes:
+                say("235 in")
+            elif words.startswith("AUTH PLAIN "):
+                say(f"535 {self.echo(heard)}")
             elif answers > 1 or (not answers and "AUTH" in words):
                 answers = 1 if answers or words != "AUTH LOGIN" else 2
                 say(f"{self.go_on} {b64('<1.2@x>') if 'CRAM' in words else ''}")

@@ -25,6 +25,7 @@ class Conversation:
     tag = ""  # in front of each command
     starttls, sasl, farewell = "STARTTLS", "AUTH", "QUIT"  # the commands
     look = ""  # the command that looks into the mailbox after a login
+    at_once = False  # clients send the first response of SASL with the command
     greetings: tuple[str, ...]
     refusals: tuple[str, ...]  # what a server greets with that refuses the connection
     last = re.compile("")  # the beginning of the last line of a response
@@ -227,7 +228,7 @@ class Pop3(Conversation):
 class Smtp(Conversation):
     """SMTP (RFC 5321, 6409, 3207, 4954)."""
 
-    name = "SMTP"
+    name, at_once = "SMTP", True
     greetings = ("220",)
     refusals = ("4", "5")
     last = re.compile("(?!...-)")

@@ -285,12 +285,13 @@ def _authenticate(
     talk: Conversation, mechanism: str, user: str, password: str, secrets: Secrets
 ) -> list[str]:
     """Log in by PLAIN (RFC 4616) or CRAM-MD5 (RFC 2195)."""
-    lines = talk.command(f"{talk.sasl} {mechanism}")
+    begin, answer = f"{talk.sasl} {mechanism}", f"\0{user}\0{password}"
+    if mechanism == "PLAIN" and talk.at_once:
+        return talk.command(f"{begin} {in_base64(answer)}")
+    lines = talk.command(begin)
     if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith("+OK"):
         return lines
-    if mechanism == "PLAIN":
-        answer = f"\0{user}\0{password}"
-    else:
+    if mechanism != "PLAIN":
         challenge = b""
         with suppress(ValueError):
             challenge = base64.b64decode(lines[-1].partition(" ")[2])
