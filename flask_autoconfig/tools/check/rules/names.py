@@ -270,9 +270,9 @@ def _by_web(scene: Scene, name: str) -> Iterator[Finding]:
         if not targets:
             yield from _no_records(scene, name, [])
         for fault in _faults(scene.facts, f"{full_name} SRV", targets):
-            by_outlook = (it for it in scene.plays if it.client.name == OUTLOOK.name)
-            mark = "" if any(it.mail for it in by_outlook) else "only way"
-            yield fault.marked(mark).hurting(OUTLOOK.name)
+            who = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
+            by_them = (it.setup for it in scene.plays if it.client.name == who)
+            yield fault.marked("" if any(by_them) else "only way").hurting(who)
         for host, port in targets:
             if port == 80:
                 found = finding("srv.port-80", f"{full_name} SRV", host=host)
