@@ -91,8 +91,7 @@ def start_tls(
 def _context(is_old: bool, *_trusted: str | None) -> ssl.SSLContext:
     """Return the context for these variables of OpenSSL; reading its file takes 25 ms."""
     context = ssl.create_default_context()
-    if is_old:
-        context.set_ciphers(_OLD_CIPHERS)
+    context.set_ciphers(_OLD_CIPHERS if is_old else _CIPHERS)
     context.check_hostname = False  # judge() tells a wrong name from a bad chain
     return context
 
@@ -145,6 +144,8 @@ def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
 
 # --- Older servers and clients --------------------------------------------------------
 
+# Python's own, which Linux distributions replace by others.
+_CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!aDSS:!SHA1"
 # Those of today come first; rustls has no others, NSS and GnuTLS do.
 _OLD_CIPHERS = "ECDHE+AESGCM:ECDHE+AES:kRSA+AES"
 _OF_TODAY = re.compile("TLS_|ECDHE.*(GCM|POLY1305)")
