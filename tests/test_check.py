@@ -142,7 +142,13 @@ OWN = f"imap IN A {IMAP}\nsmtp IN A {SMTP}\n"
 SETTINGS = Path(__file__).with_name("gmail.xml").read_text()
 
 
-@pytest.mark.parametrize("claim", INIT)
+@pytest.mark.parametrize(
+    "claim",
+    [
+        pytest.param(claim, marks=[pytest.mark.world] * row.get("slow", 0))
+        for claim, row in INIT.items()
+    ],
+)
 def test_init_takes(here: Paper, claim: str) -> None:
     row = INIT[claim]
     here.names.serve(AT + row["records"])

@@ -197,6 +197,7 @@ def test_only_shown_servers_get_the_password(
     assert (got == listeners.keys()) == (others < 20)
 
 
+@pytest.mark.world  # it waits for many servers
 def test_only_some_of_many_servers_in_a_document_are_contacted(here: Paper) -> None:
     hosts = [f"m{number}.test" for number in range(90)]
     asked: list[int] = []
