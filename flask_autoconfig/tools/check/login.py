@@ -96,7 +96,7 @@ def logged_in(
     if first is not None and case.address is not None:
         address = str(case.address)
         other = case.address.local if first.user == address else address
-        by, where = first.outcome.other, str(first.endpoint)
+        by, where = first.outcome.other, place_of(case, first.server)
         if by:
             other, where = first.user, f"{where} by {by}"
         if may_retry(other, where):
