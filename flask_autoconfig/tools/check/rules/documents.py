@@ -291,6 +291,8 @@ def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
 
 def is_nobodys(case: Case, username: str) -> bool:
     """Return whether no client can make the name of a mailbox of a user name."""
+    if username == str(case.asker):  # also where the domain is that of examples
+        return False
     is_unfilled = texts.code_of("username", _OURS.sub("", username))
     return bool(theirs_in(username) or is_unfilled or odd_name(username, case.asker))
 
