@@ -299,11 +299,18 @@ SMTP_SAYS: Said = [
 _SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
 
 
+def own_url(url: str) -> Answer:
+    """The response of a DAV server that has this URL for the person."""
+    own = f"<current-user-principal><href>{url}</href></current-user-principal>"
+    body = f'<multistatus xmlns="DAV:">{own}</multistatus>'.encode()
+    return 207, {"Content-Type": "application/xml"}, body
+
+
 def calendars(asked: Asked) -> Answer:
     """The response of a DAV server, with the right password and without."""
     known = [base64.b64encode(f"{it}:{PASSWORD}".encode()).decode() for it in ACCOUNTS]
     if asked.login.removeprefix("Basic ") in known:
-        return 207, {"Content-Type": "application/xml"}, b"<multistatus/>"
+        return own_url("/")
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
 
 

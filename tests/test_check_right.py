@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from paper import Every, Paper, World, calendars
+from paper import Every, Paper, World, calendars, own_url
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
@@ -222,7 +222,15 @@ def by_http_alone(here: Paper) -> None:
     when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
 
 
+def filled_in(asked: Asked) -> Answer:
+    who = unquote(asked.query.partition("emailaddress=")[2].partition("&")[0])
+    return edited({"%EMAILADDRESS%": who or "%EMAILADDRESS%"})(asked)
+
+
 WORLDS: dict[str, Callable[[Paper], object]] = {
+    "a document with the address of the request filled in": (
+        when(lambda asked: "config-v1.1" in asked.path, filled_in)
+    ),
     "a wildcard record that leads to a web site": wildcard_to_site,
     "phones alone are led to an ActiveSync that asks for a login": lambda here: setattr(
         here.front,
@@ -753,35 +761,39 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     assert "smtpd_sasl_path" in refused["cure"]
 
 
-@pytest.mark.parametrize(
-    ("status", "target", "code"),
-    [
-        (401, "", "login.refused-here-alone"),
-        (403, "", "login.no-dav"),
-        (0, "", "login.no-dav"),
-        (207, "", "login.no-dav"),
-        (301, f"http://dav.{DOMAIN}/moved/", "login.not-possible"),
-        (301, f"https://www.{DOMAIN}/moved/", "login.not-possible"),
-        (301, f"nowhere:{PASSWORD}", "login.no-answer"),
-    ],
-)
-def test_a_login_at_a_calendar_is_tried_there_alone(
-    here: Paper, status: int, target: str, code: str
-) -> None:
+BASIC, XML = {"WWW-Authenticate": "Basic"}, {"Content-Type": "text/xml"}
+# What a calendar answers to a login, and the code that follows.
+AT_CALENDARS: dict[str, tuple[Answer, str]] = {
+    "a refusal": ((401, BASIC, b""), "login.refused-here-alone"),
+    "Digest alone": (
+        (401, {"WWW-Authenticate": "Digest x=y"}, b""),
+        "login.not-possible",
+    ),
+    "no right": ((403, {}, b""), "login.no-dav"),
+    "the password": ((500, {}, PASSWORD.encode()), "login.no-dav"),
+    "HTML": ((207, {"Content-Type": "text/html"}, b""), "login.no-dav"),
+    "nobody": ((207, XML, b'<multistatus xmlns="DAV:"/>'), "login.no-dav"),
+    "a person at another port": (own_url("https://dav.test:8080/"), "login.no-dav"),
+    "a person whose URL is lost": (own_url("/lost/"), "login.no-dav"),
+    "http": ((301, {"Location": f"http://dav.{DOMAIN}/"}, b""), "login.not-possible"),
+    "a host": (
+        (301, {"Location": f"https://www.{DOMAIN}/"}, b""),
+        "login.not-possible",
+    ),
+    "no URL": ((301, {"Location": f"x:{PASSWORD}"}, b""), "login.no-answer"),
+}
+
+
+@pytest.mark.parametrize("claim", AT_CALENDARS)
+def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> None:
+    reply, code = AT_CALENDARS[claim]
     got: list[str] = []
 
     def answer(asked: Asked) -> Answer:
+        got.extend([asked.path] if asked.login else [])
         if not asked.login:
             return calendars(asked)
-        if status < 300 and asked.path == "/":  # what the person's own URL answers
-            own = (
-                b"<current-user-principal><href>/fred/</href></current-user-principal>"
-            )
-            body = b'<multistatus xmlns="DAV:">' + own + b"</multistatus>"
-            return 207, {"Content-Type": "application/xml"}, body
-        got.append(asked.path)
-        headers = {"Location": target} if target else {"WWW-Authenticate": "Basic"}
-        return status or 404, headers, b""
+        return (404, {}, b"") if asked.path == "/lost/" else reply
 
     def elsewhere(asked: Asked) -> None:
         got.extend([asked.url] if asked.login else [])
@@ -790,11 +802,9 @@ def test_a_login_at_a_calendar_is_tried_there_alone(
     here.front.answer = elsewhere
     report = log_in(here, here.file, how=("--json", "--allow-private"))
     assert login_codes(report) == [code, "login.good", "login.good"]
-    assert got == ["/fred/" if status < 300 else "/"]
-    refused = [it for it in failures(report) if it["step"] == "login"]
-    assert [it["clients"] for it in refused] == [["Calendars"]] * (
-        code != "login.not-possible"
-    )
+    assert got == (["/", "/lost/"] if "lost" in claim else ["/"])
+    clients = [it["clients"] for it in failures(report) if it["step"] == "login"]
+    assert clients == [["Calendars"]] * (code != "login.not-possible")
 
 
 @pytest.mark.parametrize("has_file", [True, False])

@@ -289,7 +289,7 @@ class _Search(Publications):
                 else:
                     self.found[endpoint] = result
                 continue
-            if result.kind == "private":
+            if result.kind in ("private", "port"):
                 note = f"{result}: not asked, unless you say --allow-private"
                 self.notes += [note] if note not in self.notes else []
                 continue

@@ -174,7 +174,7 @@ def _try(
             methods = (by,) if by else _LOGINS[method]
             outcome = log_in(network, endpoint, methods, user, password, address)
     except ProbeError as error:
-        if error.kind in ("login", "private"):
+        if error.kind in ("login", "private", "port"):
             code = "login.not-possible"
             found = finding(code, subject, advice=error.cure, reason=error)
             return login._replace(finding=found)

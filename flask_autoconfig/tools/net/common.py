@@ -15,7 +15,7 @@ T = TypeVar("T")
 class ProbeError(Exception):
     """A conversation with a server failed.
 
-    `kind` is the stage: dns, private (not allowed to connect), no-route (from this
+    `kind` is the stage: dns, private or port (not allowed to connect), no-route (from this
     machine, as without IPv6), connect, silent, tls, starttls, masked (a firewall hides
     STARTTLS), protocol, refused (in words), http, redirect, login, timeout or late (no
     time was left to ask). `cure` is the remedy, "" where none is known. `certificate` is

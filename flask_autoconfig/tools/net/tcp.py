@@ -84,7 +84,7 @@ class Network:
                 raise ProbeError("private", message + said, cure)
             if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
                 message = f"port {port} of {host} is not a port of mail or web servers"
-                raise ProbeError("private", message)
+                raise ProbeError("port", message)
         return addresses[:_MOST_ADDRESSES]
 
     def connect(self, host: str, port: int) -> socket.socket:

@@ -1,6 +1,6 @@
 """Calendars and address books: how clients find them, and the servers themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from urllib.parse import urljoin
@@ -29,7 +29,7 @@ _PROPFIND = (
 )
 _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
-_DOWNGRADED = "dav.downgraded"
+_DOWNGRADED, _NOT_ASKED = "dav.downgraded", "http.port-not-asked"
 _TOLD = texts.table("groups")["no_site"]
 _MOST_HOPS = 3  # redirects that are looked at
 URL_TYPES = (*_TYPES, "webdav", "jmap")
@@ -81,7 +81,10 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     if accounts:
         played.setup = Setup(tuple(accounts))
     elif any(facts.exists(it) for it in case.hosts) and case.provider is not None:
-        played.findings = [found.marked("only way") for found in played.findings]
+        played.findings = [
+            found.marked("" if found.code == _NOT_ASKED else "only way")
+            for found in played.findings
+        ]
     return played
 
 
@@ -94,6 +97,8 @@ def _follow(
     if wrong is not None and wrong.code == _DOWNGRADED and not _is_dav(reply):
         return None, wrong
     if wrong is not None and not reply.status:
+        if wrong.code == _NOT_ASKED:
+            return None, wrong
         if web.ABSENT not in wrong.marks or (by_srv and case.provider):
             return None, wrong.within("dav", type=type_)
         at, target = f"{by_srv} SRV", split_url(url).netloc
@@ -168,7 +173,8 @@ def _asked(
     reply, wrong = web.asked(case, facts, ask)
     if reply.status and not reply.is_forged:
         is_jmap = type_ == "jmap" and reply.status in (200, 401)
-        if wrong is None or wrong.code not in texts.patterns("refusal"):
+        is_told = wrong is not None and wrong.code in texts.patterns("refusal")
+        if wrong is None or not (is_told or reply.status >= 500):
             wrong = _not_dav(reply, ask.url, type_)
         wrong = None if is_jmap or _is_dav(reply) else wrong._replace(around=())
     elif wrong is not None and not reply.status:
@@ -253,7 +259,7 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         yield shut.marked("only way").hurting(*(it.client.name for it in plays))
     elif wrong is None:
         yield finding("dav.server-found", url, type=server.type)
-    elif wrong.code == _DOWNGRADED:
+    elif wrong.code in (_DOWNGRADED, _NOT_ASKED):
         yield wrong
     elif not reply.status:
         is_unknown = wrong.code == "http.absent" and not facts.exists(host)
@@ -275,40 +281,53 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
     """Log in by Basic (RFC 7617), as a client asks first; raises ProbeError.
 
     Redirects are followed within the host; its kind is "login" if the password would go
-    elsewhere, or over a connection that cannot be trusted.
+    elsewhere or over a connection that cannot be trusted, or the server wants another
+    scheme.
     """
+    token, secrets = in_base64(f"{user}:{password}"), Secrets(password)
     host = split_url(url).netloc
-    basic = ("Authorization", f"Basic {in_base64(f'{user}:{password}')}")
 
     def asked(url: str) -> Reply:
         if split_url(url).netloc != host:
-            raise ProbeError("login", "it redirects to another host")
+            raise ProbeError("login", "it leads to another host or port")
         ask = ask_of(type_, url)
-        return fetch_once(network, ask._replace(headers=(*ask.headers, basic)))
+        headers = (*ask.headers, ("Authorization", f"Basic {token}"))
+        return fetch_once(network, ask._replace(headers=headers))
 
-    where = ""
+    def said_by(reply: Reply) -> str:
+        secrets.add(token)
+        return secrets.quoted(f"status {reply.status}{web.beyond_status(reply)}")
+
     try:
         reply = following(asked, url)
-        if reply.status == 207 and type_ in _TYPES and (own := _principal(reply)):
-            where = " at the person's current-user-principal"
-            reply = following(asked, own)
+        if reply.status == 401:
+            if reply.schemes and "basic" not in map(str.lower, reply.schemes):
+                raise ProbeError("login", "the server takes no login by Basic")
+            return Outcome("login", said_by(reply))
+        good, form = (200, "json") if type_ == "jmap" else (207, "xml")
+        if reply.status != good:
+            return Outcome("dav", said_by(reply))
+        if form not in reply.content_type:
+            return Outcome("dav", f"its Content-Type is not that of {form.upper()}")
+        return _at_principal(asked, said_by, reply) if type_ in _TYPES else Outcome()
     except ProbeError as error:
-        message = Secrets(password).quoted(str(error))
+        message = secrets.quoted(str(error))
         raise ProbeError(error.kind, message, error.cure) from error
-    good, form = (200, "json") if type_ == "jmap" else (207, "xml")
-    said = f"status {reply.status}{where}"  # its other words may have the password
-    if reply.status == 401:
-        return Outcome("login", said)
-    if reply.status == good and form in reply.content_type:
-        return Outcome()
-    other = f", and its Content-Type is not that of {form.upper()}"
-    return Outcome("dav", said + (other if reply.status == good else ""))
 
 
-def _principal(reply: Reply) -> str:
-    """Return the URL of the person's own collection (RFC 5397), "" without one."""
+def _at_principal(
+    asked: Callable[[str], Reply], said_by: Callable[[Reply], str], reply: Reply
+) -> Outcome:
+    """Ask for the person's own collection, as clients do next (RFC 5397)."""
+    paths = []
     with suppress(NotXmlError):
-        for element in parse(reply.body).iter("{DAV:}current-user-principal"):
-            if path := text_of(element):
-                return urljoin(reply.url, path)
-    return ""
+        found = parse(reply.body).iter("{DAV:}current-user-principal")
+        paths = list(filter(None, map(text_of, found)))
+    if not paths:
+        return Outcome("dav", "it names no current-user-principal for the login")
+    own = urljoin(reply.url, paths[0])
+    if split_url(own).netloc != split_url(reply.url).netloc:
+        return Outcome("dav", "its current-user-principal is at another host or port")
+    there = following(asked, own)
+    at = f"{said_by(there)} at its current-user-principal"
+    return Outcome() if there.status == 207 else Outcome("dav", at)

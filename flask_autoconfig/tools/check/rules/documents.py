@@ -1,7 +1,7 @@
 """Documents: what clients can use, and how they differ from the file or each other."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,7 +9,13 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
-from ....address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, is_for_all, with_domain
+from ....address import (
+    DOMAIN_PLACEHOLDER,
+    PLACEHOLDERS,
+    address_in_query,
+    is_for_all,
+    with_domain,
+)
 from ....config.explain.hints import login_for, theirs_in
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider, Server
@@ -48,7 +54,7 @@ def found(
     for body, answered in answers.items():
         listed = tuple(ask for ask, _ in answered)
         try:
-            provider = provider_of(body)
+            provider = _for_everybody(provider_of(body), listed)
         except NotAutoconfigError:
             continue
         except ConfigError as error:
@@ -63,6 +69,19 @@ def found(
         is_verified = any(reply.is_verified for _, reply in answered)
         documents.append(Document(listed, answered[0][1], body, provider, is_verified))
     return documents, faulty
+
+
+def _for_everybody(provider: Provider, asks: Sequence[Ask]) -> Provider:
+    """Return the provider with placeholders for the one address that all asked with."""
+    asked = {address_in_query(split_url(it.url).query) for it in asks}
+    who = next(iter(asked)) if len(asked) == 1 else ""
+    names = {who: "%EMAILADDRESS%", who.rpartition("@")[0]: "%EMAILLOCALPART%"}
+
+    def unnamed(server: Server) -> Server:
+        name = names.get(server.username or "")
+        return structs.replace(server, username=name) if name else server
+
+    return provider.with_servers(unnamed) if who else provider
 
 
 def provider_of(document: bytes) -> Provider:

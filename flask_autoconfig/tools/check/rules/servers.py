@@ -50,7 +50,7 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether no client can log in; False for servers that cannot be tried."""
     server = facts.tried(endpoint)
     if isinstance(server, ProbeError):
-        return server.kind not in ("private", "no-route", "late")
+        return server.kind not in ("private", "port", "no-route", "late")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 

@@ -311,7 +311,13 @@ def paths(scene: Scene) -> Iterator[Finding]:
                     yield finding("http.leads-away", ask.url, target=led, reason=reason)
 
 
-_UNSEEN = ("private", "no-route", "late", "timeout")  # from here, or in this time
+_UNSEEN = (
+    "private",
+    "port",
+    "no-route",
+    "late",
+    "timeout",
+)  # from here, or in this time
 
 
 # --- The Apple profile ------------------------------------------------------------------
