@@ -761,6 +761,15 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     assert "smtpd_sasl_path" in refused["cure"]
 
 
+def test_a_calendar_and_an_address_book_at_one_url_get_one_login(
+    here: Paper, tmp_path: Path
+) -> None:
+    calendar = '[[provider.calendar]]\ntype = "caldav"'
+    book = f'url = "https://dav.{DOMAIN}/"\n[[provider.address_book]]\ntype = "carddav"'
+    file = written(tmp_path, (calendar, f"{calendar}\n{book}"))
+    assert login_codes(log_in(here, file)) == ["login.good"] * 3
+
+
 BASIC, XML = {"WWW-Authenticate": "Basic"}, {"Content-Type": "text/xml"}
 # What a calendar answers to a login, and the code that follows.
 AT_CALENDARS: dict[str, tuple[Answer, str]] = {

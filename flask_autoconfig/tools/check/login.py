@@ -65,7 +65,9 @@ def for_login(
             others.append(finding("login.server-unseen", subject))
         elif seen[subject]:
             others.append(finding("login.server-faulty", subject))
-        elif server not in servers:
+        elif not any(
+            it == server or (it.url and it.url == server.url) for it in servers
+        ):
             servers.append(server)
     return servers, others
 
