@@ -767,7 +767,15 @@ def test_a_calendar_and_an_address_book_at_one_url_get_one_login(
     calendar = '[[provider.calendar]]\ntype = "caldav"'
     book = f'url = "https://dav.{DOMAIN}/"\n[[provider.address_book]]\ntype = "carddav"'
     file = written(tmp_path, (calendar, f"{calendar}\n{book}"))
+    got: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        got.extend([asked.path] if asked.login else [])
+        return calendars(asked)
+
+    dav(here, answer)
     assert login_codes(log_in(here, file)) == ["login.good"] * 3
+    assert got == ["/", "/"]  # the URL, and the person's own
 
 
 BASIC, XML = {"WWW-Authenticate": "Basic"}, {"Content-Type": "text/xml"}
