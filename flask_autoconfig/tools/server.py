@@ -6,7 +6,8 @@ The service may run without a proxy that would buffer requests, so that the work
 deadlines: slow clients hold a bounded thread for a bounded time. Besides gunicorn's
 documented interface, it uses these names of `gthread`, tried with gunicorn 25.3 and 27.0.1:
 `enqueue_req`, `pending_conns`, `poller`, `on_pending_socket_readable` and
-`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection.
+`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection;
+and `init_signals` of the worker and `spawn_worker` of the arbiter.
 With an older release, an idle connection occupies a thread.
 """
 
@@ -17,6 +18,7 @@ import logging
 import os
 import resource
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -57,6 +59,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         self.head_deadlines: dict[Any, float] = {}
         super().load_wsgi()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
@@ -121,6 +127,15 @@ def _finish(connection: socket.socket) -> None:
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
+    def spawn_worker(self) -> Any:
+        # A worker would lose a signal that comes before it has handlers of its own, go on,
+        # and be killed in the middle of a request.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
     def murder_workers(self) -> None:
         """Reload an edited file; gunicorn calls this about once a second.
 
