@@ -761,6 +761,26 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     assert "smtpd_sasl_path" in refused["cure"]
 
 
+def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> None:
+    """As 163.com, which answers "Unsafe Login" otherwise."""
+
+    def behave(connection: socket.socket) -> None:
+        is_named = False
+        connection.sendall(b"* OK Coremail ready\r\n")
+        while line := connection.recv(4096).decode().upper():
+            is_named |= line.startswith("A ID (")
+            said = {
+                "A CAPABILITY": "* CAPABILITY IMAP4rev1 ID AUTH=PLAIN\r\na OK",
+                "A AUTHENTICATE": "+ ",
+                "A EXAMINE": "a OK" if is_named else "a NO EXAMINE Unsafe Login.",
+            }
+            found = [reply for start, reply in said.items() if line.startswith(start)]
+            connection.sendall(f"{[*found, 'a OK'][0]}\r\n".encode())
+
+    mail("imap", 993, behave, good(IMAP_NAME))(here)
+    assert login_codes(log_in(here, here.file)) == ["login.good"] * 3
+
+
 def test_a_calendar_and_an_address_book_at_one_url_get_one_login(
     here: Paper, tmp_path: Path
 ) -> None:

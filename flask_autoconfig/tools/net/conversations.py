@@ -202,6 +202,12 @@ class Imap(Conversation):
         quoted = [re.sub(r'["\\]', r"\\\g<0>", text) for text in (user, password)]
         return self.command('LOGIN "{}" "{}"'.format(*quoted))
 
+    def use(self, address: str) -> tuple[str, str]:
+        # 163.com opens no inbox for clients that have not named themselves (RFC 2971).
+        if any(re.match(r"\* CAPABILITY.* ID\b", line, re.I) for line in self.heard):
+            self.command('ID ("name" "flask-autoconfig")')
+        return super().use(address)
+
 
 class Pop3(Conversation):
     """POP3 (RFC 1939, 2449, 2595)."""
