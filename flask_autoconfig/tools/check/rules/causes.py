@@ -21,11 +21,12 @@ def by_form(case: Case, facts: Facts, step: Step, ask: Ask, wrong: Finding) -> F
     if ask.method == "POST" or step.form in ("address", "raw"):
         with suppress(ProbeError):
             status, by_post = facts.answer(ask).status, ask.method == "POST"
-            page = facts.answer(bare)
-            is_lost = by_post and status == 404 and not web.is_web_page(page)
-            if page.status == 200 and (is_lost or status in (400, 403, 406)):
-                code = "http.post-forbidden" if by_post else "http.query-refused"
-                return finding(code, bare.url, status=status)
+            is_lost = by_post and status == 404
+            if is_lost or status in (400, 403, 406):
+                page = facts.answer(bare)
+                if page.status == 200 and not (is_lost and web.is_web_page(page)):
+                    code = "http.post-forbidden" if by_post else "http.query-refused"
+                    return finding(code, bare.url, status=status)
         return wrong
     if step.form not in ("none", "evolution") or wrong.code == "http.limited":
         return wrong

@@ -272,7 +272,8 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
         is_ours = wrong.code.startswith("dav.") and wrong.code != "dav.method-refused"
         cure = "" if is_ours else wrong.cure
-        if _is_dav(web.asked(case, facts, ask_for(f"{url}/"))[0]):
+        slashed = ask_for(f"{url}/")
+        if not url.endswith("/") and _is_dav(web.asked(case, facts, slashed)[0]):
             code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)
 

@@ -163,8 +163,8 @@ def look(scene: Scene) -> Iterator[Finding]:
         if one.type in MAIL_TYPES and is_alive(scene.facts, Endpoint.of(one))
     ]
 
-    setups = [it for it in scene.plays if it.setup is not None]
-    is_ispdb_alone = not case.provider and all(it.is_by_ispdb for it in setups)
+    by_ispdb = {it.is_by_ispdb for it in scene.plays if it.setup is not None}
+    is_ispdb_alone = not case.provider and by_ispdb == {True}
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.

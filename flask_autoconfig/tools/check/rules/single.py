@@ -311,13 +311,8 @@ def paths(scene: Scene) -> Iterator[Finding]:
                     yield finding("http.leads-away", ask.url, target=led, reason=reason)
 
 
-_UNSEEN = (
-    "private",
-    "port",
-    "no-route",
-    "late",
-    "timeout",
-)  # from here, or in this time
+# From here, or in this time.
+_UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
 
 # --- The Apple profile ------------------------------------------------------------------
