@@ -635,7 +635,7 @@ def dav(here: World, answer: Response) -> None:
 
 
 def with_slash_alone(asked: Asked) -> Answer:
-    status = 401 if asked.path.endswith("/") else 405
+    status = 401 if asked.path.endswith("/") and asked.path != "/two/" else 405
     return says(status, **{"WWW-Authenticate": "Basic"})(asked)
 
 
@@ -798,8 +798,12 @@ SEEDS: dict[str, Seed] = {
     "phones alone are led to an ActiveSync that is gone": (
         lambda here: setattr(here.front, "answer", for_phones)
     ),
-    "a calendar's URL without the slash at its end": lambda here: dav(
-        here, with_slash_alone
+    **dict.fromkeys(
+        (
+            "a calendar's URL without the slash at its end",
+            "a calendar's URL that is answered with two slashes alone",
+        ),
+        lambda here: dav(here, with_slash_alone),
     ),
     "a redirect to a script that loses the query": web(by_script),
     "a parking page at the old IPv6 address of the web host": at_old_ipv6(page("soon")),
