@@ -79,6 +79,7 @@ class Shown:
     is_for_any: bool = False
     breaks: str = ""  # OpenSSL's reason why the handshake breaks off, or TIMEOUT
     old_cipher: str = ""
+    longest: int = 9999  # padding of a ClientHello that is answered
 
     def judged(self, host: str) -> Certificate:
         if self.breaks == "TIMEOUT":
@@ -194,8 +195,12 @@ class PaperNetwork(Network):
         certificate.address = connection.getpeername()[0]
         return connection, certificate
 
-    def first_messages(self, connect: Callable[[], Any], host: str) -> set[int]:
+    def first_messages(
+        self, connect: Callable[[], Any], host: str, padding: bytes = b""
+    ) -> set[int]:
         shown = connect().encrypt()
+        if shown and len(padding) > shown.longest:
+            raise TimeoutError
         return set(shown.old_client if shown else ())
 
 

@@ -24,6 +24,7 @@ from support import program
 from flask_autoconfig.tools.net.common import ProbeError
 from flask_autoconfig.tools.net.tls import (
     NO_CIPHER,
+    PADDING,
     REFUSED_VERSION,
     STAPLE,
     first_messages,
@@ -104,7 +105,7 @@ CHAINS: dict[str, tuple[list[Made], str, str]] = {
     "a common name alone": ([made(HOST, R3), R3], "no-names", HOST),
     "another name": ([made("other.test", R3), R3], "name", ""),
     "for clients": ([leaf(R3, CLIENT), R3], "usage", ""),
-    "1024 bits": ([leaf(R3, key=SHORT), R3], "weak", ""),
+    "1024 bits": ([leaf(R3, key=SHORT), R3], "small-key", ""),
 }
 
 
@@ -206,6 +207,21 @@ def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(tmp_path: Path) ->
         context.minimum_version = oldest
         with serving(context) as connect:
             assert first_messages(connect, HOST) == expected
+            assert first_messages(connect, HOST, PADDING) == expected
+
+
+def test_a_client_hello_with_padding_is_longer_than_a_packet() -> None:
+    """As Thunderbird's, which has a key share of ML-KEM."""
+    client, server = socket.socketpair()
+    with server:
+        server.settimeout(0.1)
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            first_messages(lambda: client, HOST, PADDING)
+        hello = server.recv(65536)
+    assert hello[0] == 22
+    assert int.from_bytes(hello[3:5]) == len(hello) - 5
+    assert 1500 < len(hello) < 2000
 
 
 def test_a_server_that_hangs_up_has_no_cipher_for_a_client_of_tls_1_2() -> None:

@@ -245,7 +245,7 @@ def test_a_login_that_is_of_no_use_is_named(
     here: Paper, claim: str, has_file: bool
 ) -> None:
     command, reply, code = LOGINS["after"][claim]
-    type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
+    type_ = "imap" if command in ("EXAMINE", "LIST", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
     behave = talks(greeting, (command, reply), *said)

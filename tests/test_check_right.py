@@ -724,7 +724,10 @@ def test_clients_whose_servers_refuse_the_name_do_not_work(
 
 
 def refusing(
-    reply: str, connections: list[int] | None = None, host: str = SMTP_NAME
+    reply: str,
+    connections: list[int] | None = None,
+    host: str = SMTP_NAME,
+    address: str = "",
 ) -> Any:
     """Submission that refuses every login, and notes each connection."""
     ehlo = ("EHLO", "250-here\r\n250 AUTH PLAIN")
@@ -735,6 +738,8 @@ def refusing(
             connections.append(1)
         behave(connection)
 
+    if address:
+        return lambda here: here.listen(address, 465, counted, good(host)(here))
     return mail("smtp", 465, counted, good(host))
 
 
@@ -759,6 +764,56 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
     assert "smtpd_sasl_path" in refused["cure"]
+
+
+def test_one_address_that_refuses_what_the_other_accepts_is_named(here: Paper) -> None:
+    connections: list[int] = []
+    refusing("535 5.7.8 Error: authentication failed", connections, address="::1")(here)
+    here.names.serve(records(here, add=f"{SMTP_NAME}. IN AAAA ::1\n"))
+    report = log_in(here, here.file, "--yes")
+    codes = ["login.refused-address", "login.good", "login.good"]
+    assert login_codes(report) == codes
+    (refused,) = failures(report)
+    said = f"is refused at ::1, and works at {SMTP}, another address of the same host"
+    assert said in refused["seen"]
+    # For what it offers, at each address, as a client of TLS 1.2, and for one login.
+    assert len(connections) == 4
+    (alone,) = failures(log_in(here, here.file))
+    assert alone["code"] == "login.refused-here-alone"
+    assert " is refused at ::1 (its host has another address): 535" in alone["seen"]
+
+
+def test_a_server_that_answers_no_long_client_hello_hurts_thunderbird_alone(
+    here: Paper,
+) -> None:
+    server = {"at": ["imap", 993], "offers": "AUTH=PLAIN", "longest": 1000}
+    make(here, "", {"mail": server})
+    found = works(here.check(USER, file=here.file))
+    assert (found["Thunderbird"], found["Evolution"]) == (False, True)
+
+
+def test_thunderbird_takes_a_key_of_1024_bits_and_apple_does_not(here: Paper) -> None:
+    shown = {"code": 66, "chain": ["x < X1"]}
+    make(
+        here,
+        "",
+        {"mail": {"at": ["imap", 993], "offers": "AUTH=PLAIN", "shows": shown}},
+    )
+    found = works(here.check(USER, file=here.file))
+    assert (found["Thunderbird"], found["iPhone"]) == (True, False)
+
+
+def test_a_mailbox_in_an_internationalised_domain_may_have_another_name(
+    here: Paper, tmp_path: Path
+) -> None:
+    file = written(tmp_path, (f'["{DOMAIN}"]', '["münchen.test"]'))
+    words = ("check", "fred@xn--mnchen-3ya.test", *UNPUBLISHED, "--yes")
+    with typed(PASSWORD) as read:
+        given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
+        done = here.invoke("--config", file, *words, *given)
+    first, *_ = logins(json.loads(done.stdout))
+    assert first["code"] == "login.both-refused"
+    assert "as fred@münchen.test alone" in first["cure"]
 
 
 def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> None:

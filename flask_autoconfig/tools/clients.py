@@ -54,6 +54,7 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
     # its XML or JSON cannot be parsed.
     takes_first_2xx: bool = False
     needs_absolute_location: bool = False
+    takes_small_keys: bool = False  # in certificates of mail servers: RSA of 1024 bits
     agent: str = ""  # its User-Agent, "" where it is not known
     redirects: int = 10  # that it follows, as curl and libsoup do in programs
     patience: float = 10.0  # seconds that it waits for a response, at least

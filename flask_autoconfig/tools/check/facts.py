@@ -17,7 +17,7 @@ from ..net.http import Ask as Ask
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import NO_CIPHER, STAPLE, Certificate, address_of
+from ..net.tls import NO_CIPHER, PADDING, STAPLE, TOO_LONG, Certificate, address_of
 from ..net.untrusted import split_url
 from . import texts
 
@@ -282,14 +282,20 @@ class Facts:
         The second answer counts: nginx needs a request to fetch a *staple*, others a rest.
         """
 
-        def look() -> set[int]:
+        def said(padding: bytes) -> set[int]:
             with suppress(OSError, ProbeError):
-                messages = first_messages(self.network, endpoint)
-                if NO_CIPHER in messages or (staple and STAPLE not in messages):
-                    time.sleep(1)
-                    messages = first_messages(self.network, endpoint)
-                return messages
+                return first_messages(self.network, endpoint, padding)
             return set()
+
+        def look() -> set[int]:
+            messages = said(PADDING)
+            if (lost := messages <= {NO_CIPHER}) or (staple and STAPLE not in messages):
+                time.sleep(1)
+                messages = said(b"")
+                has_time = time.monotonic() + self.network.timeout < self.network.until
+                if lost and has_time and messages - {NO_CIPHER}:
+                    messages |= {TOO_LONG} if said(PADDING) <= {NO_CIPHER} else set()
+            return messages
 
         return self._once("first messages", endpoint, look)
 

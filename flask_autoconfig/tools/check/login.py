@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...address import fill_in, fill_in_url
+from ...address import fill_in, fill_in_url, unfold
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
@@ -88,9 +88,9 @@ def logged_in(
 ) -> tuple[list[Finding], tuple[Fare, ...]]:
     """Log in at each of the servers; return findings, and how the clients fare then.
 
-    At the first server that refuses, another mechanism or the other form of the user name
-    is tried, if *may_retry* allows it, which gets the name and the server. It is one login
-    only, since servers count failures and lock accounts.
+    At the first server that refuses, another mechanism, another address of its host or
+    the other form of the user name is tried, if *may_retry* allows it, which gets the name
+    and the server. It is one login only, since servers count failures and lock accounts.
     """
     tries = _log_in_at(case, network, servers, password)
     again = None
@@ -99,10 +99,14 @@ def logged_in(
         address = str(case.address)
         other = case.address.local if first.user == address else address
         by, where = first.outcome.other, place_of(case, first.server)
-        if by:
-            other, where = first.user, f"{where} by {by}"
+        # Where another server accepts the name, the fault may be of one address.
+        is_known = any(it.is_in and it.user == first.user for it in tries)
+        at = first.outcome.elsewhere if is_known and not by else ""
+        if by or at:
+            other, where = first.user, f"{where} by {by}" if by else f"{where} ({at})"
         if may_retry(other, where):
-            (again,) = _log_in_at(case, network, [first.server], password, other, by)
+            there = replace(network, only=at)
+            (again,) = _log_in_at(case, there, [first.server], password, other, by)
     found = _findings(case, tries, again, password.isascii())
     return _after(found, tries, fares)
 
@@ -207,6 +211,7 @@ def _findings(
     if again is not None:
         placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
         values = {"tried": again.user, "at": again.subject, "placeholder": placeholder}
+        values["elsewhere"] = refused[0].outcome.elsewhere
     for login in refused:
         is_usual = login.user == str(case.address)
         code = "login.refused" if is_usual else "login.refused-name"
@@ -214,11 +219,12 @@ def _findings(
         there = accepted.get(login.user) or next(iter(accepted.values()), None)
         values |= {"other": there.subject, "name": there.user} if there else {}
         if again is not None and again.is_in and login.user == refused[0].user:
-            code = "login.wrong-name"
-            code = code if login is refused[0] else "login.refused-as-well"
+            is_first, code = login is refused[0], "login.wrong-name"
+            code = code if is_first else "login.refused-as-well"
             if login.user == again.user:
                 method = login.outcome.other and login.subject.split()[-1]
-                code = texts.code_on("login", method, "login.refused-here-alone")
+                way = method or ("address" if is_first else "")
+                code = texts.code_on("login", way, "login.refused-here-alone")
         elif there is not None:
             houses = {base_domain(it.endpoint.host) for it in (there, login)}
             code = "login.other-house"
@@ -229,15 +235,21 @@ def _findings(
         if not accepted and not is_ascii:
             code = "login.not-ascii"
         findings.append(_refusal(code, login, **values))
+        local, _, domain = login.user.rpartition("@")
+        if not accepted and domain != (name := unfold(domain)):
+            findings[-1] = findings[-1].within("unicode", form=f"{local}@{name}")
     return [*findings, *(each.finding for each in tries if each.finding is not None)]
 
 
 def _refusal(code: str, login: Try, **values: Any) -> Finding:
+    at = f" at {login.outcome.address} (its host has another address)"
     return finding(
         code,
         login.subject,
         user=login.user,
         said=login.outcome.said + meaning(login.outcome.said),
+        asked_at=login.outcome.address,
+        by_one=at if login.outcome.elsewhere else "",
         software=login.outcome.software,
         type=login.endpoint.type.upper(),
         **values,

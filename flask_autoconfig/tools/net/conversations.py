@@ -206,7 +206,11 @@ class Imap(Conversation):
         # 163.com opens no inbox for clients that have not named themselves (RFC 2971).
         if any(re.match(r"\* CAPABILITY.* ID\b", line, re.I) for line in self.heard):
             self.command('ID ("name" "flask-autoconfig")')
-        return super().use(address)
+        found = super().use(address)
+        with suppress(OSError, ProbeError):  # such as for more folders than can be read
+            listed = ("", "") if found[0] else self._tried("folders", 'LIST "" "%"')
+            found = listed if listed[1].upper().startswith("A NO") else found
+        return found
 
 
 class Pop3(Conversation):

@@ -74,6 +74,8 @@ class Outcome(NamedTuple):
     said: str = ""
     software: str = ""
     other: str = ""  # a mechanism to try, where the server refused the first as such
+    address: str = ""  # that refused the login
+    elsewhere: str = ""  # another address of the host, if it has one
 
 
 @dataclass
@@ -225,7 +227,7 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
         return server
 
 
-def first_messages(network: Network, endpoint: Endpoint) -> set[int]:
+def first_messages(network: Network, endpoint: Endpoint, padding: bytes) -> set[int]:
     """Return what a client of TLS 1.2 gets from a server; raises ProbeError, OSError."""
     with ExitStack() as stack:
         session = _Session(network, None, endpoint, Secrets(), stack)
@@ -235,7 +237,7 @@ def first_messages(network: Network, endpoint: Endpoint) -> set[int]:
             connection.settimeout(session.network.left())
             return connection
 
-        return network.first_messages(connect, endpoint.host)
+        return network.first_messages(connect, endpoint.host, padding)
 
 
 def log_in(
@@ -272,7 +274,9 @@ def log_in(
             said, by = talk.quoted(lines[-1], 200), offered[0]
             is_by = by == "CRAM-MD5" or re.search(texts()["by_mechanism"], said, re.I)
             others = PASSWORDS & server.mechanisms - {by} if is_by else ()
-            return Outcome("login", said, server.software, max(others, default=""))
+            other, at = max(others, default=""), server.address
+            more = [it for it in network.addresses(*endpoint[1:3]) if it != at]
+            return Outcome("login", said, server.software, other, at, *more[:1])
         try:
             failed, said = talk.use(address)
         except (OSError, ProbeError) as error:

@@ -14,6 +14,8 @@ from typing import Any
 
 from .common import ProbeError, texts
 
+_Connect = Callable[[], socket.socket]
+
 
 @dataclass
 class Certificate:
@@ -41,7 +43,7 @@ def address_of(connection: socket.socket | None) -> str:
 
 
 def start_tls(
-    connect: Callable[[], socket.socket], host: str, *, is_old: bool = False
+    connect: _Connect, host: str, *, is_old: bool = False
 ) -> tuple[socket.socket, Certificate]:
     """Start TLS on a new connection and judge the certificate.
 
@@ -154,12 +156,15 @@ _WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
 _STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
 STAPLE = 22  # the message with an OCSP response
 REFUSED_VERSION, NO_CIPHER = -70, -40  # alerts; Dovecot hangs up for the second
+# Makes a ClientHello as long as with a key share of ML-KEM: more than a packet (RFC 7685).
+PADDING = bytes.fromhex("00150578") + bytes(1400)
+TOO_LONG = -1  # only a ClientHello without it is answered
 _SAID = {"UNSOLICITED_EXTENSION": STAPLE, "HANDSHAKE_FAILURE": NO_CIPHER}
 _SAID |= {"ALERT_PROTOCOL": REFUSED_VERSION, "EOF": NO_CIPHER}
 _HANDSHAKE = 22  # record
 
 
-def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
+def first_messages(connect: _Connect, host: str, padding: bytes = b"") -> set[int]:
     """Return what a server answers to a client of TLS 1.2 that asks for a staple.
 
     Messages are numbers (RFC 5246, section 7.4), and an alert a negative one. The ssl
@@ -168,6 +173,7 @@ def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
     """
     context = _trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.options &= ~ssl.OP_ALL  # among them padding of OpenSSL's own
     context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")  # whatever an old client may have
     seen = _watched(context)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -176,7 +182,7 @@ def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
         client.do_handshake()
     with connect() as connection:
         until = time.monotonic() + (connection.gettimeout() or 0)
-        connection.sendall(_with_status_request(bytearray(outgoing.read())))
+        connection.sendall(_extended(bytearray(outgoing.read()), padding))
         while not outgoing.pending:  # until it is the client's turn
             connection.settimeout(max(until - time.monotonic(), 0.001))
             data = connection.recv(4096)
@@ -193,15 +199,16 @@ def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
     return seen
 
 
-def _with_status_request(hello: bytearray) -> bytes:
-    """Return a ClientHello in a record with one more extension."""
+def _extended(hello: bytearray, padding: bytes) -> bytes:
+    """Return a ClientHello in a record that asks for a staple, and has padding."""
+    more = _STATUS_REQUEST + padding
     at = 5 + 4 + 2 + 32  # behind record, message, version and random
     for size in (1, 2, 1):  # session, ciphers and compression
         at += size + int.from_bytes(hello[at : at + size])
     for start, size in ((3, 2), (6, 3), (at, 2)):
-        length = int.from_bytes(hello[start : start + size]) + len(_STATUS_REQUEST)
+        length = int.from_bytes(hello[start : start + size]) + len(more)
         hello[start : start + size] = length.to_bytes(size)
-    return bytes(hello + _STATUS_REQUEST)
+    return bytes(hello + more)
 
 
 # --- Certificates ---------------------------------------------------------------------
@@ -320,9 +327,7 @@ _ENDS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _SERVER_HELLO, _CERTIFICATE_REQUEST = 2, 13  # messages (RFC 8446, section 4)
 
 
-def _handshake_error(
-    error: Exception, connect: Callable[[], socket.socket], seen: set[int]
-) -> ProbeError:
+def _handshake_error(error: Exception, connect: _Connect, seen: set[int]) -> ProbeError:
     reason = _reason(error)
     is_shut = _is_end(error) or "ALERT" in reason
     is_about_version = "PROTOCOL_VERSION" in reason

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from ....config.ports import MAIL_TYPES
 from ....config.tables import AuthenticationMethod, Method
@@ -10,7 +11,7 @@ from ...clients import Client
 from ...net.http import Reply
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.tcp import ProbeError, not_public
-from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, Certificate
+from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, TOO_LONG, Certificate
 from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
 from ..facts import Facts, each_of
@@ -54,23 +55,20 @@ def of_older_clients(
 ) -> Iterator[Finding]:
     """Yield what a good certificate does not help against: clients that still fail."""
     step = "server" if endpoint.type in MAIL_TYPES else "https"
+    told = partial(finding, subject=subject, step=step)
     if (days := certificate.lifetime) > _MOST_DAYS:
-        found = finding("tls.too-long", subject, step=step, days=days)
-        yield found.hurting("iPhone")
+        yield told("tls.too-long", days=days).hurting("iPhone")
     if cipher := certificate.old_cipher:
-        found = finding("tls.old-ciphers", subject, step=step, cipher=cipher)
-        yield found.hurting("Delta Chat")
-    if certificate.version != "TLSv1.3" and not certificate.wants_staple:
-        return
+        yield told("tls.old-ciphers", cipher=cipher).hurting("Delta Chat")
     messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
-    if messages and messages <= {REFUSED_VERSION, NO_CIPHER}:
-        code = "tls.new-only" if REFUSED_VERSION in messages else "tls.new-ciphers"
-        yield finding(code, subject, step=step)
+    is_refused = bool(messages) and messages <= {REFUSED_VERSION, NO_CIPHER}
+    if certificate.version == "TLSv1.3" and is_refused:
+        yield told("tls.new-only" if REFUSED_VERSION in messages else "tls.new-ciphers")
+    mark = "first place" if step == "https" else ""  # Thunderbird goes on to http
     if certificate.wants_staple and messages and STAPLE not in messages:
-        # In the web Thunderbird goes on to http.
-        mark = "first place" if step == "https" else ""
-        found = finding("tls.no-staple", subject, step=step).marked(mark)
-        yield found.hurting("Thunderbird")
+        yield told("tls.no-staple").marked(mark).hurting("Thunderbird")
+    if TOO_LONG in messages:
+        yield told("tls.long-hello").marked(mark).hurting("Thunderbird")
 
 
 def web_servers(scene: Scene) -> list[Finding]:

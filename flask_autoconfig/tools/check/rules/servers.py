@@ -148,6 +148,14 @@ def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
     return found
 
 
+def _shut(facts: Facts, listed: list[Endpoint], host: str) -> list[str]:
+    """Return the ports for TLS of a host if nothing listens at any of them."""
+    ours = [it for it in listed if web.is_same_host(facts, it.host, host)]
+    ours = [it for it in ours if it.socket_type == "SSL"]
+    kinds = {getattr(facts.tried(one), "kind", "") for one in ours}
+    return sorted({str(one.port) for one in ours if kinds == {"connect"}})
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
@@ -194,9 +202,16 @@ def look(scene: Scene) -> Iterator[Finding]:
                     found = found.within("ispdb-alone")
                 elif found.code in _LOST and case.has(endpoint.host):
                     found = _elsewhere(scene, endpoint, found)
+            is_of_some = bool(found.clients)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
-            is_of_some = found.clients and found.status != FAILURE
+            is_other = found.code == "server.other-service" and not found.around
+            shut = _shut(scene.facts, asked, endpoint.host) if is_other else []
+            if len(shut) > 1:
+                values = (("ports", " and ".join(shut)), *found.values)
+                found = found._replace(code="server.no-tls-ports", values=values)
+            if found.code == "tls.small-key":
+                clients = [client for client in clients if not client.takes_small_keys]
             who = () if is_of_some else (client.name for client in clients)
             yield found.hurting(*who)
 
