@@ -788,6 +788,9 @@ SEEDS: dict[str, Seed] = {
     "a document at a path that no client asks for": misplaced(
         f"{DOMAIN}/.well-known/mail/config-v1.1.xml"
     ),
+    "a document whose name an editor has given another ending, and no file": misplaced(
+        f"autoconfig.{DOMAIN}{CONFIG}.txt"
+    ),
     "a document at a host that no client asks, and no file": misplaced(
         f"mail.{DOMAIN}{WELL_KNOWN}"
     ),

@@ -52,8 +52,7 @@ class Conversation:
                 after = f" after “{self.quoted(self._last)}”" if self._last else ""
                 when = after if self.heard else " before its greeting"
                 problem = f"the server closed the connection{when}"
-                cure = texts()["mail"]["closed" if self.heard else "closed_first"]
-                raise ProbeError("protocol", problem, cure)
+                raise ProbeError("protocol", problem, texts()["mail"]["closed"])
             self._received += len(data)
             if self._received > MOST_TEXT:
                 raise ProbeError("protocol", "an answer without end")

@@ -265,7 +265,9 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
     days = certificate.days_left
     is_own = bool(first) and first.get("issuer") == first.get("subject")
     if is_own and code != 10:
-        return "self-signed"
+        default = texts()["certificate"]["default"]["issuers"]
+        name = _name(sent[:1])
+        return "default" if re.search(default, name, re.I) else "self-signed"
     if days is not None and days < 0:
         return "expired"
     if code not in _NO_ISSUER:

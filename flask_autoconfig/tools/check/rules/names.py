@@ -353,11 +353,12 @@ def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Findi
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp`, has the domain twice, by a web form, is below that of a host, is
-    misspelt, or has another service.
+    It lacks `._tcp`, has that or the domain twice, by a web form, is below that of a
+    host, is misspelt, or has another service.
     """
     domain, facts = scene.case.domain, scene.facts
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
+    names.append(f"{name}._tcp")
     near = [host for host, _ in wanted] + facts.mx_hosts(domain)
     hosts = [host.removesuffix(f".{domain}") for host in near if scene.case.has(host)]
     names += [*zone.below(name, hosts[:_MOST]), *zone.slips(name)]

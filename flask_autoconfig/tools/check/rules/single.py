@@ -197,9 +197,11 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     families = {play.client.family for play in scene.plays}
     is_xml_told = "thunderbird" in families and not (scene.documents or scene.faulty)
     if not facts.exists(name):
-        # Thunderbird's document is missing for the same reason, or no client ships yet.
+        # Thunderbird's document is missing for the same reason, or no client ships yet,
+        # or another finding tells where the SRV record leads.
         is_later = told == "pacc" or (told == "apple" and is_xml_told)
-        if is_later or case.provider is None:
+        is_led = family.srv and facts.targets(f"{family.srv}.{case.domain}")
+        if is_later or is_led or case.provider is None:
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
         return found.marked("elsewhere" if documents.is_hosted(scene) else "")
@@ -257,7 +259,7 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
     """Yield where Autodiscover fails by its SRV record or with capitals in its path."""
     case, facts = scene.case, scene.facts
     name = f"_autodiscover._tcp.{case.domain}"
-    plays = [it for it in scene.plays if it.client == OUTLOOK and it.found]
+    plays = [it for it in scene.plays if it.client == OUTLOOK]
     for url in (play.found.url for play in plays if play.found):
         spelt = url.replace(POX, _CAPITALS)
         reply, wrong = web.asked(case, facts, ask_of(OUTLOOK.steps[2], case, spelt))
@@ -275,10 +277,12 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
         reason = wrong.seen if wrong and not is_told else ""
         # Another finding says what is wrong with a host that Outlook asks anyway.
         told = " ".join(it.subject for it in play.findings if it.status != OK)
-        if reason and f"//{host}/" not in told:
+        is_news = f"//{host}/" not in told if play.found else not facts.exists(host)
+        if reason and is_news:
             code, at = "srv.autodiscover-dead", f"{name} SRV"
-            found = finding(code, at, target=f"{host}:{port}", reason=reason)
-            yield found.hurting(play.client.name)
+            said = {"target": f"{host}:{port}", "reason": reason}
+            found = finding(code, at, advice=web.in_full(host, case.domain), **said)
+            yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
 
 
 _UNTOLD = ("http.exchange", "http.private", "http.private-inside", "http.out-of-reach")
