@@ -130,6 +130,11 @@ def at(path: str, answer: Response) -> Seed:
     return when(lambda asked: asked.path == path, answer)
 
 
+# Of a server for files, which knows no persons.
+NO_PERSON = (
+    '<multistatus xmlns="DAV:"><response><href>/</href></response></multistatus>'
+)
+
 # Other bodies, by the `change` of a mistake.
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "servers after the provider's end": lambda xml: xml.replace(
@@ -146,6 +151,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     ),
     "no EmailAccountType": lambda profile: re.sub(
         rb"<key>EmailAccountType</key>\s*<string>\w+</string>", b"", profile
+    ),
+    "another's calendar": lambda profile: re.sub(
+        rb"(CalDAVUsername</key>\s*<string>)[^<]*", rb"\g<1>anna", profile
     ),
     "gzip": gzip.compress,
     "gzip twice": lambda body: gzip.compress(gzip.compress(body)),
@@ -639,6 +647,11 @@ def with_slash_alone(asked: Asked) -> Answer:
     return says(status, **{"WWW-Authenticate": "Basic"})(asked)
 
 
+def at_the_root(asked: Asked) -> Answer:
+    status = 401 if asked.path == "/" else 404
+    return says(status, **{"WWW-Authenticate": "Basic"})(asked)
+
+
 def without_way_to_calendar(here: World) -> None:
     lines = records(here).splitlines(True)
     kept = [line for line in lines if not line.startswith("_caldav")]
@@ -807,6 +820,12 @@ SEEDS: dict[str, Seed] = {
             "a calendar's URL that is answered with two slashes alone",
         ),
         lambda here: dav(here, with_slash_alone),
+    ),
+    "a profile that leads to a calendar's former path, and no file": (
+        lambda here: dav(here, at_the_root)
+    ),
+    "a server for files in place of a calendar that no document lists, and no file": (
+        lambda here: dav(here, says(207, NO_PERSON, Content_Type="text/xml"))
     ),
     "a redirect to a script that loses the query": web(by_script),
     "a parking page at the old IPv6 address of the web host": at_old_ipv6(page("soon")),

@@ -21,6 +21,7 @@ from seeds import (
     SMTP_NAME,
     WEB_NAMES,
     at,
+    at_the_root,
     checked,
     dav,
     delaying,
@@ -228,6 +229,12 @@ def filled_in(asked: Asked) -> Answer:
 
 
 WORLDS: dict[str, Callable[[Paper], object]] = {
+    "a profile without the path of a calendar that is at the root of its host": (
+        lambda here: dav(here, at_the_root)
+    ),
+    "calendars that take tokens alone, and that no document lists": lambda here: dav(
+        here, says(401, WWW_Authenticate="Bearer")
+    ),
     "a document with the address of the request filled in": (
         when(lambda asked: "config-v1.1" in asked.path, filled_in)
     ),
@@ -851,6 +858,45 @@ def test_a_calendar_and_an_address_book_at_one_url_get_one_login(
     dav(here, answer)
     assert login_codes(log_in(here, file)) == ["login.good"] * 3
     assert got == ["/", "/"]  # the URL, and the person's own
+
+
+# Documents and profiles that name no calendar.
+NO_CALENDAR = {
+    "<calendar ": "<other ",
+    "</calendar>": "</other>",
+    "com.apple.caldav.account": "com.apple.wifi.managed",
+}
+
+
+@pytest.mark.parametrize(
+    ("edits", "host", "count"),
+    [
+        (NO_CALENDAR, f"dav.{DOMAIN}", 3),  # by the .well-known URL and the SRV record
+        (
+            NO_CALENDAR,
+            "dav.other.test",
+            2,
+        ),  # by the SRV record, which anybody may forge
+        ({"<calendar ": "<other ", "</calendar>": "</other>"}, "dav.other.test", 3),
+    ],
+)
+def test_a_calendar_that_no_document_lists_gets_a_login(
+    here: Paper, edits: dict[str, str], host: str, count: int
+) -> None:
+    got: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        got.extend([asked.url] if asked.login else [])
+        return calendars(asked)
+
+    here.web(ELSEWHERE, here.certificate(host)).answer = answer
+    edit = {f"443 dav.{DOMAIN}.": f"443 {host}."}
+    zone = records(here, drop="dav", replace=edit)
+    here.names.serve(f"{zone}\n{host}. IN A {ELSEWHERE}\n")
+    here.front.answer = edited({**edits, f"<string>dav.{DOMAIN}<": f"<string>{host}<"})
+    report = log_in(here, None, "--yes", how=("--json", "--allow-private"))
+    assert login_codes(report) == ["login.good"] * count
+    assert got == [f"{host}/"] * (2 if count == 3 else 0)  # and the person's own URL
 
 
 BASIC, XML = {"WWW-Authenticate": "Basic"}, {"Content-Type": "text/xml"}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...address import fill_in, fill_in_url, unfold
 from ...config.ports import MAIL_TYPES
-from ...config.tables import WITHOUT_LOGIN, Provider, Server
+from ...config.tables import WITHOUT_LOGIN, Server
 from .. import ending
 from ..naming import base_domain
 from ..net.conversations import meaning
@@ -42,7 +42,7 @@ class Try(NamedTuple):
 
 
 def for_login(
-    case: Case, provider: Provider, findings: Iterable[Finding]
+    case: Case, listed: Iterable[Server], findings: Iterable[Finding]
 ) -> tuple[list[Server], list[Finding]]:
     """Return the servers to log in at, and findings about the others.
 
@@ -52,9 +52,9 @@ def for_login(
     for found in findings:
         for place in found.places if found.step == "server" else ():
             seen[place] = seen.get(place, False) or found.status == FAILURE
-    servers: list[Server] = []
+    servers: dict[object, Server] = {}  # one for each URL
     others = []
-    for _, server in provider.servers:
+    for server in listed:
         is_known = server.type in (*MAIL_TYPES, *dav.URL_TYPES)
         if not is_known or server.authentication[0] in WITHOUT_LOGIN:
             continue
@@ -65,11 +65,9 @@ def for_login(
             others.append(finding("login.server-unseen", subject))
         elif seen[subject]:
             others.append(finding("login.server-faulty", subject))
-        elif not any(
-            it == server or (it.url and it.url == server.url) for it in servers
-        ):
-            servers.append(server)
-    return servers, others
+        else:
+            servers.setdefault(subject if server.url else server, server)
+    return [*servers.values()], others
 
 
 def place_of(case: Case, server: Server) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
-from ...config.tables import Provider
+from ...config.tables import Provider, Server
 from ...documents.setups import Setup
 from .. import zone
 from ..clients import CLIENTS, Client, Step
@@ -86,6 +86,7 @@ class Report:
     provider: Provider | None  # whose servers were checked
     is_trusted: bool  # it is from the file, or came completely over verified https
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
+    led_to: tuple[Server, ...] = ()  # calendars that no document lists
 
     def has(self, code: str) -> bool:
         """Return whether there is a finding with this code."""
@@ -173,6 +174,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     document = comparing.reference(scene) if case.provider is None else None
     is_trusted = document.is_verified if document else case.provider is not None
     scene = replace(scene, provider=document.provider if document else case.provider)
+    scene = replace(scene, led_to=tuple(dav.led_to(scene)))
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
     found_by_rules = each_of(lambda rule: rule(scene), _RULES)
@@ -184,9 +186,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         findings += played.findings
     kept = weighed(found for found in findings if found.code not in case.ignored)
     fares = tuple(_fare(case, played, kept) for played in plays)
-    return Report(
-        case.domain, fares, tuple(kept), scene.provider, is_trusted, case.ignored
-    )
+    servers = (scene.provider, is_trusted, case.ignored, scene.led_to)
+    return Report(case.domain, fares, tuple(kept), *servers)
 
 
 def failed(case: Case, found: Finding) -> Report:

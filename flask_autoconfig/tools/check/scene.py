@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ...address import NOBODY, Address
 from ...config.ports import MAIL_TYPES
-from ...config.tables import Provider
+from ...config.tables import Provider, Server
 from ...documents import outlook
 from ...documents.setups import Account, Setup
 from ...errors import Problem
@@ -120,6 +120,7 @@ class Scene:
     names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
     sources: tuple[Source, ...] = ()  # without a file: the most credible first
     foreign: tuple[Document, ...] = ()  # that belong to another customer
+    led_to: tuple[Server, ...] = ()  # without a file: calendars that clients find
 
     @property
     def measure(self) -> Source | None:

@@ -252,7 +252,8 @@ def _with_logins(
     if not result.is_trusted:
         # With a file this means that the lookup of the domain failed.
         return untried("login.domain-faulty" if case.provider else "login.untrusted")
-    servers, others = logins.for_login(case, result.provider, result.findings)
+    listed = [*(it for _, it in result.provider.servers), *result.led_to]
+    servers, others = logins.for_login(case, listed, result.findings)
     result = result.with_findings(others)
     if not servers:
         return result if others else untried("login.no-server")

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from urllib.parse import urljoin
 
-from ....address import fill_in_url, is_ip, known_part
+from ....address import PLACEHOLDERS, fill_in_url, known_part
 from ....config.tables import Server
 from ....documents.setups import Account, Setup
 from ....documents.xml import NotXmlError, parse, text_of
@@ -30,6 +30,7 @@ _PROPFIND = (
 _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
 _DOWNGRADED, _NOT_ASKED = "dav.downgraded", "http.port-not-asked"
+_OPEN, _NO_PRINCIPAL = "dav.open", "dav.no-principal"
 _TOLD = texts.table("groups")["no_site"]
 _MOST_HOPS = 3  # redirects that are looked at
 URL_TYPES = (*_TYPES, "webdav", "jmap")
@@ -76,7 +77,8 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             played.findings.append(found)
             if by_srv:
                 played.findings += _beside_srv(case, facts, type_, url)
-        elif is_published:  # otherwise nobody meant to publish anything there
+        # Otherwise nobody meant to publish anything there.
+        elif is_published or found.code == _NO_PRINCIPAL:
             played.findings.append(found)
     if accounts:
         played.setup = Setup(tuple(accounts))
@@ -94,7 +96,7 @@ def _follow(
     """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     reply, wrong = _asked(case, facts, ask_for(url), type_)
-    if wrong is not None and wrong.code == _DOWNGRADED and not _is_dav(reply):
+    if wrong is not None and wrong.code == _DOWNGRADED and not _is_dav(reply, type_):
         return None, wrong
     if wrong is not None and not reply.status:
         if wrong.code == _NOT_ASKED:
@@ -104,7 +106,7 @@ def _follow(
         at, target = f"{by_srv} SRV", split_url(url).netloc
         dead = finding("dav.srv-dead", at, type=type_, target=target, reason=wrong.seen)
         return None, dead if by_srv else missing
-    if wrong is not None and wrong.code != _DOWNGRADED:
+    if wrong is not None and wrong.code not in (_DOWNGRADED, _OPEN):
         is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
         is_missing = is_404 and not reply.redirects and not by_srv
         usual = ("/", f"/.well-known/{type_}")
@@ -119,11 +121,9 @@ def _follow(
     # The URL of the file stays, even where the server redirects further.
     known = known_part(wanted, case.domain) if wanted else ""
     end = known if known in (*reply.redirects, reply.url) else reply.url
-    parts = split_url(end)
-    host = parts.hostname or ""
-    port = parts.port or (443 if host else 0)
-    host = f"[{host}]" if is_ip(host) and ":" in host else host
-    account = Account(type_, host, port, "SSL", url=end)
+    # Without a name where DNS alone says whose server it is (RFC 6764, section 8).
+    is_sure = reply.is_verified and case.has(split_url(url).hostname or "")
+    account = Account(type_, "", 0, "", PLACEHOLDERS[0] if is_sure else None, url=end)
     return account, wrong or finding("dav.found", url, type=type_, led=led)
 
 
@@ -143,11 +143,9 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
     reply, wrong = _asked(case, facts, ask_for(url), type_)
     path, led = (split_url(it).path.strip("/") for it in (url, reply.url))
     # What stands in the way of every path has a finding of its own.
-    if wrong is not None and not reply.is_forged and wrong.code not in _TOLD:
-        is_meant = (
-            wrong.code == _DOWNGRADED or not reply.status or led not in ("", path)
-        )
-        code = "dav.well-known" if is_meant else "dav.well-known-absent"
+    if wrong is not None and not reply.is_forged and wrong.code not in (*_TOLD, _OPEN):
+        is_led = wrong.code == _DOWNGRADED or not reply.status or led not in ("", path)
+        code = "dav.well-known" if is_led else "dav.well-known-absent"
         yield finding(code, url, type=type_, got=wrong.seen)
 
 
@@ -176,22 +174,32 @@ def _asked(
         is_told = wrong is not None and wrong.code in texts.patterns("refusal")
         if wrong is None or not (is_told or reply.status >= 500):
             wrong = _not_dav(reply, ask.url, type_)
-        wrong = None if is_jmap or _is_dav(reply) else wrong._replace(around=())
+        wrong = None if is_jmap or _is_dav(reply, type_) else wrong._replace(around=())
+        if wrong is None and type_ in _TYPES and _principals(reply) == [""]:
+            wrong = finding(_OPEN, ask.url, type=type_)
     elif wrong is not None and not reply.status:
         wrong = web.by_redirect(facts, ask, wrong, "dav-redirect")
     if got := _downgraded(facts, ask):
         wrong = finding(_DOWNGRADED, ask.url, type=type_, got=got)
-        wrong = wrong.marked("" if _is_dav(reply) else "only way")
+        wrong = wrong.marked("" if _is_dav(reply, type_) else "only way")
     return reply, wrong
 
 
-def _is_dav(reply: Reply) -> bool:
+def _is_dav(reply: Reply, type_: str) -> bool:
     """Return whether it is a response of DAV, or a request to authenticate (RFC 4918)."""
     if reply.status == 401:
         return bool(reply.headers.get("www-authenticate"))
-    return reply.status == 207 or (
-        "dav" in reply.headers and reply.status in (200, 204, 403)
-    )
+    if reply.status == 207:
+        return type_ not in _TYPES or bool(_principals(reply))
+    return "dav" in reply.headers and reply.status in (200, 204, 403)
+
+
+def _principals(reply: Reply) -> list[str]:
+    """Return the URLs of the person, "" for somebody unauthenticated (RFC 5397)."""
+    with suppress(NotXmlError):
+        found = parse(reply.body).iter("{DAV:}current-user-principal")
+        return [text_of(it) for it in found if len(it)]
+    return []
 
 
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))
@@ -209,6 +217,8 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
     where = f" (“{title}”)" if title else ""
     if reply.status == 401:
         code = "dav.no-authenticate"
+    elif reply.status == 207:
+        code, where = _NO_PRINCIPAL, shown(reply.url)
     elif reply.status == 200 and web.is_web_page(reply):
         code, where = "dav.web-page", shown(reply.url)
     elif reply.status == 405 and not reply.redirects:
@@ -227,7 +237,34 @@ def look(scene: Scene) -> list[Finding]:
     listed = scene.provider.servers if scene.provider else ()
     servers = [it for _, it in listed if it.type in URL_TYPES and it.url]
     found = each_of(partial(_server, scene), dict.fromkeys(servers))
+    found += each_of(partial(_led_to, scene), scene.led_to)
     return found if scene.case.provider else [*found, *_by_jmap_record(scene)]
+
+
+def led_to(scene: Scene) -> Iterator[Server]:
+    """Yield the servers that clients find by verified https, and no document lists."""
+    listed = scene.provider.servers if scene.provider else ()
+    seen = {(it.url or "").rstrip("/") for _, it in listed}
+    for play in () if scene.case.provider else scene.plays:
+        is_sure = play.found is not None and play.found.reply.is_verified
+        is_profile = play.client.family == "apple" and is_sure
+        for one in play.accounts if is_profile or play.client.family == "dav" else ():
+            name = one.username or (PLACEHOLDERS[0] if is_profile else "")
+            if one.type in _TYPES and name and one.url.rstrip("/") not in seen:
+                seen.add(one.url.rstrip("/"))
+                yield Server(one.type, url=one.url, username=name)
+
+
+def _led_to(scene: Scene, server: Server) -> Iterator[Finding]:
+    plays = [it for it in scene.plays if server.url in [one.url for one in it.accounts]]
+    for found in _server(scene, server):
+        if found.code == "dav.server-wrong" and "/.well-known/" in str(server.url):
+            continue  # devices try other paths of the host, too
+        for play in plays if found.status != OK else ():
+            found = found.hurting(play.client.name)
+            if play.client.family == "apple":
+                found = found.within("in-profile", place=play.place)
+        yield found
 
 
 def _by_jmap_record(scene: Scene) -> Iterator[Finding]:
@@ -252,14 +289,16 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
     host = split_url(reply.url).hostname or ""
     if reply.certificate is not None:
         yield of_certificate("server", url, reply.certificate, host)
-    schemes = _without_password(reply) if server.type != "jmap" else ""
+    # Programs know the OAuth2 of some servers that no document lists, such as Google's.
+    is_other = server.type == "jmap" or server in scene.led_to
+    schemes = "" if is_other else _without_password(reply)
     if wrong is None and schemes and "OAuth2" not in server.authentication:
         shut = finding("dav.no-password", url, type=server.type, schemes=schemes)
         plays = [it for it in scene.plays if it.client.family == "dav" and it.setup]
         yield shut.marked("only way").hurting(*(it.client.name for it in plays))
     elif wrong is None:
         yield finding("dav.server-found", url, type=server.type)
-    elif wrong.code in (_DOWNGRADED, _NOT_ASKED):
+    elif wrong.code in (_DOWNGRADED, _NOT_ASKED, _OPEN):
         yield wrong
     elif not reply.status:
         is_unknown = wrong.code == "http.absent" and not facts.exists(host)
@@ -273,7 +312,8 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         is_ours = wrong.code.startswith("dav.") and wrong.code != "dav.method-refused"
         cure = "" if is_ours else wrong.cure
         slashed = ask_for(f"{url}/")
-        if not url.endswith("/") and _is_dav(web.asked(case, facts, slashed)[0]):
+        there = Reply("") if url.endswith("/") else web.asked(case, facts, slashed)[0]
+        if _is_dav(there, server.type):
             code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)
 
@@ -320,10 +360,7 @@ def _at_principal(
     asked: Callable[[str], Reply], said_by: Callable[[Reply], str], reply: Reply
 ) -> Outcome:
     """Ask for the person's own collection, as clients do next (RFC 5397)."""
-    paths = []
-    with suppress(NotXmlError):
-        found = parse(reply.body).iter("{DAV:}current-user-principal")
-        paths = list(filter(None, map(text_of, found)))
+    paths = list(filter(None, _principals(reply)))
     if not paths:
         return Outcome("dav", "it names no current-user-principal for the login")
     own = urljoin(reply.url, paths[0])

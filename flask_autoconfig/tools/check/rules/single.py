@@ -344,7 +344,8 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
                 continue  # a site answers: nobody else uses this URL
             content, setup = _read_profile(case, ask.url, reply)
             played.setup = servers.settled(facts, setup)
-            played.findings, played.found = [*earlier, *content], Outcome(ask.url)
+            played.found = Outcome(ask.url, reply=reply)
+            played.findings = [*earlier, *content]
             return played
         # Other clients report a host without any response.
         if ask == first and reply.status and web.ABSENT not in wrong.marks:

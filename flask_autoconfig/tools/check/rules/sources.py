@@ -200,7 +200,8 @@ def disagreements(
 def is_same(one: Account, other: Account, who: Address) -> bool:
     """Return whether two accounts are the same, as far as both sides say."""
     if one.url or other.url:
-        return one.url.rstrip("/") == other.url.rstrip("/")
+        is_one = one.url.rstrip("/") == other.url.rstrip("/")
+        return is_one and _have_one_name(one, other, who)
     if one[1:4] != other[1:4]:
         return False
     if len({one.authentication, other.authentication} - {""}) > 1:
@@ -231,7 +232,7 @@ def difference(
 def _differing(
     whose: str, who: Address, ours: Account, theirs: Account
 ) -> Iterator[str]:
-    if ours.url or theirs.url or ours.type != theirs.type:
+    if ours.url.rstrip("/") != theirs.url.rstrip("/") or ours.type != theirs.type:
         yield f"clients set up {theirs}, {whose} {ours}"
         return
     for key, our, their in zip(Account._fields, ours, theirs, strict=True):
