@@ -186,7 +186,9 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         findings += played.findings
     kept = weighed(found for found in findings if found.code not in case.ignored)
     fares = tuple(_fare(case, played, kept) for played in plays)
-    servers = (scene.provider, is_trusted, case.ignored, scene.led_to)
+    places = {place for it in kept if it.step == "server" for place in it.places}
+    led_to = tuple(it for it in scene.led_to if it.url in places)
+    servers = (scene.provider, is_trusted, case.ignored, led_to)
     return Report(case.domain, fares, tuple(kept), *servers)
 
 

@@ -200,6 +200,13 @@ def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
             mail = Setup(tuple(play.mail))
             yield finding("setup.half", play.place, theirs=mail, missing=missing)
         yield from _dead_exchange(scene, play)
+    provider = scene.provider if client.family == "apple" else None
+    listed = [it for _, it in provider.servers if it.url] if provider else []
+    named = [Account(it.type, "", 0, "", it.username, url=str(it.url)) for it in listed]
+    for pair in _differing(named, play, scene.case.asker):
+        if pair[0].url == pair[1].url:  # only the user names differ
+            known = ("profile.other-name", play.place, "config-v1.1.xml says")
+            yield sources.difference(*known, scene.case.asker, pair)
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
         for ours, theirs in _differing(accounts, play, scene.case.asker):

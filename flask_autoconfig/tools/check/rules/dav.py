@@ -29,8 +29,7 @@ _PROPFIND = (
 )
 _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
-_DOWNGRADED, _NOT_ASKED = "dav.downgraded", "http.port-not-asked"
-_OPEN, _NO_PRINCIPAL = "dav.open", "dav.no-principal"
+_DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.open"
 _TOLD = texts.table("groups")["no_site"]
 _MOST_HOPS = 3  # redirects that are looked at
 URL_TYPES = (*_TYPES, "webdav", "jmap")
@@ -68,7 +67,6 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
         by_srv, name = _by_srv(case, facts, type_)
-        is_published = wanted or (by_srv and case.provider is None)
         if case.provider is not None and not wanted:
             continue
         account, found = _follow(case, facts, type_, by_srv or url, wanted, name)
@@ -77,8 +75,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             played.findings.append(found)
             if by_srv:
                 played.findings += _beside_srv(case, facts, type_, url)
-        # Otherwise nobody meant to publish anything there.
-        elif is_published or found.code == _NO_PRINCIPAL:
+        elif wanted or by_srv or found.code == "dav.no-principal":  # somebody meant it
             played.findings.append(found)
     if accounts:
         played.setup = Setup(tuple(accounts))
@@ -218,7 +215,7 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
     if reply.status == 401:
         code = "dav.no-authenticate"
     elif reply.status == 207:
-        code, where = _NO_PRINCIPAL, shown(reply.url)
+        code, where = "dav.no-principal", shown(reply.url)
     elif reply.status == 200 and web.is_web_page(reply):
         code, where = "dav.web-page", shown(reply.url)
     elif reply.status == 405 and not reply.redirects:
@@ -244,27 +241,28 @@ def look(scene: Scene) -> list[Finding]:
 def led_to(scene: Scene) -> Iterator[Server]:
     """Yield the servers that clients find by verified https, and no document lists."""
     listed = scene.provider.servers if scene.provider else ()
-    seen = {(it.url or "").rstrip("/") for _, it in listed}
+    known = {(it.url or "").rstrip("/") for _, it in listed}
     for play in () if scene.case.provider else scene.plays:
         is_sure = play.found is not None and play.found.reply.is_verified
         is_profile = play.client.family == "apple" and is_sure
         for one in play.accounts if is_profile or play.client.family == "dav" else ():
             name = one.username or (PLACEHOLDERS[0] if is_profile else "")
-            if one.type in _TYPES and name and one.url.rstrip("/") not in seen:
-                seen.add(one.url.rstrip("/"))
+            if one.type in _TYPES and name and one.url.rstrip("/") not in known:
                 yield Server(one.type, url=one.url, username=name)
 
 
 def _led_to(scene: Scene, server: Server) -> Iterator[Finding]:
     plays = [it for it in scene.plays if server.url in [one.url for one in it.accounts]]
+    # Programs know the OAuth2 of some servers, and devices try other paths of a host.
+    is_path_known = "/.well-known/" not in str(server.url)
+    harmless = ("dav.no-password", "" if is_path_known else "dav.server-wrong")
     for found in _server(scene, server):
-        if found.code == "dav.server-wrong" and "/.well-known/" in str(server.url):
-            continue  # devices try other paths of the host, too
         for play in plays if found.status != OK else ():
             found = found.hurting(play.client.name)
             if play.client.family == "apple":
                 found = found.within("in-profile", place=play.place)
-        yield found
+        if found.code not in harmless:
+            yield found
 
 
 def _by_jmap_record(scene: Scene) -> Iterator[Finding]:
@@ -289,9 +287,7 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
     host = split_url(reply.url).hostname or ""
     if reply.certificate is not None:
         yield of_certificate("server", url, reply.certificate, host)
-    # Programs know the OAuth2 of some servers that no document lists, such as Google's.
-    is_other = server.type == "jmap" or server in scene.led_to
-    schemes = "" if is_other else _without_password(reply)
+    schemes = _without_password(reply) if server.type != "jmap" else ""
     if wrong is None and schemes and "OAuth2" not in server.authentication:
         shut = finding("dav.no-password", url, type=server.type, schemes=schemes)
         plays = [it for it in scene.plays if it.client.family == "dav" and it.setup]
