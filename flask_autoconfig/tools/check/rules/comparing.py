@@ -292,7 +292,11 @@ def nothing(scene: Scene) -> Iterator[Finding]:
         is_explained = any(it.code in _UNTOLD for it in met) or any(
             it.step == "document" or it.code == "http.empty" for it in failed
         )
-        found = finding("document.none", scene.case.domain)
+        at = ""
+        with suppress(LookupFailed):
+            listed = scene.facts.network.resolver.name_servers(scene.case.domain)
+            at = f" at its name servers, {enumerated(listed)}" if listed else ""
+        found = finding("document.none", scene.case.domain, at=at)
         yield found.marked("explained" if is_explained else "")
 
 

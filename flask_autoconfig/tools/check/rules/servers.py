@@ -272,13 +272,15 @@ def _of(
 
 
 def _better(facts: Facts, host: str, certificate: Certificate) -> str:
-    """Return a cure for a bad certificate that needs no new one, "" for none."""
-    names = (web.names_of(facts, host)[-1], *certificate.names[:5])
-    for name in names if certificate.kind == "name" else ():
-        is_meant = any(matches(name, one) for one in certificate.names)
+    """Return a cure for a certificate of other names that may need no new one, or ""."""
+    names, shared = certificate.names, texts.table("shared")
+    if certificate.kind != "name":
+        return ""
+    for name in (web.names_of(facts, host)[-1], *names[:5]):
+        is_meant = any(matches(name, one) for one in names)
         if is_meant and name != host and web.is_same_host(facts, host, name):
-            return str(texts.table("shared")["other_name"]).format(name=name, host=host)
-    return ""
+            return str(shared["other_name"]).format(name=name, host=host)
+    return f"{certificate.cure}; {shared['moved'].format(host=host)}"
 
 
 def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
