@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
     AbstractContextManager,
@@ -31,6 +31,7 @@ from urllib.parse import urlsplit, urlunsplit
 import dns.resolver
 import pytest
 from asks import Ask, got
+from flask.cli import cli as flask_cli
 from support import BIN, program
 
 from flask_autoconfig.tools.cli import cli
@@ -261,18 +262,40 @@ def run(
     """
     if "serve" in arguments or os.environ.get("COMMAND_PROCESSES"):
         return run_process(*arguments, cwd=cwd, **env)
+    return _called(cli, "flask-autoconfig", arguments, cwd, env)
+
+
+def run_flask(
+    app: str | Path, *words: str, cwd: Path, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Call the command `flask` in this process, for an app in this folder."""
+    with patch.object(sys, "path", [*sys.path]):
+        done = _called(flask_cli, "flask", ("--app", app, *words), cwd, env)
+    for name, module in [*sys.modules.items()]:
+        if str(getattr(module, "__file__", "")).startswith(f"{cwd}/"):
+            del sys.modules[name]
+    return done
+
+
+def _called(
+    command: Any,
+    name: str,
+    arguments: Iterable[str | Path],
+    cwd: Path | None,
+    env: dict[str, str],
+) -> subprocess.CompletedProcess[str]:
     words = [str(argument) for argument in arguments]
     streams = [
         io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(3)
     ]
     code: Any = 0
     with ExitStack() as stack:
-        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
-            stack.enter_context(patch.object(sys, name, stream))
+        for std, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            stack.enter_context(patch.object(sys, std, stream))
         stack.enter_context(patch.dict(os.environ, env))
         stack.enter_context(chdir(cwd or "."))
         try:
-            cli(words, prog_name="flask-autoconfig")
+            command(words, prog_name=name)
         except SystemExit as ended:
             code = ended.code
     out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -144,6 +145,25 @@ def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
     assert_right(here.check(USER, file=file))
     # A file without the key needs a certificate for the name.
     assert "autodiscover" in str(problems(here.check(USER, file=here.file)))
+
+
+def test_nothing_is_wrong_while_the_digest_of_a_document_changes(
+    here: Paper, tmp_path: Path
+) -> None:
+    """As contrib/README.md has it: both digests, then the new document, then one."""
+    name = f'domains = ["{DOMAIN}"]'
+    new = written(tmp_path, (name, f'{name}\ndisplay_name = "Example"'))
+    dns = ("--config", new, "dns", "--target", f"www.{DOMAIN}")
+    both = here.invoke(*dns, "--previous", here.file).stdout
+    assert both.count("v=UAAC1") == 2
+    here.names.load(both)
+    assert_right(here.check(USER, file=here.file))
+    publish(here, new)
+    here.names.load(both)
+    assert_right(here.check(USER, file=new))
+    (old,) = re.findall("(?m)^(_ua-auto-config IN .*)", here.records(here.file))
+    left = here.invoke(*dns, "--diff", "--resolver", OTHER_NAMES).stdout
+    assert re.findall("; remove: (.*)", left) == [old]
 
 
 def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
@@ -565,6 +585,14 @@ def test_the_form_for_programs_stays(here: Paper) -> None:
     for row in report["clients"]:
         assert list(row) == ["client", "works", "sets_up", "stopped_by"]
         assert (row["works"] is False) == bool(row["stopped_by"])
+    assert report["clients"][0]["sets_up"][0] == {
+        "type": "imap",
+        "hostname": IMAP_NAME,
+        "port": 993,
+        "socket_type": "SSL",
+        "username": "%EMAILADDRESS%",
+        "authentication": "password-cleartext",
+    }
     keys = ["code", "status", "step", "subject", "seen", "why", "cure", "clients"]
     assert all(list(found) == keys for found in report["findings"])
     order = [found["status"] for found in report["findings"]]
@@ -1023,13 +1051,6 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
 
-def test_settings_behind_a_login_are_not_told_to_be_missing(here: Paper) -> None:
-    wanted = says(401, WWW_Authenticate='Basic realm="mail"')
-    at(POX, wanted)(here)
-    lines = person(here, USER).stdout.splitlines()
-    assert any("not checked for Outlook (classic): " in line for line in lines)
-
-
 # IMAP until the password; each line follows one that it gets.
 ASKS = ("* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ ")
 
@@ -1053,32 +1074,6 @@ def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
     report = really.check(DOMAIN, "--unpublished", file=really.file)
     (found,) = failures(report)
     assert found["subject"].startswith(f"smtp {SMTP_NAME}")
-
-
-def test_init_leads_to_a_domain_without_problems(really: Real, tmp_path: Path) -> None:
-    moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
-    really.bind.load("", moved)
-    tmp_path.chmod(0o755)
-    file = tmp_path / "autoconfig.toml"
-    resolver = ("--resolver", f"{BIND}:53")
-    done = really.run("init", DOMAIN, "--allow-private", *resolver, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    following = done.stderr.splitlines()[-1].partition("next: ")[2]
-    assert following == "flask-autoconfig check --unpublished"
-    done = really.run(*following.split()[1:], *resolver, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
-    text = file.read_text()
-    reason = (
-        "# it has a customary name; TLS from the first byte; it offers LOGIN, PLAIN"
-    )
-    assert f"{reason}\n" in text
-    with really.service(file):
-        really.bind.load(really.records(file), moved)
-        report = really.check(USER, file=file, names=BIND)
-    assert problems(report) == []
-    fares = works(report)
-    assert fares.pop("Calendars") is None
-    assert set(fares.values()) == {True}
 
 
 def test_init_names_the_file_in_the_next_command(here: Paper, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from services import captured, run
+from services import run, run_flask
 from support import TWO_DOMAINS, Write, rows
 from support import site as site_with_blueprint
 from werkzeug.test import Client
@@ -186,7 +186,7 @@ def _names(output: str) -> tuple[set[str], list[str]]:
 
 
 def _flask(app: str, *command: str, cwd: Path) -> str:
-    return captured("flask", "--app", app, "autoconfig", *command, cwd=cwd).stdout
+    return run_flask(app, "autoconfig", *command, cwd=cwd).stdout
 
 
 def test_dns_prints_their_records_and_certificates(toml: Write) -> None:

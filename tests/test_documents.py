@@ -23,6 +23,7 @@ from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from PIL import Image
 from services import captured, fetch, free_port, run, running, typed
 from support import BIN, ROOT, TWO_DOMAINS, loads, program, replaced, table
+from werkzeug.test import Client
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, WEB, Real
 
 from flask_autoconfig.tools.cli import cli
@@ -74,11 +75,9 @@ def test_the_first_site_of_the_readme_serves_the_file_below_it(tmp_path: Path) -
     (site, *_), (file, *_) = blocks("python", "README.md"), blocks("toml", "README.md")
     (tmp_path / "site_of_mine.py").write_text(site.code)
     (tmp_path / "autoconfig.toml").write_text(file.code)
-    port = free_port()
-    command = (BIN / "flask", "--app", "site_of_mine", "run", "--port", str(port))
-    with running(*command, port=port, cwd=tmp_path):
-        url = f"http://127.0.0.1:{port}/mail/setup?emailaddress=fred@example.net"
-        assert b"imap.example.com" in fetch(url).body
+    app = runpy.run_path(str(tmp_path / "site_of_mine.py"))["app"]
+    url = "/mail/setup?emailaddress=fred@example.net"
+    assert "imap.example.com" in Client(app).get(url).text
 
 
 # --- Shell -----------------------------------------------------------------------------

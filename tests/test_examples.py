@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.cli import ScriptInfo
-from services import captured, run
-from support import BIN, ROOT, TWO_DOMAINS, asking, assert_answered, rows, tables
+from services import captured, run, run_flask
+from support import ROOT, TWO_DOMAINS, asking, assert_answered, rows, tables
 from werkzeug.test import Client
 
 from flask_autoconfig import AutoconfigMiddleware, autoconfig, create_app
@@ -87,14 +87,7 @@ def test_a_page_and_a_welcome_mail_have_the_settings(
     assert "<plist" in client.get(profile).text
 
     def welcome(address: str) -> str:
-        command = (
-            BIN / "flask",
-            "--app",
-            EXAMPLES / "own_pages.py",
-            "welcome",
-            address,
-        )
-        mail = captured(*command).stdout
+        mail = run_flask("own_pages.py", "welcome", address, cwd=EXAMPLES).stdout
         content: str = message_from_string(mail, policy=policy.default).get_content()
         return content
 

@@ -1,8 +1,7 @@
 """`export`: static files, and one map to each document for the real nginx."""
 
 import os
-import subprocess
-import time
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 import fronts
 import pytest
 from services import Reply, captured, fetch, free_port, run, serving
-from support import BIN, TWO_DOMAINS, Write, program, rows
+from support import TWO_DOMAINS, Patch, Write, program, rows
 
-from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
@@ -73,42 +71,29 @@ def test_export_reports_what_it_leaves_alone_and_what_cannot_be_a_file(
     assert "*.example.net has no static files" in done.stderr
 
 
-@pytest.mark.parametrize("for_nginx", [False, True])
-def test_an_export_that_fails_leaves_the_old_files_whole(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, for_nginx: bool
+@pytest.mark.parametrize("options", [[], ["--nginx"]])
+@pytest.mark.parametrize("is_ended", [False, True], ids=["a full disk", "SIGTERM"])
+def test_an_export_that_fails_or_ends_leaves_the_old_files_whole(
+    toml: Write, tmp_path: Path, monkeypatch: Patch, options: list[str], is_ended: bool
 ) -> None:
     out = tmp_path / "out"
-    export(Service(toml(TWO_DOMAINS)), out, for_nginx=for_nginx)
-    before = files(out)
+    export(Service(toml(TWO_DOMAINS)), out, for_nginx=bool(options))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # unless `export` handles it
+    before = {*out.rglob("*")}, files(out)
     write = Folder.write
 
-    def full_disk(self: Folder, name: str, data: bytes) -> None:
-        if b"map $host" in data if for_nginx else name == "2":
+    def interrupted(self: Folder, name: str, data: bytes) -> None:
+        if b"map $host" in data if options else name == "2":
+            if is_ended:
+                signal.raise_signal(signal.SIGTERM)
             raise OSError(28, "No space left on device", name)
         write(self, name, data)
 
-    monkeypatch.setattr(Folder, "write", full_disk)
-    with pytest.raises(ConfigError, match="No space left on device"):
-        export(Service(toml(EDITED)), out, for_nginx=for_nginx)
-    assert files(out) == before
-
-
-def test_an_export_that_is_terminated_leaves_nothing_behind(
-    toml: Write, tmp_path: Path
-) -> None:
-    names = ", ".join(f'"d{number}.test"' for number in range(20_000))
-    text = TWO_DOMAINS.replace('"example.com", "example2.com"', names)
-    file = toml(text.replace("domains =", "list_domains = false\ndomains ="))
-    out = tmp_path / "out"
-    process = subprocess.Popen(
-        [BIN / "flask-autoconfig", "--config", file, "export", out],
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and not list(out.glob(".autoconfig-*/10")):
-        time.sleep(0.05)
-    process.terminate()
-    assert process.wait(60) == 143
-    assert list(out.iterdir()) == []
+    monkeypatch.setattr(Folder, "write", interrupted)
+    done = run("--config", toml(EDITED), "export", out, *options)
+    assert done.returncode == (143 if is_ended else 1)
+    assert ("No space left on device" in done.stderr) != is_ended
+    assert ({*out.rglob("*")}, files(out)) == before
 
 
 # --- Links that somebody has put there ---------------------------------------------------

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from services import run_process as run
+from services import run
 from support import TWO_DOMAINS, Write, certificate_for
 
 from flask_autoconfig.answers import Request

@@ -10,7 +10,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from dns.message import Message
-from services import run, run_process
+from services import run
 from support import TWO_DOMAINS, Write
 from world import NameServer
 
@@ -116,7 +116,7 @@ def test_a_silent_name_server_is_the_reason_and_delays_no_command(
     with NameServer(respond=lambda query: None) as server:
         options = ("--resolver", f"127.0.0.1:{server.port}", "--timeout", "1")
         start = time.monotonic()
-        done = run_process(*command, *options, cwd=file.parent)
+        done = run(*command, *options, cwd=file.parent)
         took = time.monotonic() - start
     assert done.returncode == 1
     assert took < 15  # six times a second, and a slow machine

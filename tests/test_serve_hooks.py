@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
-from services import Service, captured, serve, until
+from services import Service, captured, run_flask, serve, until
 from services import run as run_here
 from services import run_process as run
 from support import TWO_DOMAINS, Patch, rows
@@ -205,6 +206,7 @@ SITE_WITH_A_MAPPING = SITE.replace(
 }]})""",
 )
 FLASK = "flask --app our_site autoconfig"
+flask = partial(run_flask, "our_site", "autoconfig")
 
 
 @pytest.mark.parametrize("site", [SITE, SITE_WITH_A_MAPPING], ids=["file", "mapping"])
@@ -222,7 +224,7 @@ def test_each_worker_imports_a_project_and_its_hooks(file: Path, site: str) -> N
         ("validate", "no problems"),
         ("check customer.test --unpublished", "imap.example.com"),
     ):
-        ended = captured(*FLASK.split(), *words.split(), cwd=file.parent)
+        ended = flask(*words.split(), cwd=file.parent)
         assert "Traceback" not in ended.stderr, words
         assert text in ended.stdout + ended.stderr, words
 
@@ -235,14 +237,14 @@ def test_a_faulty_project_ends_the_start_with_a_message(file: Path) -> None:
         assert ended.returncode != 0
         assert words in ended.stderr
     for debug in ("0", "1"):  # in debug mode the app itself refuses the file
-        ended = captured(*FLASK.split(), "validate", cwd=file.parent, FLASK_DEBUG=debug)
+        ended = flask("validate", cwd=file.parent, FLASK_DEBUG=debug)
         assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
         assert "provider[0]" in ended.stdout
-    ended = captured(*FLASK.split(), "show", cwd=file.parent)
+    ended = flask("show", cwd=file.parent)
     assert ended.returncode == 1
     assert "autoconfig.toml: 2 problems" in ended.stderr.partition("Error: ")[2]
-    nothing = FLASK.replace("our_site", "no_such_site").split()
-    assert captured(*nothing, "validate", cwd=file.parent).returncode == 2
+    nothing = run_flask("no_such_site", "autoconfig", "validate", cwd=file.parent)
+    assert nothing.returncode == 2
 
 
 def test_a_new_worker_uses_the_last_good_file(file: Path) -> None:

@@ -2,14 +2,11 @@
 
 import base64
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from paper import Every, Paper
 from seeds import Response, good, mail, moved, says
 from strangers import at_terminal
@@ -20,7 +17,6 @@ from world import (
     IMAP,
     OTHER_NAMES,
     PASSWORD,
-    SMTP,
     USER,
     WEB,
     Asked,
@@ -261,60 +257,3 @@ def test_a_redirect_to_another_port_of_an_own_host_is_not_followed(here: Paper) 
     command(here, "--config", here.file, "check", DOMAIN)
     assert AUTOCONFIG in asked
     assert "another port" not in asked
-
-
-# --- Random behaviour ------------------------------------------------------------------
-
-_WORDS = (
-    *(b"* OK ", b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n", b"+OK ", b"-ERR ", b"220-"),
-    *(b"220 x\r\n", b"250-AUTH PLAIN\r\n", b"250 STARTTLS\r\n", b"a OK \r\n", b"\r\n"),
-    *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\nLocation: /\r\n", b"\r\n\r\n"),
-    *(b"Transfer-Encoding: chunked\r\n\r\n", b"ffffffff\r\n", b"\x1b[31m", b"\0"),
-    *(b"Content-Length: 99999999\r\n\r\n", b"<clientConfig>", b"\xff\xfe"),
-    b"x" * 70000,
-)
-_acts = st.one_of(
-    st.sampled_from(_WORDS),
-    st.binary(max_size=60),
-    st.sampled_from(["hear", "wait", "drip", "hang up"]),
-)
-
-
-def _with(acts: list[bytes | str]) -> Any:
-    """Return the behaviour that performs these acts."""
-
-    def behave(connection: socket.socket) -> None:
-        for act in acts:
-            if isinstance(act, bytes):
-                connection.sendall(act)
-            elif act == "hear":
-                connection.recv(65536)
-            elif act == "hang up":
-                return
-            else:
-                for _ in range(40 if act == "drip" else 1):
-                    connection.sendall(b"x" if act == "drip" else b"")
-                    time.sleep(0.1 if act == "drip" else 4)
-
-    return behave
-
-
-_PORTS = {WEB: (443, 80), IMAP: (993, 143, 110), SMTP: (465, 587)}
-
-
-@pytest.mark.world
-@settings(max_examples=6)
-@given(acts=st.lists(_acts, max_size=8))
-def test_a_command_ends_whatever_a_server_does(
-    here: Paper, acts: list[bytes | str]
-) -> None:
-    for address, ports in _PORTS.items():
-        for port in ports:
-            has_tls = port in (443, 993, 465)
-            here.listen(address, port, _with(acts), Every() if has_tls else None)
-    for words in (["check", DOMAIN], ["init", DOMAIN, "-o", "-"]):
-        start = time.monotonic()
-        done = command(here, *words, "--allow-private", "--timeout", "0.4")
-        assert time.monotonic() - start < 20  # six times 0.4, and a slow machine
-        assert done.exit_code in (0, 1), done.stderr
-        assert not set(done.output) & {"\x1b", "\0", "\u202e"}
