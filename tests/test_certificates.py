@@ -126,7 +126,7 @@ def test_the_certbot_commands_have_every_name_of_the_domain() -> None:
         assert re.findall(r"-d (\S+)", line) == _names("example.com")
 
 
-def test_one_certificate_with_certbots_permissions_serves_every_name(
+def test_one_certificate_by_certbot_serves_every_name(
     office: Office,
 ) -> None:
     (line,) = _commands("nginx.conf")
@@ -178,7 +178,7 @@ def test_caddy_obtains_certificates_for_its_domains_alone_and_renews_them(
             until(lambda: office.serial(name) not in {before, ""})
 
 
-def test_a_certificate_for_each_domain_needs_the_documented_permissions(
+def test_a_certificate_for_each_domain_needs_the_permissions(
     office: Office,
 ) -> None:
     *rights, line, is_readable = _commands("nginx-hoster.conf")

@@ -19,7 +19,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from services import free_port, running
 from strangers import server
-from support import program
+from support import Patch, program
 
 from flask_autoconfig.tools.net.common import ProbeError
 from flask_autoconfig.tools.net.tls import (
@@ -134,7 +134,7 @@ def loaded(chain: list[Made], folder: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusting(tmp_path: Path, monkeypatch: Patch) -> None:
     roots = (root.public_bytes(PEM) for root, _ in (ROOT, ENDED))
     (tmp_path / "roots.pem").write_bytes(b"".join(roots))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))

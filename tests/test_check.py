@@ -109,9 +109,7 @@ def test_init_overwrites_a_file_only_with_force(here: Paper, tmp_path: Path) -> 
     assert load(file).provider
 
 
-def test_init_writes_no_file_without_a_domain_or_servers(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_init_writes_no_file_without_servers(here: Paper, tmp_path: Path) -> None:
     file = tmp_path / "none.toml"
     shown = failed(here, "-o", file, domain="nowhere.test")
     assert "there is no such domain in DNS: look at how it is spelt" in shown
@@ -181,9 +179,7 @@ def test_init_takes(here: Paper, claim: str) -> None:
     ["", "hello", "<clientConfig/>", "<html", SETTINGS.partition("<outgoing")[0]]
     + [SETTINGS.replace("smtp.gmail.com", "no host"), SETTINGS.replace("OAuth2", "\0")],
 )
-def test_init_leaves_settings_alone_that_no_client_can_use(
-    here: Paper, body: str
-) -> None:
+def test_init_leaves_alone_what_no_client_can_use(here: Paper, body: str) -> None:
     here.names.serve(AT + INIT["what the ISP database says"]["records"] + OWN)
     here.front.answer = says(200, body, Content_Type="text/xml")
     (provider,) = loads(init(here, "--allow-private", "-o", "-").stdout).provider
@@ -241,9 +237,7 @@ def test_the_software_of_a_server_follows_its_words() -> None:
 
 @pytest.mark.parametrize("claim", LOGINS["after"])
 @pytest.mark.parametrize("has_file", [True, False])
-def test_a_login_that_is_of_no_use_is_named(
-    here: Paper, claim: str, has_file: bool
-) -> None:
+def test_a_login_of_no_use_is_named(here: Paper, claim: str, has_file: bool) -> None:
     command, reply, code = LOGINS["after"][claim]
     type_ = "imap" if command in ("EXAMINE", "LIST", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
@@ -290,9 +284,7 @@ def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> Non
 
 
 @pytest.mark.world
-def test_a_terminal_gets_colours_and_types_the_password_unseen(
-    really: Real, toml: Write
-) -> None:
+def test_a_terminal_shows_colours_and_no_password(really: Real, toml: Write) -> None:
     file = toml(WITH_POP3)
     options = ["--config", str(file), "check", USER, "--login", "--unpublished"]
     options += ["--resolver", OTHER_NAMES, *TIMEOUT]

@@ -44,7 +44,7 @@ from seeds import (
 )
 from services import typed
 from strangers import at_terminal
-from support import replaced, rows, tables
+from support import Patch, replaced, rows, tables
 from world import (
     ADDRESSES,
     BIND,
@@ -147,9 +147,7 @@ def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
     assert "autodiscover" in str(problems(here.check(USER, file=here.file)))
 
 
-def test_nothing_is_wrong_while_the_digest_of_a_document_changes(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_nothing_is_wrong_while_a_digest_changes(here: Paper, tmp_path: Path) -> None:
     """As contrib/README.md has it: both digests, then the new document, then one."""
     name = f'domains = ["{DOMAIN}"]'
     new = written(tmp_path, (name, f'{name}\ndisplay_name = "Example"'))
@@ -171,9 +169,7 @@ def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_thirty_domains_ask_hardly_any_question_twice(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_thirty_domains_ask_few_questions_twice(here: Paper, tmp_path: Path) -> None:
     names = [f"d{number}.{DOMAIN}" for number in range(30)]
     served, asked, connections = here.names.respond, [], []
 
@@ -313,9 +309,7 @@ def test_each_world_that_is_not_data_has_a_row() -> None:
     assert WORLDS.keys() <= RIGHT.keys()
 
 
-def test_a_customer_of_a_hoster_needs_no_names_of_his_own(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_a_customer_of_a_hoster_needs_no_own_names(here: Paper, tmp_path: Path) -> None:
     names = f'domains = ["customer.test"]\nmx_domains = ["{HOSTER}"]'
     file = written(tmp_path, (f'domains = ["{DOMAIN}"]', names))
     app = app_of(file)
@@ -334,14 +328,14 @@ NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its question
 
 
 def test_a_check_without_time_states_nothing_about_servers(
-    here: Paper, monkeypatch: pytest.MonkeyPatch
+    here: Paper, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(run, "_TIMEOUTS", 0)
     for file in (here.file, None):
         assert problems(here.check(USER, "--allow-private", file=file)) == [NO_TIME]
 
 
-def test_many_domains_of_a_server_that_limits_requests_are_right(
+def test_many_domains_with_limited_requests_are_right(
     here: Paper, tmp_path: Path
 ) -> None:
     names = [DOMAIN, *(f"d{number}.test" for number in range(3))]
@@ -545,9 +539,7 @@ def test_verbose_shows_good_results_and_quiet_only_problems(here: Paper) -> None
         ("535 5.7.8 Error: authentication failed", "login.refused-here-alone"),
     ],
 )
-def test_login_is_tried_once_where_plain_is_refused_as_such(
-    here: Paper, reply: str, code: str
-) -> None:
+def test_login_follows_a_refusal_of_plain(here: Paper, reply: str, code: str) -> None:
     """Only 535 says that the password is wrong (RFC 4954)."""
     behave = talks(
         "220 x",
@@ -599,9 +591,7 @@ def test_the_form_for_programs_stays(here: Paper) -> None:
     assert order == sorted(order, key=["failure", "warning", "note", "ok"].index)
 
 
-def test_all_domains_are_checked_side_by_side_for_cron(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_all_domains_are_checked_at_once_for_cron(here: Paper, tmp_path: Path) -> None:
     file = written(tmp_path, (f'["{DOMAIN}"]', f'["{DOMAIN}", "second.test"]'))
     first, second = of_all(here, file)
     assert (first["domain"], second["domain"]) == (DOMAIN, "second.test")
@@ -616,9 +606,7 @@ def test_all_domains_are_checked_side_by_side_for_cron(
     assert person(here, "--all", "--quiet").stdout == ""
 
 
-def test_a_finding_of_many_domains_is_shown_in_full_once(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_a_finding_of_many_domains_is_shown_once(here: Paper, tmp_path: Path) -> None:
     """None of these is in DNS; they share one dead server."""
     names = ["one.test", "two.test", "three.test"]
     file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
@@ -712,9 +700,7 @@ def local_parts(tmp_path: Path) -> Path:
     )
 
 
-def test_a_refused_name_is_retried_as_the_other_at_one_server(
-    here: Paper, local_parts: Path
-) -> None:
+def test_the_other_name_is_tried_at_one_server(here: Paper, local_parts: Path) -> None:
     report = log_in(here, local_parts, "--yes")
     codes = ["login.wrong-name", "login.refused-as-well", "login.good"]
     assert login_codes(report) == codes
@@ -727,18 +713,14 @@ def test_a_refused_name_is_retried_as_the_other_at_one_server(
     assert login_codes(log_in(here, local_parts)) == codes
 
 
-def test_a_file_with_the_wrong_name_is_corrected_and_not_served(
-    here: Paper, local_parts: Path
-) -> None:
+def test_a_file_with_a_wrong_name_is_corrected(here: Paper, local_parts: Path) -> None:
     report = log_in(here, local_parts, "--yes", how=("--json",))
     assert failures(report)[0]["code"] == "login.wrong-name"
     cure = coded(report, "document.differs")["cure"]
     assert cure.startswith("correct the file first")
 
 
-def test_clients_whose_servers_refuse_the_name_do_not_work(
-    here: Paper, local_parts: Path
-) -> None:
+def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) -> None:
     publish(here, local_parts)
     report = log_in(here, local_parts, "--yes", how=("--json",))
     fares = works(report)
@@ -871,9 +853,7 @@ def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> 
     assert login_codes(log_in(here, here.file)) == ["login.good"] * 3
 
 
-def test_a_calendar_and_an_address_book_at_one_url_get_one_login(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_two_services_at_one_url_get_one_login(here: Paper, tmp_path: Path) -> None:
     calendar = '[[provider.calendar]]\ntype = "caldav"'
     book = f'url = "https://dav.{DOMAIN}/"\n[[provider.address_book]]\ntype = "carddav"'
     file = written(tmp_path, (calendar, f"{calendar}\n{book}"))
@@ -1020,7 +1000,7 @@ def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
 
 
 def test_plain_is_tried_once_where_cram_md5_is_refused(
-    here: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Paper, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """A server with hashed passwords offers CRAM-MD5, and can let nobody in by it."""
     method = '"imap"\nauthentication = "password-encrypted"'

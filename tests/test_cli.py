@@ -53,7 +53,7 @@ def test_validate_prints_problems_and_warnings_as_compilers_do(toml: Write) -> N
 # --- The file ----------------------------------------------------------------------------
 
 
-def test_the_file_is_the_options_then_the_environments_then_the_default(
+def test_option_then_environment_then_default_name_the_file(
     tmp_path: Path,
 ) -> None:
     for number, name in enumerate(("option", "environment", "autoconfig"), 1):
@@ -199,7 +199,7 @@ def test_the_list_of_commands_is_not_cut_and_has_the_order_of_the_documents() ->
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_examples_that_it_accepts_and_explains_its_options(
+def test_each_command_accepts_its_examples_and_explains_its_options(
     name: str,
 ) -> None:
     _, _, examples = run(name, "--help").stdout.partition("Example")

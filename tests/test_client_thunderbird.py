@@ -59,7 +59,7 @@ def _servers(config: dict[str, Any]) -> list[tuple[str, str, int, int, str]]:
     return [tuple(server[key] for key in keys) for server in servers]
 
 
-def test_thunderbird_needs_nothing_but_an_address_of_a_served_domain(
+def test_thunderbird_needs_only_an_address_of_our_domains(
     client: Thunderbird,
 ) -> None:
     nothing = client.find("fred@nowhere.example")
@@ -110,9 +110,7 @@ def assert_served_alike(client: Thunderbird, url: str, files: list[Path]) -> int
     return len(before)
 
 
-def test_an_imported_file_is_served_with_the_same_meaning(
-    client: Thunderbird, service: str
-) -> None:
+def test_an_imported_file_keeps_its_meaning(client: Thunderbird, service: str) -> None:
     assert assert_served_alike(client, service, ISP_FILES) > len(ISP_FILES)
 
 
@@ -125,9 +123,7 @@ def test_the_whole_isp_database_is_served_with_the_same_meaning(
         assert assert_served_alike(client, url, files) > 300
 
 
-def test_the_service_can_replace_the_isp_database(
-    client: Thunderbird, configuration: Path
-) -> None:
+def test_it_replaces_the_isp_database(client: Thunderbird, configuration: Path) -> None:
     port = free_port()
     env = {"AUTOCONFIG_FILE": str(configuration)}
     app = "flask_autoconfig:create_app({'AUTOCONFIG_CLIENTS': {'ispdb'}})"
@@ -157,7 +153,7 @@ def _shorter(raw: Any) -> Iterator[Any]:
                 yield [*raw[:index], it, *raw[index + 1 :]]
 
 
-def test_thunderbird_reads_no_odd_value_whatever_key_is_left_out(
+def test_thunderbird_reads_no_odd_value_without_any_key(
     client: Thunderbird,
 ) -> None:
     full = Path(__file__).with_name("full.toml")

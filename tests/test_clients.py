@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from services import run, run_flask
-from support import TWO_DOMAINS, Write, rows
+from support import TWO_DOMAINS, Log, Patch, Write, rows
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 
@@ -45,7 +45,7 @@ def served(app: Flask) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_environment(monkeypatch: Patch) -> None:
     monkeypatch.delenv("AUTOCONFIG_CLIENTS", raising=False)
 
 
@@ -59,7 +59,7 @@ def test_the_file_chooses_and_ispdb_is_served_on_demand(
 
 
 def test_the_app_overrides_the_environment_which_overrides_the_file(
-    toml: Write, monkeypatch: pytest.MonkeyPatch
+    toml: Write, monkeypatch: Patch
 ) -> None:
     file = toml(THUNDERBIRD_ALONE)
     for names in ("page,outlook", " page  outlook", "page, outlook,"):
@@ -74,9 +74,7 @@ def test_the_app_overrides_the_environment_which_overrides_the_file(
     assert served(site(file)) == {"thunderbird"}
 
 
-def test_an_app_that_serves_no_family_is_warned(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_app_that_serves_no_family_is_warned(toml: Write, caplog: Log) -> None:
     assert served(site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=set())) == set()
     assert "AUTOCONFIG_CLIENTS names no family: nothing is served" in caplog.text
 
@@ -98,7 +96,7 @@ def test_an_invalid_value_in_the_app_is_reported(file: Path, value: object) -> N
 
 @pytest.mark.parametrize("value", [" ", ",", "thunderbird,outlok"])
 def test_an_invalid_value_in_the_environment_is_reported(
-    file: Path, monkeypatch: pytest.MonkeyPatch, value: str
+    file: Path, monkeypatch: Patch, value: str
 ) -> None:
     message = "AUTOCONFIG_CLIENTS: there is no family"
     monkeypatch.setenv("AUTOCONFIG_CLIENTS", value)
@@ -119,7 +117,7 @@ def _reload(app: Flask) -> None:
 
 
 def test_in_a_site_an_edit_takes_effect_at_a_restart_and_is_logged(
-    toml: Write, caplog: pytest.LogCaptureFixture
+    toml: Write, caplog: Log
 ) -> None:
     chosen = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
     app = site(toml(TWO_DOMAINS))
@@ -138,7 +136,7 @@ def test_in_a_site_an_edit_takes_effect_at_a_restart_and_is_logged(
 
 
 def test_in_the_standalone_service_an_edit_takes_effect_at_once(
-    toml: Write, caplog: pytest.LogCaptureFixture
+    toml: Write, caplog: Log
 ) -> None:
     app = create_app(toml(THUNDERBIRD_ALONE))
     assert served(app) == {"thunderbird"}
@@ -161,9 +159,7 @@ def test_show_shows_no_family_that_is_not_served(toml: Write) -> None:
     assert run(*option, "outlook", AUTOCONFIG_CLIENTS="outlook").returncode == 0
 
 
-def test_export_writes_them_and_names_files_that_are_left_over(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_export_names_files_that_are_left_over(toml: Write, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     run("--config", toml(TWO_DOMAINS), "export", folder)
     assert len(list(folder.glob("example.com/**/*.*"))) == 6 + 1  # and .well-known
@@ -220,7 +216,7 @@ def test_check_plays_no_client_that_is_not_served(toml: Write) -> None:
     assert played(f'clients = ["page"]\n{TWO_DOMAINS}') == []
 
 
-def test_validate_and_check_warn_about_no_client_that_is_not_served(
+def test_validate_and_check_warn_of_no_client_that_is_not_served(
     toml: Write,
 ) -> None:
     text = TWO_DOMAINS.replace('"imap.example.com"', '"imap.example.com"\nport = 1993')
@@ -248,9 +244,7 @@ SITES = {  # with lines of their own
 }
 
 
-def test_the_setting_and_the_hooks_of_a_site_apply_to_its_commands(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_commands_apply_a_sites_setting_and_hooks(toml: Write, tmp_path: Path) -> None:
     file = toml(TWO_DOMAINS)
     for name, line in SITES.items():
         code = f"{SITE}{line}\napp.register_blueprint(autoconfig)\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from services import Reply, free_port, load, running, serve, until
-from support import ROOT, TWO_DOMAINS, Write, lacking, open_folder, program
+from support import ROOT, TWO_DOMAINS, Patch, Write, lacking, open_folder, program
 
 pytestmark = pytest.mark.world
 CUSTOMERS = 20_000
@@ -89,7 +89,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture
 def ask(
-    server: Postgres, toml: Write, monkeypatch: pytest.MonkeyPatch
+    server: Postgres, toml: Write, monkeypatch: Patch
 ) -> Iterator[Callable[[int], Reply]]:
     """Ask the example, whose one worker caches for a second, for a customer's settings."""
     monkeypatch.setenv("DATABASE_URL", server.url)

@@ -32,6 +32,7 @@ from support import (
     ROOT,
     TWO_DOMAINS,
     ZONE_HEAD,
+    Patch,
     certificate_for,
     program,
     replaced,
@@ -39,7 +40,6 @@ from support import (
 
 from flask_autoconfig.documents import outlook
 
-Patch = pytest.MonkeyPatch
 BEHIND = (fronts.behind_nginx, fronts.behind_apache, fronts.behind_caddy)
 OF_SITE = (fronts.site_of_nginx, fronts.site_of_apache, fronts.site_of_caddy)
 CONFIG = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=fred@example.com"
@@ -101,7 +101,7 @@ def test_the_lines_for_a_site_forward_clients_and_log_no_address(
 
 
 @pytest.mark.world
-def test_nginx_takes_up_an_edit_and_caches_no_address(
+def test_nginx_follows_edits_and_caches_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -136,9 +136,7 @@ def test_nginx_takes_up_an_edit_and_caches_no_address(
 
 
 @pytest.mark.world
-def test_a_change_from_blue_to_green_loses_no_request(
-    file: Path, tmp_path: Path
-) -> None:
+def test_changing_blue_to_green_loses_no_request(file: Path, tmp_path: Path) -> None:
     port = free_port()
     statuses: list[int] = []
 

@@ -46,7 +46,7 @@ def diff(file: Path, server: Bind, *options: str | Path) -> Any:
     return dns(file, "--diff", "--resolver", server.resolver, *options)
 
 
-def test_table_and_json_have_the_records_and_the_names_of_certificates(
+def test_table_and_json_have_records_and_names_of_certificates(
     toml: Write,
 ) -> None:
     file = toml(TWO_DOMAINS)
@@ -80,9 +80,7 @@ def test_output_writes_a_file_for_each_domain(toml: Write, tmp_path: Path) -> No
 
 
 @pytest.mark.world
-def test_nsupdate_publishes_all_records_and_changes_no_others(
-    toml: Write, server: Bind
-) -> None:
+def test_nsupdate_publishes_the_records_alone(toml: Write, server: Bind) -> None:
     file = toml(TWO_DOMAINS + CALENDAR)
     before = diff(file, server)
     assert before.returncode == 1
@@ -106,9 +104,7 @@ def test_nsupdate_publishes_all_records_and_changes_no_others(
 
 
 @pytest.mark.world
-def test_a_comparison_shows_what_is_missing_and_what_to_remove(
-    toml: Write, server: Bind
-) -> None:
+def test_a_comparison_shows_what_to_add_and_remove(toml: Write, server: Bind) -> None:
     file = toml(TWO_DOMAINS)
     server.update(dns(file, "--format", "nsupdate").stdout)
     wrong = (
@@ -159,9 +155,7 @@ def test_a_domain_that_does_not_exist_is_told_once(here: Paper) -> None:
 
 
 @pytest.mark.world
-def test_a_domain_whose_lookup_fails_hides_no_other(
-    toml: Write, server: Bind, tmp_path: Path
-) -> None:
+def test_failed_lookups_hide_nothing(toml: Write, server: Bind, tmp_path: Path) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"refused.test", "static.example.com"')
     options = ("--diff", "--resolver", server.resolver, "--output", tmp_path / "out")
     done = run("--config", toml(text), "dns", *TARGET, *options)
@@ -194,9 +188,7 @@ def test_dns_refuses_wrong_options(toml: Write, words: str, message: str) -> Non
 
 
 @rows("resolvers", "value, host, port", "commands.toml")
-def test_a_name_server_is_a_host_with_or_without_a_port(
-    value: str, host: str, port: int
-) -> None:
+def test_a_name_server_may_have_a_port(value: str, host: str, port: int) -> None:
     context = command.make_context("dns", [*TARGET, "--resolver", value])
     assert context.params["resolver"] == (host, port)
 
@@ -217,7 +209,7 @@ def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     assert "$ORIGIN a.example.net." in done.stdout
 
 
-def test_the_error_for_a_folder_that_is_none_has_its_path_and_a_remedy(
+def test_the_error_for_what_is_no_folder_has_path_and_remedy(
     toml: Write,
 ) -> None:
     for words in (("dns", *TARGET, "--output"), ("export",)):

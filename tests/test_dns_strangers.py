@@ -89,9 +89,7 @@ def dns_of(file: Path, server: Bind, *options: str | Path) -> Any:
     return run(*words(file, server, *options))
 
 
-def test_nsupdate_removes_exactly_the_hostile_records(
-    toml: Write, server: Bind
-) -> None:
+def test_nsupdate_removes_just_the_hostile_records(toml: Write, server: Bind) -> None:
     file = toml(TWO_DOMAINS)
     # Piped into nsupdate, as README has it, with a key for every zone.
     nsupdate = ["--format", "nsupdate"]

@@ -22,7 +22,7 @@ from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from PIL import Image
 from services import captured, fetch, free_port, run, running, typed
-from support import BIN, ROOT, TWO_DOMAINS, loads, program, replaced, table
+from support import BIN, ROOT, TWO_DOMAINS, Patch, loads, program, replaced, table
 from werkzeug.test import Client
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, WEB, Real
 
@@ -60,9 +60,7 @@ def test_every_block_of_toml_is_a_configuration() -> None:
         assert tomllib.loads(code) == {} or loads(code)
 
 
-def test_every_block_of_python_runs(
-    there: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_block_of_python_runs(there: Path, monkeypatch: Patch) -> None:
     monkeypatch.chdir(there)
     monkeypatch.syspath_prepend(ROOT / "tests")  # Django's settings
     for number, block in enumerate(blocks("python")):
@@ -157,9 +155,7 @@ def test_init_check_and_a_real_login_succeed(really: Real, tmp_path: Path) -> No
 
 @pytest.mark.install
 @pytest.mark.parametrize("installer", ["pip wheel", "pip", "pipx", "uv"])
-def test_each_installer_installs_the_command(
-    clone: Path, tmp_path: Path, installer: str
-) -> None:
+def test_each_installer_works(clone: Path, tmp_path: Path, installer: str) -> None:
     code = block_with("pip wheel ", "README.md")
     if installer != "pip wheel":
         lines = block_with("pipx install .", "README.md").splitlines()
@@ -317,7 +313,7 @@ def test_what_the_readme_says_of_automx2_is_true(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_script_makes_the_readmes_picture_from_real_programs(
+def test_the_script_makes_the_readmes_picture_by_real_programs(
     tmp_path: Path,
 ) -> None:
     for name in ("chromium", "dovecot", "postfix", "named"):

@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 from flask.cli import ScriptInfo
 from services import captured, run, run_flask
-from support import ROOT, TWO_DOMAINS, asking, assert_answered, rows, tables
+from support import ROOT, TWO_DOMAINS, Log, Patch, asking, assert_answered, rows, tables
 from werkzeug.test import Client
 
 from flask_autoconfig import AutoconfigMiddleware, autoconfig, create_app
@@ -34,7 +34,7 @@ def test_the_example_has_two_domains_and_tls_on_the_standard_ports() -> None:
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Flask]]:
+def load(monkeypatch: Patch) -> Iterator[Callable[[Path], Flask]]:
     """A function that loads an example as the command `flask` does."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield lambda file: ScriptInfo(app_import_path=str(file)).load_app()
@@ -75,7 +75,7 @@ def test_the_hosters_file_has_its_customers(domain: str, host: str) -> None:
     assert run("--config", file, "validate").stdout == ""
 
 
-def test_a_page_and_a_welcome_mail_have_the_settings(
+def test_page_and_welcome_mail_have_the_settings(
     load: Callable[[Path], Flask],
 ) -> None:
     client = Client(load(EXAMPLES / "own_pages.py"))
@@ -115,8 +115,6 @@ def test_an_example_names_its_requirements(file: Path) -> None:
 
 
 # --- Version 1.0.0 -----------------------------------------------------------------------
-
-Log = pytest.LogCaptureFixture
 OLD = ROOT / "tests/v1.0.0"  # files of that release, unchanged
 OLD_EXAMPLES = OLD / "examples"
 

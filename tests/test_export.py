@@ -125,7 +125,7 @@ def test_export_refuses_a_link_in_the_place_of_a_folder_or_a_file(
 
 
 def test_a_folder_that_becomes_a_link_during_an_export_is_not_followed(
-    toml: Write, tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+    toml: Write, tmp_path: Path, outside: Path, monkeypatch: Patch
 ) -> None:
     out = tmp_path / "out"
     before = files(outside)
@@ -197,9 +197,7 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]
 
 
 @pytest.mark.world
-def test_nginx_serves_thousands_of_domains_from_a_few_files(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_nginx_serves_many_domains_from_few_files(toml: Write, tmp_path: Path) -> None:
     many, out = listed(toml, tmp_path, CUSTOMERS), tmp_path / "out"
     done = run("--config", many, "export", out, "--nginx")
     assert done.returncode == 0, done.stderr

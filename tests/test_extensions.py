@@ -27,7 +27,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from sqlalchemy import text
-from support import Asking, asking
+from support import Asking, Patch, asking
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 
@@ -317,7 +317,7 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
         database.engine.dispose()
 
 
-def test_settings_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_may_be_in_the_environment(monkeypatch: Patch) -> None:
     monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(FILE))
     monkeypatch.setenv("FLASK_AUTOCONFIG_CLIENTS", '["thunderbird", "page"]')
     monkeypatch.setenv("FLASK_AUTOCONFIG_PAGE_CSP", "default-src 'self'")

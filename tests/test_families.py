@@ -26,6 +26,8 @@ from services import captured, run
 from support import (
     TWO_DOMAINS,
     Asking,
+    Log,
+    Patch,
     Write,
     asking,
     assert_served,
@@ -44,7 +46,6 @@ from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.words import languages
 from flask_autoconfig.tools.warnings import find_warnings
 
-Log = pytest.LogCaptureFixture
 Serve = Callable[[str], Asking]
 FULL = (Path(__file__).parent / "full.toml").read_text(encoding="utf-8")
 POX = "/autodiscover/autodiscover.xml"
@@ -269,7 +270,7 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
 
 
 def test_without_the_extra_signing_is_a_problem_that_says_how_to_get_it(
-    toml: Write, certificates: Path, monkeypatch: pytest.MonkeyPatch
+    toml: Write, certificates: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.x509", None)
     with pytest.raises(ConfigError, match=r"pip install 'flask-autoconfig\[sign\]'"):

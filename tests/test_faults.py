@@ -15,13 +15,12 @@ from typing import NamedTuple
 
 import pytest
 from services import Service, load, serve, until
-from support import TWO_DOMAINS, loads, snapshot_of
+from support import TWO_DOMAINS, Patch, loads, snapshot_of
 
 from flask_autoconfig import service
 from flask_autoconfig.documents import Recipient, thunderbird
 
 pytestmark = pytest.mark.world
-Patch = pytest.MonkeyPatch
 OTHER = TWO_DOMAINS.replace("imap.", "mail.")
 
 
@@ -133,9 +132,7 @@ def _in_halves(file: Path, text: str) -> None:
         out.write(text[len(text) // 2 :])
 
 
-def test_only_complete_files_are_served_under_load(
-    running: Service, file: Path
-) -> None:
+def test_only_whole_files_are_served_under_load(running: Service, file: Path) -> None:
     def is_taken_up() -> bool:  # by all workers
         return all(b"mail.example.com" in running.fetch().body for _ in range(20))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from services import run
-from support import TWO_DOMAINS, Write, certificate_for
+from support import TWO_DOMAINS, Log, Write, certificate_for
 
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import read
@@ -59,7 +59,7 @@ def test_a_file_that_is_not_an_ordinary_one_is_an_error_and_changes_nothing(
     whole: Path,
     make: Callable[[Path], None],
     name: str,
-    caplog: pytest.LogCaptureFixture,
+    caplog: Log,
 ) -> None:
     service = Service(whole)
     (whole.parent / name).unlink()

@@ -41,9 +41,7 @@ ADDRESSES = f"$ORIGIN {DOMAIN}.\n" + "".join(
 )
 
 
-def assert_is_reported(
-    here: Paper, folder: Path, value: str, records: str = ""
-) -> None:
+def assert_reported(here: Paper, folder: Path, value: str, records: str = "") -> None:
     """Let the web servers of the domain put the value in place of each marked one."""
     (file := folder / "marked.toml").write_text(MARKED)
     web = here.web(WEB, Every(), file)
@@ -89,13 +87,11 @@ VALUES |= {
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_an_invalid_value_is_a_finding(here: Paper, tmp_path: Path, value: str) -> None:
-    assert_is_reported(here, tmp_path, value)
+    assert_reported(here, tmp_path, value)
 
 
 @rows("names", "name", "foreign_values.toml")
-def test_an_invalid_name_in_dns_is_a_finding(
-    here: Paper, tmp_path: Path, name: str
-) -> None:
+def test_an_invalid_name_is_a_finding(here: Paper, tmp_path: Path, name: str) -> None:
     target = name if name.count(".") > 1 else f"{name}.{DOMAIN}"
     services = ("_imaps", "_submissions", "_caldavs", "_carddavs", "_autodiscover")
     records = (
@@ -103,7 +99,7 @@ def test_an_invalid_name_in_dns_is_a_finding(
         *(f"{it}._tcp IN SRV 0 1 443 {target}." for it in services),
         f'_caldavs._tcp IN TXT "path=/{"[x" if "[" in name else "a b"}"\n',
     )
-    assert_is_reported(here, tmp_path, "x.test", "\n".join(records))
+    assert_reported(here, tmp_path, "x.test", "\n".join(records))
 
 
 # --- Invalid HTTP -----------------------------------------------------------------------

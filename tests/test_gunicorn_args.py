@@ -211,7 +211,7 @@ def test_log_worker_and_trusted_headers_are_fixed(file: Path, tmp_path: Path) ->
 
 
 @rows("faulty_arguments", "arguments, message", "commands.toml")
-def test_a_faulty_argument_ends_it(
+def test_a_bad_argument_ends_it(
     refused: Callable[..., str], arguments: str, message: str
 ) -> None:
     line = refused(arguments=arguments)

@@ -15,7 +15,7 @@ import pytest
 from asks import Ask, environ_of, outlook_asks
 from flask import Flask
 from services import until
-from support import TWO_DOMAINS, Write, assert_served, rows, site, table
+from support import TWO_DOMAINS, Log, Patch, Write, assert_served, rows, site, table
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
@@ -26,8 +26,6 @@ from flask_autoconfig.hooks import HOOK_NAMES, Functions, Hooks, calling
 from flask_autoconfig.page import alone
 from flask_autoconfig.service import Service
 
-Log = pytest.LogCaptureFixture
-Patch = pytest.MonkeyPatch
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
 PACC = "/.well-known/user-agent-configuration.json"

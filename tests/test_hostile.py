@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from services import until
 from strangers import Behaviour, server
-from support import tables
+from support import Patch, tables
 
 from flask_autoconfig.cleaning import clean
 from flask_autoconfig.documents.setups import MeaninglessError, read_profile
@@ -142,7 +142,7 @@ def test_a_connection_that_another_address_made_needless_is_closed() -> None:
 
 
 def test_a_silent_address_leaves_the_others_time(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
 ) -> None:
     with socket.socket() as full, server(sending(b"hello\r\n")) as port:
         full.bind(("127.0.0.2", port))
@@ -188,7 +188,7 @@ def test_only_the_users_own_hosts_may_have_private_addresses() -> None:
 
 
 def test_ports_of_other_services_are_not_connected_to(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
 ) -> None:
     def leave(*_: object) -> socket.socket:
         raise AssertionError("nothing may leave this machine")

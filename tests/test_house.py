@@ -17,7 +17,7 @@ from documents import text_of
 from flask import Flask
 from services import captured, run
 from strangers import answering, server
-from support import ROOT, TWO_DOMAINS, Write, certificate_for
+from support import ROOT, TWO_DOMAINS, Patch, Write, certificate_for
 from werkzeug.test import Client
 from world import NameServer
 
@@ -56,7 +56,7 @@ FAMILY = Family(
 
 
 @pytest.fixture
-def file(toml: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(toml: Write, monkeypatch: Patch) -> Path:
     """A file of a service that has the new family too."""
     monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, FAMILY))
     name = "flask_autoconfig.tools.commands.show"  # reads the table when imported

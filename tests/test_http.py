@@ -10,6 +10,7 @@ from flask import Flask
 from support import (
     TWO_DOMAINS,
     Asking,
+    Patch,
     Write,
     asking,
     assert_answered,
@@ -180,7 +181,7 @@ def test_options_under_which_no_client_would_find_us_are_refused(toml: Write) ->
 
 
 def test_the_default_places_of_the_file_are_searched_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
     instance = tmp_path / "instance"

@@ -133,9 +133,7 @@ def started(engine: Engine, folder: Path) -> Iterator[Container]:
             engine.run("podman rm --force autoconfig")
 
 
-def test_the_image_serves_as_its_compose_file_says(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_the_image_serves_as_compose_says(engine: Engine, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     file = tmp_path / "autoconfig.toml"
     file.write_text("faulty")

@@ -223,9 +223,7 @@ def test_an_odd_value_of_autodiscover_is_reported(
 
 
 @rows("faulty", "text, words", "imports.toml")
-def test_a_faulty_file_is_told_with_its_name(
-    tmp_path: Path, text: str, words: str
-) -> None:
+def test_a_faulty_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "file"
     file.write_bytes(text.encode("latin-1"))
     done = run("import", file)

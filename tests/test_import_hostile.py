@@ -66,9 +66,7 @@ def fault_of(file: Path) -> str:
 
 
 @rows("hostile_tables", "script, words", "imports.toml")
-def test_a_hostile_database_is_a_problem_soon(
-    tmp_path: Path, script: str, words: str
-) -> None:
+def test_a_hostile_database_is_refused(tmp_path: Path, script: str, words: str) -> None:
     assert words in fault_of(database(tmp_path / "db.sqlite", script))
 
 
@@ -92,9 +90,7 @@ def test_nothing_in_a_database_may_be_computed() -> None:
 
 
 @rows("unread", "script", "imports.toml")
-def test_what_is_not_read_of_a_database_does_no_harm(
-    tmp_path: Path, script: str
-) -> None:
+def test_unread_parts_of_a_database_do_no_harm(tmp_path: Path, script: str) -> None:
     assert imported(database(tmp_path / "db.sqlite", script)) == ["example.com"]
 
 
@@ -180,9 +176,7 @@ ODD_VALUES = {
 
 
 @pytest.mark.parametrize("data", ODD_VALUES.values(), ids=ODD_VALUES.keys())
-def test_an_odd_value_is_left_out_and_nothing_else(
-    tmp_path: Path, data: str | bytes
-) -> None:
+def test_only_an_odd_value_is_left_out(tmp_path: Path, data: str | bytes) -> None:
     providers, notes = moved(tmp_path / "file", data)
     assert providers[0]["incoming"]
     assert "is left out" in notes

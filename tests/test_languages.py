@@ -60,9 +60,7 @@ def ask(folder: Path, monkeypatch: Patch, toml: Callable[[str], Path]) -> Iterat
 
 
 @rows("accepted", "accepted, given")
-def test_the_first_available_language_is_chosen(
-    ask: Ask, accepted: str, given: str
-) -> None:
+def test_the_best_language_is_chosen(ask: Ask, accepted: str, given: str) -> None:
     assert f'<html lang="{given}">' in ask(accepted)
 
 

@@ -134,9 +134,7 @@ REPEATED = table("repeated", "linear.toml")
 
 @pytest.mark.parametrize(("place", "kind"), PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("call", [_clients, _documents])
-def test_repeated_elements_and_long_values_of_a_document(
-    call: Call, place: str, kind: str
-) -> None:
+def test_repeated_elements_and_long_values(call: Call, place: str, kind: str) -> None:
     for token in REPEATED[kind]:
         assert_linear(lambda text: call(place.format(text)), token, [""])
 

@@ -234,9 +234,7 @@ def test_an_error_of_a_reload_affects_no_request(toml: Write, caplog: Log) -> No
     assert caplog.text.count("RuntimeError: a bug") == 1
 
 
-def test_the_date_of_documents_never_goes_back(
-    file: Path, toml: Write, monkeypatch: Patch
-) -> None:
+def test_the_date_never_goes_back(file: Path, toml: Write, monkeypatch: Patch) -> None:
     older = toml(EDITED, "older.toml")
     os.utime(older, (1, 1))
     service = Service(file)

@@ -167,9 +167,7 @@ def test_a_short_password_is_hidden_too(secret: str) -> None:
 
 
 @rows("replies_with_a_password", "line, shown", "tables.toml")
-def test_a_response_code_is_shown_and_words_that_repeat_nothing(
-    line: str, shown: str
-) -> None:
+def test_a_code_is_shown_and_words_that_repeat_nothing(line: str, shown: str) -> None:
     quoted = Secrets("hunters2").quoted(line.format("hunters2"))
     assert quoted == shown.format(REPEATED)
 
@@ -179,7 +177,7 @@ def test_a_reference_of_many_digits_is_quoted() -> None:
     assert Secrets("hunters2").quoted(line) == line
 
 
-def test_a_method_that_a_server_does_not_offer_gets_no_password(
+def test_a_method_that_no_server_offers_gets_no_password(
     refusal: Refusal,
 ) -> None:
     words = "does not offer PLAIN or LOGIN"

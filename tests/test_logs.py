@@ -83,9 +83,7 @@ def test_a_line_has_only_a_valid_host_and_client(send: Sends) -> None:
 
 @pytest.mark.world
 @pytest.mark.parametrize("out", [">&-", "| head -n 0", ">/dev/full"])
-def test_an_unwritable_log_appears_nowhere_else(
-    file: Path, tmp_path: Path, out: str
-) -> None:
+def test_an_unwritable_log_goes_nowhere(file: Path, tmp_path: Path, out: str) -> None:
     port, errors = free_port(), tmp_path / "errors"
     words = f"--config {file} serve --bind 127.0.0.1:{port}"
     shell = f"{BIN}/flask-autoconfig {words} 2>{errors} {out}"

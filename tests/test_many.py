@@ -119,9 +119,7 @@ def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
         assert caplog.text.count('line 2: expected a domain, got "M\ufffdller"') == 1
 
 
-def test_validate_and_check_name_each_line_that_is_no_domain(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\ntwo.test\na_b.test\n")
     file = toml(LISTED + "username = 'fred'\n")
     done = run("--config", file, "validate")
@@ -145,18 +143,14 @@ def test_validate_and_check_name_each_line_that_is_no_domain(
     assert subjects[:3] == files
 
 
-def test_a_domains_file_without_any_domain_is_an_error(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_a_domains_file_without_domains_is_faulty(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "customers").write_text("one.test\n", encoding="utf-16")
     (problem,) = reports(toml(LISTED))
     assert "domains_file (example.com): no line of " in problem
     assert problem.endswith("is a domain; give a text file with one domain per line")
 
 
-def test_of_many_domains_that_are_claimed_twice_one_is_named(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_one_of_many_double_claims_is_named(toml: Write, tmp_path: Path) -> None:
     names = "".join(f"d{number:03}.test\n" for number in range(100))
     (tmp_path / "customers").write_text(f"# ours\n\n{names}")
     more = brand("other.test", more='domains_file = "customers"')
@@ -271,7 +265,7 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
     assert problems[2].endswith(f"; move include {home}")
 
 
-def test_a_pattern_that_matches_no_file_is_a_warning(
+def test_a_pattern_without_files_is_told(
     toml: Write, brands: Path, caplog: Log
 ) -> None:
     file = toml('include = ["brands/*.toml"]\n')

@@ -71,9 +71,7 @@ def test_what_is_valid_but_useless_is_a_warning_with_a_cure(
     assert expected or not [it for it in warnings if ".domains" in it["place"]]
 
 
-def test_a_faulty_line_of_a_domains_file_has_a_cure(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_a_faulty_line_of_domains_has_a_cure(toml: Write, tmp_path: Path) -> None:
     lines = "one.example\na.example, b.example\na.example;b.example\nbücher.test"
     (tmp_path / "names").write_text(lines, encoding="latin-1")
     file = toml(changed('domains_file = "names"', 'domains = ["example.com"]'))
@@ -103,7 +101,7 @@ def test_the_mark_is_below_the_mistake(line: str, expected: tuple[str, str]) -> 
     assert len(str(problem)) < 300
 
 
-def test_commands_show_the_line_and_a_log_has_one_line_for_each_problem(
+def test_commands_show_the_line_and_a_log_has_one_for_each_problem(
     toml: Write,
 ) -> None:
     file = toml(AROUND.replace("@", "port == 993"))

@@ -69,9 +69,7 @@ def test_one_method_of_authentication_needs_no_list(value: str, method: Any) -> 
 
 
 @rows("names", "written, served", "tables.toml")
-def test_names_are_folded_and_become_a_labels_around_placeholders(
-    written: str, served: str
-) -> None:
+def test_names_are_folded_around_placeholders(written: str, served: str) -> None:
     text = changed(f'logo_url = "https://{written}:8443/ü"', "# prov")
     found = provider_in(text.replace("imap.example.com", written))
     assert found.incoming[0].hostname == served
@@ -148,9 +146,7 @@ def test_a_missing_file_is_reported_with_a_cure() -> None:
 
 
 @pytest.mark.parametrize(("text", "expected"), mistakes("clients"))
-def test_what_a_client_cannot_use_is_a_warning_that_names_it(
-    text: str, expected: list[str]
-) -> None:
+def test_what_a_client_cannot_use_is_a_warning(text: str, expected: list[str]) -> None:
     place = f"provider[0].{expected[0]}".rstrip(".")
     found = find_warnings(loads(text).provider)
     here = [warning for warning in found if warning.place.startswith(place)]
@@ -164,9 +160,7 @@ def test_what_a_client_cannot_use_is_a_warning_that_names_it(
 @pytest.mark.parametrize(
     ("text", "expected"), [*mistakes("everybody"), *mistakes("usable")]
 )
-def test_what_everybody_gets_or_nobody_reaches_is_a_warning(
-    text: str, expected: list[str]
-) -> None:
+def test_what_hurts_everybody_is_a_warning(text: str, expected: list[str]) -> None:
     warnings = find_warnings(loads(text).provider)
     found = [warning for warning in warnings if warning.client == "Every client"]
     places = [warning.place.removeprefix("provider[0].") for warning in found]

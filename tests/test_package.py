@@ -85,9 +85,7 @@ def test_the_wheel_has_templates_catalogs_and_types(wheel: Path) -> None:
     assert tops == {"flask_autoconfig", "flask_autoconfig-1.1.0.dist-info"}
 
 
-def test_the_image_contains_the_project_and_no_private_file(
-    wheel: Path, tmp_path: Path
-) -> None:
+def test_the_image_has_the_project_and_no_secret(wheel: Path, tmp_path: Path) -> None:
     """Without a container engine, Docker's library tells which files it would get."""
     source, context = tmp_path / "source", tmp_path / "context"
     ignored = shutil.ignore_patterns(".venv", "*.mo", "build", "dist")
@@ -170,9 +168,7 @@ def install(bin_: Path, *what: str | Path) -> None:
     _run(*pip, "install", "--quiet", *what, cwd=bin_)
 
 
-def test_the_wheel_installs_into_an_empty_environment_and_serves(
-    bin_: Path, tmp_path: Path
-) -> None:
+def test_the_wheel_serves_in_an_empty_environment(bin_: Path, tmp_path: Path) -> None:
     assert "1.1.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
     code = "import flask_autoconfig; print(flask_autoconfig.__version__)"
     assert _run(bin_ / "python", "-W", "error", "-c", code, cwd=tmp_path) == "1.1.0\n"

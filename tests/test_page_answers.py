@@ -109,7 +109,7 @@ def test_an_address_is_found_in_a_text(app: Flask, typed: str, address: str) -> 
     assert f'data-copy="{address}"' in page.text
 
 
-def test_an_error_shows_no_more_of_what_was_typed_than_an_address_has(
+def test_an_error_shows_no_more_of_a_text_than_an_address_has(
     app: Flask,
 ) -> None:
     page = ask(app, f"emailaddress=a@{'x' * 3000}")
@@ -348,9 +348,7 @@ def test_the_steps_are_in_the_order_of_the_program(
     assert places == sorted(places)
 
 
-def test_the_steps_describe_the_profile(
-    file: Path, toml: Write, tmp_path: Path
-) -> None:
+def test_steps_describe_the_profile(file: Path, toml: Write, tmp_path: Path) -> None:
     page = ask(file, f"{FRED}&program=iphone").text
     reply = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
     profile = plistlib.loads(reply.data)
@@ -511,9 +509,7 @@ def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
 
 
 @rows("templates", "template, parts", "tables.toml")
-def test_a_site_overrides_the_template(
-    tmp_path: Path, template: str, parts: list[str]
-) -> None:
+def test_a_site_has_a_template(tmp_path: Path, template: str, parts: list[str]) -> None:
     folder = tmp_path / "templates/autoconfig"
     folder.mkdir(parents=True)
     (folder / "setup.html").write_text(template)

@@ -154,9 +154,7 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
 
 
 @rows("oauth2_hosts", "host, expected", "tables.toml")
-def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows(
-    host: str, expected: str
-) -> None:
+def test_thunderbird_takes_oauth2_at_hosts_it_knows(host: str, expected: str) -> None:
     server = {"type": "imap", "hostname": host, "authentication": BOTH}
     setup = setup_of(THUNDERBIRD, {**NO_LESS, "incoming": [server]})
     assert setup is not None
@@ -164,9 +162,7 @@ def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows(
 
 
 @rows("incoming", "server, expected", "tables.toml")
-def test_a_document_that_thunderbird_refuses_is_reported(
-    server: Raw, expected: str
-) -> None:
+def test_what_thunderbird_refuses_is_reported(server: Raw, expected: str) -> None:
     raw = {**NO_LESS, "incoming": [server]}
     found = find_warnings([served(raw)])
     assert setup_of(THUNDERBIRD, raw) is None
@@ -211,9 +207,7 @@ def test_a_fault_has_its_place_in_the_file(
 
 
 @rows("version_153", "old, new, code", "tables.toml")
-def test_thunderbird_reads_a_document_as_its_version_153_does(
-    old: str, new: str, code: str
-) -> None:
+def test_thunderbird_reads_as_version_153_does(old: str, new: str, code: str) -> None:
     assert old in DOCUMENT
     seen = read(DOCUMENT.replace(old, new).encode(), THUNDERBIRD.rules, WHO)
     assert {fault.code for fault in seen.faults} == ({code} if code else set())

@@ -85,9 +85,7 @@ SERVERS = {
 }
 
 
-def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
-    site: Path, monkeypatch: Patch
-) -> None:
+def test_maildiscover_finds_no_contradiction(site: Path, monkeypatch: Patch) -> None:
     zone = run_process(
         "--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}"
     ).stdout
@@ -116,9 +114,7 @@ def test_myl_discovery_reads_ports_and_encryption(toml: Write) -> None:
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's, over TLS
 @pytest.mark.parametrize("storage", [CalDAVStorage, CardDAVStorage])
-def test_vdirsyncer_finds_the_collections_of_a_real_server_by_domain(
-    site: Path, storage: Any
-) -> None:
+def test_vdirsyncer_finds_collections_by_domain(site: Path, storage: Any) -> None:
     assert site.is_file()
 
     async def collections() -> list[str]:

@@ -56,7 +56,7 @@ def test_a_reason_has_its_kind_and_a_cure(answer: tuple[str, ...], kind: str) ->
 
 
 @pytest.mark.parametrize("dropped", ["A", "AAAA"])
-def test_one_kind_of_address_is_enough_and_the_other_is_waited_for_once(
+def test_one_kind_of_address_is_enough_and_the_other_awaited_once(
     dropped: str,
 ) -> None:
     asked = []
@@ -108,9 +108,7 @@ def test_a_resolver_without_an_address_is_wrong_usage(command: str) -> None:
 @pytest.mark.parametrize(
     "words", ["--config {} check --unpublished", "check", "init -o -"]
 )
-def test_a_silent_name_server_is_the_reason_and_delays_no_command(
-    toml: Write, words: str
-) -> None:
+def test_a_silent_name_server_delays_no_command(toml: Write, words: str) -> None:
     file = toml(TWO_DOMAINS, "other.toml")
     command = [*words.format(file).split(), "example.com"]
     with NameServer(respond=lambda query: None) as server:

@@ -85,7 +85,7 @@ def test_a_class_is_instantiated_once_in_each_worker(file: Path) -> None:
         assert service.log.read_text().count("created by") == 2
 
 
-def test_a_process_that_the_module_starts_is_ended_with_its_importer(
+def test_a_process_of_the_module_is_ended_with_its_importer(
     file: Path,
 ) -> None:
     name = f"30{os.getpid()}"
@@ -145,9 +145,7 @@ def test_a_new_worker_imports_the_module_as_it_is_then(file: Path) -> None:
         until(lambda: b"u2002" in service.config_of("example.com").body)
 
 
-def test_the_commands_call_the_hooks_named_in_the_environment(
-    file: Path, monkeypatch: Patch
-) -> None:
+def test_commands_call_hooks_of_the_environment(file: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "customers", raising=False)
     target = "--target www.example.com"

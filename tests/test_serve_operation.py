@@ -45,9 +45,7 @@ def without_strict(file: Path) -> AbstractContextManager[Service]:
 @pytest.mark.world
 @pytest.mark.parametrize("start", [as_unit_process, behind_socket, without_strict])
 @pytest.mark.parametrize("is_missing", [False, True], ids=["faulty", "missing"])
-def test_a_service_starts_with_a_faulty_file(
-    toml: Write, start: Start, is_missing: bool
-) -> None:
+def test_it_starts_with_a_bad_file(toml: Write, start: Start, is_missing: bool) -> None:
     file = toml(FAULTY)
     if is_missing:
         file.unlink()

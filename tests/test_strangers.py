@@ -98,9 +98,7 @@ def log_in(here: Paper, *options: str) -> Result:
 # --- Who gets the password ---------------------------------------------------------------
 
 
-def test_settings_behind_a_forged_certificate_get_no_password(
-    here: Paper, listener: Listener
-) -> None:
+def test_forged_certificates_get_no_password(here: Paper, listener: Listener) -> None:
     forged = here.web(WEB, here.unknown(AUTOCONFIG, whole=False))
     forged.answer = lambda asked: (naming(EVIL) if asked.secure else says(404))(asked)
     done = log_in(here, "--yes")
@@ -146,9 +144,7 @@ def test_without_a_file_a_login_needs_consent(here: Paper, listener: Listener) -
 
 
 @pytest.mark.world
-def test_a_person_sees_first_where_the_password_goes(
-    really: Real, tmp_path: Path
-) -> None:
+def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) -> None:
     listener = Listener()
     mail("imap", 993, listener, good(f"imap.{DOMAIN}"))(really)
     words = ("check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES)
@@ -219,9 +215,7 @@ def test_only_some_of_many_servers_in_srv_records_are_contacted(here: Paper) -> 
     assert done.exit_code == 1
 
 
-def test_init_contacts_no_private_address_from_dns(
-    here: Paper, listener: Listener
-) -> None:
+def test_init_contacts_no_private_address(here: Paper, listener: Listener) -> None:
     here.names.serve(f"{NAMES.format(DOMAIN)}_imaps._tcp IN SRV 0 1 993 imap\n")
     done = command(here, "init", DOMAIN, "-o", "-")
     assert listener.received == b""

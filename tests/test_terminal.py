@@ -27,7 +27,7 @@ def too_wide(lines: Iterable[str], most: int) -> list[str]:
 # --- Wrapping ----------------------------------------------------------------------------
 
 
-def test_problems_on_a_terminal_are_those_of_a_pipe_wrapped_at_words(
+def test_problems_at_a_terminal_are_a_pipes_wrapped_at_words(
     toml: Write,
 ) -> None:
     folder = toml(WRONG).parent
@@ -68,9 +68,7 @@ _words = st.text("abé漢 ", max_size=12)
 
 @given(st.lists(_words), st.integers(4, 40), st.integers(0, 12))
 @example(["", "abcdef"], 4, 2)
-def test_wrapped_text_has_the_same_words_and_fits(
-    words: list[str], width: int, hang: int
-) -> None:
+def test_wrapping_keeps_words_and_fits(words: list[str], width: int, hang: int) -> None:
     text = " ".join(words)
     lines = wrapped(text, width, hang).split("\n")
     assert " ".join(lines).split() == text.split()
@@ -102,9 +100,7 @@ def test_the_progress_and_the_findings_of_check_fit_the_terminal(file: Path) -> 
 
 
 @rows("shown_lines", "line, shown", "commands.toml")
-def test_a_line_is_shown_without_its_secrets_and_with_all_else(
-    line: str, shown: str
-) -> None:
+def test_a_line_is_shown_whole_without_its_secrets(line: str, shown: str) -> None:
     assert hidden(line) == shown
 
 
@@ -135,9 +131,7 @@ def test_a_long_line_is_cut(toml: Write) -> None:
     assert len(line) == 100
 
 
-def test_similar_problems_are_counted_and_listed_only_in_json(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_only_json_lists_similar_problems(toml: Write, tmp_path: Path) -> None:
     names = ",\n".join(f'"a {number}.test"' for number in range(5_000))
     wrong = TWO_DOMAINS.replace('["example.com", "example2.com"]', f"[\n{names}]")
     file = toml(wrong.replace('"imap"', '"imp"'))

@@ -39,7 +39,7 @@ def test_of_installers():
 """
 
 
-def test_a_fast_test_fails_that_skips_starts_a_program_or_ends_its_process(
+def test_a_fast_test_that_skips_or_leaves_its_process_fails(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "test_of_mine.py").write_text(TESTS)

@@ -124,9 +124,7 @@ def small_files() -> None:
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_failed_write_leaves_the_old_file_and_no_other(
-    folder: Path, replace: bool
-) -> None:
+def test_a_failed_write_leaves_the_old_file_alone(folder: Path, replace: bool) -> None:
     file = folder / "autoconfig.toml"
     if replace:
         file.write_bytes(b"old")
@@ -140,9 +138,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     assert files_in(folder) == ({file.name: b"old"} if replace else {})
 
 
-def test_records_that_cannot_be_written_leave_the_old_ones(
-    file: Path, folder: Path
-) -> None:
+def test_failed_writes_of_records_leave_the_old_ones(file: Path, folder: Path) -> None:
     command = ("dns", "--target", "www.example.com", "--output", folder)
     assert run("--config", file, *command).returncode == 0
     before = files_in(folder)

@@ -191,9 +191,7 @@ def test_both_sides_conform_to_wsgi() -> None:
     ("script", "path", "status"),
     [("/shop", CONFIG, "200"), ("/mail", "/other", "404"), (CONFIG, "", "404")],
 )
-def test_a_script_name_is_not_part_of_the_path(
-    script: str, path: str, status: str
-) -> None:
+def test_a_script_name_is_not_in_the_path(script: str, path: str, status: str) -> None:
     answer = got(in_front(), Ask(path), SCRIPT_NAME=script)
     assert answer.status.startswith(status)
 

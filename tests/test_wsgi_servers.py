@@ -90,7 +90,7 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
     assert b"404 Of The Site" in service.send(asked)
 
 
-def test_simultaneous_requests_for_a_domain_call_the_hook_once(
+def test_simultaneous_requests_of_a_domain_call_a_hook_once(
     service: Service,
 ) -> None:
     with ThreadPoolExecutor(6) as pool:
