@@ -1,4 +1,8 @@
-"""The wheel and the sdist, as a package index would have them."""
+"""The wheel and the sdist, as a package index would have them, and applications from PyPI.
+
+isso is a Werkzeug application, Radicale plain WSGI; bepasty is a Flask site, and locust one
+with a server and a login of its own, whose context processor fails without a `user_loader`.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,13 @@ from pathlib import Path
 
 import docker.utils.build
 import pytest
+from asks import FILE, asks_of
 from readme_renderer import markdown
-from services import captured, fetch, free_port, running
-from support import BIN, ROOT
+from services import answered_alike, captured, fetch, free_port, running
+from support import BIN, ROOT, tables
+
+from flask_autoconfig import create_app
+from flask_autoconfig.families import FAMILIES
 
 pytestmark = pytest.mark.install
 BUILD = (sys.executable, "-m", "build", "--no-isolation")
@@ -203,3 +211,38 @@ def test_the_sdists_tests_run_where_it_is_unpacked(
     output = _run(bin_ / "python", "-P", "-m", "pytest", "-q", *tests, cwd=source)
     assert " passed" in output
     assert "skipped" not in output
+
+
+# --- Applications from PyPI, each in an environment of its own ------------------------
+
+
+GUNICORN = "gunicorn --bind=127.0.0.1:{port} site_of_mine:application"
+APPLICATIONS = tables("applications.toml")
+
+
+# wsgiref's list of methods is that of HTTP without WebDAV.
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_clients_are_answered_in_an_application_as_by_the_service_alone(
+    name: str, wheel: Path, tmp_path: Path
+) -> None:
+    application = APPLICATIONS[name]
+    (tmp_path / "site_of_mine.py").write_text(application["source"])
+    (tmp_path / "settings").write_text(application.get("settings", ""))
+    (tmp_path / "autoconfig.toml").write_bytes(FILE.read_bytes())
+    bin_ = tmp_path / "venv/bin"
+    subprocess.run([sys.executable, "-m", "venv", bin_.parent], check=True)
+    subprocess.run([bin_ / "pip", "install", "-q", name, wheel], check=True)
+
+    port = free_port()
+    program, *options = application.get("server", GUNICORN).format(port=port).split()
+    log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
+    with running(
+        bin_ / program, *options, port=port, cwd=tmp_path, log=log, at_once=True
+    ):
+        page = fetch(url + application["path"])
+        assert page.status == 200
+        assert application["words"] in page.body.decode()
+        alone = create_app(FILE)
+        for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
+            answered_alike(alone, url, ask)
