@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -226,15 +225,8 @@ def test_a_client_hello_with_padding_is_longer_than_a_packet() -> None:
 
 def test_a_server_that_hangs_up_has_no_cipher_for_a_client_of_tls_1_2() -> None:
     """As Dovecot does, without an alert."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def hang_up() -> None:
-            connection, _ = listener.accept()
-            connection.recv(65536)
-            connection.close()
-
-        Thread(target=hang_up, daemon=True).start()
-        address = listener.getsockname()
+    with server(lambda connection: connection.recv(65536)) as port:
+        address = ("127.0.0.1", port)
         seen = first_messages(lambda: socket.create_connection(address, 5), HOST)
     assert seen == {NO_CIPHER}
 

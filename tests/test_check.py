@@ -23,7 +23,7 @@ from seeds import (
     says,
 )
 from services import run, until
-from strangers import HEARING, at_terminal
+from strangers import HEARING
 from support import BIN, Write, loads, tables
 from test_check_right import log_in, login_codes, logins
 from world import (
@@ -63,9 +63,6 @@ WITH_POP3 = TOML.replace(
 
 def init(here: Checking, *options: str | Path, domain: str = DOMAIN) -> Result:
     return here.invoke("init", domain, "--resolver", OTHER_NAMES, *options)
-
-
-# --- check ---------------------------------------------------------------------------
 
 
 def test_check_recommends_init_for_a_domain_that_publishes_nothing(here: Paper) -> None:
@@ -281,20 +278,6 @@ def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> Non
     assert smtp[0]["code"] == "tls.name-mismatch"
     assert "login.server-faulty" in [each["code"] for each in smtp]
     assert "login.good" not in [each["code"] for each in smtp]
-
-
-@pytest.mark.world
-def test_a_terminal_shows_colours_and_no_password(really: Real, toml: Write) -> None:
-    file = toml(WITH_POP3)
-    options = ["--config", str(file), "check", USER, "--login", "--unpublished"]
-    options += ["--resolver", OTHER_NAMES, *TIMEOUT]
-    typed = {f"https://dav.{DOMAIN}/: ": PASSWORD}
-    code, shown = really.inside.call(at_terminal, *options, typed=typed)
-    assert code == 0, shown
-    assert f"Password of {USER} at imap imap.{DOMAIN}:993 SSL, pop3 " in shown
-    assert f"the login of {USER} works" in " ".join(shown.split())
-    assert PASSWORD not in shown
-    assert "\x1b[32m" in shown
 
 
 @pytest.mark.world

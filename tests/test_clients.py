@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from services import run, run_flask
-from support import TWO_DOMAINS, Log, Patch, Write, rows
+from support import TWO_DOMAINS, Log, Patch, Write, look, rows
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 
@@ -110,24 +110,18 @@ def test_an_invalid_value_in_the_environment_is_reported(
 # --- Edits --------------------------------------------------------------------------
 
 
-def _reload(app: Flask) -> None:
-    service: Service = app.extensions["autoconfig"]
-    for _ in range(3):
-        service.live.look()
-
-
 def test_in_a_site_an_edit_takes_effect_at_a_restart_and_is_logged(
     toml: Write, caplog: Log
 ) -> None:
     chosen = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
     app = site(toml(TWO_DOMAINS))
     toml(TWO_DOMAINS.replace("imap.", "mail."))
-    _reload(app)
+    look(app.extensions["autoconfig"].live)
     assert caplog.text.count("WARNING") == 0
     file = toml(THUNDERBIRD_ALONE.replace("imap.", "mail."))
-    _reload(chosen)  # where the edit changes nothing
+    look(chosen.extensions["autoconfig"].live)  # where the edit changes nothing
     assert caplog.text.count("WARNING") == 0
-    _reload(app)
+    look(app.extensions["autoconfig"].live)
     assert caplog.text.count("WARNING") == 1
     assert f"The new `clients` of {file} take effect at a restart" in caplog.text
     assert (served(app), served(chosen)) == (USUAL, {"page"})
@@ -141,7 +135,7 @@ def test_in_the_standalone_service_an_edit_takes_effect_at_once(
     app = create_app(toml(THUNDERBIRD_ALONE))
     assert served(app) == {"thunderbird"}
     toml(f'clients = ["page", "ispdb", "outlook"]\n{TWO_DOMAINS}')
-    _reload(app)
+    look(app.extensions["autoconfig"].live)
     assert served(app) == {"page", "ispdb", "outlook"}
     assert Client(app).get(PATHS["thunderbird"]).status_code == 404
     assert caplog.text == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import runpy
@@ -287,29 +286,6 @@ def test_every_command_and_option_is_documented() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.opts[-1] in row, (name, parameter.opts)
-
-
-@pytest.mark.world
-def test_what_the_readme_says_of_automx2_is_true(tmp_path: Path) -> None:
-    pytest.importorskip("automx2")
-    conf = tmp_path / "automx2.conf"
-    conf.write_text(f"[automx2]\ndb_uri = sqlite:///{tmp_path}/db.sqlite\n")
-    code = """if True:
-        import json
-        from automx2.server import app
-        client = app.test_client()
-        client.get("/initdb/")
-        paths = sorted(str(rule) for rule in app.url_map.iter_rules())
-        target = "/mail/config-v1.1.xml"
-        known = client.get(target + "?emailaddress=fred@example.com").status_code
-        print(json.dumps([paths, known, client.get(target).status_code]))
-    """
-    done = captured("python", "-c", code, AUTOMX2_CONF=str(conf))
-    paths, known, without_address = json.loads(done.stdout)
-    thunderbird = [path for path in paths if re.search("config-v1.1|well-known", path)]
-    assert len(thunderbird) == 1
-    assert (known, without_address) == (200, 400)
-    assert not [path for path in paths if path.endswith(".json")]
 
 
 @pytest.mark.world

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fronts
 import pytest
-from services import Reply, captured, fetch, free_port, run, serving
+from services import Reply, captured, fetch, free_port, run
 from support import TWO_DOMAINS, Patch, Write, program, rows
 
 from flask_autoconfig.answers import Request
@@ -49,11 +49,11 @@ def test_export_writes_byte_for_byte_what_is_served_for_a_web_server_to_read(
     assert set(files(out)) == {
         f"{domain}/{path}" for domain in domains for path in PATHS
     }
-    with serving(file) as url:
-        for domain in domains:
-            for path in PATHS:
-                served = fetch(f"{url}/{path}", Host=domain).body
-                assert (out / domain / path).read_bytes() == served
+    service = Service(file)
+    for domain in domains:
+        for path in PATHS:
+            served = service.answer(Request(f"/{path}", host=domain))
+            assert (out / domain / path).read_bytes() == getattr(served, "body", "")
     for path_ in out.rglob("*"):
         assert path_.stat().st_mode & 0o444 == 0o444, path_
 

@@ -120,9 +120,6 @@ def test_any_request_is_read_or_gets_an_error_of_outlooks(body: bytes) -> None:
         fromstring(outlook.error(outlook.INVALID_REQUEST))
 
 
-# --- Outlook by GET ---------------------------------------------------------------------
-
-
 def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> None:
     headers = {"Host": "autodiscover.example.com", "X-Forwarded-Proto": "http"}
     app = site(toml(TWO_DOMAINS))
@@ -371,9 +368,6 @@ def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
     assert pacc.write(provider, Recipient("example.com")) == first
     digest = b64encode(hashlib.sha256(first).digest()).decode()
     assert pacc.digest_record(first) == f"v=UAAC1; a=sha256; d={digest}"
-
-
-# --- All families -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 from services import Service, load, serve, until
-from support import TWO_DOMAINS, Patch, loads, snapshot_of
+from support import TWO_DOMAINS, Patch, loads, look, snapshot_of
 
 from flask_autoconfig import service
 from flask_autoconfig.documents import Recipient, thunderbird
@@ -154,8 +154,7 @@ def test_a_clock_that_is_set_back_hides_no_edit(file: Path, monkeypatch: Patch) 
     monkeypatch.setattr(time, "time_ns", lambda: real() - year * 1_000_000_000)
     file.write_text(OTHER)
     os.utime(file, (time.time() - year, time.time() - year))
-    for _ in range(2):
-        live.look()
+    look(live, 2)
     assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from services import run
-from support import TWO_DOMAINS, Log, Write, certificate_for
+from support import TWO_DOMAINS, Log, Write, certificate_for, look
 
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import read
@@ -66,8 +66,7 @@ def test_a_file_that_is_not_an_ordinary_one_is_an_error_and_changes_nothing(
     make(whole.parent / name)
     with pytest.raises(ConfigError, match=REASON):
         read(whole)
-    for _ in range(5):
-        service.live.look()
+    look(service.live, 5)
     answer = service.answer(Request(CONFIG, "emailaddress=a@example.org"))
     assert answer is not None
     assert answer.status == "200 OK"

@@ -125,9 +125,6 @@ def test_an_invalid_port_is_an_error_with_a_message(port: int) -> None:
         mail_server(NETWORK, Endpoint("imap", "127.0.0.1", port, "SSL"))
 
 
-# --- One domain of many -----------------------------------------------------------------
-
-
 def test_a_check_that_fails_does_not_stop_the_others() -> None:
     chosen = families.chosen(None, "")
     cases = [Case(f"{name}.test", chosen) for name in ("fails", "ends")]

@@ -170,9 +170,6 @@ def test_the_help_names_the_defaults() -> None:
         assert f"{settings['defaults'][name]} by default" in text
 
 
-# --- Settings that are fixed ------------------------------------------------------------
-
-
 def test_log_worker_and_trusted_headers_are_fixed(file: Path, tmp_path: Path) -> None:
     settings = tmp_path / "gunicorn.conf.py"
     settings.write_text("secure_scheme_headers = {'X-FORWARDED-PROTO': 'https'}\n")

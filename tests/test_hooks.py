@@ -429,11 +429,6 @@ def test_an_async_hook_is_refused_at_once(toml: Write, name: str) -> None:
         create_app(toml(TWO_DOMAINS), hooks=SimpleNamespace(**hook))
 
 
-def test_an_object_without_hooks_is_refused(toml: Write) -> None:
-    with pytest.raises(ConfigError, match="no function find_provider, find_provider_b"):
-        create_app(toml(TWO_DOMAINS), hooks=object())
-
-
 # --- The provider of an address ----------------------------------------------------
 
 

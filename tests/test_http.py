@@ -203,9 +203,6 @@ def test_the_default_places_of_the_file_are_searched_in_order(
         assert f"max-age={number}" in cache
 
 
-# --- Certificates ---
-
-
 def test_certificates_are_wanted_for_names_that_clients_request(toml: Write) -> None:
     hooked = Functions(find_provider={"hooked.test": "hoster.test"}.get)
     of_hoster = Service(toml(FILES["a hoster"]), hooks=Hooks(hooked)).lookup

@@ -43,9 +43,6 @@ def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:
     return tomllib.loads(done.stdout)["provider"], done.stderr
 
 
-# --- Each format ------------------------------------------------------------------------
-
-
 EXPECTED = sorted(CASES.glob("*.toml"))
 
 
@@ -66,7 +63,7 @@ def test_a_file_becomes_the_one_beside_it_with_a_note_for_each_loss(
     assert found == expected.read_text()
 
 
-# --- automx2 ---------------------------------------------------------------------------
+WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
 
 
 @pytest.fixture
@@ -91,6 +88,7 @@ def database(tmp_path: Path) -> tuple[Path, Path]:
 def test_what_automx2_answers_from_its_database_we_answer_too(
     database: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    """And nothing else, as README has it."""
     base, conf = database
     (provider,), lost = moved(tmp_path / "copy.sqlite", base.read_bytes())
     assert not lost
@@ -101,7 +99,11 @@ def test_what_automx2_answers_from_its_database_we_answer_too(
     command = (BIN / "gunicorn", "-b", f"127.0.0.1:{port}", "automx2.server:app")
     env = {"AUTOMX2_CONF": str(conf), "PYTHONWARNINGS": "ignore"}
     with running(*command, port=port, env=env, at_once=True), serving(file) as ours:
-        theirs = Reader().read(fetch(f"http://127.0.0.1:{port}{question}").body)
+        url = f"http://127.0.0.1:{port}"
+        theirs = Reader().read(fetch(url + question).body)
+        assert fetch(f"{url}/mail/config-v1.1.xml").status == 400
+        for path in (WELL_KNOWN, "/autodiscover/autodiscover.json"):
+            assert fetch(f"{url}{path}?emailaddress=fred@example.net").status == 404
         mine = Reader().read(fetch(ours + question).body)
     keys = ("domains", "display_name", "display_short_name", "incoming", "outgoing")
     for key in keys:
@@ -217,9 +219,6 @@ def test_an_odd_value_of_autodiscover_is_reported(
     done = run("import", file)
     assert note in done.stderr
     assert "u1234" not in done.stdout
-
-
-# --- What cannot be read ---------------------------------------------------------------
 
 
 @rows("faulty", "text, words", "imports.toml")

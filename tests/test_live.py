@@ -1,7 +1,9 @@
 """Edited files are taken up; invalid ones are logged and change nothing."""
 
 import gc
+import logging
 import os
+import re
 import resource
 import threading
 import time
@@ -71,6 +73,22 @@ def test_an_edit_is_taken_up_however_it_is_saved(file: Path) -> None:
         assert f"{number}.example.com" in str(snapshot_of(live).loaded)
 
 
+def test_a_mounted_configmap_is_taken_up(file: Path) -> None:
+    # Kubernetes links the file to `..data/`, and replaces the link `..data`.
+    folder = file.parent
+    for name, text in (("1", TWO_DOMAINS), ("2", EDITED)):
+        (folder / name).mkdir()
+        (folder / name / file.name).write_text(text)
+    file.unlink()
+    file.symlink_to(f"..data/{file.name}")
+    (folder / "..data").symlink_to("1")
+    live = Service(file).live
+    (folder / "..tmp").symlink_to("2")
+    (folder / "..tmp").rename(folder / "..data")
+    look(live)
+    assert "mail.example.com" in str(snapshot_of(live).loaded)
+
+
 def document(service: Service, query: str = "") -> Answer:
     answer = service.answer(Request(CONFIG, query))
     assert answer is not None
@@ -90,6 +108,29 @@ def test_an_invalid_or_missing_file_is_logged_once(file: Path, caplog: Log) -> N
     file.write_text(EDITED)
     look(service.live)
     assert b"mail.example.com" in document(service).body
+
+
+def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> None:
+    line = re.compile(
+        rf"{re.escape(str(file))} is loaded: 1 provider, 2 domains, in \d+ milli.*?(;.*)?$"
+    )
+    digest = (
+        "; the pacc document of example.com and 1 more changed: publish its digest, "
+        "`flask-autoconfig dns --diff`"
+    )
+    caplog.set_level(logging.INFO)
+    service, told = Service(file), []
+    for text, expected in (
+        (EDITED, [digest]),
+        ("[[provider", []),
+        (TWO_DOMAINS, [digest]),
+        ("max_age = 60\n" + TWO_DOMAINS, [None]),
+    ):
+        file.write_text(text)
+        look(service.live)
+        told += expected
+        found = map(line.fullmatch, caplog.messages)
+        assert [it[1] for it in found if it] == told
 
 
 def test_a_half_written_file_is_not_taken_up(file: Path) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from services import run
+from services import run, typed
 from strangers import Behaviour, server
 from support import Patch, certificate_for, rows
 
@@ -214,12 +213,10 @@ def test_a_login_that_is_not_tried_is_a_warning(tmp_path: Path, text: str) -> No
     if text:
         (tmp_path / "autoconfig.toml").write_text(text)
         options.append("--unpublished")
-    (tmp_path / "password").write_text(PASSWORD)
-    number = os.open(tmp_path / "password", os.O_RDONLY)
-    options += ["--timeout", "0.2", "--password-fd", str(number)]
-    found = json.loads(run("check", USER, *options, cwd=tmp_path).stdout)["findings"]
-    with suppress(OSError):  # it is closed if it was read
-        os.close(number)
+    with typed(PASSWORD) as number:
+        options += ["--timeout", "0.2", "--password-fd", str(number)]
+        done = run("check", USER, *options, cwd=tmp_path)
+    found = json.loads(done.stdout)["findings"]
     logins = [each for each in found if each["step"] == "login"]
     subjects = ", ".join(each["subject"] for each in logins)
     expected = ["imap mail.", "smtp mail."] if text else [USER]

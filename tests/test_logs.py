@@ -94,27 +94,3 @@ def test_an_unwritable_log_goes_nowhere(file: Path, tmp_path: Path, out: str) ->
     text = errors.read_text()
     assert "Booting worker" in text
     assert not any(word in text for word in ("secret", "emailaddress", "Traceback"))
-
-
-def test_a_reload_is_logged_with_outdated_digests(file: Path) -> None:
-    line = re.compile(
-        rf"\[INFO\] {re.escape(str(file))} is loaded: "
-        r"1 provider, 2 domains, in \d+ milliseconds(.*)\n"
-    )
-    digest = (
-        "; the pacc document of example.com and 1 more changed: publish its digest, "
-        "`flask-autoconfig dns --diff`"
-    )
-    with serve(file, "--workers", "1") as service:
-        log = service.log
-        service.fetch()
-        for text, expected in (
-            (TWO_DOMAINS.replace("imap.", "mail."), [digest]),
-            ("[[provider", [digest]),
-            (TWO_DOMAINS, [digest, digest]),
-            ("max_age = 60\n" + TWO_DOMAINS, [digest, digest, ""]),
-        ):
-            file.write_text(text)
-            if text == "[[provider":
-                until(lambda: "The last valid configuration" in log.read_text())
-            until(lambda: line.findall(log.read_text()) == expected)  # noqa: B023

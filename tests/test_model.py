@@ -36,9 +36,6 @@ def provider_in(text: str) -> Provider:
     return found
 
 
-# --- Defaults ---------------------------------------------------------------------------
-
-
 @rows("types", "type_, ports, path", "tables.toml")
 def test_port_and_url_are_the_standard_ones_of_type_and_encryption(
     type_: str, ports: list[int], path: str

@@ -181,10 +181,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", ["odd.toml", "\x1b[31m\u202e\x9b.toml"])
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
-def test_no_command_prints_a_file_raw(tmp_path: Path, data: bytes, name: str) -> None:
-    file = tmp_path / name
+def test_no_command_prints_a_file_raw(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "\x1b[31m\u202e\x9b.toml"
     file.write_bytes(data)
     for command in (
         ("--config", file, "validate"),

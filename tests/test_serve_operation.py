@@ -82,23 +82,6 @@ def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(file: Path) 
         until(lambda: b"<username>u1<" in service.fetch().body)
 
 
-def test_a_mounted_configmap_is_taken_up(file: Path) -> None:
-    # Kubernetes links the file to `..data/`, and replaces the link `..data`.
-    folder = file.parent
-    for name, text in (("1", TWO_DOMAINS), ("2", TWO_DOMAINS.replace("imap.", "new."))):
-        (folder / name).mkdir()
-        (folder / name / file.name).write_text(text)
-    file.unlink()
-    file.symlink_to(f"..data/{file.name}")
-    (folder / "..data").symlink_to("1")
-    with serve(file, *ONE) as service:
-        assert b"imap.example.com" in service.fetch().body
-        (folder / "..tmp").symlink_to("2")
-        (folder / "..tmp").rename(folder / "..data")
-        until(lambda: b"new.example.com" in service.fetch().body)
-        assert service.fetch("/readyz").status == 200
-
-
 # --- Numbers -----------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 from paper import Every, Paper
 from seeds import Response, good, mail, moved, says
+from services import typed
 from strangers import at_terminal
 from support import provider_of
 from world import (
@@ -88,10 +89,8 @@ def command(here: Paper, *words: str | Path) -> Result:
 
 def log_in(here: Paper, *options: str) -> Result:
     """Run `check --login` without a file."""
-    file = here.folder / "password"
-    file.write_text(PASSWORD)
-    with file.open() as stream:
-        given = ("--login", "--password-fd", str(stream.fileno()), *options)
+    with typed(PASSWORD) as number:
+        given = ("--login", "--password-fd", str(number), *options)
         return command(here, "check", USER, "--allow-private", *given)
 
 
@@ -163,7 +162,9 @@ def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) 
     assert asked in agreed
     assert agreed.index("Send the password") < agreed.index("Password of")
     assert listener.has_the_password()
+    assert f"the login of {USER} works" in " ".join(agreed.split())
     assert PASSWORD not in agreed
+    assert "\x1b[32m" in agreed
 
 
 # --- Endless lists and private addresses -------------------------------------------------
