@@ -82,9 +82,7 @@ def test_a_missing_file_is_an_error_without_a_traceback(command: str) -> None:
         ["gunicorn", "--preload", "flask_autoconfig:create_app()"],
     ],
 )
-def test_serve_and_gunicorn_end_with_the_problems_of_a_faulty_file(
-    toml: Write, words: list[str]
-) -> None:
+def test_serve_and_gunicorn_end_with_problems(toml: Write, words: list[str]) -> None:
     # As in a shell or a job of a service, which inherit the process id of another.
     inherited = dict.fromkeys(("SYSTEMD_EXEC_PID", "LISTEN_PID"), "1")
     inherited |= {"INVOCATION_ID": "0" * 32, "NOTIFY_SOCKET": "/none"}

@@ -58,9 +58,7 @@ def test_export_writes_byte_for_byte_what_is_served_for_a_web_server_to_read(
         assert path_.stat().st_mode & 0o444 == 0o444, path_
 
 
-def test_export_reports_what_it_leaves_alone_and_what_cannot_be_a_file(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_export_tells_of_old_files_and_of_patterns(toml: Write, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(Service(toml(TWO_DOMAINS)), out)
     (out / "index.html").write_text("mine")
@@ -237,9 +235,7 @@ def test_each_document_is_one_file(toml: Write, tmp_path: Path) -> None:
     assert others == {"nginx-map.conf", "nginx-locations.conf"}
 
 
-def test_an_export_keeps_the_documents_of_the_map_that_nginx_still_has(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_an_export_keeps_what_nginx_still_maps(toml: Write, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(Service(toml(TWO_DOMAINS)), out, for_nginx=True)
     before = files(out)

@@ -25,10 +25,11 @@ from services import run_process as run
 from support import BIN, ROOT, certificate_for, lacking, program, rows
 
 pytestmark = pytest.mark.world
+Refused = Callable[..., str]
 
 
 @pytest.fixture
-def refused(file: Path) -> Callable[..., str]:
+def refused(file: Path) -> Refused:
     """A function that runs `serve`, which must end, and returns its last line."""
 
     def refused(*options: str, arguments: str = "") -> str:
@@ -97,7 +98,7 @@ def test_a_configuration_file_is_read_again_on_hup(file: Path, tmp_path: Path) -
 
 
 def test_a_daemon_reports_errors_before_it_detaches(
-    file: Path, tmp_path: Path, refused: Callable[..., str]
+    file: Path, tmp_path: Path, refused: Refused
 ) -> None:
     pid, bind = tmp_path / "pid", f"127.0.0.1:{free_port()}"
     command = ("--config", file, "serve", "--bind", bind)
@@ -122,9 +123,7 @@ def test_two_services_can_share_a_port(file: Path) -> None:
             assert first.fetch().status == 200
 
 
-def test_usr2_starts_a_server_on_the_same_sockets_and_loses_no_request(
-    file: Path, tmp_path: Path
-) -> None:
+def test_usr2_starts_a_server_and_loses_no_request(file: Path, tmp_path: Path) -> None:
     pid, new = tmp_path / "pid", tmp_path / "pid.2"
     statuses: list[int] = []
     with serve(file, arguments=f"--pid {pid}") as service:
@@ -208,24 +207,20 @@ def test_log_worker_and_trusted_headers_are_fixed(file: Path, tmp_path: Path) ->
 
 
 @rows("faulty_arguments", "arguments, message", "commands.toml")
-def test_a_bad_argument_ends_it(
-    refused: Callable[..., str], arguments: str, message: str
-) -> None:
+def test_a_bad_argument_ends_it(refused: Refused, arguments: str, message: str) -> None:
     line = refused(arguments=arguments)
     assert "GUNICORN_CMD_ARGS: " in line
     assert message in line
 
 
 @rows("impossible_addresses", "bind, words", "commands.toml")
-def test_an_impossible_address_ends_it(
-    refused: Callable[..., str], bind: str, words: str
-) -> None:
+def test_an_impossible_address_ends_it(refused: Refused, bind: str, words: str) -> None:
     line = refused(arguments=f"--bind {bind}")
     assert line.startswith(f"Error: cannot serve at {bind}: ")
     assert line.endswith(words)
 
 
-def test_an_address_in_use_ends_it(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_an_address_in_use_ends_it(refused: Refused, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = refused("--bind", address)

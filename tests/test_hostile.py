@@ -18,7 +18,12 @@ from strangers import Behaviour, server
 from support import Patch, tables
 
 from flask_autoconfig.cleaning import clean
-from flask_autoconfig.documents.setups import MeaninglessError, read_profile
+from flask_autoconfig.documents.outlook import RESPONSE
+from flask_autoconfig.documents.setups import (
+    MeaninglessError,
+    read_outlook,
+    read_profile,
+)
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
 from flask_autoconfig.tools.check.findings import finding
@@ -220,6 +225,9 @@ HEAD = b'<clientConfig version="1.1"><emailProvider id="a.test"><domain>a.test</
 SERVER = b'<incomingServer type="imap"><hostname>h.test</hostname></incomingServer>'
 TAIL = b"</emailProvider></clientConfig>"
 ICONS = {"PayloadContent": [{"PayloadType": "x", "Icon": b"x" * 2**18}]}
+PROTOCOL = b"<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
+POX = b'<Response xmlns="%s">%s</Response>' % (RESPONSE.encode(), PROTOCOL * 101)
+PAYLOADS = {"PayloadContent": [{"PayloadType": "com.apple.mail.managed"}] * 101}
 ATTRIBUTES = b" ".join(b"a%d=''" % number for number in range(20_000))
 LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
     "servers": (Reader().read, HEAD + SERVER * 500 + TAIL, "elements, more than 1000"),
@@ -229,6 +237,8 @@ LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
     "elements": (parse, b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
     "attributes": (parse, b"<a %s/>" % ATTRIBUTES, "attributes"),
     "bytes": (parse, b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
+    "Outlook's servers": (read_outlook, POX, "servers, more than 100"),
+    "payloads": (read_profile, plistlib.dumps(PAYLOADS), "101 payloads, more than 100"),
     "a property list": (read_profile, plistlib.dumps(ICONS), "256 KiB"),
 }
 

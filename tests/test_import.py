@@ -47,9 +47,7 @@ EXPECTED = sorted(CASES.glob("*.toml"))
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda file: file.stem)
-def test_a_file_becomes_the_one_beside_it_with_a_note_for_each_loss(
-    tmp_path: Path, expected: Path
-) -> None:
+def test_a_file_becomes_the_one_beside_it(tmp_path: Path, expected: Path) -> None:
     """The notes are its comments. UPDATE_WORDS=1 writes it."""
     file = expected.with_suffix("")
     if file.suffix == ".sql":
@@ -211,9 +209,7 @@ def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:
 
 
 @rows("personal", "old, new, note", "imports.toml")
-def test_an_odd_value_of_autodiscover_is_reported(
-    tmp_path: Path, old: str, new: str, note: str
-) -> None:
+def test_odd_values_are_reported(tmp_path: Path, old: str, new: str, note: str) -> None:
     file = tmp_path / "file"
     file.write_text((CASES / "autodiscover.xml").read_text().replace(old, new, 1))
     done = run("import", file)

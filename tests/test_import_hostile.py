@@ -192,7 +192,7 @@ PLACES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", PLACES.values(), ids=PLACES.keys())
-def test_what_is_no_file_is_a_problem_with_its_name(
+def test_what_is_no_file_is_told(
     tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     make(tmp_path / "file")

@@ -3,7 +3,6 @@
 import gc
 import itertools
 import json
-import plistlib
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.values import quote
-from flask_autoconfig.documents import outlook, thunderbird, xml
+from flask_autoconfig.documents import thunderbird, xml
 from flask_autoconfig.documents.setups import (
     MeaninglessError,
     read_outlook,
@@ -174,19 +173,6 @@ def test_elements_with_different_names() -> None:
             _documents(place.format(elements))
 
     assert_linear(call, "a", [""])
-
-
-def test_more_than_100_servers_are_refused() -> None:
-    protocol = "<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
-    pox = f'<Response xmlns="{outlook.RESPONSE}">{protocol * 101}</Response>'
-    payload = {"PayloadType": "com.apple.mail.managed"}
-    profile = plistlib.dumps({"PayloadContent": [payload] * 101})
-    for read, body, message in (
-        (read_outlook, pox.encode(), "servers, more than 100"),
-        (read_profile, profile, "has 101 payloads, more than 100"),
-    ):
-        with pytest.raises(MeaninglessError, match=message):
-            read(body)
 
 
 def _binary(objects: list[bytes]) -> bytes:
@@ -392,9 +378,7 @@ def numbered(token: str, text: str) -> str:
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_any_content_takes_linear_time(
-    tmp_path: Path, name: str, monkeypatch: Patch
-) -> None:
+def test_any_file_in_linear_time(tmp_path: Path, name: str, monkeypatch: Patch) -> None:
     # Larger ones are refused, which tells nothing of the time for smaller ones.
     monkeypatch.setattr(xml, "MOST_BYTES", 2**20)
     monkeypatch.setattr(xml, "_MOST_LEVELS", 2**20)

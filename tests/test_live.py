@@ -119,7 +119,8 @@ def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> No
         "`flask-autoconfig dns --diff`"
     )
     caplog.set_level(logging.INFO)
-    service, told = Service(file), []
+    service = Service(file)
+    told: list[str | None] = []
     for text, expected in (
         (EDITED, [digest]),
         ("[[provider", []),

@@ -143,9 +143,7 @@ def test_a_password_is_hidden_in_every_form(echo: str) -> None:
 
 
 @pytest.mark.parametrize("type_", CODES)
-def test_a_greeting_that_repeats_the_password_is_quoted_without_it(
-    refusal: Refusal, type_: str
-) -> None:
+def test_a_greeting_with_a_password_is_not_shown(refusal: Refusal, type_: str) -> None:
     def greet(connection: socket.socket) -> None:
         connection.sendall(f"no {'x' * 80} {PASSWORD}\r\n".encode())
         with suppress(OSError):

@@ -225,9 +225,7 @@ def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
     assert caplog.text.count("remains in use") == 1
 
 
-def test_an_included_file_is_read_again_when_it_is_corrected_or_exists(
-    toml: Write, brands: Path
-) -> None:
+def test_a_corrected_included_file_is_read_again(toml: Write, brands: Path) -> None:
     service = Service(toml(TWO_DOMAINS))
     (problem,) = reports(toml(BRANDS.replace("*", "a")))
     assert problem.startswith('line 1: include[0]: there is no file "brands/a.toml"; ')

@@ -38,9 +38,7 @@ INVALID += [(text, 0, told) for text, told in TABLE["files"].items()]
 
 
 @pytest.mark.parametrize(("text", "before", "expected"), INVALID)
-def test_invalid_toml_is_reported_with_its_place_and_a_cure(
-    text: str, before: int, expected: str
-) -> None:
+def test_invalid_toml_has_place_and_cure(text: str, before: int, expected: str) -> None:
     (problem,) = problems_in(text)
     message = problem.message.removeprefix("not TOML: ")
     place = f"{(problem.line or 0) - before}:{problem.column}"

@@ -328,7 +328,7 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
 
 
 @rows("profiles", "tables, sentences")
-def test_the_steps_name_the_parts_of_the_profile(
+def test_steps_name_the_payloads(
     toml: Write, tables: str, sentences: list[str]
 ) -> None:
     file = toml(f'[[provider]]\ndomains = ["example.com"]\n{tables}')
@@ -338,9 +338,7 @@ def test_the_steps_name_the_parts_of_the_profile(
 
 
 @rows("steps", "program, sentences")
-def test_the_steps_are_in_the_order_of_the_program(
-    app: Flask, program: str, sentences: list[str]
-) -> None:
+def test_the_steps_are_in_order(app: Flask, program: str, sentences: list[str]) -> None:
     page = ask(app, f"{ANNA}&program={program}").text
     text = re.sub("<[^>]*>", "", page.partition('id="steps"')[2])
     places = [text.find(sentence) for sentence in sentences]

@@ -190,9 +190,7 @@ FAULTS = tables("client_faults.toml")["faults"]
 
 
 @pytest.mark.parametrize(("ruled", "old", "new", "place"), FAULTS)
-def test_a_fault_has_its_place_in_the_file(
-    ruled: dict[str, Any], old: str, new: str, place: str
-) -> None:
+def test_a_fault_has_its_place(ruled: Raw, old: str, new: str, place: str) -> None:
     values: Any = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in ruled.items()

@@ -188,9 +188,7 @@ def _elements(draw: st.DrawFn, depth: int = 0) -> str:
 
 
 @given(st.lists(_elements(), max_size=6), st.lists(_elements(), max_size=3))
-def test_any_elements_are_a_configuration_or_a_list_of_problems(
-    inner: list[str], outer: list[str]
-) -> None:
+def test_any_elements_are_read_or_reported(inner: list[str], outer: list[str]) -> None:
     text = f'<clientConfig><emailProvider id="a.test">{"".join(inner)}</emailProvider>'
     raw = Reader().read(f"{text}{''.join(outer)}</clientConfig>".encode())
     _config_or_problems({"provider": [raw]})

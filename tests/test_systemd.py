@@ -143,7 +143,7 @@ def test_neither_a_faulty_file_nor_a_missing_program_ends_the_units() -> None:
     ]
 
 
-def test_the_service_signs_with_its_credentials_and_a_restart_loses_no_request(
+def test_it_signs_by_credentials_and_restarts_lose_no_request(
     tmp_path: Path,
 ) -> None:
     text = (UNITS / "sign.conf").read_text()

@@ -61,7 +61,7 @@ def test_a_planted_link_pipe_or_folder_is_refused(
     assert not (folder.parent / "new").exists()
 
 
-def test_init_refuses_a_link_before_any_request(folder: Path) -> None:
+def test_init_refuses_a_link_or_no_folder_before_any_request(folder: Path) -> None:
     file = folder / "autoconfig.toml"
     file.symlink_to(folder.parent / "mine")
     nobody = ("--resolver", "192.0.2.1")
@@ -72,6 +72,10 @@ def test_init_refuses_a_link_before_any_request(folder: Path) -> None:
     file.symlink_to(folder.parent / "nowhere")
     done = run("init", "example.com", "-o", file, *nobody)
     assert "exists already" in done.stderr
+    file = folder / "nowhere/mine.toml"
+    done = run("init", "example.com", "-o", file, *nobody)
+    assert done.returncode == 1
+    assert f"{file.parent}: cannot write: No such file" in done.stderr
 
 
 def test_links_beside_the_file_keep_what_they_lead_to(folder: Path) -> None:

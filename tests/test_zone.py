@@ -49,7 +49,7 @@ KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
 @rows("service_urls", "type_, url, expected", "tables.toml")
-def test_a_url_becomes_a_target_and_a_path_or_a_warning(
+def test_a_url_is_a_record_or_warning(
     type_: str, url: str, expected: list[str]
 ) -> None:
     key = KEYS[type_]
