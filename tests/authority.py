@@ -1,7 +1,5 @@
 """Pebble, a certificate authority with the same challenges as Let's Encrypt."""
 
-from __future__ import annotations
-
 import json
 import ssl
 import urllib.request

@@ -1,7 +1,5 @@
 """A real BIND on loopback or in a network namespace, whose zones a key can update."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping

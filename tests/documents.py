@@ -1,7 +1,5 @@
 """The README files, and the blocks of code in them."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

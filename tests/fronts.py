@@ -1,7 +1,5 @@
 """The web servers of contrib on loopback, and the checks that each must pass."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

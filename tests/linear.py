@@ -1,7 +1,5 @@
 """Checks that the time of a function grows linearly with the size of its input."""
 
-from __future__ import annotations
-
 import signal
 import string
 import time

@@ -4,8 +4,6 @@ Its processes see the whole file system, write to a layer above it (overlayfs), 
 with it (a PID namespace). There is no internet in its network namespace.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """Network namespaces, with a loopback interface and ports of their own."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import subprocess

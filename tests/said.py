@@ -1,7 +1,5 @@
 """The snapshot of the texts of findings; `UPDATE_WORDS=1 pytest …` updates it."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Servers with scripted behaviour, and a person at a terminal."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import pty

@@ -1,7 +1,5 @@
 """Addresses, and the placeholders that they fill in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from urllib.parse import quote
 from xml.sax.saxutils import escape

@@ -3,8 +3,6 @@
 nginx starts as root, and its worker runs as www-data, as on a real machine.
 """
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

@@ -1,7 +1,5 @@
 """Chains of certificates that a server may send, and what a real handshake says of each."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Right worlds have no problems; logins; the report for people, programs and cron."""
 
-from __future__ import annotations
-
 import json
 import re
 import socket

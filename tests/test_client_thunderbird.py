@@ -1,7 +1,5 @@
 """A real Thunderbird sets up accounts by the service."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Hooks that query PostgreSQL, which restarts under load."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

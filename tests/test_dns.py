@@ -1,7 +1,5 @@
 """`dns`: the records in each format, and in a real BIND by nsupdate."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """config-v1.1.xml, written and read, and files like those of the ISP database."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The README files: every block of code runs, every link has a target."""
 
-from __future__ import annotations
-
 import os
 import re
 import runpy

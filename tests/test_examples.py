@@ -1,7 +1,5 @@
 """The examples run, and those, the files and the page template of version 1.0.0."""
 
-from __future__ import annotations
-
 import ast
 import logging
 import re

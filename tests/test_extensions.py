@@ -4,8 +4,6 @@ The lines that the site itself must say stand in a table of examples/README.md, 
 where they are taken to be run here.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Outlook, Apple, PACC, calendars and address books: what each client is told."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json

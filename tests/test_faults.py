@@ -1,7 +1,5 @@
 """Faults of a long-running service, with real processes, mostly under load."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import re

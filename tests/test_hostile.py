@@ -1,7 +1,5 @@
 """Servers and documents that are hostile or broken: refused in time, in bounded memory."""
 
-from __future__ import annotations
-
 import plistlib
 import resource
 import socket

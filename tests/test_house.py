@@ -1,7 +1,5 @@
 """The structure of the package: one place for each fact, imports in one direction."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

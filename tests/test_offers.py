@@ -1,7 +1,5 @@
 """What a document offers: only servers that its readers can use, with complete values."""
 
-from __future__ import annotations
-
 import json
 import plistlib
 from typing import Any

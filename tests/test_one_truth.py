@@ -6,8 +6,6 @@ rules of its own: the same best server, the same login, the same order; or nothi
 said, and `validate` says why.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 

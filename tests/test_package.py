@@ -4,8 +4,6 @@ isso is a Werkzeug application, Radicale plain WSGI; bepasty is a Flask site, an
 with a server and a login of its own, whose context processor fails without a `user_loader`.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Lookups at name servers that answer oddly, or not at all."""
 
-from __future__ import annotations
-
 import time
 
 import dns.message

@@ -1,7 +1,5 @@
 """conftest.py fails what skips, needs more than pip installs, or ends its process."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
