@@ -17,10 +17,7 @@ ATTEMPTS = 3  # since another process may disturb a measurement
 
 # Characters and tokens that parsers, patterns and messages treat specially. An input is
 # one of them repeated, with and without an end that does not match.
-TOKENS = (
-    *(*string.punctuation, "\ud800"),
-    *table("repeated", "linear.toml")["tokens"],
-)
+TOKENS = (*(*string.punctuation, "\ud800"), *table("repeated", "linear.toml")["tokens"])
 ENDS = ("", "x", "\n", "@example.com")
 
 

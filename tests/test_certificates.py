@@ -16,14 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from authority import authority
-from fronts import (
-    CONTRIB,
-    behind_apache,
-    caddy_of_contrib,
-    has_ipv6,
-    nginx,
-    nginx_site,
-)
+from fronts import CONTRIB, behind_apache, caddy_of_contrib, has_ipv6, nginx, nginx_site
 from services import captured, free_port, serving, until
 from support import TWO_DOMAINS, lacking, open_folder, program, replaced
 
@@ -124,9 +117,7 @@ def test_the_certbot_commands_have_every_name_of_the_domain() -> None:
         assert re.findall(r"-d (\S+)", line) == _names("example.com")
 
 
-def test_one_certificate_by_certbot_serves_every_name(
-    office: Office,
-) -> None:
+def test_one_certificate_by_certbot_serves_every_name(office: Office) -> None:
     (line,) = _commands("nginx.conf")
     line = replaced(
         line, ("systemctl reload nginx", f"kill -HUP $(cat {office.folder}/pid)")
@@ -176,9 +167,7 @@ def test_caddy_obtains_certificates_for_its_domains_alone_and_renews_them(
             until(lambda: office.serial(name) not in {before, ""})
 
 
-def test_a_certificate_for_each_domain_needs_the_permissions(
-    office: Office,
-) -> None:
+def test_a_certificate_for_each_domain_needs_the_permissions(office: Office) -> None:
     *rights, line, is_readable = _commands("nginx-hoster.conf")
     assert [command.split()[0] for command in rights] == ["chgrp", "chmod"]
     domains = ("example.com", "example2.com")

@@ -11,17 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import (
-    CONFIG,
-    POX,
-    edited,
-    failing,
-    good,
-    lead,
-    mail,
-    mail_server,
-    says,
-)
+from seeds import CONFIG, POX, edited, failing, good, lead, mail, mail_server, says
 from services import until
 from strangers import HEARING
 from support import BIN, Write, loads, tables

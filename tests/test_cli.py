@@ -53,9 +53,7 @@ def test_validate_prints_problems_and_warnings_as_compilers_do(toml: Write) -> N
 # --- The file ----------------------------------------------------------------------------
 
 
-def test_option_then_environment_then_default_name_the_file(
-    tmp_path: Path,
-) -> None:
+def test_option_then_environment_then_default_name_the_file(tmp_path: Path) -> None:
     for number, name in enumerate(("option", "environment", "autoconfig"), 1):
         text = TWO_DOMAINS.replace("imap.", f"imap{number}.")
         (tmp_path / f"{name}.toml").write_text(text)
@@ -197,9 +195,7 @@ def test_the_list_of_commands_is_not_cut_and_has_the_order_of_the_documents() ->
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_accepts_its_examples_and_explains_its_options(
-    name: str,
-) -> None:
+def test_each_command_accepts_its_examples_and_explains_its_options(name: str) -> None:
     _, _, examples = run(name, "--help").stdout.partition("Example")
     lines = [line.split() for line in examples.splitlines()[1:] if line]
     assert lines

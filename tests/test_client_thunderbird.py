@@ -57,9 +57,7 @@ def _servers(config: dict[str, Any]) -> list[tuple[str, str, int, int, str]]:
     return [tuple(server[key] for key in keys) for server in servers]
 
 
-def test_thunderbird_needs_only_an_address_of_our_domains(
-    client: Thunderbird,
-) -> None:
+def test_thunderbird_needs_only_an_address_of_our_domains(client: Thunderbird) -> None:
     nothing = client.find("fred@nowhere.example")
     assert not nothing or "error" in nothing
     found = client.find("fred@example2.com")
@@ -151,9 +149,7 @@ def _shorter(raw: Any) -> Iterator[Any]:
                 yield [*raw[:index], it, *raw[index + 1 :]]
 
 
-def test_thunderbird_reads_no_odd_value_without_any_key(
-    client: Thunderbird,
-) -> None:
+def test_thunderbird_reads_no_odd_value_without_any_key(client: Thunderbird) -> None:
     full = Path(__file__).with_name("full.toml")
     raw = tomllib.loads(full.read_text(encoding="utf-8"))
     documents = []

@@ -210,9 +210,7 @@ def test_check_plays_no_client_that_is_not_served(toml: Write) -> None:
     assert played(f'clients = ["page"]\n{TWO_DOMAINS}') == []
 
 
-def test_validate_and_check_warn_of_no_client_that_is_not_served(
-    toml: Write,
-) -> None:
+def test_validate_and_check_warn_of_no_client_that_is_not_served(toml: Write) -> None:
     text = TWO_DOMAINS.replace('"imap.example.com"', '"imap.example.com"\nport = 1993')
     warned = run("--config", toml(text), "validate").stdout
     assert ": PACC: " in warned.partition("\n")[0]

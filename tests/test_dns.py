@@ -44,9 +44,7 @@ def diff(file: Path, server: Bind, *options: str | Path) -> Any:
     return dns(file, "--diff", "--resolver", server.resolver, *options)
 
 
-def test_table_and_json_have_records_and_names_of_certificates(
-    toml: Write,
-) -> None:
+def test_table_and_json_have_records_and_names_of_certificates(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     lines = dns(file, "--format", "table").stdout.splitlines()
     assert lines[0].startswith("example.com (certificates: autoconfig.example.com,")
@@ -186,9 +184,7 @@ def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     assert "$ORIGIN a.example.net." in done.stdout
 
 
-def test_the_error_for_what_is_no_folder_has_path_and_remedy(
-    toml: Write,
-) -> None:
+def test_the_error_for_what_is_no_folder_has_path_and_remedy(toml: Write) -> None:
     for words in (("dns", *TARGET, "--output"), ("export",)):
         done = run("--config", toml(TWO_DOMAINS), *words, "/dev/null")
         assert done.returncode == 1

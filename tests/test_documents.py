@@ -287,9 +287,7 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 @pytest.mark.world
-def test_the_script_makes_the_readmes_picture_by_real_programs(
-    tmp_path: Path,
-) -> None:
+def test_the_script_makes_the_readmes_picture_by_real_programs(tmp_path: Path) -> None:
     for name in ("chromium", "dovecot", "postfix", "named"):
         program(name)
     made = tmp_path / "first.png"

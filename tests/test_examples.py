@@ -73,9 +73,7 @@ def test_the_hosters_file_has_its_customers(domain: str, host: str) -> None:
     assert run("--config", file, "validate").stdout == ""
 
 
-def test_page_and_welcome_mail_have_the_settings(
-    load: Callable[[Path], Flask],
-) -> None:
+def test_page_and_welcome_mail_have_the_settings(load: Callable[[Path], Flask]) -> None:
     client = Client(load(EXAMPLES / "own_pages.py"))
     page = client.get("/me").text
     assert "imap: imap.example.com, port 993" in " ".join(page.split())

@@ -56,10 +56,7 @@ def whole(toml: Write, tmp_path: Path) -> Path:
     "name", ["autoconfig.toml", "domains", "example.com.pem", "example.com.key"]
 )
 def test_a_file_that_is_not_an_ordinary_one_is_an_error_and_changes_nothing(
-    whole: Path,
-    make: Callable[[Path], None],
-    name: str,
-    caplog: Log,
+    whole: Path, make: Callable[[Path], None], name: str, caplog: Log
 ) -> None:
     service = Service(whole)
     (whole.parent / name).unlink()

@@ -11,16 +11,7 @@ from pathlib import Path
 
 import pytest
 from gunicorn.config import Config
-from services import (
-    CONFIG,
-    captured,
-    children_of,
-    fetch,
-    free_port,
-    load,
-    serve,
-    until,
-)
+from services import CONFIG, captured, children_of, fetch, free_port, load, serve, until
 from services import run_process as run
 from support import BIN, ROOT, certificate_for, lacking, program, rows
 
@@ -244,10 +235,7 @@ def test_the_socket_of_a_dead_server_is_replaced(file: Path, tmp_path: Path) -> 
         dead.bind(path)
         dead.listen()
     arguments = f"--bind 127.0.0.1:PORT --bind unix:{path}"
-    with (
-        serve(file, arguments=arguments),
-        socket.socket(socket.AF_UNIX) as client,
-    ):
+    with serve(file, arguments=arguments), socket.socket(socket.AF_UNIX) as client:
         until(lambda: client.connect_ex(path) == 0)
         client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.0 200 OK")

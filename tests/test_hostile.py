@@ -144,9 +144,7 @@ def test_a_connection_that_another_address_made_needless_is_closed() -> None:
         assert used.fileno() != -1
 
 
-def test_a_silent_address_leaves_the_others_time(
-    monkeypatch: Patch,
-) -> None:
+def test_a_silent_address_leaves_the_others_time(monkeypatch: Patch) -> None:
     with socket.socket() as full, server(sending(b"hello\r\n")) as port:
         full.bind(("127.0.0.2", port))
         full.listen(0)
@@ -190,9 +188,7 @@ def test_only_the_users_own_hosts_may_have_private_addresses() -> None:
     assert asked == [1]
 
 
-def test_ports_of_other_services_are_not_connected_to(
-    monkeypatch: Patch,
-) -> None:
+def test_ports_of_other_services_are_not_connected_to(monkeypatch: Patch) -> None:
     def leave(*_: object) -> socket.socket:
         raise AssertionError("nothing may leave this machine")
 

@@ -81,9 +81,7 @@ HEADINGS = {"": "", "[[ t ]]": "t[{}]", "[s . 'u{}']": "s.u{}", "[v{}]": "v{}"}
 
 
 @given(st.lists(st.tuples(*map(st.sampled_from, ([*HEADINGS], [*KEYS], VALUES, ENDS)))))
-def test_a_key_has_its_line_after_any(
-    parts: list[tuple[str, str, str, str]],
-) -> None:
+def test_a_key_has_its_line_after_any(parts: list[tuple[str, str, str, str]]) -> None:
     text = table = ""
     expected: dict[str, int] = {}
     for number, (heading, key, value, end) in enumerate(parts):

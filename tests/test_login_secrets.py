@@ -174,9 +174,7 @@ def test_a_reference_of_many_digits_is_quoted() -> None:
     assert Secrets("hunters2").quoted(line) == line
 
 
-def test_a_method_that_no_server_offers_gets_no_password(
-    refusal: Refusal,
-) -> None:
+def test_a_method_that_no_server_offers_gets_no_password(refusal: Refusal) -> None:
     words = "does not offer PLAIN or LOGIN"
     with pytest.raises(ProbeError, match=words) as raised:
         refusal(Echo("smtp", "XOAUTH2"), "smtp", "PLAIN LOGIN")

@@ -99,9 +99,7 @@ def test_the_mark_is_below_the_mistake(line: str, expected: tuple[str, str]) -> 
     assert len(str(problem)) < 300
 
 
-def test_commands_show_the_line_and_a_log_has_one_for_each_problem(
-    toml: Write,
-) -> None:
+def test_commands_show_the_line_and_a_log_has_one_for_each_problem(toml: Write) -> None:
     file = toml(AROUND.replace("@", "port == 993"))
     cure = "write text in quotes, true in small letters, and ] after the list before it"
     shown = [
@@ -122,9 +120,7 @@ def test_commands_show_the_line_and_a_log_has_one_for_each_problem(
     ]
 
 
-def test_contribs_readme_shows_the_output_of_validate(
-    toml: Write,
-) -> None:
+def test_contribs_readme_shows_the_output_of_validate(toml: Write) -> None:
     (block,) = blocks("text")
     _, *examples = block.code.split("$ ")
     mistakes = ("hostname = “imap.example.com”", 'server = "imap.example.com"')

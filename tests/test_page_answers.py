@@ -109,9 +109,7 @@ def test_an_address_is_found_in_a_text(app: Flask, typed: str, address: str) -> 
     assert f'data-copy="{address}"' in page.text
 
 
-def test_an_error_shows_no_more_of_a_text_than_an_address_has(
-    app: Flask,
-) -> None:
+def test_an_error_shows_no_more_of_a_text_than_an_address_has(app: Flask) -> None:
     page = ask(app, f"emailaddress=a@{'x' * 3000}")
     assert (page.status_code, len(page.data) < 5000) == (400, True)
 

@@ -54,9 +54,7 @@ def test_a_reason_has_its_kind_and_a_cure(answer: tuple[str, ...], kind: str) ->
 
 
 @pytest.mark.parametrize("dropped", ["A", "AAAA"])
-def test_one_kind_of_address_is_enough_and_the_other_awaited_once(
-    dropped: str,
-) -> None:
+def test_one_kind_of_address_is_enough_and_the_other_awaited_once(dropped: str) -> None:
     asked = []
 
     def half(query: Message) -> Message | None:

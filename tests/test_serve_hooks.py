@@ -85,9 +85,7 @@ def test_a_class_is_instantiated_once_in_each_worker(file: Path) -> None:
         assert service.log.read_text().count("created by") == 2
 
 
-def test_a_process_of_the_module_is_ended_with_its_importer(
-    file: Path,
-) -> None:
+def test_a_process_of_the_module_is_ended_with_its_importer(file: Path) -> None:
     name = f"30{os.getpid()}"
     starts = f"import subprocess\nsubprocess.Popen(['sleep', '{name}'])\n"
     file.with_name("customers.py").write_text(starts + MODULE)

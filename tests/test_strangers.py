@@ -12,17 +12,7 @@ from seeds import Response, good, mail, moved, says
 from services import typed
 from strangers import at_terminal
 from support import provider_of
-from world import (
-    DOMAIN,
-    ELSEWHERE,
-    IMAP,
-    OTHER_NAMES,
-    PASSWORD,
-    USER,
-    WEB,
-    Asked,
-    Real,
-)
+from world import DOMAIN, ELSEWHERE, IMAP, OTHER_NAMES, PASSWORD, USER, WEB, Asked, Real
 
 from flask_autoconfig.documents import thunderbird
 

@@ -143,9 +143,7 @@ def test_neither_a_faulty_file_nor_a_missing_program_ends_the_units() -> None:
     ]
 
 
-def test_it_signs_by_credentials_and_restarts_lose_no_request(
-    tmp_path: Path,
-) -> None:
+def test_it_signs_by_credentials_and_restarts_lose_no_request(tmp_path: Path) -> None:
     text = (UNITS / "sign.conf").read_text()
     sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))
     (restart,) = re.findall(r"--deploy-hook '(.*)'", text)

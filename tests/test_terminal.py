@@ -27,9 +27,7 @@ def too_wide(lines: Iterable[str], most: int) -> list[str]:
 # --- Wrapping ----------------------------------------------------------------------------
 
 
-def test_problems_at_a_terminal_are_a_pipes_wrapped_at_words(
-    toml: Write,
-) -> None:
+def test_problems_at_a_terminal_are_a_pipes_wrapped_at_words(toml: Write) -> None:
     folder = toml(WRONG).parent
     head, _, cure = run("validate", cwd=folder, COLUMNS="30").stdout.splitlines()
     for width in (30, 60):

@@ -37,9 +37,7 @@ def test_of_installers():
 """
 
 
-def test_a_fast_test_that_skips_or_leaves_its_process_fails(
-    tmp_path: Path,
-) -> None:
+def test_a_fast_test_that_skips_or_leaves_its_process_fails(tmp_path: Path) -> None:
     (tmp_path / "test_of_mine.py").write_text(TESTS)
     (tmp_path / "test_of_the_world.py").write_text(
         "import pytest\nimport not_there\npytestmark = [pytest.mark.world]\n"

@@ -90,9 +90,7 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
     assert b"404 Of The Site" in service.send(asked)
 
 
-def test_simultaneous_requests_of_a_domain_call_a_hook_once(
-    service: Service,
-) -> None:
+def test_simultaneous_requests_of_a_domain_call_a_hook_once(service: Service) -> None:
     with ThreadPoolExecutor(6) as pool:
         replies = list(pool.map(service.config_of, ["customer.test"] * 6))
     assert {reply.status for reply in replies} == {200}

@@ -40,10 +40,7 @@ class Thunderbird:
     @contextmanager
     def reaching_only(self, isp_database: str) -> Iterator[None]:
         """For the block, let it reach nothing but this ISP database."""
-        only = {
-            "mailnews.auto_config_url": isp_database,
-            "network.proxy.http_port": 9,
-        }
+        only = {"mailnews.auto_config_url": isp_database, "network.proxy.http_port": 9}
         with self._client.using_prefs(only):
             yield
 
