@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from world import Real
 
 # No deadline for an example, and no checks of time: machines may be slow.
-settings.register_profile(
-    "shared", deadline=None, suppress_health_check=list(HealthCheck)
-)
-settings.load_profile("shared")
+settings.register_profile("all", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("all")
 
 _TIERS = ("world", "install")
 _HAS_ALL = find_spec("playwright") is not None

@@ -195,9 +195,8 @@ def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
         plain = fetch_once(network, Ask(url.replace("https:", "http:")))
         assert plain.body == page.body
         pacc = f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration"
-        assert (
-            fetch_once(network, Ask(f"{pacc}.json")).content_type == "application/json"
-        )
+        document = fetch_once(network, Ask(f"{pacc}.json"))
+        assert document.content_type == "application/json"
         pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
         redirect = fetch_once(network, Ask(pox))
         assert redirect.status == 302

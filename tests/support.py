@@ -76,7 +76,7 @@ Asking = Callable[..., TestResponse]
 
 def asking(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Asking:
     """Return a function that sends a request; header names have `_` for `-`."""
-    client = Client(app)
+    send = Client(app).open
 
     def ask(
         target: str, method: str = "GET", data: Any = None, **headers: str
@@ -84,9 +84,7 @@ def asking(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Askin
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         headers = {"Host": HOST} | named
         root = f"{scheme}://localhost{mount}"
-        return client.open(
-            target, base_url=root, method=method, data=data, headers=headers
-        )
+        return send(target, base_url=root, method=method, data=data, headers=headers)
 
     return ask
 
@@ -222,10 +220,8 @@ def loads(text: str) -> Config:
 
 def provider_of(**raw: Any) -> Provider:
     """Return the provider with these tables, of example.com unless they have domains."""
-    (provider,) = from_raw(
-        {"provider": [{"domains": ["example.com"], **raw}]}
-    ).providers
-    return provider
+    (found,) = from_raw({"provider": [{"domains": ["example.com"], **raw}]}).providers
+    return found
 
 
 def problems_of(call: Callable[..., object], *arguments: Any) -> tuple[Problem, ...]:

@@ -119,9 +119,8 @@ def test_the_certbot_commands_have_every_name_of_the_domain() -> None:
 
 def test_one_certificate_by_certbot_serves_every_name(office: Office) -> None:
     (line,) = _commands("nginx.conf")
-    line = replaced(
-        line, ("systemctl reload nginx", f"kill -HUP $(cat {office.folder}/pid)")
-    )
+    reload = f"kill -HUP $(cat {office.folder}/pid)"
+    line = replaced(line, ("systemctl reload nginx", reload))
     with nginx(office.folder, office.default_site(), office.http, WORKER):
         office.certbot(line)
     modes = _modes(office.letsencrypt)

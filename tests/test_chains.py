@@ -246,7 +246,6 @@ def test_a_staple_is_seen(tmp_path: Path) -> None:
     words = ("s_server", "-accept", str(port), "-cert", str(tmp_path / "chain.pem"))
     options = ("-key", str(tmp_path / "chain.pem"), "-status_file", str(file), "-www")
     with running(program("openssl"), *words, *options, port=port):
-        seen = first_messages(
-            lambda: socket.create_connection(("127.0.0.1", port), 5), HOST
-        )
+        address = ("127.0.0.1", port)
+        seen = first_messages(lambda: socket.create_connection(address, 5), HOST)
     assert seen == {2, STAPLE}

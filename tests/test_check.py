@@ -218,9 +218,8 @@ def test_a_login_of_no_use_is_named(here: Paper, claim: str, has_file: bool) -> 
     (one,) = [each for each in found if each["subject"].startswith(type_)]
     assert one["code"] == code
     assert code == "login.good" or reply[-20:] in one["seen"]
-    assert ("Thunderbird" in one["clients"]) is (
-        one["status"] == "failure" and not has_file
-    )
+    is_hurt = one["status"] == "failure" and not has_file
+    assert ("Thunderbird" in one["clients"]) is is_hurt
 
 
 @pytest.mark.world

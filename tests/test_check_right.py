@@ -333,9 +333,7 @@ def test_a_check_without_time_states_nothing_about_servers(
         assert problems(here.check(USER, "--allow-private", file=file)) == [NO_TIME]
 
 
-def test_many_domains_with_limited_requests_are_right(
-    here: Paper, tmp_path: Path
-) -> None:
+def test_many_domains_at_limited_servers_are_right(here: Paper, tmp_path: Path) -> None:
     names = [DOMAIN, *(f"d{number}.test" for number in range(3))]
     file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
     zone = ADDRESSES + here.zone
@@ -692,10 +690,8 @@ def login_codes(report: Report) -> list[str]:
 @pytest.fixture
 def local_parts(tmp_path: Path) -> Path:
     """A file that publishes the local part, where the servers want the address."""
-    line = 'username = "%EMAILLOCALPART%"'
-    return written(
-        tmp_path, ('"imap"', f'"imap"\n{line}'), ('"smtp"', f'"smtp"\n{line}')
-    )
+    key = 'username = "%EMAILLOCALPART%"'
+    return written(tmp_path, ('"imap"', f'"imap"\n{key}'), ('"smtp"', f'"smtp"\n{key}'))
 
 
 def test_the_other_name_is_tried_at_one_server(here: Paper, local_parts: Path) -> None:
@@ -771,11 +767,7 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
 def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:
     refusing("535 5.7.8 Error: authentication failed: (reason unavailable)")(here)
     report = log_in(here, here.file, "--yes")
-    assert login_codes(report) == [
-        "login.refused-here-alone",
-        "login.good",
-        "login.good",
-    ]
+    assert login_codes(report) == ["login.refused-here-alone", *["login.good"] * 2]
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
     assert "smtpd_sasl_path" in refused["cure"]
@@ -905,26 +897,27 @@ def test_a_calendar_that_no_document_lists_gets_a_login(
     assert got == [f"{host}/"] * (2 if count == 3 else 0)  # and the person's own URL
 
 
-BASIC, XML = {"WWW-Authenticate": "Basic"}, {"Content-Type": "text/xml"}
+BASIC, DIGEST = {"WWW-Authenticate": "Basic"}, {"WWW-Authenticate": "Digest x=y"}
+XML = {"Content-Type": "text/xml"}
+
+
+def to(url: str) -> Answer:
+    return 301, {"Location": url}, b""
+
+
 # What a calendar answers to a login, and the code that follows.
 AT_CALENDARS: dict[str, tuple[Answer, str]] = {
     "a refusal": ((401, BASIC, b""), "login.refused-here-alone"),
-    "Digest alone": (
-        (401, {"WWW-Authenticate": "Digest x=y"}, b""),
-        "login.not-possible",
-    ),
+    "Digest alone": ((401, DIGEST, b""), "login.not-possible"),
     "no right": ((403, {}, b""), "login.no-dav"),
     "the password": ((500, {}, PASSWORD.encode()), "login.no-dav"),
     "HTML": ((207, {"Content-Type": "text/html"}, b""), "login.no-dav"),
     "nobody": ((207, XML, b'<multistatus xmlns="DAV:"/>'), "login.no-dav"),
     "a person at another port": (own_url("https://dav.test:8080/"), "login.no-dav"),
     "a person whose URL is lost": (own_url("/lost/"), "login.no-dav"),
-    "http": ((301, {"Location": f"http://dav.{DOMAIN}/"}, b""), "login.not-possible"),
-    "a host": (
-        (301, {"Location": f"https://www.{DOMAIN}/"}, b""),
-        "login.not-possible",
-    ),
-    "no URL": ((301, {"Location": f"x:{PASSWORD}"}, b""), "login.no-answer"),
+    "http": (to(f"http://dav.{DOMAIN}/"), "login.not-possible"),
+    "a host": (to(f"https://www.{DOMAIN}/"), "login.not-possible"),
+    "no URL": (to(f"x:{PASSWORD}"), "login.no-answer"),
 }
 
 

@@ -31,22 +31,15 @@ class Postgres:
             shutil.chown(folder, "postgres", "postgres")
             ids = ("--reuid=postgres", "--regid=postgres", "--clear-groups")
             self._as = [program("setpriv"), *ids]
-        command = [*self._as, _program("initdb"), "--username=mail", "--auth=trust"]
+        words = [*self._as, _program("initdb"), "--username=mail", "--auth=trust"]
         env = {"PGDATA": str(self._folder), "LC_ALL": "C.UTF-8"}
-        subprocess.run(
-            [*command, "--no-sync"], env=env, check=True, capture_output=True
-        )
+        subprocess.run([*words, "--no-sync"], env=env, check=True, capture_output=True)
 
     def start(self) -> None:
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
         settings = f"unix_socket_directories={self._folder}"
-        command = [
-            *self._as,
-            _program("postgres"),
-            f"-p{self.port}",
-            "-D",
-            self._folder,
-        ]
+        where = (f"-p{self.port}", "-D", self._folder)
+        command = [*self._as, _program("postgres"), *where]
         command += ["-clisten_addresses=127.0.0.1", "-cfsync=off", f"-c{settings}"]
         self._runs.enter_context(running(*command, port=self.port, at_once=True))
         ready = (_program("pg_isready"), "--quiet", f"--dbname={self.url}")

@@ -101,9 +101,7 @@ def test_the_lines_for_a_site_forward_clients_and_log_no_address(
 
 
 @pytest.mark.world
-def test_nginx_follows_edits_and_caches_no_address(
-    tmp_path: Path, service: str
-) -> None:
+def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) -> None:
     port = free_port()
     shows = "add_header X-Cache $upstream_cache_status always;\n"
     config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"

@@ -92,11 +92,7 @@ def _given(value: object) -> Iterator[tuple[str, str]]:
 
 
 def test_every_key_of_the_model_is_in_the_full_example() -> None:
-    known = {
-        (table.__name__, field.name)
-        for table in MODEL
-        for field in structs.fields(table)
-    }
+    known = {(it.__name__, field.name) for it in MODEL for field in structs.fields(it)}
     missing = known - set(_given(loads(FULL)))
     assert {key for key in missing if key[0] not in ("Sign", "ProviderPage")} == {
         *(("Config", "clients"), ("Config", "sign"), ("Provider", "domains_file")),
@@ -113,9 +109,8 @@ def test_a_document_is_one_declaration_and_indented_lines() -> None:
 
 
 def test_the_domain_is_written_out_and_the_rest_stays_for_the_client() -> None:
-    text = thunderbird.write(
-        only(loads(FULL)), Recipient("sub.example.net", exact=False)
-    ).decode()
+    recipient = Recipient("sub.example.net", exact=False)
+    text = thunderbird.write(only(loads(FULL)), recipient).decode()
     assert "<hostname>imap.sub.example.net</hostname>" in text
     assert "%EMAILDOMAIN%" not in text
     assert "<username>%EMAILADDRESS%</username>" in text

@@ -46,9 +46,7 @@ def test_export_writes_byte_for_byte_what_is_served_for_a_web_server_to_read(
     finally:
         os.umask(before)
     domains = ("example.com", "example2.com")
-    assert set(files(out)) == {
-        f"{domain}/{path}" for domain in domains for path in PATHS
-    }
+    assert set(files(out)) == {f"{name}/{path}" for name in domains for path in PATHS}
     service = Service(file)
     for domain in domains:
         for path in PATHS:

@@ -25,7 +25,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from sqlalchemy import text
-from support import Asking, Patch, asking
+from support import Asking, asking
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 
@@ -72,9 +72,7 @@ QUESTIONS = [
 def lines_of(extension: str) -> list[str]:
     text = text_of("examples/README.md")
     (row,) = re.findall(rf"^\| {re.escape(extension)} \| (.*) \|$", text, re.M)
-    return [
-        code for code in re.findall(r"`([^`]+)`", row) if "(" in code or ":" in code
-    ]
+    return [it for it in re.findall(r"`([^`]+)`", row) if "(" in it or ":" in it]
 
 
 def say(extension: str, place: int = 0, **names: object) -> None:
@@ -313,16 +311,3 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
     assert "<username>u1001</username>" in reply.text
     with app.app_context():
         database.engine.dispose()
-
-
-def test_settings_may_be_in_the_environment(monkeypatch: Patch) -> None:
-    monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(FILE))
-    monkeypatch.setenv("FLASK_AUTOCONFIG_CLIENTS", '["thunderbird", "page"]')
-    monkeypatch.setenv("FLASK_AUTOCONFIG_PAGE_CSP", "default-src 'self'")
-    app = Flask("site")
-    app.config.from_prefixed_env()
-    app.register_blueprint(Autoconfig())
-    assert ask(with_tls(app), DOCUMENT).status_code == 200
-    assert ask(with_tls(app), ("GET", "/mail/mobileconfig", "")).status_code == 404
-    page = ask(with_tls(app), ("GET", f"/mail/setup{FRED}", ""))
-    assert page.headers["Content-Security-Policy"] == "default-src 'self'"

@@ -191,9 +191,8 @@ def test_the_best_server_that_apple_can_use_is_taken(
 def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
     query = "emailaddress=fred@example.com&name=Frédéric".encode().decode("latin-1")
     environ = EnvironBuilder("/mail/mobileconfig").get_environ()
-    body, status, _ = run_wsgi_app(
-        create_app(toml(FULL)), {**environ, "QUERY_STRING": query}
-    )
+    environ["QUERY_STRING"] = query
+    body, status, _ = run_wsgi_app(create_app(toml(FULL)), environ)
     assert status.startswith("200")
     mail = payloads(b"".join(body))["com.apple.mail.managed"]
     assert mail["EmailAccountName"] == "Frédéric"
@@ -286,9 +285,7 @@ def test_an_old_certificate_is_told(toml: Write, tmp_path: Path, caplog: Log) ->
     options = ("--unpublished", "--timeout", "1", "--resolver", "127.0.0.1:9")
     checked = run("--config", file, "check", "example.com", *options)
     assert "the certificate ended on 2020-02-03" in checked.stdout
-    assert (
-        "why: profiles are signed with it all the same, and devices" in checked.stdout
-    )
+    assert "why: profiles are signed with it all the same, and" in checked.stdout
     assert "whoever gets the key can sign others in your name" in checked.stdout
     certificate_for("signer", folder=tmp_path)
     assert "ended" not in run("--config", file, "validate").stdout

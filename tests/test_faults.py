@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 from services import Service, load, serve, until
 from support import TWO_DOMAINS, Patch, loads, look, snapshot_of
+from test_live import saved_by_renaming
 
 from flask_autoconfig import service
 from flask_autoconfig.documents import Recipient, thunderbird
@@ -118,11 +119,6 @@ def _in_place(file: Path, text: str) -> None:
         out.truncate()
 
 
-def _by_renaming(file: Path, text: str) -> None:
-    file.with_suffix(".swp").write_text(text)
-    file.with_suffix(".swp").rename(file)
-
-
 def _in_halves(file: Path, text: str) -> None:
     with file.open("w") as out:
         out.write(text[: len(text) // 2])
@@ -134,7 +130,7 @@ def test_only_whole_files_are_served_under_load(running: Service, file: Path) ->
     def is_taken_up() -> bool:  # by all workers
         return all(b"mail.example.com" in running.fetch().body for _ in range(20))
 
-    ways = (_in_place, _by_renaming, _in_halves)
+    ways = (_in_place, saved_by_renaming, _in_halves)
     with loaded(running) as outcomes:
         for number in range(1000):
             text = OTHER if number % 2 else TWO_DOMAINS

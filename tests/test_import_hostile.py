@@ -192,9 +192,7 @@ PLACES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", PLACES.values(), ids=PLACES.keys())
-def test_what_is_no_file_is_told(
-    tmp_path: Path, make: Callable[[Path], object]
-) -> None:
+def test_no_file_is_told(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "file")
     fault_of(tmp_path / "file")
 
@@ -223,9 +221,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 BYTES = [b"\0", b"\xff\xfe", *(bytes([byte]) for byte in b'[]{}"<&\n')]
 WORDS = [b"null", b"-1", b"1e999", b"[]", b"{}", DIGITS.encode(), b"\\ud800"]
-PIECES = st.one_of(
-    st.binary(max_size=8), st.sampled_from(BYTES), st.sampled_from(WORDS)
-)
+PIECES = st.one_of(st.binary(max_size=8), st.sampled_from([*BYTES, *WORDS]))
 
 
 @pytest.mark.parametrize("name", ["xml", "seed", "automx", "database"])

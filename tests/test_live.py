@@ -219,11 +219,8 @@ def test_an_edit_in_a_reload_counts(toml: Write, tmp_path: Path, edited: str) ->
 
     live._build = build_during_an_edit
     (tmp_path / "customers").write_text("early.test\n")
-    toml(
-        EDITED.replace(
-            "domains =", 'domains_file = "customers"\nid = "early"\ndomains ='
-        )
-    )
+    keys = 'domains_file = "customers"\nid = "early"\ndomains ='
+    toml(EDITED.replace("domains =", keys))
     look(live, 6)
     provider = snapshot_of(live).loaded.providers[0]
     is_main = edited == "autoconfig.toml"

@@ -195,9 +195,7 @@ def test_included_files_add_their_providers(toml: Write, brands: Path) -> None:
     domains = [next(provider.all_domains) for provider in loaded.providers]
     assert domains == ["example.com", "a.test", "b.test", "c.test"]
     assert b"listed.test" in loaded.claims  # from the folder of its own file
-    assert [provider.domains[0] for provider in loaded.tables.provider] == [
-        "example.com"
-    ]
+    assert [it.domains[0] for it in loaded.tables.provider] == ["example.com"]
 
 
 def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
@@ -263,9 +261,7 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
     assert problems[2].endswith(f"; move include {home}")
 
 
-def test_a_pattern_without_files_is_told(
-    toml: Write, brands: Path, caplog: Log
-) -> None:
+def test_a_pattern_without_file_is_told(toml: Write, brands: Path, caplog: Log) -> None:
     file = toml('include = ["brands/*.toml"]\n')
     service = Service(file)
     said = 'include[0]: no file matches "brands/*.toml"'

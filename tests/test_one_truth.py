@@ -292,12 +292,10 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         for it in told:
             (one,) = (first for first in firsts if first.setting.type == it.type)
             assert it == one.setting
-            takes_words = any(
-                m in _PASSWORDS or isinstance(m, dict) for m in one.methods
-            )
+            has_words = any(m in _PASSWORDS or isinstance(m, dict) for m in one.methods)
             for method in methods:
                 is_oauth2 = method == "OAuth2"
-                assert "OAuth2" in one.methods if is_oauth2 else takes_words
+                assert "OAuth2" in one.methods if is_oauth2 else has_words
         if told and servers:  # whoever chooses chooses the best
             assert told[0] == servers[0].setting
         for it in firsts:

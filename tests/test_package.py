@@ -233,11 +233,9 @@ def test_clients_are_answered_in_an_application_as_by_the_service_alone(
     subprocess.run([bin_ / "pip", "install", "-q", name, wheel], check=True)
 
     port = free_port()
-    program, *options = application.get("server", GUNICORN).format(port=port).split()
+    first, *words = application.get("server", GUNICORN).format(port=port).split()
     log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
-    with running(
-        bin_ / program, *options, port=port, cwd=tmp_path, log=log, at_once=True
-    ):
+    with running(bin_ / first, *words, port=port, cwd=tmp_path, log=log, at_once=True):
         page = fetch(url + application["path"])
         assert page.status == 200
         assert application["words"] in page.body.decode()

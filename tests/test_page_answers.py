@@ -326,9 +326,7 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
 
 
 @rows("profiles", "tables, sentences")
-def test_steps_name_the_payloads(
-    toml: Write, tables: str, sentences: list[str]
-) -> None:
+def test_steps_name_payloads(toml: Write, tables: str, sentences: list[str]) -> None:
     file = toml(f'[[provider]]\ndomains = ["example.com"]\n{tables}')
     page = ask(file, f"{FRED}&program=iphone").text
     said = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
@@ -352,9 +350,8 @@ def test_steps_describe_the_profile(file: Path, toml: Write, tmp_path: Path) -> 
     assert "Not Signed" in page
     certificate, key = certificate_for("www.example.com", folder=tmp_path)
     sign = f'[sign]\ncertificate = "{certificate}"\nkey = "{key}"\n'
-    assert (
-        "Not Signed" not in ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone").text
-    )
+    signed = ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone")
+    assert "Not Signed" not in signed.text
 
 
 # --- Devices ---------------------------------------------------------------------------
@@ -424,10 +421,7 @@ def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
         assert reply.headers["Retry-After"] == "10"
         assert "Die Einstellungen sind im Moment nicht verfügbar." in reply.text
         again = state.replace("&", "&amp;")
-        assert (
-            f'<a class="autoconfig-tall" href="/mail/setup?{again}">Erneut'
-            in reply.text
-        )
+        assert f' href="/mail/setup?{again}">Erneut' in reply.text
         assert 'value="anna@customer.test"' in reply.text
         assert "aria-invalid" not in reply.text
         assert "tel:+41441234567" in reply.text

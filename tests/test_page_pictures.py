@@ -41,9 +41,8 @@ def export(incoming: object, outgoing: object, identity: object) -> bytes:
 
 def scan(picture: bytes, open_page: Open) -> bytes:
     """Return what a camera reads from a picture on a screen."""
-    page = open_page(
-        f"data:image/svg+xml;base64,{b64encode(picture).decode()}", width=400
-    )
+    url = f"data:image/svg+xml;base64,{b64encode(picture).decode()}"
+    page = open_page(url, width=400)
     shot = Image.open(BytesIO(page.screenshot()))
     (code,) = zxingcpp.read_barcodes(shot)
     assert code.format in (zxingcpp.BarcodeFormat.QRCode,)

@@ -17,7 +17,7 @@ import pytest
 from caldav.davclient import DAVClient
 from caldav.discovery import discover_service
 from myldiscovery.discovery import parse_autoconfig
-from services import free_port, names, run_process, running
+from services import free_port, names, run, running
 from support import BIN, TWO_DOMAINS, Patch, Write, certificate_for
 from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
@@ -86,9 +86,7 @@ SERVERS = {
 
 
 def test_maildiscover_finds_no_contradiction(site: Path, monkeypatch: Patch) -> None:
-    zone = run_process(
-        "--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}"
-    ).stdout
+    zone = run("--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}").stdout
     resolver = dns.resolver.Resolver(configure=False)
     with NameServer() as server:
         server.load(zone)
@@ -104,9 +102,7 @@ def test_maildiscover_finds_no_contradiction(site: Path, monkeypatch: Patch) -> 
 def test_myl_discovery_reads_ports_and_encryption(toml: Write) -> None:
     pop3 = '[[provider.incoming]]\ntype = "pop3"\nhostname = "pop.example.com"\n'
     file = toml(TWO_DOMAINS.replace(pop3, ""))
-    found = parse_autoconfig(
-        run_process("--config", file, "show", "example.com").stdout
-    )
+    found = parse_autoconfig(run("--config", file, "show", "example.com").stdout)
     expected = {"port": 993, "starttls": False, "ssl": True}
     assert found["imap"] == {"server": "imap.example.com", **expected}
     assert found["smtp"] == {"server": "smtp.example.com", **expected, "port": 465}

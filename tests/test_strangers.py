@@ -55,9 +55,8 @@ class Listener:
 @pytest.fixture
 def here(here: Paper) -> Paper:
     """A domain that publishes nothing, at one web server with a domain of strangers."""
-    here.names.serve(
-        NAMES.format(EVIL) + NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
-    )
+    own = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
+    here.names.serve(NAMES.format(EVIL) + own)
     here.front.answer = says(404)
     return here
 

@@ -49,9 +49,7 @@ KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
 @rows("service_urls", "type_, url, expected", "tables.toml")
-def test_a_url_is_a_record_or_warning(
-    type_: str, url: str, expected: list[str]
-) -> None:
+def test_a_url_is_a_record_or_told(type_: str, url: str, expected: list[str]) -> None:
     key = KEYS[type_]
     services = {key: [{"type": type_, "url": url}]}
     (name,) = (name for name, it in zone.URL_SERVICES if it == type_)
