@@ -29,10 +29,9 @@ from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import dns.resolver
-import pytest
 from asks import Ask, got
 from flask.cli import cli as flask_cli
-from support import BIN, program
+from support import BIN, Patch, program
 
 from flask_autoconfig.tools.cli import cli
 
@@ -217,9 +216,7 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 @contextmanager
-def names(
-    monkeypatch: pytest.MonkeyPatch, ports: dict[tuple[str, int], int]
-) -> Iterator[None]:
+def names(monkeypatch: Patch, ports: dict[tuple[str, int], int]) -> Iterator[None]:
     """Map each (host, port) to a port of loopback, for clients in this process."""
     real = socket.getaddrinfo
 

@@ -155,11 +155,9 @@ def test_caddy_obtains_certificates_for_its_domains_alone_and_renews_them(
     http = office.http if challenge == "http" else free_port()
     tls = office.https if challenge == "tls" else free_port()
     with authority(folder, http, tls=tls, seconds=12) as port:
-        settings = f"\tacme_ca https://localhost:{port}/dir\n"
-        settings += f"\tacme_ca_root {folder}/ca.pem\n"
-        with caddy_of_contrib(
-            folder, office.service, office.https, office.http, settings
-        ):
+        more = f"\tacme_ca https://localhost:{port}/dir\n"
+        more += f"\tacme_ca_root {folder}/ca.pem\n"
+        with caddy_of_contrib(folder, office.service, office.https, office.http, more):
             before = office.serial(name)
             assert before
             assert office.serial("autoconfig.nowhere.test") == ""

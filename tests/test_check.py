@@ -39,7 +39,6 @@ from flask_autoconfig.tools.net.common import software_of
 from flask_autoconfig.tools.net.conversations import meaning
 from flask_autoconfig.tools.net.mail import Endpoint, MailServer
 
-TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 # The file with a POP3 server too.
 WITH_POP3 = TOML.replace(
     "[[provider.outgoing]]",
@@ -252,7 +251,7 @@ def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> Non
 @pytest.mark.world
 def test_ctrl_c_at_the_password_turns_the_echo_on_again(really: Real) -> None:
     words = ["--config", str(really.file), "check", USER, "--login"]
-    words += ["--unpublished", "--resolver", OTHER_NAMES, *TIMEOUT]
+    words += ["--unpublished", "--resolver", OTHER_NAMES]
     leader, inside = pty.openpty()
     process = really.inside.call(
         subprocess.Popen,

@@ -37,12 +37,11 @@ def read(document: bytes) -> tuple[Provider, list[str]]:
     return only(from_raw({"provider": [raw]}).tables), reader.lost
 
 
+IN_WORLD = pytest.param(True, marks=pytest.mark.world)
 GRAMMAR = Path(__file__).parent / "config-v1.1.rng"
 
 
-@pytest.mark.parametrize(
-    "of_the_draft", [False, pytest.param(True, marks=pytest.mark.world)]
-)
+@pytest.mark.parametrize("of_the_draft", [False, IN_WORLD])
 def test_what_is_written_is_valid_by_the_grammar(of_the_draft: bool) -> None:
     file = shared("autoconfig-1.2.rng") if of_the_draft else GRAMMAR
     grammar = etree.RelaxNG(etree.parse(file))
@@ -173,9 +172,8 @@ def test_what_is_lost_is_named_once(old: str, new: str, named: str) -> None:
 
 
 def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() -> None:
-    text = TWO_DOMAINS.replace(
-        "domains =", 'display_name = "Example"\nmx_domains = {}\ndomains ='
-    )
+    keys = 'display_name = "Example"\nmx_domains = {}\ndomains ='
+    text = TWO_DOMAINS.replace("domains =", keys)
     for mx in (["mx.example"], ["example.com", "mx.example"]):
         config = loads(text.replace("{}", str(mx).replace("'", '"')))
         document = thunderbird.write(config.provider[0])

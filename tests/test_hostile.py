@@ -16,12 +16,8 @@ from strangers import Behaviour, server
 from support import Patch, tables
 
 from flask_autoconfig.cleaning import clean
+from flask_autoconfig.documents import setups
 from flask_autoconfig.documents.outlook import RESPONSE
-from flask_autoconfig.documents.setups import (
-    MeaninglessError,
-    read_outlook,
-    read_profile,
-)
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
 from flask_autoconfig.tools.check.findings import finding
@@ -231,9 +227,13 @@ LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
     "elements": (parse, b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
     "attributes": (parse, b"<a %s/>" % ATTRIBUTES, "attributes"),
     "bytes": (parse, b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
-    "Outlook's servers": (read_outlook, POX, "servers, more than 100"),
-    "payloads": (read_profile, plistlib.dumps(PAYLOADS), "101 payloads, more than 100"),
-    "a property list": (read_profile, plistlib.dumps(ICONS), "256 KiB"),
+    "Outlook's servers": (setups.read_outlook, POX, "servers, more than 100"),
+    "payloads": (
+        setups.read_profile,
+        plistlib.dumps(PAYLOADS),
+        "101 payloads, more than 100",
+    ),
+    "a property list": (setups.read_profile, plistlib.dumps(ICONS), "256 KiB"),
 }
 
 
@@ -243,7 +243,7 @@ LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
 def test_a_document_larger_than_any_real_one_is_refused(
     read: Callable[[bytes], object], text: bytes, words: str
 ) -> None:
-    refusals = (NotAutoconfigError, NotXmlError, MeaninglessError)
+    refusals = (NotAutoconfigError, NotXmlError, setups.MeaninglessError)
     with pytest.raises(refusals, match=words):
         read(text)
 

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +12,14 @@ from typing import Any, get_args
 
 import pytest
 from documents import text_of
-from flask import Flask
 from services import captured, run
 from strangers import answering, server
-from support import ROOT, TWO_DOMAINS, Patch, Write, certificate_for
+from support import ROOT, TWO_DOMAINS, Patch, Write, certificate_for, site
+from test_http import host_matching, subdomain
 from werkzeug.test import Client
 from world import NameServer
 
-from flask_autoconfig import autoconfig, create_app, families
+from flask_autoconfig import create_app, families
 from flask_autoconfig.address import PLACEHOLDERS
 from flask_autoconfig.config.tables import FamilyName, Provider
 from flask_autoconfig.documents import Format, Recipient
@@ -62,24 +62,9 @@ def file(toml: Write, monkeypatch: Patch) -> Path:
     return toml(TWO_DOMAINS)
 
 
-def in_a_site(file: Path, mounted: Mapping[str, str], **options: Any) -> Flask:
-    app = Flask("site", **options)
-    app.config["AUTOCONFIG_FILE"] = file
-    if mounted:
-        app.config["SERVER_NAME"] = "example.com"
-    app.register_blueprint(autoconfig, **mounted)
-    return app
-
-
 def test_a_new_family_is_served_however_it_is_mounted(file: Path) -> None:
-    own = {"host_matching": True, "static_folder": None}
-    subdomain = {"subdomain": "greeting"}
-    for app in (
-        create_app(file),
-        in_a_site(file, {}),
-        in_a_site(file, subdomain, subdomain_matching=True),
-        in_a_site(file, {}, **own),
-    ):
+    below = subdomain(file, "greeting")
+    for app in (create_app(file), site(file), below, host_matching(file)):
         client, headers = Client(app), {"Host": "greeting.example.com"}
         reply = client.get(PATH, headers=headers)
         assert reply.data == b"Hello example.com\n"

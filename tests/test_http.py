@@ -36,10 +36,10 @@ CONFIG = "/mail/config-v1.1.xml"
 FILES = table("files", "http.toml")
 
 
-def subdomain(file: Path) -> Flask:
+def subdomain(file: Path, name: str = "autoconfig") -> Flask:
     app = Flask("site", subdomain_matching=True)
     app.config.update(SERVER_NAME="example.com", AUTOCONFIG_FILE=file)
-    app.register_blueprint(autoconfig, subdomain="autoconfig")
+    app.register_blueprint(autoconfig, subdomain=name)
     return app
 
 

@@ -147,9 +147,7 @@ def links(page: TestResponse) -> dict[str, str]:
 def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
     page = ask(app, ANNA)
     site = "https://www.harmony.example"
-    enable = (
-        "Your normal password does not work in mail programs: make an app password."
-    )
+    app_ = "Your normal password does not work in mail programs: make an app password."
     assert {
         "044 123 45 67": "tel:0441234567",
         "help@harmony.example": "mailto:help@harmony.example",
@@ -157,16 +155,15 @@ def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
         "How your data is protected": f"{site}/privacy",
         "Read your mail in the browser (webmail)": "https://webmail.harmony.example/",
         "Our own pages about e-mail": f"{site}/help",
-        enable: f"{site}/app-password",
+        app_: f"{site}/app-password",
     }.items() <= links(page).items()
     for text in ("<bdi>The office</bdi>", "<bdi>Mo–Fr 9–12</bdi>", "five minutes."):
         assert text in page.text
 
 
 def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
-    _, _, table = ask(app, ANNA).text.partition(
-        '<details class="autoconfig-card autoconfig-all"'
-    )
+    begins = '<details class="autoconfig-card autoconfig-all"'
+    _, _, table = ask(app, ANNA).text.partition(begins)
     main, _, further = table.partition("<details>")
     text = " ".join(re.sub("<button.*?</button>|<.*?>", " ", main).split())
     assert (

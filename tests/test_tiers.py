@@ -1,49 +1,46 @@
 """conftest.py fails what skips, needs more than pip installs, or ends its process."""
 
-import re
-from pathlib import Path
-
-from services import captured
-from support import ROOT
-
-TESTS = """
 import os
 import subprocess
+from pathlib import Path
+
 import pytest
 
-def test_of_python():
+FAST = "not world and not install"
+
+
+def test_a_fast_test_fails_that_starts_a_program_or_ends_its_process() -> None:
     subprocess.run(["/bin/sh", "-c", "true"], check=True)
-
-def test_that_skips():
-    pytest.skip("no such program")
-
-def test_that_starts_a_program():
-    subprocess.run(["/usr/bin/env"], check=True)
-
-def test_that_ends_its_process():
+    with pytest.raises(pytest.fail.Exception, match="env is not in this environment"):
+        subprocess.run(["/usr/bin/env"], check=True)
     child = os.fork()
     if not child:
         os._exit(0)
     assert os.waitpid(child, 0) == (child, 0)
-    os._exit(3)
-
-@pytest.mark.world
-def test_of_the_world():
-    subprocess.run(["/usr/bin/env"], check=True)
-
-@pytest.mark.install
-def test_of_installers():
-    pytest.skip("no such program")
-"""
+    with pytest.raises(pytest.fail.Exception, match="would end with exit code 3"):
+        os._exit(3)
 
 
-def test_a_fast_test_that_skips_or_leaves_its_process_fails(tmp_path: Path) -> None:
-    (tmp_path / "test_of_mine.py").write_text(TESTS)
-    (tmp_path / "test_of_the_world.py").write_text(
+@pytest.mark.parametrize("tier", ["", "world", "install"])
+def test_a_fast_test_fails_that_skips(
+    request: pytest.FixtureRequest, tier: str
+) -> None:
+    parent = request.node.parent
+    item = pytest.Function.from_parent(parent, name="mine", callobj=lambda: None)
+    if tier:
+        item.add_marker(tier)
+    call = pytest.CallInfo.from_call(lambda: pytest.skip("no such program"), "call")
+    report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    assert report.outcome == ("skipped" if tier else "failed")
+
+
+def test_a_file_without_fast_tests_is_not_imported(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    file = tmp_path / "test_of_the_world.py"
+    file.write_text(
         "import pytest\nimport not_there\npytestmark = [pytest.mark.world]\n"
     )
-    options = ("-p", "conftest", "-p", "no:cacheprovider", "-c")
-    env = {"PYTHONPATH": str(ROOT / "tests"), "CI": ""}
-    done = captured("pytest", *options, ROOT / "pyproject.toml", tmp_path, **env)
-    (counts,) = re.findall(r"^=+ (.*) in [\d.]+s =+$", done.stdout, re.MULTILINE)
-    assert counts == "3 failed, 1 passed, 2 deselected"
+    is_fast = request.config.option.markexpr == FAST
+    ignores = request.config.hook.pytest_ignore_collect
+    assert ignores(collection_path=file, config=request.config) == (is_fast or None)
