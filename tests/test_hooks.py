@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,15 +43,12 @@ EVERY_FAMILY = (
 class Database:
     """A database of customers that records its queries, and can be down."""
 
-    def __init__(self, rows: dict[str, Any]) -> None:
-        self.rows = rows
+    def __init__(self, rows: dict[str, Any], is_down: bool = False) -> None:
+        self.rows, self.is_down = rows, is_down
         self.queries: list[str] = []
-        self.is_down = False
-        self.slow = 0.0
 
     def __call__(self, key: str) -> Any:
         self.queries.append(key)
-        time.sleep(self.slow)
         if self.is_down:
             raise ConnectionError(f"the database is down for {key}")
         return self.rows.get(key)
@@ -366,9 +362,7 @@ def test_while_a_hook_fails_its_last_result_is_used(
 
 
 def test_without_a_last_result_a_failure_is_503_in_every_family(serve: Serve) -> None:
-    database = Database({})
-    database.is_down = True
-    served = serve(find_provider=database)
+    served = serve(find_provider=Database({}, is_down=True))
     asked = [(target, "") for target in EVERY_FAMILY]
     for target, data in (*asked, (POX, outlook_asks("fred@customer.test"))):
         answer = served.ask(target, "autoconfig.customer.test", data)
@@ -378,8 +372,7 @@ def test_without_a_last_result_a_failure_is_503_in_every_family(serve: Serve) ->
 
 
 def test_failures_count_once_a_second(serve: Serve, clock: Clock, caplog: Log) -> None:
-    database = Database({})
-    database.is_down = True
+    database = Database({}, is_down=True)
     served = serve(find_provider=database)
     names = [f"d{number}.test" for number in range(100)]
     for domain in names * 2:

@@ -38,9 +38,8 @@ EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 
 def hosts(url: str, times: int = 20) -> set[bytes]:
     """Return which versions answer, over enough requests to reach every worker."""
-    bodies = [
-        fetch(f"{url}{CONFIG}?emailaddress=a@example.com").body for _ in [0] * times
-    ]
+    target = f"{url}{CONFIG}?emailaddress=a@example.com"
+    bodies = [fetch(target).body for _ in range(times)]
     return {b"imap" if b"imap.example.com" in body else b"mail" for body in bodies}
 
 

@@ -130,22 +130,22 @@ def test_a_long_line_is_cut(toml: Write) -> None:
 
 
 def test_only_json_lists_similar_problems(toml: Write, tmp_path: Path) -> None:
-    names = ",\n".join(f'"a {number}.test"' for number in range(5_000))
+    names = ",\n".join(f'"a {number}.test"' for number in range(1_100))
     wrong = TWO_DOMAINS.replace('["example.com", "example2.com"]', f"[\n{names}]")
     file = toml(wrong.replace('"imap"', '"imp"'))
     done = run("--config", file, "validate")
     assert len(done.stdout.splitlines()) < 40
-    assert "  and 4,990 more like it" in done.stdout
+    assert "  and 1,090 more like it" in done.stdout
     assert '"imp"' in done.stdout
-    assert "5001 problems" in done.stderr
+    assert "1101 problems" in done.stderr
     report = json.loads(run("--config", file, "validate", "--json").stdout)
-    assert len(report["problems"]) == 5_001
+    assert len(report["problems"]) == 1_101
     error = run("--config", file, "show").stderr
     assert len(error.splitlines()) < 110
-    assert "5,001 problems" in error
+    assert "1,101 problems" in error
 
-    (tmp_path / "names").write_text("one.test\n" + "a_b.test\n" * 3000)
+    (tmp_path / "names").write_text("one.test\n" + "a_b.test\n" * 1100)
     toml(TWO_DOMAINS.replace("\n\n", '\ndomains_file = "names"\n\n', 1))
     report = json.loads(run("--config", file, "validate", "--json").stdout)
-    assert [row["line"] for row in report["problems"]] == list(range(2, 3002))
-    assert "and 2,990 more like it" in run("--config", file, "validate").stdout
+    assert [row["line"] for row in report["problems"]] == list(range(2, 1102))
+    assert "and 1,090 more like it" in run("--config", file, "validate").stdout
