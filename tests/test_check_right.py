@@ -325,9 +325,7 @@ def test_a_customer_of_a_hoster_needs_no_own_names(here: Paper, tmp_path: Path) 
 NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its questions"
 
 
-def test_a_check_without_time_states_nothing_about_servers(
-    here: Paper, monkeypatch: Patch
-) -> None:
+def test_a_check_without_time_states_nothing(here: Paper, monkeypatch: Patch) -> None:
     monkeypatch.setattr(run, "_TIMEOUTS", 0)
     for file in (here.file, None):
         assert problems(here.check(USER, "--allow-private", file=file)) == [NO_TIME]

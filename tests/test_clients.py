@@ -110,9 +110,7 @@ def test_an_invalid_value_in_the_environment_is_reported(
 # --- Edits --------------------------------------------------------------------------
 
 
-def test_in_a_site_an_edit_takes_effect_at_a_restart_and_is_logged(
-    toml: Write, caplog: Log
-) -> None:
+def test_an_edit_takes_effect_when_a_site_restarts(toml: Write, caplog: Log) -> None:
     chosen = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
     app = site(toml(TWO_DOMAINS))
     toml(TWO_DOMAINS.replace("imap.", "mail."))
@@ -129,9 +127,7 @@ def test_in_a_site_an_edit_takes_effect_at_a_restart_and_is_logged(
     assert served(site(file)) == {"thunderbird"}
 
 
-def test_in_the_standalone_service_an_edit_takes_effect_at_once(
-    toml: Write, caplog: Log
-) -> None:
+def test_an_edit_takes_effect_at_once_in_the_service(toml: Write, caplog: Log) -> None:
     app = create_app(toml(THUNDERBIRD_ALONE))
     assert served(app) == {"thunderbird"}
     toml(f'clients = ["page", "ispdb", "outlook"]\n{TWO_DOMAINS}')

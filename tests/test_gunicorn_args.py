@@ -88,9 +88,7 @@ def test_a_configuration_file_is_read_again_on_hup(file: Path, tmp_path: Path) -
             assert service.fetch().status == 200
 
 
-def test_a_daemon_reports_errors_before_it_detaches(
-    file: Path, tmp_path: Path, refused: Refused
-) -> None:
+def test_a_daemon_reports_errors(file: Path, tmp_path: Path, refused: Refused) -> None:
     pid, bind = tmp_path / "pid", f"127.0.0.1:{free_port()}"
     command = ("--config", file, "serve", "--bind", bind)
     arguments = f"--daemon --pid {pid}"

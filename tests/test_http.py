@@ -180,9 +180,7 @@ def test_options_under_which_no_client_would_find_us_are_refused(toml: Write) ->
         app.register_blueprint(autoconfig, subdomain="/mail")
 
 
-def test_the_default_places_of_the_file_are_searched_in_order(
-    tmp_path: Path, monkeypatch: Patch
-) -> None:
+def test_the_default_places_have_an_order(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
     instance = tmp_path / "instance"
     instance.mkdir()

@@ -22,9 +22,7 @@ def test_a_fast_test_fails_that_starts_a_program_or_ends_its_process() -> None:
 
 
 @pytest.mark.parametrize("tier", ["", "world", "install"])
-def test_a_fast_test_fails_that_skips(
-    request: pytest.FixtureRequest, tier: str
-) -> None:
+def test_a_skipping_fast_test_fails(request: pytest.FixtureRequest, tier: str) -> None:
     parent = request.node.parent
     item = pytest.Function.from_parent(parent, name="mine", callobj=lambda: None)
     if tier:
