@@ -14,6 +14,7 @@ from flask_autoconfig.tools.cli import cli
 
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
 CONFIG = "/mail/config-v1.1.xml"
+PRELOADING = "gunicorn --preload flask_autoconfig:create_app()"
 
 
 # --- validate ----------------------------------------------------------------------------
@@ -75,16 +76,16 @@ def test_a_missing_file_is_an_error_without_a_traceback(command: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["flask-autoconfig", "serve"],
-        ["gunicorn", "--bind=127.0.0.1:0", "flask_autoconfig:create_app()"],
-        ["gunicorn", "--preload", "flask_autoconfig:create_app()"],
+        "flask-autoconfig serve",
+        "gunicorn --bind=127.0.0.1:0 flask_autoconfig:create_app()",
+        pytest.param(PRELOADING, marks=pytest.mark.world),
     ],
 )
-def test_serve_and_gunicorn_end_with_problems(toml: Write, words: list[str]) -> None:
+def test_serve_and_gunicorn_end_with_problems(toml: Write, words: str) -> None:
     # As in a shell or a job of a service, which inherit the process id of another.
     inherited = dict.fromkeys(("SYSTEMD_EXEC_PID", "LISTEN_PID"), "1")
     inherited |= {"INVOCATION_ID": "0" * 32, "NOTIFY_SOCKET": "/none"}
-    done = captured(*words, AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
+    done = captured(*words.split(), AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
     assert done.returncode > 0
     assert "2 problems" in done.stderr
     assert "Serving" not in done.stderr

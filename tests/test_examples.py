@@ -20,6 +20,7 @@ from flask_autoconfig import AutoconfigMiddleware, autoconfig, create_app
 
 EXAMPLES = ROOT / "examples"
 CONFIG = "/mail/config-v1.1.xml?emailaddress="
+WORLD = pytest.mark.world
 
 
 def test_the_example_has_two_domains_and_tls_on_the_standard_ports() -> None:
@@ -167,7 +168,7 @@ assert page.status_code == 200, page.text
 """
 
 
-@pytest.mark.parametrize("source", ["file", "mapping"])
+@pytest.mark.parametrize("source", ["file", pytest.param("mapping", marks=WORLD)])
 def test_the_page_outlasts_an_upgrade_before_its_first_visit(
     source: str, toml: Callable[[str], Path], tmp_path: Path
 ) -> None:
