@@ -40,6 +40,7 @@ from seeds import (
     says,
     web,
     when,
+    zone,
 )
 from services import typed
 from strangers import at_terminal
@@ -682,6 +683,33 @@ def local_parts(tmp_path: Path) -> Path:
     return written(
         tmp_path, ('"imap"', f'"imap"\n{line}'), ('"smtp"', f'"smtp"\n{line}')
     )
+
+
+@pytest.mark.parametrize(
+    ("password", "code", "cure"),
+    [
+        (
+            PASSWORD,
+            "setup.contradicts",
+            "the logins with the settings of config-v1.1.xml",
+        ),
+        (
+            "mistyped!",
+            "login.both-refused",
+            "if the mailbox is at Google now, where mail",
+        ),
+    ],
+)
+def test_a_check_and_its_logins_inform_each_other(
+    here: Paper, password: str, code: str, cure: str
+) -> None:
+    name = {f"<LoginName>{USER}</": "<LoginName>somebody</"}
+    when(lambda asked: asked.path == POX, edited(name))(here)
+    zone(replace={"MX 10 mx.example.test.": "MX 1 aspmx.l.google.com."})(here)
+    how = ("--json", "--allow-private", "--yes")
+    report = log_in(here, None, password=password, how=how)
+    found = next(one for one in report["findings"] if one["code"] == code)
+    assert found["cure"].startswith(cure)
 
 
 def test_a_refused_name_is_retried_as_the_other_at_one_server(
