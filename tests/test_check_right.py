@@ -1,7 +1,6 @@
 """Right worlds have no problems; logins; the report for people, programs and cron."""
 
 import json
-import re
 import socket
 import time
 from collections.abc import Callable
@@ -39,6 +38,7 @@ from seeds import (
     says,
     web,
     when,
+    zone,
 )
 from services import typed
 from strangers import at_terminal
@@ -143,23 +143,6 @@ def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
     assert_right(here.check(USER, file=file))
     # A file without the key needs a certificate for the name.
     assert "autodiscover" in str(problems(here.check(USER, file=here.file)))
-
-
-def test_nothing_is_wrong_while_a_digest_changes(here: Paper, tmp_path: Path) -> None:
-    """As contrib/README.md has it: both digests, then the new document, then one."""
-    name = f'domains = ["{DOMAIN}"]'
-    new = written(tmp_path, (name, f'{name}\ndisplay_name = "Example"'))
-    dns = ("--config", new, "dns", "--target", f"www.{DOMAIN}")
-    both = here.invoke(*dns, "--previous", here.file).stdout
-    assert both.count("v=UAAC1") == 2
-    here.names.load(both)
-    assert_right(here.check(USER, file=here.file))
-    publish(here, new)
-    here.names.load(both)
-    assert_right(here.check(USER, file=new))
-    (old,) = re.findall("(?m)^(_ua-auto-config IN .*)", here.records(here.file))
-    left = here.invoke(*dns, "--diff", "--resolver", OTHER_NAMES).stdout
-    assert re.findall("; remove: (.*)", left) == [old]
 
 
 def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
@@ -690,6 +673,25 @@ def local_parts(tmp_path: Path) -> Path:
     """A file that publishes the local part, where the servers want the address."""
     key = 'username = "%EMAILLOCALPART%"'
     return written(tmp_path, ('"imap"', f'"imap"\n{key}'), ('"smtp"', f'"smtp"\n{key}'))
+
+
+@pytest.mark.parametrize(
+    ("password", "code", "cure"),
+    [
+        (PASSWORD, "setup.contradicts", "the logins with the settings of config-v1"),
+        ("mistyped!", "login.both-refused", "if the mailbox is at Google now, "),
+    ],
+)
+def test_a_check_and_its_logins_inform_each_other(
+    here: Paper, password: str, code: str, cure: str
+) -> None:
+    name = {f"<LoginName>{USER}</": "<LoginName>somebody</"}
+    when(lambda asked: asked.path == POX, edited(name))(here)
+    zone(replace={"MX 10 mx.example.test.": "MX 1 aspmx.l.google.com."})(here)
+    how = ("--json", "--allow-private", "--yes")
+    report = log_in(here, None, password=password, how=how)
+    found = next(one for one in report["findings"] if one["code"] == code)
+    assert found["cure"].startswith(cure)
 
 
 def test_the_other_name_is_tried_at_one_server(here: Paper, local_parts: Path) -> None:

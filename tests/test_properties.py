@@ -131,6 +131,11 @@ def _config_or_problems(raw: dict[str, Any]) -> None:
         assert thunderbird.write(back) == document
 
 
+@given(st.dictionaries(st.one_of(_keys, _texts), _values))
+def test_any_tables_are_read_or_reported(raw: dict[str, Any]) -> None:
+    _config_or_problems(raw)
+
+
 def _places(raw: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [place]
     items = raw.items() if isinstance(raw, dict) else enumerate(raw)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from asks import FILE, POX, asks_of
-from services import GUNICORN, Service, answered_alike, sent, served, until
+from services import GUNICORN, SITE, Service, answered_alike, sent, served, until
 from support import TWO_DOMAINS, Write
 
 from flask_autoconfig import create_app
@@ -117,6 +117,35 @@ def test_corrections_and_edits_take_effect(
         time.sleep(2)
         assert b">mail." in service.fetch().body
     assert "The last valid configuration remains" in (tmp_path / "log").read_text()
+
+
+RECYCLING = (*GUNICORN, "--max-requests=3", "--workers=1")
+
+
+@pytest.mark.parametrize("fault", ["[[provider", None], ids=["a typo", "no file"])
+@pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, SITE])
+def test_recycled_workers_survive_an_unusable_file(
+    file: Path, toml: Write, tmp_path: Path, site: str, fault: str | None
+) -> None:
+    with served(RECYCLING, file, tmp_path, site) as service:
+        assert service.fetch().status == 200
+        toml(fault or "")
+        if fault is None:
+            file.unlink()
+        workers = set()
+        for _ in range(12):  # the site's page is there all the time
+            reply = service.fetch("/")
+            assert reply.status == 200
+            workers.add(reply.body)
+        assert len(workers) >= 4
+        reply = service.fetch()
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
+        toml(EDITED)
+        until(lambda: b">mail." in service.fetch().body, seconds=10)
+    log = (tmp_path / "log").read_text()
+    assert str(file) in log
+    assert "Requests are answered with 503 until it is corrected." in log
+    assert "failed to boot" not in log
 
 
 def test_an_incomplete_body_does_not_block_gevent(file: Path, tmp_path: Path) -> None:

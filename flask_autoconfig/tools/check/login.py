@@ -1,6 +1,6 @@
 """Real logins with the published user name and method, and their findings."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from . import texts
 from .facts import side_by_side
-from .findings import FAILURE, Case, Finding, finding
+from .findings import FAILURE, OK, Case, Finding, finding
 from .rules import dav
 from .rules.servers import endpoint_of
 from .run import Fare, reach
@@ -147,6 +147,24 @@ def _after(
         else fare
         for fare in fares
     )
+
+
+def informed(
+    findings: Sequence[Finding], logins: Sequence[Finding], whose: str
+) -> Iterator[Finding]:
+    """Yield the findings of a check and of its logins, with what each tells the other.
+
+    *whose* are the settings that the logins were tried with.
+    """
+    groups = texts.table("groups")
+    are_in = {it.status for it in logins} == {OK}
+    moved = [dict(it.values) for it in findings if it.code == "mx.elsewhere"]
+    for found in (*findings, *logins):
+        if are_in and found.code in groups["by_login"] and not found.around:
+            found = found.within("login-works", whose=whose)
+        elif moved and found.code in groups["no_mailbox"]:
+            found = found.within("mailbox-moved", house=moved[0]["house"])
+        yield found
 
 
 # --- One login ------------------------------------------------------------------------

@@ -273,7 +273,9 @@ def _with_logins(
     more, fares = logins.logged_in(
         case, network, servers, password, may_retry, result.fares
     )
-    return replace(result, fares=fares).with_findings(more)
+    whose = "the file" if case.provider else "config-v1.1.xml"
+    told = logins.informed(result.findings, more, whose)
+    return replace(result, fares=fares, findings=()).with_findings(told)
 
 
 def _confirmed(question: str) -> bool:
