@@ -248,12 +248,15 @@ def _bare_host(value: str) -> str:
         return ""
 
 
+_AT_FOR_DOT = re.compile(r"^(imaps?|mail\w*|mx\d*|pop3?s?|smtps?)@", re.IGNORECASE)
+
+
 def no_host(value: str) -> str:
     if odd := LOOKALIKE.search(value[:254]):
         sign = next(it for it in odd[0] if not it.isascii())
         named = f"U+{ord(sign):04X} ({unicodedata.name(sign, 'nameless')})"
         return f"type the name anew: {named} does not belong in it"
-    if host := _bare_host(value):
+    if host := _bare_host(_AT_FOR_DOT.sub(r"\1.", value)):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"
     return "write a name like mail.example.com, without a scheme, port, space or _"

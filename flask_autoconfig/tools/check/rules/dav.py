@@ -212,17 +212,20 @@ def _without_password(reply: Reply) -> str:
 def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
     code, title = "dav.none", web.words_of(reply)[0]
     where = f" (“{title}”)" if title else ""
+    if reply.redirects:
+        where += f" at {shown(reply.url)}, where it redirects to"
     if reply.status == 401:
         code = "dav.no-authenticate"
     elif reply.status == 207:
         code, where = "dav.no-principal", shown(reply.url)
     elif reply.status == 200 and web.is_web_page(reply):
         code, where = "dav.web-page", shown(reply.url)
-    elif reply.status == 405 and not reply.redirects:
+    elif reply.status == 405 and (
+        not reply.redirects or "dav" in split_url(reply.url).path.lower()
+    ):
         code = "dav.method-refused"
     elif reply.redirects:
         code = "dav.led-astray"
-        where += f" at {shown(reply.url)}, where it redirects to"
     return finding(code, url, type=type_, status=reply.status, where=where)
 
 
