@@ -16,7 +16,7 @@ from .xml import MOST_BYTES, NotXmlError, local_name, parse
 Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
 _NO_NUMBER = re.compile(
-    rb"<key>([^<]*)</key>\s*<integer(?:\s*/>|>(?!\s*[-+\d])[^<]*</integer>)"
+    rb"<key>([^<]*)</key>\s*<(integer|real)(?:\s*/>|>(?!\s*[-+.\d])[^<]*</\2>)"
 )
 _NUMBER = "write the number into the element, or leave the key out"
 _CHARACTER = re.compile(r" \(char \d+\)$")  # in the errors of JSON
@@ -83,7 +83,8 @@ def _broken(
         return MeaninglessError(*other)
     if wrong := _NO_NUMBER.search(document):
         key = wrong[1].decode("utf-8", "replace")[:60]
-        return MeaninglessError(f"{key} has an <integer> without a number", _NUMBER)
+        kind = wrong[2].decode()
+        return MeaninglessError(f"{key} has a <{kind}> without a number", _NUMBER)
     why = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
     told = "; ".join(filter(None, (why if "line " in why else "", words)))

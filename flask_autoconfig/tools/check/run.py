@@ -162,6 +162,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     xml_asks.sort(key=lambda ask: NOBODY in ask.url)  # those with a real address first
     found, faulty = documents.found(xml_asks, case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
+    for played in plays:
+        played.findings = [*_at_ours(case, played)]
     lost = _parked(case, facts, plays)
     if lost is not None and lost.code not in case.ignored:
         return failed(case, lost)
@@ -190,6 +192,21 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     led_to = tuple(it for it in scene.led_to if it.url in places)
     servers = (scene.provider, is_trusted, case.ignored, led_to)
     return Report(case.domain, fares, tuple(kept), *servers)
+
+
+def _at_ours(case: Case, played: Play) -> Iterator[Finding]:
+    """Yield the findings; those of families that the file has nothing for are notes.
+
+    Others may serve these clients, such as an Exchange.
+    """
+    provider, domain = case.provider, case.domain
+    listed = [it for it in case.families if it.label and it.formats]
+    empty = [it for it in listed if provider and not it.writes(provider, domain)]
+    hosts = {f"{it.label}.{domain}" for it in empty}
+    is_empty = any(it.name == played.client.family for it in empty)
+    for found in played.findings:
+        is_others = is_empty or split_url(found.subject).hostname in hosts
+        yield found.marked("absent" if is_others and found.step != "server" else "")
 
 
 def failed(case: Case, found: Finding) -> Report:

@@ -168,7 +168,8 @@ def _asked(
     reply, wrong = web.asked(case, facts, ask)
     if reply.status and not reply.is_forged:
         is_jmap = type_ == "jmap" and reply.status in (200, 401)
-        is_told = wrong is not None and wrong.code in texts.patterns("refusal")
+        told = (*texts.patterns("refusal"), "http.page-leads")
+        is_told = wrong is not None and wrong.code in told
         if wrong is None or not (is_told or reply.status >= 500):
             wrong = _not_dav(reply, ask.url, type_)
         wrong = None if is_jmap or _is_dav(reply, type_) else wrong._replace(around=())
