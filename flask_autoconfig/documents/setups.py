@@ -84,7 +84,7 @@ def _broken(
     if wrong := _NO_NUMBER.search(document):
         key = wrong[1].decode("utf-8", "replace")[:60]
         kind = wrong[2].decode()
-        return MeaninglessError(f"{key} has a <{kind}> without a number", _NUMBER)
+        return MeaninglessError(f"{key} has no number in its <{kind}>", _NUMBER)
     why = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
     told = "; ".join(filter(None, (why if "line " in why else "", words)))
