@@ -127,6 +127,7 @@ def test_init_takes(here: Paper, claim: str) -> None:
         is_there = asked.url in (
             f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
             "live.thunderbird.net/autoconfig/v1.1/hoster.test",
+            row.get("settings"),
         )
         return says(200 if is_there else 404, SETTINGS, Content_Type="text/xml")(asked)
 

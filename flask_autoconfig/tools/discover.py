@@ -4,9 +4,10 @@ The hosts that SRV records name, the customary names, the MX hosts and their dom
 tried on the standard ports. What the domain itself names comes first, in a document whose
 servers answer, in SRV records, by Autodiscover or as a customary name of both IMAP and
 SMTP; then the settings that its hoster publishes, then single customary names of the
-domain, then those at the MX.
+domain, then those at the MX. Names that a web hoster may have made come last.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from .check.facts import side_by_side
 from .check.findings import finding
 from .check.rules.connections import without_login
 from .check.rules.web import in_full, names_of
+from .check.texts import houses
 from .importers.imported import DAV
 from .naming import base_domain
 from .net.common import for_software, texts
@@ -68,14 +70,18 @@ class _Search(Publications):
         self.unknown: list[LookupFailed] = []  # lookups that failed
         self.failed: dict[Endpoint, ProbeError] = {}  # by SRV records or own names
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
-        self.elsewhere: list[Endpoint] = []  # at the MX, where no mailboxes are
+        self.elsewhere: dict[Endpoint, str] = {}  # why no mailboxes may be there
         self.house = ""  # of the MX, if the IMAP server is there
         self.own: Hosted | None = None  # the domain's own document
 
     def result(self) -> Discovery:
         try:
-            self.mx_hosts = self.net.resolver.mx(self.domain)[:3]
-            self.tell(f"MX {self.domain}: {', '.join(self.mx_hosts) or 'none'}")
+            hosts = self.net.resolver.mx(self.domain)
+            self.tell(f"MX {self.domain}: {', '.join(hosts[:3]) or 'none'}")
+            # One of lower preference may be a friend's, who only keeps mail for a while.
+            best = self.net.resolver.mx(self.domain, only_best=True)
+            bases = {base_domain(it) for it in (self.domain, *best)}
+            self.mx_hosts = [it for it in hosts if base_domain(it) in bases][:3]
         except LookupFailed as error:
             if error.kind == "timeout" and not self.net.connect_to:
                 cure = f"no name server answers ({error}): {error.cure}"
@@ -84,6 +90,7 @@ class _Search(Publications):
         self._collect()
         self._try_all(self.sources)
         self._try_all(self._by_certificates())
+        self._leave_out_chance()
         urls = self.find_calendars()
         hosted = self.own if self._works() else None
         if not hosted and not self._has_own():
@@ -103,10 +110,9 @@ class _Search(Publications):
             f"users get POP3 alone, although there is {it}: {_problem(it, server)}; "
             "fix that, and run init again"
             for it, server in self.found.items()
-            if it.type == "imap" and not imap
+            if it.type == "imap" and not imap and self.sources[it] != "chance"
         ]
-        taken = [table["hostname"] for table, _ in imap]
-        warnings = lost[:1] or self._left_out(taken, "correct")
+        warnings = lost[:1] or self._left_out(tables, "correct")
         return self._written({}, tables, [*warnings, *self._replaced(tables)])
 
     def _has_own(self) -> bool:
@@ -119,14 +125,38 @@ class _Search(Publications):
         is_named = any(self.sources[it] in _NAMED for it in self.found)
         return is_named or own >= {"imap", "smtp"}
 
+    def _leave_out_chance(self) -> None:
+        """Leave out own names that lead to the web site's address, or by a wildcard record.
+
+        Web hosters make such names for all. They stay where no other own server is complete
+        and the MX no known provider's: by a wildcard record only if SPF lists the address.
+        """
+        named = [it.host for it, source in self.sources.items() if source in _NAMED]
+        sure = self._addresses(*named, *(self.mx_hosts or [self.domain]))
+        anywhere = self._addresses(f"no-such-name-e3b0c442.{self.domain}") - sure
+        site = self._addresses(self.domain, f"www.{self.domain}") - sure | anywhere
+        own = {it for it in self.found if self.sources[it] != "MX"}
+        weak = {it for it in own if site & self._addresses(it.host)}
+        types = {it.type for it in own - weak if not _problem(it, self.found[it])}
+        if not houses("mx", self.mx_hosts) and not types >= {"imap", "smtp"}:
+            with suppress(LookupFailed):
+                spf = " ".join(self.facts.txt(self.domain))
+                senders = re.findall(r" \+?(?:a|ip[46])\b:?(\S*)", spf)
+                anywhere -= self._addresses(*(it or self.domain for it in senders))
+            weak = {it for it in weak if anywhere & self._addresses(it.host)}
+        self.sources |= dict.fromkeys(weak, "chance")
+        self.elsewhere |= dict.fromkeys(sorted(weak), _WORDS["chance"])
+
     def _works(self) -> bool:
         if self.own is None:
             return False
         for at, methods in self.own.servers.items():
             it = self.found.get(at)
             if not it or _problem(at, it) or _authentication(it) not in methods:
-                wrong = f"{at} does not work as it says"
-                self.notes.append(f"{self.own.url} is left out: {wrong}")
+                self.notes.append(f"{self.own.url} is left out: {at} {_WORDS['stale']}")
+                tables = self.own.provider["incoming"] + self.own.provider["outgoing"]
+                names = {it.get("username") for it in tables} - {None, "%EMAILADDRESS%"}
+                self.notes += [_WORDS["own-name"].format(name=it) for it in names]
                 return False
         return True
 
@@ -143,24 +173,28 @@ class _Search(Publications):
                     f"{table['hostname']} in its place: {_WORDS['repair']}"
                 )
 
-    def _left_out(self, taken: list[str], what: str) -> list[str]:
+    def _left_out(self, tables: dict[str, list[Entry]], what: str) -> list[str]:
         """Return that IMAP servers answer elsewhere than those that were taken."""
-        there = {each for host in taken for each in self._addresses(host)}
+        taken = [it["hostname"] for it, _ in tables["incoming"] if it["type"] == "imap"]
+        there = self._addresses(*taken)
         good = [it for it, server in self.found.items() if not _problem(it, server)]
         listed = [it for it in good if it.type == "imap"]
         others = [it for it in listed if there.isdisjoint(self._addresses(it.host))]
         near = [*taken, *(it.host for it in listed if it not in others)]
-        houses = {base_domain(it) for host in near for it in names_of(self.facts, host)}
-        own = [it for it in others if self.sources[it] != "MX"]
-        foreign = [
-            it for it in others if not (it in own or base_domain(it.host) in houses)
-        ]
-        moved = foreign if what == "correct" else []  # not beside what the hoster says
-        return [
-            f"{them[0]} answers too, and is not in the file: {_WORDS[said]}"
-            for said, them in ((what, own), ("moved", moved))
-            if taken and them
-        ]
+        bases = {base_domain(it) for host in near for it in names_of(self.facts, host)}
+        warnings: dict[str, str] = {}
+        for it in others if taken else ():
+            words = {"MX": "moved", "chance": "chance"}.get(self.sources[it], what)
+            is_same = base_domain(it.host) in bases or what == "name-it"
+            if words != "moved" or not is_same:
+                warnings.setdefault(words, f"{it} {_WORDS['beside']}: {_WORDS[words]}")
+        # Microsoft's may be a filter before other servers.
+        for house in (
+            houses("mx", self.mx_hosts) - houses("read", near) - {"Microsoft 365"}
+        ):
+            for server in taken[:1]:
+                warnings[house] = _WORDS["house"].format(house=house, server=server)
+        return [*warnings.values()]
 
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
         """Return published settings, with URLs of kinds that they do not have."""
@@ -168,8 +202,6 @@ class _Search(Publications):
         if self.mx_hosts and hosted is not self.own:
             mx, what = self.mx_hosts[0], "name-it"
             reason += f", where clients look for a domain with the MX {mx}"
-        taken = [it.host for it in hosted.servers if it.type == "imap"]
-        warnings = self._left_out(taken, what)
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
         tables = {
@@ -177,6 +209,7 @@ class _Search(Publications):
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *DAV.values())
         }
+        warnings = self._left_out(tables, what)
         return self._written(hosted.provider, {**urls, **tables}, warnings)
 
     def _one_of_each(self, entries: list[Entry]) -> list[Entry]:
@@ -269,10 +302,9 @@ class _Search(Publications):
                     added.append(other)
         return added
 
-    def _addresses(self, host: str) -> set[str]:
-        with suppress(LookupFailed):
-            return {*self.net.resolver.addresses(host)}
-        return set()
+    def _addresses(self, *hosts: str) -> set[str]:
+        known = filter(self.facts.exists, hosts)
+        return {each for host in known for each in self.facts.addresses(host)}
 
     def _try_all(self, endpoints: Collection[Endpoint]) -> None:
         """Try candidates; leave out what the domain says it does not offer."""
@@ -309,13 +341,13 @@ class _Search(Publications):
     def _best(self, type_: str) -> list[Entry]:
         usable = []
         for endpoint, server in self.found.items():
-            if endpoint.type != type_:
+            if endpoint.type != type_ or self.sources[endpoint] == "chance":
                 continue
             is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
             if problem := _problem(endpoint, server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_elsewhere and base_domain(endpoint.host) != self.house:
-                self.elsewhere.append(endpoint)
+                self.elsewhere[endpoint] = f"{_WORDS['elsewhere']}: {_WORDS['own']}"
                 self.notes.append(f"{endpoint} is left out: {_WORDS['elsewhere']}")
             else:
                 usable.append(endpoint)
@@ -339,12 +371,13 @@ class _Search(Publications):
         """Return what to do where these types were not found: first fix what there is."""
         for endpoint, server in self.found.items():
             problem = _problem(endpoint, server)
-            is_theirs = self.sources[endpoint] == "MX"
+            is_theirs = self.sources[endpoint] in ("MX", "chance")
             if problem and endpoint.type in missing and not is_theirs:
                 return f"fix {endpoint}, and run init again: {problem}"
         if self.unknown:
             return f"{self.unknown[0]}: {self.unknown[0].cure}"
-        needed = [each for each in self.failed if each.type in missing]
+        out = {it.host for it in self.elsewhere}
+        needed = [it for it in self.failed if it.type in missing and it.host not in out]
         # An answer that cannot be used says more than silence.
         needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
         for endpoint in needed:
@@ -355,8 +388,8 @@ class _Search(Publications):
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
             return f"{endpoint}: {error}: {cure}; then run init again"
-        for endpoint in self.elsewhere:
-            return f"{endpoint} answers, but {_WORDS['elsewhere']}: {_WORDS['own']}"
+        for endpoint, why in self.elsewhere.items():
+            return f"{endpoint} answers, but {why}"
         if not self.found and not self.net.resolver.is_known(self.domain):
             return _WORDS["nowhere"]
         for host in self.mx_hosts:

@@ -240,9 +240,11 @@ class Resolver:
         records = [] if is_ip(name) else self.records(name, "CNAME")
         return _host(records[0].target) if records else ""
 
-    def mx(self, domain: str) -> list[str]:
+    def mx(self, domain: str, only_best: bool = False) -> list[str]:
         """Return the domain's MX hosts by preference; raises LookupFailed."""
         records = sorted(self.records(domain, "MX"), key=lambda one: one.preference)
+        if only_best:
+            records = [it for it in records if it.preference == records[0].preference]
         return [host for one in records if (host := _host(one.exchange))]
 
     def srv(self, name: str) -> list[tuple[str, int]]:
