@@ -771,6 +771,7 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
     assert "smtpd_sasl_path" in refused["cure"]
+    assert "SMTP may be switched off for this account" in refused["cure"]
 
 
 def test_one_address_that_refuses_what_the_other_accepts_is_named(here: Paper) -> None:
@@ -907,7 +908,7 @@ def to(url: str) -> Answer:
 
 # What a calendar answers to a login, and the code that follows.
 AT_CALENDARS: dict[str, tuple[Answer, str]] = {
-    "a refusal": ((401, BASIC, b""), "login.refused-here-alone"),
+    "a refusal": ((401, BASIC, b""), "login.refused-dav"),
     "Digest alone": ((401, DIGEST, b""), "login.not-possible"),
     "no right": ((403, {}, b""), "login.no-dav"),
     "the password": ((500, {}, PASSWORD.encode()), "login.no-dav"),
@@ -942,6 +943,27 @@ def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> 
     assert got == (["/", "/lost/"] if "lost" in claim else ["/"])
     clients = [it["clients"] for it in failures(report) if it["step"] == "login"]
     assert clients == [["Calendars"]] * (code != "login.not-possible")
+
+
+@pytest.mark.parametrize("path", ["/radicale/", f"/radicale/{USER}/"])
+def test_a_calendar_that_does_not_know_its_prefix_is_told(
+    here: Paper, tmp_path: Path, path: str
+) -> None:
+    """As Radicale behind a proxy that sends no X-Script-Name."""
+    own = f"/{USER}/"
+
+    def answer(asked: Asked) -> Answer:
+        if not asked.login:
+            return calendars(asked)
+        is_there = asked.path.startswith("/radicale/")
+        return own_url(own) if is_there else (404, {}, b"")
+
+    dav(here, answer)
+    url = f"https://dav.{DOMAIN}/"
+    report = log_in(here, written(tmp_path, (url, url[:-1] + path)))
+    (failed,) = [it for it in failures(report) if it["step"] == "login"]
+    assert failed["code"] == "login.dav-prefix"
+    assert "and it answers below /radicale" in failed["seen"]
 
 
 @pytest.mark.parametrize("has_file", [True, False])
@@ -1035,8 +1057,14 @@ def test_a_server_that_delays_its_answer_is_waited_for(really: Real) -> None:
 
 
 def test_a_login_without_an_answer_is_no_refusal(here: Paper) -> None:
-    mail("imap", 993, ends(*ASKS), good(IMAP_NAME))(here)
-    assert "login.no-answer" in login_codes(log_in(here, here.file))
+    def closes_after_the_password(connection: socket.socket) -> None:
+        ends(*ASKS)(connection)
+        connection.recv(4096)
+
+    mail("imap", 993, closes_after_the_password, good(IMAP_NAME))(here)
+    report = log_in(here, here.file)
+    (failed,) = [it for it in failures(report) if it["code"] == "login.closed"]
+    assert "“Internal login failure”" in failed["cure"]
 
 
 def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:

@@ -55,12 +55,13 @@ def answer(query: dns.message.Message) -> dns.message.Message:
         return response
     odd = dns.name.Name([LABEL, b"test", b""]).to_wire() or b""
     texts = [b"v=UAAC1; " + RAW, b"path=/" + RAW]
+    has_alias = first == b"ua-auto-config"  # which leads elsewhere
     data = {
         "TXT": [bytes([len(text)]) + text for text in texts],
         "SRV": [b"\0\0\0\0\x03\xe1" + TARGET, b"\0\1\0\0\x03\xe1" + odd],
         "MX": [b"\0\1" + odd, b"\0\2" + TARGET],
-        "A": [b"\x7f\0\0\1"],
-        "CNAME": [odd] if first == b"ua-auto-config" else [],
+        "A": [b"\x7f\0\0\2" if has_alias else b"\x7f\0\0\1"],
+        "CNAME": [odd] if has_alias else [],
     }.get(type_, [])
     rdatas = [dns.rdata.from_wire("IN", type_, wire, 0, len(wire)) for wire in data]
     if rdatas:

@@ -165,22 +165,24 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
     extra: list[Record] = []
     for _, alias in found if type_ == "CNAME" else ():
         for house in houses("asked", [str(alias).removesuffix(".")]):
-            if house in houses("mx", resolver.mx(seen.domain)):
-                said = texts()["exchange"].format(house=house, data=data)
-                seen.notes.append(f"{host} stays an alias of {alias}: {said}")
+            is_there = house in houses("mx", resolver.mx(seen.domain))
+            said = texts()["exchange" if is_there else "left_exchange"]
+            values = {"host": host, "alias": alias, "house": house, "data": data}
+            seen.notes.append(said.format_map(values))
+            if is_there:
                 return
-    if type_ == "CNAME" and not found:
-        extra = there(name, _BESIDE)
-        # Addresses of the target are as good as an alias.
-        target = resolver.addresses(data.rstrip(".")) if extra else []
-        own = {*resolver.addresses(host)} if target else set()
-        if own and own <= {*target}:
-            return
     expected = {
         _key(dns.rdata.from_text("IN", type_, record.data), is_alone): record
         for record in wanted
     }
     known = {key for key, _ in found}
+    if type_ == "CNAME" and known != expected.keys():
+        extra, own = [] if found else there(name, _BESIDE), []
+        with suppress(LookupFailed):  # such as of an alias that is a loop
+            own = resolver.addresses(host) if found or extra else []
+        # Addresses of the target are as good as an alias, and so is an alias of them.
+        if own and {*own} <= {*resolver.addresses(data.rstrip("."))}:
+            return
     seen.records.extend(it for key, it in expected.items() if key not in known)
     tags = {_tag(key) for key in expected} - {b""}
     extra += sorted(

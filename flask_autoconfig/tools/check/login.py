@@ -243,8 +243,10 @@ def _findings(
                 code = texts.code_on("login", way, "login.refused-here-alone")
         elif there is not None:
             houses = {base_domain(it.endpoint.host) for it in (there, login)}
-            code = "login.other-house"
-            code = code if len(houses) > 1 else "login.refused-here-alone"
+            here = (
+                "login.refused-dav" if login.server.url else "login.refused-here-alone"
+            )
+            code = "login.other-house" if len(houses) > 1 else here
             code = code if login.user == there.user else "login.refused-name-here"
         elif again is not None and again.finding is None:
             code = "login.both-refused"
@@ -266,7 +268,8 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         said=login.outcome.said + meaning(login.outcome.said),
         asked_at=login.outcome.address,
         by_one=at if login.outcome.elsewhere else "",
-        software=login.outcome.software,
+        # Only mail servers say what they are; for calendars there is a usual program.
+        software=login.outcome.software or ("Nextcloud" if login.server.url else ""),
         type=login.endpoint.type.upper(),
         **values,
     )

@@ -367,5 +367,15 @@ def _at_principal(
     if split_url(own).netloc != split_url(reply.url).netloc:
         return Outcome("dav", "its current-user-principal is at another host or port")
     there = following(asked, own)
+    if there.status == 207:
+        return Outcome()
     at = f"{said_by(there)} at its current-user-principal"
-    return Outcome() if there.status == 207 else Outcome("dav", at)
+    # A proxy may remove the beginning of the path, which the server then does not know.
+    begun, path = "", split_url(own).path
+    for part in split_url(reply.url).path.split("/")[1:3]:
+        begun = f"{begun}/{part}"
+        if part and not path.startswith(f"{begun}/"):
+            with suppress(ProbeError):
+                if asked(urljoin(own, begun + path)).status == 207:
+                    return Outcome("dav", f"{at}, and it answers below {begun}")
+    return Outcome("dav", at)
