@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 import dns.rdata
@@ -183,6 +184,10 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
         # Addresses of the target are as good as an alias, and so is an alias of them.
         if own and {*own} <= {*resolver.addresses(data.rstrip("."))}:
             return
+        if extra and own and _is_proxied(own, resolver.name_servers(seen.domain)):
+            note = texts()["proxied"]["note"]
+            seen.notes.append(note.format(host=host, data=data.rstrip(".")))
+            return
     seen.records.extend(it for key, it in expected.items() if key not in known)
     tags = {_tag(key) for key in expected} - {b""}
     extra += sorted(
@@ -209,6 +214,15 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
             f"{host} has {first.type} {first.data} by a wildcard record, "
             "as any name there: a record of its own takes its place"
         )
+
+
+def _is_proxied(addresses: list[str], name_servers: list[str]) -> bool:
+    """Return whether name servers answer with a proxy's addresses, not with a record's."""
+    known = texts()["proxied"]
+    networks = [ip_network(each) for each in known["networks"]]
+    return any(host.endswith(known["name_servers"]) for host in name_servers) and all(
+        any(ip_address(each) in network for network in networks) for each in addresses
+    )
 
 
 def _end(record: Record) -> tuple[str, ...]:
