@@ -694,6 +694,16 @@ def test_a_check_and_its_logins_inform_each_other(
     assert found["cure"].startswith(cure)
 
 
+def test_a_login_by_the_file_decides_about_further_servers(here: Paper) -> None:
+    pop3 = f'<incomingServer type="pop3"><hostname>pop.{DOMAIN}</hostname>'
+    pop3 += "<port>995</port><socketType>SSL</socketType></incomingServer>"
+    more = {"<outgoingServer": f"{pop3}<outgoingServer"}
+    when(lambda asked: asked.path == CONFIG, edited(more))(here)
+    report = log_in(here, here.file, how=("--json", "--allow-private"))
+    cure = coded(report, "document.has-others")["cure"]
+    assert cure.startswith("the logins with the settings of the file work")
+
+
 def test_the_other_name_is_tried_at_one_server(here: Paper, local_parts: Path) -> None:
     report = log_in(here, local_parts, "--yes")
     codes = ["login.wrong-name", "login.refused-as-well", "login.good"]
