@@ -107,7 +107,8 @@ def _at_another_house(
     by_others = scene.measure.accounts if scene.measure else ()
     incoming = scene.provider.incoming if scene.provider else by_others
     every = [it.hostname for it in incoming if it.type != "smtp"]
-    listed = [host for host in every if host and facts.exists(host)]
+    named = (host for host in every if host and "%" not in host)
+    listed = [host for host in named if facts.exists(host)]
     labels = ("imap", "mail")  # of the servers that clients guess
     usual = [Endpoint("imap", f"{it}.{case.domain}", 993, "SSL") for it in labels]
     read = listed or [it.host for it in usual if servers.is_alive(facts, it)][:1]
