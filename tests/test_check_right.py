@@ -1054,6 +1054,26 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
 
+def test_the_published_method_is_tried_beside_that_of_the_file(here: Paper) -> None:
+    clear = "<authentication>password-cleartext"
+    here.front.answer = edited({clear: "<authentication>password-encrypted"})
+    behave = talks(
+        "* OK",
+        ("CAPABILITY", "* CAPABILITY AUTH=PLAIN AUTH=CRAM-MD5\r\na OK"),
+        ("AUTHENTICATE CRAM-MD5", "+ PDFAeD4="),
+        ("AUTHENTICATE PLAIN", "+ "),
+        ("AG", "a OK in"),
+        ("ZN", "a NO [AUTHENTICATIONFAILED] no"),
+        ("EXAMINE", "a OK"),
+    )
+    mail("imap", 993, behave, good(IMAP_NAME))(here)
+    report = log_in(here, here.file, how=("--json", "--allow-private"))
+    (refused,) = [it for it in failures(report) if it["step"] == "login"]
+    assert refused["subject"].endswith(":993 password-encrypted")
+    assert "Thunderbird" in refused["clients"]
+    assert "Outlook (classic)" not in refused["clients"]
+
+
 # IMAP until the password; each line follows one that it gets.
 ASKS = ("* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ ")
 

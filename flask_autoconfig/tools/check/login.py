@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
+
+from msgspec import structs
 
 from ...address import fill_in, fill_in_url, unfold
 from ...config.ports import MAIL_TYPES
@@ -70,6 +73,21 @@ def for_login(
     return [*servers.values()], others
 
 
+def as_published(
+    case: Case, listed: Iterable[Server], fares: Iterable[Fare]
+) -> list[Server]:
+    """Return the listed servers with the other methods that clients set up there."""
+    setups = [fare.sets_up.servers for fare in fares if fare.sets_up is not None]
+    used = dict.fromkeys((it.authentication, Endpoint.of(it)) for it in chain(*setups))
+    return [
+        structs.replace(server, authentication=(method,))
+        for server in listed
+        for method, endpoint in used
+        if method in _LOGINS and method not in server.authentication
+        if endpoint == endpoint_of(case, server)
+    ]
+
+
 def place_of(case: Case, server: Server) -> str:
     """Return the URL of a server, or what it is and its host, port and encryption."""
     url = fill_in_url(server.url, case.domain, case.address) if server.url else ""
@@ -126,19 +144,13 @@ def _log_in_at(
 def _after(
     findings: Iterable[Finding], tries: Iterable[Try], fares: Sequence[Fare]
 ) -> tuple[list[Finding], tuple[Fare, ...]]:
-    places = {it.subject: it.subject if it.server.url else it.endpoint for it in tries}
-    clients: dict[str | Endpoint, list[str]] = {}
-    for fare in fares:
-        accounts = fare.sets_up.servers if fare.sets_up is not None else ()
-        # Where there is mail, it counts, and not the calendar beside it.
-        is_mail = any(not it.url for it in accounts)
-        for one in [it for it in accounts if is_mail != bool(it.url)]:
-            clients.setdefault(one.url or Endpoint.of(one), []).append(fare.client)
+    tried = {it.subject: it for it in tries}
     told = []
     stops: dict[str, str] = {}
     for found in findings:
-        if found.status == FAILURE and found.subject in places:
-            found = found.hurting(*clients.get(places[found.subject], ()))
+        if found.status == FAILURE and found.subject in tried:
+            login = tried[found.subject]
+            found = found.hurting(*(it.client for it in fares if _uses(it, login)))
             stops = dict.fromkeys(found.clients, str(found)) | stops
         told.append(found)
     return told, tuple(
@@ -147,6 +159,17 @@ def _after(
         else fare
         for fare in fares
     )
+
+
+def _uses(fare: Fare, login: Try) -> bool:
+    """Return whether a client logs in so. Where there is mail, no calendar counts."""
+    accounts = fare.sets_up.servers if fare.sets_up is not None else ()
+    mail = [it for it in accounts if not it.url]
+    others = _LOGINS.keys() - {*login.server.authentication}
+    if not mail:
+        return login.subject in [it.url for it in accounts]
+    used = [it for it in mail if it.authentication not in others]
+    return not login.server.url and login.endpoint in map(Endpoint.of, used)
 
 
 def informed(

@@ -252,7 +252,8 @@ def _with_logins(
     if not result.is_trusted:
         # With a file this means that the lookup of the domain failed.
         return untried("login.domain-faulty" if case.provider else "login.untrusted")
-    listed = [*(it for _, it in result.provider.servers), *result.led_to]
+    listed = [it for _, it in result.provider.servers]
+    listed += [*result.led_to, *logins.as_published(case, listed, result.fares)]
     servers, others = logins.for_login(case, listed, result.findings)
     result = result.with_findings(others)
     if not servers:
