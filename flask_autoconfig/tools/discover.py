@@ -92,11 +92,14 @@ class _Search(Publications):
         self._try_all(self._by_certificates())
         self._leave_out_chance()
         urls = self.find_calendars()
-        hosted = self.own if self._works() else None
+        hosted, led = self.own if self._works() else None, list[str]()
         if not hosted and not self._has_own():
-            hosted = self.find_hosted(self.mx_hosts)
+            # Behind a filter, the alias for Outlook says where the mailboxes are.
+            alias = names_of(self.facts, f"autodiscover.{self.domain}")[-1:]
+            led = self.mx_hosts[:1] + (alias if houses("asked", alias) else [])
+            hosted = self.find_hosted(led)
         if hosted:
-            return self._as_hosted(hosted, urls)
+            return self._as_hosted(hosted, led, urls)
         imap = self._best("imap")
         incoming, outgoing = [*imap, *self._best("pop3")], self._best("smtp")
         tables = {"incoming": incoming, "outgoing": outgoing, **urls}
@@ -196,12 +199,17 @@ class _Search(Publications):
                 warnings[house] = _WORDS["house"].format(house=house, server=server)
         return [*warnings.values()]
 
-    def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
-        """Return published settings, with URLs of kinds that they do not have."""
-        reason, what = f"{hosted.url} names it", "correct"
-        if self.mx_hosts and hosted is not self.own:
-            mx, what = self.mx_hosts[0], "name-it"
-            reason += f", where clients look for a domain with the MX {mx}"
+    def _as_hosted(
+        self, hosted: Hosted, led: list[str], urls: dict[str, list[Entry]]
+    ) -> Discovery:
+        """Return published settings, with URLs of kinds that they do not have.
+
+        They are the domain's own, or for domains with one of the MX hosts or aliases *led*.
+        """
+        reason, what = f"{hosted.url} names it", "name-it" if led else "correct"
+        for host in [it for it in led if base_domain(it) in hosted.url][:1]:
+            kind = "MX" if host in self.mx_hosts else "autodiscover alias"
+            reason += f", which is for domains with the {kind} {host}"
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
         tables = {
@@ -392,6 +400,9 @@ class _Search(Publications):
             return f"{endpoint} answers, but {why}"
         if not self.found and not self.net.resolver.is_known(self.domain):
             return _WORDS["nowhere"]
+        if not self.mx_hosts and self.facts.network.resolver.records(self.domain, "MX"):
+            null = finding("mx.null", self.domain)
+            return f"{null.seen}: {null.cure}, and run init again"
         for host in self.mx_hosts:
             if not self._addresses(host):
                 dot = in_full(host, self.domain) or _WORDS["no-mx-host"]

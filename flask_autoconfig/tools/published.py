@@ -55,11 +55,13 @@ class Publications:
         urls = [host, f"https://{self.domain}{at_domain}"]
         return next((it for it in self._each(urls) if it.is_own), None)
 
-    def find_hosted(self, mx_hosts: list[str]) -> Hosted | None:
-        """Return the first complete settings in the order in which Thunderbird asks."""
+    def find_hosted(self, hosts: list[str]) -> Hosted | None:
+        """Return the first complete settings in the order in which Thunderbird asks.
+
+        *hosts* are the first MX host (others may be left over from a move) and the like.
+        """
         urls = [f"{ISPDB}{self.domain}"]
-        # Of several MX hosts the first counts: the others may be left over from a move.
-        for base in mx_domains(mx_hosts[:1], self.domain):
+        for base in mx_domains(hosts, self.domain):
             host = f"https://autoconfig.{base}{CONFIG}{self._query}"
             urls += [host, f"{ISPDB}{base}"]
         return next(self._each(urls), None)
