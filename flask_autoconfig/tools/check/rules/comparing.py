@@ -100,11 +100,13 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
         is_beside |= any(sources.is_same(ours, one, who) for one in play.mail)
         mark = "beside" if is_beside and not is_faulty else ""
         differing.setdefault((code, mark), []).append((ours, theirs))
-    is_by_mx = play.found is not None and play.found.place.startswith("mx")
+    way = play.found.place if play.found is not None else ""
     is_hoster = provider is not None and provider.mx_domains  # its customers' file
     for (code, mark), pairs in differing.items():
         found = sources.difference(code, play.place, "the file says", who, *pairs)
-        if is_by_mx and not is_hoster:
+        if way == "srv":
+            found = found.within("by-srv")
+        elif way.startswith("mx") and not is_hoster:
             found = found.within("at-mx", here=f"autoconfig.{scene.case.domain}")
         yield found.marked(mark)
 
