@@ -1,5 +1,6 @@
 """Right worlds have no problems; logins; the report for people, programs and cron."""
 
+import hashlib
 import json
 import socket
 import time
@@ -43,6 +44,7 @@ from seeds import (
 from services import typed
 from strangers import at_terminal
 from support import Patch, replaced, rows, tables
+from werkzeug.datastructures import Authorization
 from world import (
     ADDRESSES,
     BIND,
@@ -953,6 +955,34 @@ def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> 
     assert got == (["/", "/lost/"] if "lost" in claim else ["/"])
     clients = [it["clients"] for it in failures(report) if it["step"] == "login"]
     assert clients == [["Calendars"]] * (code != "login.not-possible")
+
+
+@pytest.mark.parametrize(
+    ("password", "code"), [(PASSWORD, "login.good"), ("other", "login.refused-dav")]
+)
+def test_a_calendar_that_wants_digest_gets_it(
+    here: Paper, password: str, code: str
+) -> None:
+    """As Baikal does, whose challenge has these fields."""
+    nonce = "5f2d9c"
+
+    def md5(*parts: str) -> str:
+        return hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: S324
+
+    def answer(asked: Asked) -> Answer:
+        given = Authorization.from_header(asked.login) or Authorization("none")
+        names = ("nc", "cnonce", "qop")
+        first = md5(USER, "BaikalDAV", password)
+        last = md5("PROPFIND", asked.path)
+        wanted = md5(first, nonce, *(str(given.get(it)) for it in names), last)
+        if given.get("username") == USER and given.get("response") == wanted:
+            return own_url("/")
+        asks = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'
+        return 401, {"WWW-Authenticate": asks}, b""
+
+    dav(here, answer)
+    report = log_in(here, here.file, how=("--json", "--allow-private"))
+    assert login_codes(report) == [code, "login.good", "login.good"]
 
 
 @pytest.mark.parametrize("path", ["/radicale/", f"/radicale/{USER}/"])

@@ -4,6 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from urllib.parse import urljoin
+from urllib.request import (
+    HTTPDigestAuthHandler,
+    HTTPPasswordMgrWithDefaultRealm,
+    Request,
+    parse_http_list,
+    parse_keqv_list,
+)
 
 from ....address import PLACEHOLDERS, fill_in_url, known_part
 from ....config.tables import Server
@@ -319,7 +326,7 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
 
 
 def log_in(network: Network, type_: str, url: str, user: str, password: str) -> Outcome:
-    """Log in by Basic (RFC 7617), as a client asks first; raises ProbeError.
+    """Log in by Basic (RFC 7617), or by Digest where that is asked for; raises ProbeError.
 
     Redirects are followed within the host; its kind is "login" if the password would go
     elsewhere or over a connection that cannot be trusted, or the server wants another
@@ -332,7 +339,12 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
         if split_url(url).netloc != host:
             raise ProbeError("login", "it leads to another host or port")
         ask = ask_of(type_, url)
-        headers = (*ask.headers, ("Authorization", f"Basic {token}"))
+        reply = asked_with(ask, f"Basic {token}")
+        answer = _digest(reply, ask, user, password)
+        return asked_with(ask, answer) if answer else reply
+
+    def asked_with(ask: Ask, value: str) -> Reply:
+        headers = (*ask.headers, ("Authorization", value))
         return fetch_once(network, ask._replace(headers=headers))
 
     def said_by(reply: Reply) -> str:
@@ -342,7 +354,7 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
     try:
         reply = following(asked, url)
         if reply.status == 401:
-            if reply.schemes and "basic" not in map(str.lower, reply.schemes):
+            if reply.schemes and not _schemes(reply) & {"basic", "digest"}:
                 raise ProbeError("login", "the server takes no login by Basic")
             return Outcome("login", said_by(reply))
         good, form = (200, "json") if type_ == "jmap" else (207, "xml")
@@ -354,6 +366,29 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
     except ProbeError as error:
         message = secrets.quoted(str(error))
         raise ProbeError(error.kind, message, error.cure) from error
+
+
+def _digest(reply: Reply, ask: Ask, user: str, password: str) -> str:
+    """Return the answer to a challenge of Digest alone (RFC 7616), else "".
+
+    Raises ProbeError for a challenge that cannot be answered.
+    """
+    if reply.status != 401 or _schemes(reply) != {"digest"}:
+        return ""
+    known = HTTPPasswordMgrWithDefaultRealm()
+    known.add_password(None, ask.url, user, password)
+    request = Request(ask.url, method=ask.method)  # noqa: S310 (it is never sent)
+    listed = parse_http_list(reply.headers["www-authenticate"].partition(" ")[2])
+    with suppress(ValueError, OSError):  # another algorithm or quality
+        challenge = parse_keqv_list(listed)
+        answer = HTTPDigestAuthHandler(known).get_authorization(request, challenge)
+        if answer:
+            return f"Digest {answer}"
+    raise ProbeError("login", "the server takes no login by Basic, or by Digest as MD5")
+
+
+def _schemes(reply: Reply) -> set[str]:
+    return {name.lower() for name in reply.schemes}
 
 
 def _at_principal(
