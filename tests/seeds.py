@@ -422,6 +422,21 @@ def shop(here: World, *names: str) -> None:
     here.web(SITE, here.certificate(*names)).answer = page("shop")
 
 
+def by_http_alone(scheme: str) -> Callable[[Any], None]:
+    """Autodiscover's host with port 80 alone, and no other way for Outlook."""
+
+    def seed(here: Any) -> None:
+        here.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
+        del here._hosts[ELSEWHERE, 443]
+        zone = records(
+            here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n"
+        )
+        here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
+        when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
+
+    return seed
+
+
 def someone_elses(here: World) -> None:
     shop(here, f"autoconfig.{DOMAIN}", "shop.other.test")
     add = f"AUTOCONFIG IN CNAME shop.other.test.\nshop.other.test. IN A {SITE}\n"
@@ -777,6 +792,7 @@ def delaying(seconds: float) -> Seed:
 
 # What is not data: of the mistake with this name, with a file and without.
 SEEDS: dict[str, Seed] = {
+    "Autodiscover by port 80 alone, which redirects to http": by_http_alone("http:"),
     **dict.fromkeys(
         (
             "a misspelt server that the name server refuses to tell of",

@@ -21,6 +21,7 @@ from seeds import (
     WEB_NAMES,
     at,
     at_the_root,
+    by_http_alone,
     checked,
     dav,
     delaying,
@@ -212,16 +213,6 @@ def wildcard_to_site(here: Paper) -> None:
 
 
 # The worlds of check_right.toml that are not data.
-def by_http_alone(here: Paper) -> None:
-    """Autodiscover's host with port 80 alone, and no other way for Outlook."""
-    answer = moved("https://www.example.test{path}")
-    here.web(ELSEWHERE, None).answer = answer
-    del here._hosts[ELSEWHERE, 443]
-    zone = records(here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
-    here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
-    when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
-
-
 def filled_in(asked: Asked) -> Answer:
     who = unquote(asked.query.partition("emailaddress=")[2].partition("&")[0])
     return edited({"%EMAILADDRESS%": who or "%EMAILADDRESS%"})(asked)
@@ -257,7 +248,7 @@ WORLDS: dict[str, Callable[[Paper], object]] = {
     "a server that limits requests": limited(5, 0.6),
     "a server that delays many requests": delaying(0.2),
     "a customer of a hoster": customer_of_hoster,
-    "Autodiscover by port 80 alone, which redirects with 302": by_http_alone,
+    "Autodiscover by port 80 alone, which redirects with 302": by_http_alone("https:"),
     "a customer of a hoster that the ISP database knows": hoster_in_ispdb,
     "two name servers that lead to different hosts, which answer": lambda here: (
         here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
@@ -774,6 +765,14 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
     assert "451 4.3.0 Connection lost" in failed["seen"]
     # For what it offers, as a client of TLS 1.2, and for the login.
     assert len(connections) == 3
+
+
+def test_a_refusal_beside_a_servers_own_failure_waits_for_that(here: Paper) -> None:
+    refusing("451 4.3.0 Connection lost to authentication server")(here)
+    report = log_in(here, here.file, password="wrong")
+    cures = {it["code"]: it["cure"] for it in failures(report)}
+    cure = cures["login.refused"]
+    assert cure.startswith(f"first correct what fails at smtp {SMTP_NAME}:465")
 
 
 def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:

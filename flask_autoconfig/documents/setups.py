@@ -275,6 +275,10 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
     ]
     setup = _setup(found, servers, _apple_account, skip)
+    if not setup.servers:
+        listed = ", ".join(sorted({str(kind)[:60] for kind in kinds}))
+        empty = shapes()["format"]["profile"]["empty"]
+        raise MeaninglessError(f"{empty['message']} ({listed})", empty["cure"])
     return setup._replace(identifier=profile.get("PayloadIdentifier"))
 
 
@@ -299,7 +303,8 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         path = text(f"{way}PrincipalURL") or f"/.well-known/{type_}"
         if not way:
             path = "/Microsoft-Server-ActiveSync"  # MS-ASHTTP, section 2.2.1.1.1
-        return Account(type_, "", 0, "", username, url=f"{scheme}://{host}{path}")
+        url = path if "://" in path else f"{scheme}://{host}{path}"
+        return Account(type_, "", 0, "", username, url=url)
 
     type_ = "smtp"
     if way == apple.INCOMING:

@@ -180,7 +180,8 @@ def beginning(document: bytes, error: object = "") -> tuple[str, str]:
         return "it is UTF-16", "save the file in UTF-8"
     start = document[:4000].lstrip(_BYTE_ORDER_MARK)
     before, xml, _ = start.partition(b"<?xml")
-    if b"<clientConfig" in document and b"</clientConfig" not in document:
+    is_short = not error or re.search("no element|unclosed", str(error))
+    if is_short and b"<clientConfig" in document and b"</clientConfig>" not in document:
         return "it breaks off before </clientConfig>", "publish the whole document"
     is_begun = start.lstrip().startswith((b"<clientConfig", b"{", b"["))
     if is_begun or (xml and not before):

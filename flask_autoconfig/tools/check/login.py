@@ -181,10 +181,13 @@ def informed(
     """
     groups = texts.table("groups")
     are_in = {it.status for it in logins} == {OK}
+    failing = [it.subject for it in logins if it.code == "login.server-fault"]
     moved = [dict(it.values) for it in findings if it.code == "mx.elsewhere"]
     for found in (*findings, *logins):
         if are_in and found.code in groups["by_login"] and not found.around:
             found = found.within("login-works", whose=whose)
+        elif failing and found.code in groups["no_mailbox"]:
+            found = found.within("server-fails", at=failing[0])
         elif moved and found.code in groups["no_mailbox"]:
             found = found.within("mailbox-moved", house=moved[0]["house"])
         yield found

@@ -295,6 +295,8 @@ class _Requests:
             yield from replace(self, case=case, way=(*self.way, target)).outcomes()
 
     def _failed(self, outcome: Outcome, ask: Ask, wrong: Finding) -> Outcome:
+        if wrong.code == "http.no-connection" and self._is_redirecting(outcome.url):
+            return outcome._replace(trouble=wrong.marked(ABSENT))
         trouble = causes.by_name(self.case, self.facts, wrong, ask)
         return outcome._replace(trouble=trouble)
 
@@ -377,6 +379,14 @@ class _Requests:
         is_meant = is_exchange and self.case.provider is None
         return outcome._replace(trouble=wrong.marked(ABSENT if is_meant else ""))
 
+    def _is_redirecting(self, url: str) -> bool:
+        """Return whether a host redirects Autodiscover by http, and needs no https."""
+        (step,) = (it for it in OUTLOOK.steps if it.kind == "302")
+        (ask,) = asks(step, self.case, self.facts)
+        is_there = split_url(ask.url).netloc == split_url(url).netloc
+        reply, _ = web.asked(self.case, self.facts, ask)
+        return is_there and bool(reply.redirects or reply.status in REDIRECTS)
+
     def _redirected(self, step: Step, ask: Ask) -> Outcome:
         """Follow a 302 redirect from http to https; Outlook ignores other responses."""
         reply = self.facts.reply(ask)
@@ -386,6 +396,9 @@ class _Requests:
             return self._outcome(pox, post)._replace(url=ask.url)
         wrong = web.of_reply(self.case, reply, ask.url)
         if wrong is None or reply.status in REDIRECTS:
-            wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
+            got = f"status {reply.status}"
+            if reply.status in REDIRECTS:
+                got += f" to {shown(reply.headers.get('location', ''))}"
+            wrong = finding("autodiscover.no-302", ask.url, got=got)
         wrong = causes.by_login(self.facts, ask, reply, wrong)
         return Outcome(ask.url, "domain", reply, trouble=wrong)

@@ -128,6 +128,9 @@ def _follow(
     # Without a name where DNS alone says whose server it is (RFC 6764, section 8).
     is_sure = reply.is_verified and case.has(split_url(url).hostname or "")
     account = Account(type_, "", 0, "", PLACEHOLDERS[0] if is_sure else None, url=end)
+    if wrong is None and reply.url.startswith("http:"):
+        at, target = f"{by_srv} SRV", shown(reply.url)
+        return account, finding("dav.unencrypted", at, type=type_, target=target)
     return account, wrong or finding("dav.found", url, type=type_, led=led)
 
 

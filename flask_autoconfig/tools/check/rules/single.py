@@ -369,10 +369,6 @@ def _read_profile(
         findings = [signature]
     try:
         setup = read_profile(plain)
-        if not setup.servers:
-            raise MeaninglessError(
-                "it sets up no mail, no calendar and no address book"
-            )
     except MeaninglessError as error:
         code, cure = "profile.unusable", error.cure
         return [finding(code, url, advice=cure, reason=error)], None
