@@ -18,7 +18,7 @@ from support import BIN, program, rows, table
 from test_import import AUTOMX, CASES, SEED, import_files, moved
 
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools.importers.automx2 import _Database
+from flask_autoconfig.tools.importers.automx import _Database
 
 ISP = Path(__file__).parent / "isp"
 # ruff: noqa: S608 (the queries are made of constants)

@@ -20,7 +20,7 @@ from ..net.http import Ask, fetch_once, following
 from ..net.resolver import Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
-from . import automx, automx2, setups
+from . import automx, setups
 from .imported import Imported, Raw, UnreadableError, prune
 
 Source: TypeAlias = Path | str  # a file, or a URL
@@ -42,8 +42,8 @@ _PROFILE = rb"bplist|(?>[\s\S]*?<plist)[\s\S]*PayloadContent"
 # Each with its name, a pattern of how such a file begins, without a byte order mark, and
 # its reader; the first one that matches counts.
 FORMATS: tuple[tuple[str, bytes, Callable[[Path, bytes], Imported]], ...] = (
-    ("database of automx2", rb"SQLite format 3\0", automx2.read_database),
-    ("seed of automx2", rb"\s*\{", automx2.read_seed),
+    ("database of automx2", rb"SQLite format 3\0", automx.read_database),
+    ("seed of automx2", rb"\s*\{", automx.read_seed),
     ("automx.conf", rb"(?m)(?s:.*?)^[ \t]*\[automx\]", automx.read),
     ("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
     ("configuration profile", _PROFILE, setups.read_profile),

@@ -1,15 +1,11 @@
 """What every importer returns and raises, and the words that several of them share."""
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 Raw = dict[str, Any]  # a table as the TOML has it
 
-# The types of automx and automx2, and those of config-v1.1.xml.
-TYPES = {"imap": "imap", "pop": "pop3", "pop3": "pop3", "smtp": "smtp"}
 DAV = {"caldav": "calendar", "carddav": "address_book"}
-_URL = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
 
 
 class Imported(NamedTuple):
@@ -34,19 +30,6 @@ def add_server(provider: Raw, server: Raw) -> None:
     provider.setdefault(key, []).append(server)
 
 
-def usable(providers: Iterable[Raw], notes: Iterable[str]) -> Imported:
-    """Return the providers that have servers, without keys that are None."""
-    kept, lost = [], list(notes)
-    for provider in providers:
-        if provider.keys() & {"incoming", "calendar", "address_book"}:
-            prune(provider)
-            kept.append(provider)
-        else:
-            names = ", ".join(map(str, provider["domains"]))
-            lost.append(f"{names}: left out, it has no servers")
-    return Imported(kept, lost)
-
-
 def prune(value: Any) -> None:
     """Remove what is None from nested tables and lists."""
     if isinstance(value, list):
@@ -59,14 +42,3 @@ def prune(value: Any) -> None:
         return
     for item in value:
         prune(item)
-
-
-def url_with_port(url: str, port: int | None, use_ssl: bool) -> str:
-    """Return the URL of a service with the port that the file has beside it."""
-    if "://" not in url:
-        url = f"{'https' if use_ssl else 'http'}://{url}"
-    found = _URL.match(url)
-    standard = 443 if url.lower().startswith("https:") else 80
-    if not found or not port or port == standard or re.search(r":\d+$", found[2]):
-        return url
-    return f"{found[0]}:{port}{url[found.end() :]}"
