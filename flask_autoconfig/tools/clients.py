@@ -76,14 +76,12 @@ _PATHS |= {"pox": POX, "v2": _V2, "": ""}
 ISPDB = "https://live.thunderbird.net/autoconfig/v1.1/"
 
 
-def _with_paths(step: Step) -> Step:
-    return step._replace(path=_PATHS[step.path])
-
-
 # By way of JSON: `msgspec.convert` is newer than the oldest version that is required.
 _ROWS = json.encode(table_beside(__file__, "clients.toml")["client"])
 CLIENTS = tuple(
-    structs.replace(client, steps=tuple(map(_with_paths, client.steps)))
+    structs.replace(
+        client, steps=tuple(it._replace(path=_PATHS[it.path]) for it in client.steps)
+    )
     for client in json.decode(_ROWS, type=list[Client])
 )
 _BY_NAME = {client.name: client for client in CLIENTS}

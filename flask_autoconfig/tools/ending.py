@@ -5,25 +5,11 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ..cleaning import clean
-
-
-def at_once() -> AbstractContextManager[None]:
-    """End the process at once on Ctrl-C within the block.
-
-    Ctrl-C is left to the system, as SIGTERM is. A handler of Python's would wait for
-    threads that wait for a server, and for a computation that keeps the interpreter's
-    lock. No output is lost, since click's echo flushes.
-    """
-    return _sigint_handler(signal.SIG_DFL)
-
-
-def asking() -> AbstractContextManager[None]:
-    """Let a prompt within `at_once` handle Ctrl-C, to turn the terminal's echo on again."""
-    return _sigint_handler(signal.default_int_handler)
 
 
 @contextmanager
@@ -41,6 +27,14 @@ def _sigint_handler(handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# Ends the process at once on Ctrl-C within a block: Ctrl-C is left to the system, as
+# SIGTERM is. A handler of Python's would wait for threads that wait for a server, and for
+# a computation that keeps the interpreter's lock. No output is lost: click's echo flushes.
+at_once = partial(_sigint_handler, signal.SIG_DFL)
+# Lets a prompt within `at_once` handle Ctrl-C, to turn the terminal's echo on again.
+asking = partial(_sigint_handler, signal.default_int_handler)
 
 
 @contextmanager

@@ -51,15 +51,13 @@ def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
     file is refused. Raises ConfigError.
     """
     paths: list[Path] = []
-    with (
-        reported(folder),
-        opened(folder, create=True) as root,
-        root.staging() as staging,
-    ):
-        for number, (path, data) in enumerate(files):
-            staging.write(str(number), data)
-            paths.append(path)
-        root.take(staging, paths)
+    with reported(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with opened(folder) as root, root.staging() as staging:
+            for number, (path, data) in enumerate(files):
+                staging.write(str(number), data)
+                paths.append(path)
+            root.take(staging, paths)
     count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
     terminal.echo(f"{count} written below {folder}", err=True)
     return paths
@@ -80,9 +78,7 @@ def reported(named: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, *, create: bool = False) -> Iterator[Folder]:
-    if create:
-        path.mkdir(parents=True, exist_ok=True)
+def opened(path: Path) -> Iterator[Folder]:
     number = os.open(path, _FOLDER)
     try:
         yield Folder(number, path)
@@ -181,10 +177,7 @@ class Folder:
                 os.chmod(str(number), mode, dir_fd=staging._number)
         os.sync()  # once for all: a crash must not leave empty files behind
         for number, path in enumerate(paths):
-            with self.below(*path.parent.parts) as folder:
-                folder._replace(staging, str(number), path.name)
-
-    def _replace(self, source: Folder, name: str, new_name: str) -> None:
-        folders = {"src_dir_fd": source._number, "dst_dir_fd": self._number}
-        with _naming(self.path / new_name):
-            os.replace(name, new_name, **folders)  # a link is replaced, not followed
+            with self.below(*path.parent.parts) as folder, _naming(self.path / path):
+                folders = {"src_dir_fd": staging._number, "dst_dir_fd": folder._number}
+                # A link is replaced, not followed.
+                os.replace(str(number), path.name, **folders)

@@ -29,7 +29,7 @@ from ...middleware import within
 from ...reload import log, reloads
 from ...service import Service
 from ...standalone import create_app
-from .. import gunicorn_logging, options, project, server, terminal
+from .. import options, project, server, terminal
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -54,8 +54,8 @@ def command(asked: options.Asked) -> None:
         asked.strict = str(os.getpid()) not in of_systemd
     announce: Callable[[str], None] = partial(terminal.echo, err=True)
     if asked.log_format == "json":
-        gunicorn_logging.log_json()
-        settings["access_log_format"] = gunicorn_logging.JSON
+        server.log_json()
+        settings["access_log_format"] = server.JSON
         announce = log.info
     try:
         _serve(asked, announce, settings)

@@ -97,6 +97,10 @@ class _Session:
         longest = max(self.whole.timeout, seconds or 0)
         self.network = replace(self.whole, timeout=longest).step(seconds)
 
+    def place(self) -> str:
+        address = self.server.address
+        return f"{address} port {self.endpoint.port}" if address else ""
+
     def begin(self) -> Conversation:
         """Read the greeting, start TLS and read the capabilities; raises ProbeError."""
         server, (_, host, port, socket_type) = self.server, self.endpoint
@@ -205,13 +209,8 @@ def _conversation(
     """Begin a conversation and end it with the protocol's farewell; raises ProbeError."""
     with ExitStack() as stack:
         session = _Session(network, seconds, endpoint, secrets or Secrets(), stack)
-
-        def place() -> str:
-            address = session.server.address
-            return f"{address} port {endpoint.port}" if address else ""
-
         try:
-            with failures("protocol", place):
+            with failures("protocol", session.place):
                 talk = session.begin()
                 yield talk, session.server
                 with suppress(OSError, ProbeError):
