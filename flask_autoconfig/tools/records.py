@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 import dns.rdata
@@ -21,6 +20,7 @@ from .check.facts import each_of
 from .check.texts import houses
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
+from .net.untrusted import kind_of
 from .templates import template
 from .zone import TTL, Record, below, slips
 
@@ -122,10 +122,7 @@ def compared(published: Published, resolver: Resolver) -> Published:
             unlike = f"the name server {server} has other records than {first}"
             faults.append(f"{unlike}: {texts()['lags']}")
     if seen not in [other for _, _, other in found]:
-        notes.append(
-            f"the resolver still has older answers than {first}, until their time to "
-            "live ends; clients may see them too"
-        )
+        notes.append(texts()["older"].format(server=first))
     return newest._replace(notes=notes, faults=faults)
 
 
@@ -184,9 +181,13 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
         # Addresses of the target are as good as an alias, and so is an alias of them.
         if own and {*own} <= {*resolver.addresses(data.rstrip("."))}:
             return
-        if extra and own and _is_proxied(own, resolver.name_servers(seen.domain)):
-            note = texts()["proxied"]["note"]
-            seen.notes.append(note.format(host=host, data=data.rstrip(".")))
+        # Its name servers may answer with the addresses of a proxy, not with the record.
+        proxy, are_its = texts()["proxied"], all(kind_of(it, "proxies") for it in own)
+        servers = (
+            resolver.name_servers(seen.domain) if extra and own and are_its else []
+        )
+        if any(server.endswith(proxy["name_servers"]) for server in servers):
+            seen.notes.append(proxy["note"].format(host=host, data=data.rstrip(".")))
             return
     seen.records.extend(it for key, it in expected.items() if key not in known)
     tags = {_tag(key) for key in expected} - {b""}
@@ -210,19 +211,7 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
         made_up |= {it._replace(name=at) for it in there(beside, [kind])}
     seen.outdated.extend(record for record in extra if record not in made_up)
     for first in [it for it in extra if it in made_up and it.name == name][:1]:
-        seen.notes.append(
-            f"{host} has {first.type} {first.data} by a wildcard record, "
-            "as any name there: a record of its own takes its place"
-        )
-
-
-def _is_proxied(addresses: list[str], name_servers: list[str]) -> bool:
-    """Return whether name servers answer with a proxy's addresses, not with a record's."""
-    known = texts()["proxied"]
-    networks = [ip_network(each) for each in known["networks"]]
-    return any(host.endswith(known["name_servers"]) for host in name_servers) and all(
-        any(ip_address(each) in network for network in networks) for each in addresses
-    )
+        seen.notes.append(texts()["wildcard"].format(host=host, record=first))
 
 
 def _end(record: Record) -> tuple[str, ...]:

@@ -18,18 +18,10 @@ from ...errors import ConfigError, Problem
 from ...files import file_in_environment, table_beside
 from ...service import Service
 from .. import ending, options, project, terminal
+from ..check import findings, report, run, texts
 from ..check import login as logins
-from ..check import report, run, texts
 from ..check.facts import Facts
-from ..check.findings import (
-    FAILURE,
-    WARNING,
-    Case,
-    Finding,
-    finding,
-    from_problem,
-    has_failure,
-)
+from ..check.findings import Case, Finding, finding, has_failure
 from ..check.run import Report
 from ..net.tcp import Network
 from ..warnings import ASKED, find_warnings
@@ -154,7 +146,7 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
     problems: list[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
     problems += with_lines(warnings, file, providers, origins)
     return [
-        from_problem("file", problem.source(str(file)), problem) for problem in problems
+        findings.from_problem("file", it.source(str(file)), it) for it in problems
     ] or [finding("file.good", str(file))]
 
 
@@ -212,7 +204,8 @@ def _side_by_side(
 
 def _print(asked: options.Asked, result: Report, known: report.Known | None) -> None:
     """Print a report; *known* are the findings of other domains, None without any."""
-    wrong = tuple(one for one in result.findings if one.status in (FAILURE, WARNING))
+    bad = (findings.FAILURE, findings.WARNING)
+    wrong = tuple(one for one in result.findings if one.status in bad)
     if asked.as_json:
         result = replace(result, findings=wrong) if asked.quiet else result
         indent = 2 if known is None else None

@@ -36,13 +36,6 @@ def kind_of(address: str, *tables: str) -> str:
     return ""
 
 
-_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
-_UNICAST = ip_network("2000::/3")  # all of IPv6 that is allocated
-_DOCUMENTATION = ip_network("3fff::/20")  # RFC 9637
-_RELAYS = ip_network("192.88.99.0/24")  # RFC 7526: 6to4 relays
-_IPV4_COMPATIBLE = ip_network("::/96")  # RFC 4291, section 2.5.5.1
-
-
 def is_public(address: str) -> bool:
     """Return whether an IP address, or the IPv4 address in it, is on the internet."""
     try:
@@ -51,15 +44,11 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(ip, IPv6Address):
         carried = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64 or ip in _IPV4_COMPATIBLE:
+        if kind_of(address, "carriers"):
             carried = IPv4Address(int(ip) & 0xFFFFFFFF)
         if carried is not None:
             return is_public(str(carried))
-        if ip.teredo is not None or ip not in _UNICAST or ip in _DOCUMENTATION:
-            return False
-    elif ip in _RELAYS:
-        return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not kind_of(address, "special")
 
 
 # The code of a response (RFC 5321, 2034, 9051, 2449).
