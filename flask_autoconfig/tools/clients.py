@@ -100,14 +100,11 @@ def readings_of(
     assert recipient.address is not None  # noqa: S101
     brief = structs.replace(provider, list_domains=False)
     document = thunderbird.write(brief, recipient)
-    by_rules: dict[Rules, Reading] = {}
     for client in clients:
         if client.family == "outlook":
             yield client, _outlook_reading(provider, recipient)
-            continue
-        if client.rules not in by_rules:
-            by_rules[client.rules] = read(document, client.rules, recipient.address)
-        yield client, by_rules[client.rules]
+        else:
+            yield client, read(document, client.rules, recipient.address)
 
 
 def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:

@@ -119,6 +119,7 @@ class Reading(NamedTuple):
         return [it for it in self.faults if it.effect == effect][:_MOST]
 
 
+@lru_cache(maxsize=16)  # several clients have the same rules
 def read(document: bytes, rules: Rules, address: Address) -> Reading:
     """Return what a client with these rules sets up for an address, and the faults."""
     reader = _Reader(rules, address)

@@ -294,10 +294,7 @@ def _reason(error: Exception) -> tuple[str, str]:
     tries = getattr(error, "kwargs", {}).get("errors") or []
     for server, _, _, failure, *_ in tries:
         if isinstance(failure, dns.message.Truncated):
-            return "tcp", (
-                f"the answer of the name server {_server(server)} is too long for UDP, "
-                "and by TCP (port 53) it does not answer"
-            )
+            return "tcp", texts()["too_long"].format(server=_server(server))
     if isinstance(error, dns.exception.Timeout):
         servers = sorted({f"{_server(each[0])} port {each[2]}" for each in tries})
         beside = f" ({', '.join(servers[:3])})" if servers else ""
