@@ -21,7 +21,7 @@ from ..net.resolver import Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from . import automx, setups
-from .imported import Imported, Raw, UnreadableError, prune
+from .imported import Imported, Raw, prune, unreadable
 
 Source: TypeAlias = Path | str  # a file, or a URL
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
@@ -64,68 +64,65 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
             for note in notes:
                 tell(f"{file}: {note}")
             if not providers:
-                raise UnreadableError("it has no domain with servers")
+                raise unreadable("it has no domain with servers")
             for provider in providers:
                 for note in leave_out_invalid(provider, where):
                     tell(f"{file}: {note}")
             from_raw({"provider": providers})
             found += providers
-        except UnreadableError as error:
-            problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
-            found_here = error.problems
-            problems += [it._replace(place=f"{file}: {it.place}") for it in found_here]
+            for problem in error.problems:
+                place = ": ".join(filter(None, (str(file), problem.place)))
+                problems.append(problem._replace(place=place))
     if problems:
         raise ConfigError(problems, "nothing is imported")
     return dumps(from_raw({"provider": _merged(found)}).tables)
 
 
 def _read(file: Source) -> Imported:
-    """Read a file by its format; raises UnreadableError."""
+    """Read a file by its format; raises ConfigError."""
     name = "file"
     try:
         data = _fetched(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
         if not data:
-            raise UnreadableError("it is empty")
+            raise unreadable("it is empty")
         text = data.removeprefix(b"\xef\xbb\xbf")
         name, _, read = next(it for it in FORMATS if re.match(it[1], text))
         return read(Path(file), data)
-    except UnreadableError:
-        raise
     except OSError as error:
         message = f"cannot read it: {error.strerror}"
-        raise UnreadableError(message, "name a file that you may read") from error
+        raise unreadable(message, "name a file that you may read") from error
     except NotAutoconfigError as error:
         words, cure = "", f"name {_NAMES}"
         if isinstance(error.__cause__, NotXmlError) and data.lstrip().startswith(b"<"):
             words, cure = beginning(data, error)
         message = "; ".join(filter(None, (str(error), words)))
-        raise UnreadableError(message, cure or "generate it anew") from error
+        raise unreadable(message, cure or "generate it anew") from error
     except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:
         is_encoding = isinstance(error, UnicodeDecodeError)
         cure = "save it in UTF-8" if is_encoding else "correct it, or import another"
-        raise UnreadableError(f"it is no readable {name}: {error}", cure) from error
+        raise unreadable(f"it is no readable {name}: {error}", cure) from error
 
 
 def _fetched(url: str) -> bytes:
-    """Return what is at a URL, at most 1 MiB; raises UnreadableError."""
+    """Return what is at a URL, at most 1 MiB; raises ConfigError."""
     parts = split_url(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise UnreadableError("it is no https or http URL", _DOWNLOAD)
+        raise unreadable("it is no https or http URL", _DOWNLOAD)
     # The user named this host; where a redirect leads must be on the internet.
     own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
     network = Network(Resolver(), own=own).step(_MOST_SECONDS)
     try:
         reply = following(lambda each: fetch_once(network, Ask(each)), url)
     except ProbeError as error:
-        raise UnreadableError(f"cannot fetch it: {error}", _DOWNLOAD) from error
+        raise unreadable(f"cannot fetch it: {error}", _DOWNLOAD) from error
     fault = reply.certificate.problem if reply.certificate else ""
     if not fault and reply.status != 200:
         fault = f"{reply.url} answers with status {reply.status}"
     if not fault and parts.scheme == "https" and not reply.is_verified:
         fault = "a redirect leads to http, where anybody may change it on its way"
     if fault or reply.damage:
-        raise UnreadableError(f"cannot fetch it: {fault or reply.damage}", _DOWNLOAD)
+        raise unreadable(f"cannot fetch it: {fault or reply.damage}", _DOWNLOAD)
     return reply.body
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from ...config.ports import standard_port
 from ...files import table_beside
-from .imported import DAV, Imported, Raw, UnreadableError, add_server, prune
+from .imported import DAV, Imported, Raw, add_server, prune, unreadable
 
 # The types of mail servers, as config-v1.1.xml has them.
 _TYPES = {"imap": "imap", "pop": "pop3", "pop3": "pop3", "smtp": "smtp"}
@@ -56,7 +56,7 @@ def _parse(text: str) -> dict[str, Mapping[str, str]]:
     """Return the sections by their names, each with the keys of [DEFAULT].
 
     Python's configparser takes quadratic time for long lines and for many invalid ones.
-    Raises UnreadableError.
+    Raises ConfigError.
     """
     default: dict[str, str] = {}
     sections: dict[str, Mapping[str, str]] = {}
@@ -72,7 +72,7 @@ def _parse(text: str) -> dict[str, Mapping[str, str]]:
             section = {}
             sections[stripped[1:-1]] = ChainMap(section, default)
         elif section is None or option is None:
-            raise UnreadableError(f"line {number} has no `key = value` of a section")
+            raise unreadable(f"line {number} has no `key = value` of a section")
         else:
             section[option[1].rstrip()] = option[2].strip()
     return sections
@@ -133,7 +133,7 @@ class _Section:
     def _get(self, key: str) -> str:
         value = self.values.get(key, "")
         if len(value) > _LONGEST_VALUE:  # [DEFAULT] may give it to every section
-            raise UnreadableError(f"its {key} has {len(value):,} characters")
+            raise unreadable(f"its {key} has {len(value):,} characters")
         return value
 
     def _filled(self, key: str) -> str:
@@ -292,13 +292,13 @@ _LONGEST = 100_000  # bytes of a value or of a table's definition
 
 
 def read_database(path: Path, _data: bytes) -> Imported:
-    """Read a database; raises UnreadableError, sqlite3.Error or MsgspecError."""
+    """Read a database; raises ConfigError, sqlite3.Error or MsgspecError."""
     if not path.is_file():
-        raise UnreadableError("a database is read from an ordinary file only")
+        raise unreadable("a database is read from an ordinary file only")
     for suffix in ("-wal", "-journal"):
         log = Path(f"{path}{suffix}")
         if log.exists() and log.stat().st_size:
-            raise UnreadableError(
+            raise unreadable(
                 f"{log.name} has changes that are not in it yet: stop automx2, or "
                 "import a copy made with the command .backup of sqlite3"
             )
@@ -339,7 +339,7 @@ class _Database:
     def read(self) -> Imported:
         domains = sorted(self._rows("domain", _Domain), key=lambda row: row.id)
         if not domains:
-            raise UnreadableError("it lists no domains, as a database of automx2 does")
+            raise unreadable("it lists no domains, as a database of automx2 does")
         providers = {row.id: row for row in self._rows("provider", _Provider)}
         linked: dict[int, dict[str, Raw]] = {}  # the servers by the id of a domain
         notes: dict[str, None] = {}
@@ -368,7 +368,7 @@ class _Database:
         if not found:
             return []
         if not all(page for (page,) in found):  # views and virtual tables have none
-            raise UnreadableError(f"{table} is no table in it: its rows are computed")
+            raise unreadable(f"{table} is no table in it: its rows are computed")
 
         columns = self._connection.execute(f"PRAGMA main.table_info({table})")
         there = {row[1] for row in columns}
@@ -384,7 +384,7 @@ class _Database:
             )
             if self._bytes_left < 0:
                 limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
-                raise UnreadableError(f"its tables hold {limit}")
+                raise unreadable(f"its tables hold {limit}")
         tables = [dict(zip(names, row, strict=True)) for row in rows]
         packed = msgspec.msgpack.encode(tables)  # `convert` is newer than our oldest
         rows_: list[Any] = msgspec.msgpack.decode(packed, type=list[kind])

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ...errors import ConfigError
+
 Raw = dict[str, Any]  # a table as the TOML has it
 
 DAV = {"caldav": "calendar", "carddav": "address_book"}
@@ -17,12 +19,10 @@ class Imported(NamedTuple):
     where: Callable[[Any, Any], str] = lambda table, key: ""
 
 
-class UnreadableError(ValueError):
-    def __init__(
-        self, message: str, cure: str = "correct it, or import another file"
-    ) -> None:
-        super().__init__(message)
-        self.cure = cure
+def unreadable(
+    message: str, cure: str = "correct it, or import another file"
+) -> ConfigError:
+    return ConfigError.of("", message, cure)
 
 
 def add_server(provider: Raw, server: Raw) -> None:

@@ -13,7 +13,7 @@ from ...documents import apple, outlook
 from ...documents.setups import Account, MeaninglessError, read_outlook
 from ...documents.setups import read_profile as read_plain_profile
 from ...documents.xml import local_name, parse, text_of
-from .imported import Imported, Raw, UnreadableError, add_server
+from .imported import Imported, Raw, add_server, unreadable
 
 _PROTOCOLS = {word.upper() for word in (outlook.TYPES | outlook.DAV_TYPES).values()}
 _PAYLOADS = {apple.MAIL, apple.EXCHANGE, *apple.DAV.values()}
@@ -68,7 +68,7 @@ def _imported(
     """Return the provider of these accounts, with placeholders for the person's name."""
     accounts = [account for account in accounts if account.hostname or account.url]
     if not accounts:
-        raise UnreadableError("it has no server that can be imported")
+        raise unreadable("it has no server that can be imported")
     host = accounts[0].hostname or urlsplit(accounts[0].url).hostname or ""
     local, domain = "", host.partition(".")[2] if host.count(".") > 1 else host
     for name in (*addresses, *(account.username or "" for account in accounts)):
