@@ -145,8 +145,9 @@ def test_a_worker_that_is_stopped_while_it_starts_ends(file: Path) -> None:
     forks = file.with_name("forks")
     file.with_name("conf.py").write_text(FORKS)
     with serve(file, arguments="--config conf.py --workers 1") as service:
-        (worker,) = service.workers()
-        os.kill(worker, signal.SIGTERM)
+        until(lambda: forks.exists() and forks.read_text() == ".")
+        until(lambda: len(service.workers()) == 1)
+        os.kill(service.workers()[0], signal.SIGTERM)
         until(lambda: forks.read_text() == "...")
         assert service.fetch().status == 200
 
