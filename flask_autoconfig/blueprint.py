@@ -350,8 +350,7 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
     from werkzeug.sansio.utils import host_is_trusted
 
     labels = [family.label for family in service.at_start if family.label]
-    lookup = service.live.built.lookup
-    providers = lookup.snapshot.loaded.providers if lookup else ()
+    providers = service.live.built.lookup.snapshot.loaded.providers
     domains = islice((name for it in providers for name in it.exact_domains), 3)
     names = (f"{at}.{name}" for name in domains for at in labels)
     refused = [name for name in names if not host_is_trusted(name, trusted)]

@@ -56,12 +56,16 @@ class Lookup:
         self._directory = snapshot.directory
         self._hook_max_age = snapshot.loaded.tables.hook_max_age
         self._unserved = unserved
+        # Before there is a sound configuration, an empty one that was never read is used.
+        self.is_ready = snapshot.loaded.modified > 0
 
     def find(self, query: str, host: str, *, only_domain: bool = False) -> Served:
         """Look up the address in the query, else the host; raises Refused.
 
         With `only_domain` everybody of the address's domain gets the same.
         """
+        if not self.is_ready:
+            raise Refused(UNAVAILABLE)
         text = address_in_query(query)
         try:
             address = parse_address(text) if text else None

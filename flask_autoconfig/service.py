@@ -19,7 +19,7 @@ from . import answers, families
 from .address import is_authority, parse_address
 from .answers import Answer, Refused, Request
 from .config.reading import Loaded
-from .config.tables import Incoming, Outgoing, Provider, Server
+from .config.tables import Config, Incoming, Outgoing, Provider, Server
 from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import Hooks
@@ -37,7 +37,7 @@ _MOST_COMPARED = 100  # domains whose documents are compared after an edit
 
 
 class Current(NamedTuple):
-    lookup: Lookup | None  # None before there is a sound configuration
+    lookup: Lookup
     families: tuple[Family, ...]
     router: Router
 
@@ -90,8 +90,7 @@ class Service:
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
-        usual = self._override or families.chosen(None, "clients")
-        fallback = None if strict else Current(None, usual, Router(usual))
+        fallback = None if strict else self._build(Loaded(Config(), ()))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
         self.live = Live(source, self._build, fallback, self._change, self._prepare)
@@ -117,8 +116,6 @@ class Service:
 
     def _change(self, before: Current, now: Current) -> str:
         """Return a message about digests in DNS that an edit made outdated, or ""."""
-        if before.lookup is None or now.lookup is None:
-            return ""
         old, new = before.lookup.snapshot.loaded, now.lookup.snapshot.loaded
         if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
             return ""  # it would slow the reload down
@@ -161,7 +158,10 @@ class Service:
     @property
     def lookup(self) -> Lookup:
         """The current lookup; raises Refused without a sound configuration."""
-        return self.live.current().lookup or self._stand_in("")
+        lookup = self.live.current().lookup
+        if not lookup.is_ready:
+            raise Refused(answers.UNAVAILABLE)
+        return lookup
 
     @property
     def snapshot(self) -> Snapshot:
@@ -178,7 +178,8 @@ class Service:
         family, route = found
         try:
             if request.method in route.methods or request.method in route.allowed:
-                lookup = self.live.current().lookup or self._stand_in(family)
+                is_page = family == "page"  # which says itself that there is none
+                lookup = self.live.current().lookup if is_page else self.lookup
                 answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
                 answer = answers.preflight(route.allowed)
@@ -213,14 +214,6 @@ class Service:
 
             alone.environment()
             self.stage()
-
-    def _stand_in(self, family: str) -> Any:
-        """Return what the page has instead of a lookup; raises Refused elsewhere."""
-        if family != "page":
-            raise Refused(answers.UNAVAILABLE)
-        from .page.view import Unread
-
-        return Unread(self.stage)
 
     def _words(self, wanted: str) -> tuple[str, Words]:
         from .page.words import best_match, words_of_documents

@@ -116,7 +116,7 @@ def _health() -> Response:
 def _readiness() -> Response:
     """Report whether hooks and a valid configuration, perhaps an earlier, are loaded."""
     service: Service = current_app.extensions["autoconfig"]
-    is_ready = service.live.current().lookup is not None
+    is_ready = service.live.current().lookup.is_ready
     try:
         service.hooks.functions.load()
     except Exception:  # the module may raise anything; each request logs it

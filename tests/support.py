@@ -243,7 +243,6 @@ def has_domains(live: Live[Current], *domains: str) -> bool:
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:
-    assert live.built.lookup is not None
     return live.built.lookup.snapshot
 
 

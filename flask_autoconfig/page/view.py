@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -50,16 +50,6 @@ class Brand(NamedTuple):
     privacy_url: str = ""
     has_app_password: bool = False  # mail programs take an app password alone
     password_url: str = ""  # where it is made, or the password is changed
-
-
-class Unread(Lookup):
-    """Stands in for the lookup while there is no sound configuration."""
-
-    def __init__(self, stage: Callable[[], Any]) -> None:
-        self.stage = stage
-
-    def find(self, *_: object, **__: object) -> Served:
-        raise Refused(UNAVAILABLE)
 
 
 def answer(lookup: Lookup, request: Request) -> Answer:
@@ -135,9 +125,7 @@ class Page:
         self.language = language  # its tag
         self.direction = words.direction
         self.path = visit.path()  # its style and script are below it
-        typed = visit.typed
-        if not isinstance(lookup, Unread):
-            typed = completed(typed, lookup)
+        typed = completed(visit.typed, lookup)
         self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.languages = [tag for tag in available if tag != language]  # the other ones
 

@@ -97,7 +97,7 @@ def service() -> Service:
     if app is None or found is None:
         hooks = name_in_environment()
         return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
-    if found.live.current().lookup is None:  # the site started with a faulty file
+    if not found.live.current().lookup.is_ready:  # the site started with a faulty file
         return Service(Path(found.live.file), hooks=found.hooks)
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())

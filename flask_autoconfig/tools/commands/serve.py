@@ -106,8 +106,7 @@ def _serve(
         announce(f"GUNICORN_CMD_ARGS: serve keeps its own {ignored}")
     # `built` is what was read at the start. Looking for an edit would start a thread,
     # which the workers would lose.
-    lookup = service.live.built.lookup
-    count = len(lookup.snapshot.loaded.claims) if lookup else 0
+    count = len(service.live.built.lookup.snapshot.loaded.claims)
     domains = f"{count} domain{'s' * (count != 1)}"
     where = ", ".join(gunicorn.cfg.bind)
     announce(f"Serving {service.live.file}, {domains}, at {where}")
