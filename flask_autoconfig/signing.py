@@ -28,7 +28,7 @@ class Signer:
     """A certificate with its key and chain."""
 
     def __init__(self, certificate: Path, key: Path, chain: Path | None) -> None:
-        """Read PEM files; raises UnusableError."""
+        """Read PEM files; raises OSError and UnusableError."""
         try:
             from cryptography.x509 import load_pem_x509_certificates as certificates
         except ImportError as error:
@@ -85,14 +85,10 @@ class Signer:
 def _read(key: str, path: Path, load: Callable[[bytes], Read], nothing: str) -> Read:
     from cryptography.exceptions import UnsupportedAlgorithm
 
-    cure = "give a PEM file"
     try:
         return load(read_file(path, _MOST_BYTES))
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise UnusableError(key, message, cure) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableError(key, f"{path} has {nothing}", cure) from error
+        raise UnusableError(key, f"{path} has {nothing}", "give a PEM file") from error
 
 
 def _private_key(data: bytes) -> RSAPrivateKey | EllipticCurvePrivateKey:

@@ -5,7 +5,7 @@ in slices, so that requests are answered in between.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,9 +33,6 @@ class Listing(Struct, eq=False):
     skipped: tuple[Problem, ...]  # lines that are no domain
     state: State | None  # of the file; None: read it again
 
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode() for name in self.names)
-
 
 class ListingProvider(Provider, frozen=True, kw_only=True):
     """A provider with the domains of its `domains_file`."""
@@ -43,10 +40,8 @@ class ListingProvider(Provider, frozen=True, kw_only=True):
     listing: Listing
 
     @property
-    def all_domains(self) -> Iterator[str]:
-        """The domains and patterns, with those of the file, possibly with duplicates."""
-        yield from self.domains
-        yield from self.listing
+    def listed(self) -> Sequence[bytes]:
+        return self.listing.names
 
 
 def read_listing(path: Path, before: Listing | None = None) -> Listing:

@@ -42,13 +42,8 @@ class Logo(NamedTuple):
 
 
 def read_logo(path: Path) -> Logo:
-    """Return the logo in a file; raise UnusableError."""
-    try:
-        data = read_file(path, MOST_BYTES)
-    except OSError as error:
-        cure = "give a PNG, SVG, JPEG or WebP file of 64 KiB at most"
-        message = f"cannot read {path}: {error.strerror}"
-        raise UnusableError("logo", message, cure) from error
+    """Return the logo in a file; raises OSError and UnusableError."""
+    data = read_file(path, MOST_BYTES)
     kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
     if kind == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault

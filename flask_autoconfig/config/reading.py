@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from .logo import Logo
 
 Read = TypeVar("Read")
+# What to do about a file that cannot be read, by its key.
+_CURES = {
+    "domains_file": "give a text file",
+    "logo": "give a PNG, SVG, JPEG or WebP file of 64 KiB at most",
+}
 _MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
 _LONG_KEY = re.compile(
     r"(?:^|[{,])[ \t]*+\[?+\[?+"
@@ -241,64 +247,63 @@ class _Reading:
         main = self._main.name if self._main else "the file that includes it"
         base = (self._base / part.file).parent if part.file else self._base
         for index, provider in enumerate(part.providers):
-            place, listing = f"provider[{index}]", None
+            place = f"provider[{index}]"
             if provider.page and provider.page.logo:
                 from .logo import read_logo
 
                 path = base / provider.page.logo
-                if logo := self._use(f"{place}.page", builder, read_logo, path):
+                if logo := self._use(f"{place}.page", builder, read_logo, logo=path):
                     self._logos[len(self._sources)] = logo
             if provider.domains_file:
                 path = base / provider.domains_file
-                listing = self._listing(path, f"{place}.domains_file", builder)
-            if listing:
-                from .listing import ListingProvider
-
-                keys = structs.asdict(provider)
-                provider = ListingProvider(**keys, listing=listing)
+                provider = self._with_listing(provider, path, place, builder)
             origin = Origin(part.file, place, part.file or main)
-            self._sources.append(Source(provider, listing, origin, builder))
+            self._sources.append(Source(provider, origin, builder))
 
     def _use(
-        self, place: str, builder: Builder, read: Callable[..., Read], *files: Any
+        self, place: str, builder: Builder, read: Callable[..., Read], **files: Any
     ) -> Read | None:
-        """Read the files of a table, or add the problem with them and return None."""
-        self._watched |= dict.fromkeys(filter(None, files))
+        """Read files by their keys in a table; add the problem, or return the result."""
+        self._watched |= dict.fromkeys(filter(None, files.values()))
         try:
-            return read(*files)
+            return read(*files.values())
+        except OSError as error:
+            self._is_unread = True
+            keys = {str(path): key for key, path in files.items()}
+            path = error.filename if error.filename in keys else next(iter(keys))
+            key, message = keys[path], f"cannot read {quote(path)}: {error.strerror}"
+            cure = _CURES.get(key, "give a PEM file")
         except UnusableError as error:
-            self._is_unread |= isinstance(error.__cause__, OSError)
             key, message, cure = error.args
-            builder.add(f"{place}.{key}", message, cure)
-            return None
+        builder.add(f"{place}.{key}", message, cure)
+        return None
 
-    def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
-        from .listing import read_listing
+    def _with_listing(
+        self, provider: Provider, path: Path, place: str, builder: Builder
+    ) -> Provider:
+        from .listing import ListingProvider, read_listing
 
-        self._watched[path] = None
         listing = self._listings.get(path)
         if listing is None:
-            try:
-                listing = read_listing(path, self._before.listings.get(path))
-            except OSError as error:
-                self._is_unread = True
-                message = f"cannot read {quote(str(path))}: {error.strerror}"
-                builder.add(place, message, "give a text file")
-                return None
-            self._listings[path] = listing
+            read = partial(read_listing, before=self._before.listings.get(path))
+            listing = self._use(place, builder, read, domains_file=path)
+        if listing is None:
+            return provider
         if listing.skipped and not listing.names:
             message = f"no line of {quote(str(path))} is a domain"
-            builder.add(place, message, "give a text file with one domain per line")
-        return listing
+            cure = "give a text file with one domain per line"
+            builder.add(f"{place}.domains_file", message, cure)
+        self._listings[path] = listing
+        return ListingProvider(**structs.asdict(provider), listing=listing)
 
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
         if sign is None or builder.is_faulty("sign"):
             return None
         from ..signing import Signer
 
-        chain = self._base / sign.chain if sign.chain else None
-        files = (self._base / sign.certificate, self._base / sign.key, chain)
-        signer = self._use("sign", builder, Signer, *files)
+        named = structs.asdict(sign).items()
+        files = {key: name and self._base / name for key, name in named}
+        signer = self._use("sign", builder, Signer, **files)
         for key, message, cure in signer.warnings() if signer else ():
             self._unsafe.append(Problem(f"sign.{key}", message, cure))
         return signer

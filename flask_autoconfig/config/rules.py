@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .building import Builder
 from .ports import MAIL_TYPES
 from .tables import SERVER_KEYS, URL_KEYS, Provider, Server
-
-if TYPE_CHECKING:
-    from .listing import Listing
 
 
 class Origin(NamedTuple):
@@ -22,10 +19,9 @@ class Origin(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A provider with its domains file, its origin and the problems of its file."""
+    """A provider with its origin and the problems of its file."""
 
     provider: Provider
-    listing: Listing | None  # of its `domains_file`
     origin: Origin
     builder: Builder
 
@@ -57,7 +53,7 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
     """Return the provider that claims each domain; add problems for double claims."""
     claimed: dict[bytes, int] = {}
     for index, source in enumerate(sources):
-        provider, listing, origin, builder = source
+        provider, origin, builder = source
         for number, domain in enumerate(provider.domains):
             first = claimed.setdefault(domain.encode(), index)
             if first != index:
@@ -65,7 +61,7 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
                 _add_claimed(source, at, f"{domain} is", sources[first])
 
         twice: dict[int, list[bytes]] = {}
-        for name in listing.names if listing else ():
+        for name in provider.listed:
             first = claimed.setdefault(name, index)
             if first != index:
                 twice.setdefault(first, []).append(name)
@@ -74,7 +70,7 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
             at = f"{origin.place}.domains_file"
             _add_claimed(source, at, f"{name.decode()} {verb}", sources[first])
 
-        if not (provider.domains or (listing and listing.names)):
+        if not (provider.domains or provider.listed):
             cure = 'add domains = ["example.com"], or a domains_file'
             keys = ("domains", "domains_file")
             builder.add_missing(origin.place, "it has no domains", cure, *keys)

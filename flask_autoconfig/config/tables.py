@@ -4,7 +4,7 @@ Each attribute has the name of its TOML key; descriptions.toml says what the tab
 their keys mean.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta, Struct, structs
@@ -256,9 +256,15 @@ class Provider(Table, frozen=True):
     page: ProviderPage | None = None
 
     @property
+    def listed(self) -> Sequence[bytes]:
+        """The domains and patterns of `domains_file`, see `ListingProvider`."""
+        return ()
+
+    @property
     def all_domains(self) -> Iterator[str]:
         """The domains and patterns, possibly with duplicates."""
-        return iter(self.domains)
+        yield from self.domains
+        yield from map(bytes.decode, self.listed)
 
     @property
     def exact_domains(self) -> Iterator[str]:
