@@ -49,10 +49,6 @@ _OUTCOMES = {
 }
 
 
-class BodyError(ValueError):
-    """A request's body is malformed, incomplete or too slow."""
-
-
 class Request(NamedTuple):
     """A request; every value may be any text."""
 
@@ -71,7 +67,7 @@ class Request(NamedTuple):
         return trusted and is_reported and environ["wsgi.url_scheme"] == "http"
 
     def body(self, most: int) -> bytes:
-        """Read the body, at most `most` + 1 bytes, in `_BODY_SECONDS`; raises BodyError.
+        """Read the body, at most `most` + 1 bytes, in `_BODY_SECONDS`; raises ValueError.
 
         A site's own limit is not applied, since an error must be in the client's format.
         A socket's timeout starts again with each byte. Where the server does not expose
@@ -86,7 +82,7 @@ class Request(NamedTuple):
         try:
             return _read(environ, most)
         except Exception:  # of the server's own, with the bytes in it
-            raise BodyError("the body did not come whole") from None
+            raise ValueError("the body did not come whole") from None
         finally:
             timer.cancel()
 
@@ -100,7 +96,7 @@ def _read(environ: WSGIEnvironment, most: int) -> bytes:
         if not stream.read(most):
             break
     if len(body) < min(get_content_length(environ) or 0, most + 1):
-        raise BodyError("the body is shorter than announced")
+        raise ValueError("the body is shorter than announced")
     return body
 
 

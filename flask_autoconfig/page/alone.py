@@ -21,17 +21,11 @@ VARIABLE = "autoconfig_page"
 _BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
 
 
-def language() -> None:
-    """Return None: there is no site to choose a language."""
+def _of_no_site(*_: object) -> None:
+    """Return None, without a site that chooses a language, has catalogs, takes errors."""
 
 
-def catalogs() -> None:
-    """Return None: there is no site with catalogs."""
-
-
-def takes(_error: Exception) -> bool:
-    """Return False: there is no site to handle errors."""
-    return False
+language = catalogs = takes = _of_no_site
 
 
 def show(page: object, policy: str) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct, structs, toml
 
-from .. import oauth_hosts
 from ..address import Address, unfold
 from ..config.tables import (
     WITHOUT_LOGIN,
@@ -27,7 +26,7 @@ from .words import N_
 # SASL names count as passwords too.
 PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
 ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
-# At the hosts of oauth_hosts.py alone.
+# At the `oauth2_hosts` of programs.toml alone.
 OAUTH2: frozenset[Method] = frozenset(("OAuth2",))
 _METHODS = {"plain": PASSWORD, "all": ALL_PASSWORDS, "OAuth2": ALL_PASSWORDS | OAUTH2}
 _TYPED = ALL_PASSWORDS - {"GSSAPI"} | {"http-basic", "http-digest"}
@@ -156,7 +155,7 @@ def _first(
         if server.type != type_ or not server.hostname:
             continue
         for method in server.authentication:
-            if method == "OAuth2" and not oauth_hosts.is_known(server.hostname):
+            if method == "OAuth2" and not has_oauth2(server.hostname):
                 continue
             if method in methods or isinstance(method, AuthenticationMethod):
                 username = None if method in WITHOUT_LOGIN else server.username
@@ -195,12 +194,20 @@ class Program(Struct, frozen=True):
 
 
 class _File(Struct):
+    oauth2_hosts: tuple[str, ...]
     program: tuple[Program, ...]
 
 
 _TOML = Path(__file__).with_suffix(".toml").read_bytes()
-PROGRAMS = toml.decode(_TOML, type=_File).program
+_FILE = toml.decode(_TOML, type=_File)
+PROGRAMS = _FILE.program
 BY_ID: dict[str, Program] = {program.id: program for program in PROGRAMS}
+_OAUTH2_HOSTS = tuple(f".{host}" for host in _FILE.oauth2_hosts)
+
+
+def has_oauth2(host: str | None) -> bool:
+    """Whether Thunderbird can use OAuth2 at a host."""
+    return f".{(host or '').strip().lower()}".endswith(_OAUTH2_HOSTS)
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:

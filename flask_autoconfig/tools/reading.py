@@ -9,7 +9,6 @@ from xml.etree.ElementTree import Element
 
 from msgspec import Struct
 
-from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.explain.hints import no_host
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
@@ -23,6 +22,7 @@ from ..documents.thunderbird_reader import (
 )
 from ..documents.xml import DeclarationsError
 from ..files import table_beside
+from ..page.programs import has_oauth2
 from .naming import SERVERS, named
 
 _SOCKET_TYPES = get_args(SocketType)
@@ -297,7 +297,7 @@ class _Reader:
         return fill_in(text, self.address.domain, self.address)
 
     def _is_oauth_host(self, server: _Server) -> bool:
-        return oauth_hosts.is_known(self._filled_in(server.values.get("hostname", "")))
+        return has_oauth2(self._filled_in(server.values.get("hostname", "")))
 
     def _reads_name(self, name: str) -> bool:
         names = self.rules.usernames

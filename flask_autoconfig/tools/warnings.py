@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import to_builtins
 
-from .. import documents, oauth_hosts
+from .. import documents
 from ..address import Address, is_for_all, is_ip
 from ..config.building import below
 from ..config.explain.hints import for_type, login_for, theirs_in
@@ -26,6 +26,7 @@ from ..errors import Problem
 from ..families import FAMILIES, Family
 from ..files import table_beside
 from ..page import look
+from ..page.programs import has_oauth2
 from . import zone
 from .clients import CLIENTS, Client, readings_of
 from .net.untrusted import is_public, kind_of
@@ -139,7 +140,7 @@ def _mail(provider: Provider) -> Findings:
 
 def _services(provider: Provider) -> Findings:
     for place, server in provider.servers:
-        is_known = provider.oauth2 or oauth_hosts.is_known(server.hostname)
+        is_known = provider.oauth2 or has_oauth2(server.hostname)
         if "OAuth2" in server.authentication and not is_known:
             yield _found("missing-oauth2", f"{place}.authentication")
 
