@@ -1,7 +1,5 @@
 """Mail clients set themselves up: one TOML file, for Flask sites and alone."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

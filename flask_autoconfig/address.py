@@ -1,7 +1,5 @@
 """E-mail addresses, host names, and the placeholders of both in texts and URLs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address

@@ -10,10 +10,8 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from typing import NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 Header = tuple[str, str]
 OK = "200 OK"

@@ -14,6 +14,7 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from wsgiref.types import WSGIEnvironment
 
 from flask import (
     Blueprint,
@@ -41,7 +42,6 @@ from .reload import log
 from .service import Service, Settings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.app import App
     from flask.sansio.blueprints import BlueprintSetupState
 

@@ -1,7 +1,5 @@
 """A cache with a limit on the memory that it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 

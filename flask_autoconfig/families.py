@@ -4,8 +4,6 @@ Everything that lists paths, methods, hosts or formats uses it. A new family is 
 in `documents/`, a row here, and its name in `config/tables.py`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator

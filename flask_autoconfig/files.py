@@ -1,7 +1,5 @@
 """Reads the files that a configuration names, and detects their changes."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -4,8 +4,6 @@ A handler looks up the provider of a request and chooses the document, or the er
 its clients understand. Its first arguments are bound in the table of families.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from importlib import import_module

@@ -7,12 +7,11 @@ CSRF protection; all others are passed on unchanged. Register the blueprint inst
 Flask site whose own templates and request handlers should apply.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 # Its modules import each other. Python gives unfinished modules to two threads that are
 # the first to import such modules.
@@ -23,9 +22,6 @@ from .config.building import plain
 from .config.reading import from_raw
 from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .service import Service, Settings
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class AutoconfigMiddleware:

@@ -4,16 +4,15 @@ This module knows neither Flask nor single families: the table of families maps 
 handlers. The blueprint, the middleware and the standalone service call :class:`Service`.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import time
 import traceback
 from importlib import import_module
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
 
 from . import answers, families
 from .address import is_authority, parse_address
@@ -27,9 +26,6 @@ from .lookup import Lookup, UnservedLog
 from .reload import Live, reloads
 from .signals import answered
 from .snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 log = logging.getLogger("flask_autoconfig")
 

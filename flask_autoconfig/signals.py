@@ -12,8 +12,6 @@
 logged, and changes no answer.
 """
 
-from __future__ import annotations
-
 from blinker import Namespace
 
 answered = Namespace().signal("autoconfig-answered")

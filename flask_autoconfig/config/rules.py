@@ -1,7 +1,5 @@
 """Rules between values that every configuration must keep."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Serves what the page loads: QR codes, the logo, style sheets and the script."""
 
-from __future__ import annotations
-
 import json
 import re
 from email.utils import formatdate

@@ -1,7 +1,5 @@
 """Renders the page in a Flask site, with the site's template, language and policy."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Derives legible colours from a provider's colour."""
 
-from __future__ import annotations
-
 # The backgrounds of links; style.css has the same values.
 PAPER, DARK_PAPER = "#f5f6f8", "#1b212b"
 ENOUGH = 4.5  # WCAG 2.2, success criterion 1.4.3

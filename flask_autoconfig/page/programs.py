@@ -1,7 +1,5 @@
 """An account that the page explains, and the programs that can use it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property

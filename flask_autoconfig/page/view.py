@@ -1,7 +1,5 @@
 """The view function of the page, and the values that its templates get."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A request for the page, the visitor's device, and the URLs of the page's states."""
 
-from __future__ import annotations
-
 import re
 from functools import cached_property
 from typing import Literal

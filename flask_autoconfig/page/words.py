@@ -1,7 +1,5 @@
 """The texts of the page in the visitor's language, and the labels of programs."""
 
-from __future__ import annotations
-
 import gettext
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
