@@ -88,13 +88,13 @@ def test_a_label_has_a_source_and_is_known_or_unseen_in_each_language() -> None:
 
 
 def test_a_label_that_nobody_saw_in_a_language_is_described() -> None:
-    english, german = Words("en", str), Words("de-CH", str)
+    english, german = Words("en", None), Words("de-CH", None)
     install = '<b class="autoconfig-label">Install</b>'
     go_on = german.label("thunderbird.continue")
     assert go_on == '<b class="autoconfig-label">Weiter</b>'
     assert english.label("iphone.install", "a button") == install
     assert german.label("samsung.other", "ein <Knopf>") == "ein &lt;Knopf&gt;"
-    other = Words("ja", str).label("thunderbird.continue")
+    other = Words("ja", None).label("thunderbird.continue")
     assert other == '<b class="autoconfig-label" lang="en">Continue</b>'
     with pytest.raises(LookupError):
         english.label("thunderbird.telegram")

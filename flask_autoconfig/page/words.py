@@ -1,7 +1,7 @@
 """The texts of the page in the visitor's language, and the labels of programs."""
 
 import gettext
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -105,8 +105,9 @@ def labels() -> Mapping[str, Mapping[str, str]]:
 class Words:
     """Translates the package's texts, and quotes the labels of programs."""
 
-    def __init__(self, language: str, translate: Callable[[str], str]) -> None:
+    def __init__(self, language: str, site_catalogs: Path | None) -> None:
         self.language = language
+        translate = translations(language, site_catalogs).gettext
         is_right = language.partition("-")[0].lower() in _RIGHT_TO_LEFT
         self.direction = "rtl" if is_right else "ltr"  # HTML's attribute `dir`
         # Bounded: the texts are those of the code and the templates.
@@ -131,6 +132,4 @@ class Words:
         return macro("quoted")(texts["en"], "en")
 
 
-@cache
-def words_in(language: str, site_catalogs: Path | None) -> Words:
-    return Words(language, translations(language, site_catalogs).gettext)
+words_in = cache(Words)
