@@ -47,9 +47,7 @@ class Reader:
         self._lines: dict[ET.Element, int] = {}
         # By the identity of a table: the table, its element, its keys' elements.
         self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
-        # The elements that were read. Those with children of their own are in `_parents`.
         self._read: set[ET.Element] = set()
-        self._parents: set[ET.Element] = set()
 
     @property
     def lost(self) -> list[str]:
@@ -83,13 +81,12 @@ class Reader:
 
         raw = self._domains(provider)
         raw |= self._fields(EMAIL_PROVIDER, provider)
-        raw |= self._fields(CLIENT_CONFIG, root)
-        if update := self._fields((CONFIG_UPDATE,), root):
-            raw.setdefault("oauth2", {}).update(update)
+        raw |= self._fields((*CLIENT_CONFIG, CONFIG_UPDATE), root)
+        if update := raw.pop(CONFIG_UPDATE.key, None):
+            raw.setdefault("oauth2", {})[CONFIG_UPDATE.key] = update
         name = raw.get("display_name")
         if name == DOMAIN_PLACEHOLDER or raw.get("domains") == [name]:
             del raw["display_name"]  # it is the default
-        self._note_unread(root)
         self.notes.sort(key=itemgetter(0))
         return raw
 
@@ -99,18 +96,6 @@ class Reader:
     def _lose(self, element: ET.Element, why: str) -> None:
         self._read.add(element)
         self._note(element, f"<{_shown(element)}> is left out: {why}")
-
-    def _note_unread(self, element: ET.Element) -> None:
-        if element not in self._parents:
-            return
-        tags = {child.tag for child in element if child in self._read}
-        for child in element:
-            if child in self._read:
-                self._note_unread(child)
-            elif child.tag in tags:
-                self._lose(child, "the one before it counts")
-            else:
-                self._lose(child, "the format has no such element")
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
         found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
@@ -145,7 +130,12 @@ class Reader:
         raw = {key: value for key, value in values.items() if value is not None}
         own_tags = {field.key: field.tag for field in fields}
         self._elements[id(raw)] = raw, element, own_tags
-        self._parents.add(element)
+        tags = {child.tag for child in element if child in self._read}
+        for child in element:
+            if child not in self._read:
+                is_second = child.tag in tags
+                no_such = "the format has no such element"
+                self._lose(child, "the one before it counts" if is_second else no_such)
         return raw
 
     def _value(self, field: Field, element: ET.Element) -> Any:
