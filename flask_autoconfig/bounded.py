@@ -18,9 +18,6 @@ class Bounded(Generic[Key, Value]):
         self._entries: dict[Key, tuple[Value, int]] = {}  # the oldest first
         self.bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def get(self, key: Key) -> Value | None:
         entry = self._entries.get(key)
         return None if entry is None else entry[0]

@@ -313,7 +313,7 @@ def test_unknown_domains_evict_no_known_one(serve: Serve, monkeypatch: Patch) ->
     for domain in ("customer.test", *names, "customer.test"):
         served.config(f"a@{domain}")
     assert database.queries.count("customer.test") == 1
-    assert 5 < len(served.hooks.cached["find_provider"]._unknown) < 12
+    assert 5 < len(served.hooks.cached["find_provider"]._unknown._entries) < 12
 
 
 def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None:
@@ -330,7 +330,7 @@ def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken < 1024 * 1024
-    assert 5 < len(hook._known) < 40
+    assert 5 < len(hook._known._entries) < 40
 
 
 # --- Failures -------------------------------------------------------------------

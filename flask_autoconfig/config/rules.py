@@ -1,6 +1,7 @@
 """Rules between values that every configuration must keep."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from .building import Builder
@@ -50,36 +51,30 @@ def apply(providers: Sequence[Provider], builder: Builder) -> None:
 def claims(sources: Sequence[Source]) -> dict[bytes, int]:
     """Return the provider that claims each domain; add problems for double claims."""
     claimed: dict[bytes, int] = {}
-    for index, source in enumerate(sources):
-        provider, origin, builder = source
-        for number, domain in enumerate(provider.domains):
-            first = claimed.setdefault(domain.encode(), index)
-            if first != index:
-                at = f"{origin.place}.domains[{number}]"
-                _add_claimed(source, at, f"{domain} is", sources[first])
-
-        twice: dict[int, list[bytes]] = {}
-        for name in provider.listed:
+    for index, (provider, origin, builder) in enumerate(sources):
+        own = (
+            (it.encode(), f"domains[{at}]") for at, it in enumerate(provider.domains)
+        )
+        listed = ((name, "domains_file") for name in provider.listed)
+        # The names that another provider claims, by their place and that provider.
+        twice: dict[tuple[str, int], list[bytes]] = {}
+        for name, place in chain(own, listed):
             first = claimed.setdefault(name, index)
             if first != index:
-                twice.setdefault(first, []).append(name)
-        for first, (name, *more) in twice.items():
+                twice.setdefault((place, first), []).append(name)
+        for (place, first), (name, *more) in twice.items():
+            other = sources[first].origin
             verb = f"and {len(more):,} more are" if more else "is"
-            at = f"{origin.place}.domains_file"
-            _add_claimed(source, at, f"{name.decode()} {verb}", sources[first])
+            file = "" if other.file == origin.file else f" of {other.name}"
+            message = f"{name.decode()} {verb} claimed by {other.place}{file} too"
+            cure = "remove it from one of them"
+            builder.add(f"{origin.place}.{place}", message, cure)
 
         if not (provider.domains or provider.listed):
             cure = 'add domains = ["example.com"], or a domains_file'
             keys = ("domains", "domains_file")
             builder.add_missing(origin.place, "it has no domains", cure, *keys)
     return claimed
-
-
-def _add_claimed(source: Source, place: str, what: str, first: Source) -> None:
-    at = first.origin
-    file = "" if at.file == source.origin.file else f" of {at.name}"
-    message = f"{what} claimed by {at.place}{file} too"
-    source.builder.add(place, message, "remove it from one of them")
 
 
 def _check_server(server: Server, at: str, builder: Builder) -> None:
