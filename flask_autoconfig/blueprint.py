@@ -165,7 +165,7 @@ class Autoconfig(Blueprint):
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = state.app
         service = Service(
-            _source_of(app),
+            source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             hooks=Hooks(self.functions),
             strict=_is_strict(app),
@@ -305,7 +305,11 @@ _NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 # --- The app's configuration ------------------------------------------------------------
 
 
-def _source_of(app: App) -> Path | Loaded:
+def source_of(app: App) -> Path | Loaded:
+    """Return the app's configuration file, or what its mapping holds.
+
+    Raises ConfigError, also for a faulty mapping.
+    """
     mapping = app.config.get("AUTOCONFIG")
     if mapping is None:
         return _file_of(app)

@@ -9,7 +9,6 @@ Flask site whose own templates and request handlers should apply.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -19,7 +18,7 @@ import werkzeug  # noqa: F401
 
 from .answers import Request
 from .config.building import plain
-from .config.reading import from_raw
+from .config.reading import Loaded, from_raw
 from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .service import Service, Settings
 
@@ -42,7 +41,7 @@ class AutoconfigMiddleware:
     def __init__(
         self,
         app: WSGIApplication,
-        file: str | os.PathLike[str] | Mapping[str, Any],
+        file: str | os.PathLike[str] | Mapping[str, Any] | Loaded,
         *,
         clients: Iterable[str] | str | None = None,
         proxies: int = 0,
@@ -62,9 +61,7 @@ class AutoconfigMiddleware:
             for name, function in functions.items():
                 functions[name] = function and within(flask_app, function)
         self.service = Service(
-            from_raw(plain(file))
-            if isinstance(file, Mapping)
-            else Path(file).absolute(),
+            from_raw(plain(file)) if isinstance(file, Mapping) else file,
             clients=clients,
             hooks=Hooks(functions),
             strict=strict,

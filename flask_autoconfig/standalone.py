@@ -7,13 +7,13 @@ has a configuration), `/` (a redirect to the page for people) and 404.
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
 from .answers import NOT_SERVED, UNAVAILABLE, Answer, Refused, text_answer
+from .blueprint import source_of
 from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import Functions
@@ -39,10 +39,12 @@ def create_app(
     or the file is missing or faulty; with the key `AUTOCONFIG_STRICT` false, such a file is
     logged, and clients get 503 until it is corrected.
     """
-    app = Flask("flask_autoconfig", static_folder=None)
+    app = Flask("flask_autoconfig", static_folder=None, root_path=os.getcwd())
     if not isinstance(config, Mapping):
         config = {"AUTOCONFIG_FILE": config}
     app.config.from_mapping(config)
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
+    app.config["AUTOCONFIG_FILE"] = named
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     app.add_url_rule("/readyz", "readyz", _readiness, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
@@ -50,7 +52,7 @@ def create_app(
     try:
         middleware = AutoconfigMiddleware(
             app.wsgi_app,
-            _source(app),
+            source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             # There is no site behind it to keep running.
             strict=bool(app.config.get("AUTOCONFIG_STRICT", True)),
@@ -68,19 +70,6 @@ def create_app(
             app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
         )
     return app
-
-
-def _source(app: Flask) -> Path | Mapping[str, Any]:
-    """Return the mapping of the app's keys, or the file; raises ConfigError."""
-    mapping = app.config.get("AUTOCONFIG")
-    if isinstance(mapping, Mapping):
-        return mapping
-    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
-    if not isinstance(named, str | os.PathLike):
-        message = f"expected a path, got {named!r}"
-        raise ConfigError.of("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
-    app.config["AUTOCONFIG_FILE"] = file = Path(named).absolute()
-    return file
 
 
 def _functions(source: object) -> Functions:
