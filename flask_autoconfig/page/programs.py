@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct, structs, toml
 
@@ -35,12 +35,6 @@ _TYPED = ALL_PASSWORDS - {"GSSAPI"} | {"http-basic", "http-digest"}
 Pair = tuple[Server, Server]
 
 
-class Section(NamedTuple):
-    server: Server
-    is_main: bool  # shown at once; the others are folded
-    is_recommended: bool
-
-
 @dataclass(frozen=True)
 class Account:
     """An address, its provider, and what the steps depend on."""
@@ -48,7 +42,6 @@ class Account:
     provider: Provider
     address: Address
     families: frozenset[str] = frozenset()  # the families served
-    device: Device = ""
     name: str = ""  # of the person
     is_signed: bool = False  # the Apple profile is signed
     profile: str = ""  # the URL of the Apple profile
@@ -123,20 +116,6 @@ class Account:
             for _, server in self.provider.servers
             for method in server.authentication
         )
-
-    @property
-    def sections(self) -> list[Section]:
-        """The servers, POP3 last; POP3 and second servers of a type are folded."""
-        servers = [server for _, server in self.filled.servers]
-        types = {server.type for server in servers}
-        shown = {"pop3"} if "imap" in types else set()
-        found = []
-        for server in sorted(servers, key=lambda server: server.type == "pop3"):
-            is_main = server.type not in shown
-            is_recommended = server.type == "imap" and is_main and "pop3" in types
-            shown.add(server.type)
-            found.append(Section(server, is_main, is_recommended))
-        return found
 
     @property
     def dav_services(self) -> list[Server]:

@@ -228,7 +228,6 @@ class Page:
             provider,
             address,
             frozenset(paths),
-            visit.device,
             visit.name,
             served.snapshot.loaded.signer is not None,
             self.profile,
