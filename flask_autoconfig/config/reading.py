@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
-from ..address import unfold
 from ..errors import ConfigError, Problem, UnusableError
 from ..files import State, lasting_state, read_file
 from . import rules
@@ -329,8 +328,3 @@ def _unmatched(pattern: str, place: str, builder: Builder) -> Iterator[Problem]:
     else:
         message = f"there is no file {quote(pattern)}"
         builder.add(place, message, "correct the name, or remove it")
-
-
-def domain_of(provider: Provider) -> str:
-    """Return the domain that problems name a provider by, or ""."""
-    return unfold(provider.domains[0] if provider.domains else provider.identity)

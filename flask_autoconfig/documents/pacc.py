@@ -9,7 +9,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..address import DOMAIN_PLACEHOLDER, is_for_all, is_ip, with_domain
@@ -39,7 +39,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     It has the best server of each type, or none. Hosts and URLs are the same for all users
     of the domain.
     """
-    listed = [it.server for it in _verdicts(provider) if not it.reason]
+    listed = [server for _, server, reason in _verdicts(provider) if not reason]
     if not listed:
         return None
     protocols: dict[str, dict[str, str]] = {}
@@ -77,26 +77,21 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
 
     If the best server of a type is in the document, the others of that type are omitted.
     """
-    verdicts = {it.server.type: it for it in _verdicts(provider)}
+    reasons = {it.type: (place, reason) for place, it, reason in _verdicts(provider)}
     for place, server in provider.servers:
-        first = verdicts.get(server.type)
-        if first and first.reason:
-            before = f"{first.place}, which comes before it, is left out"
-            yield place, first.reason if place == first.place else before
+        first, reason = reasons.get(server.type, ("", ""))
+        if reason:
+            before = f"{first}, which comes before it, is left out"
+            yield place, reason if place == first else before
 
 
-class _Verdict(NamedTuple):
-    place: str
-    server: Server
-    reason: str  # why it is not in the document, or ""
+def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
+    """Yield the place of the best server of each type, the server, and why it is left out.
 
-
-def _verdicts(provider: Provider) -> Iterator[_Verdict]:
-    """Decide about the best server of each type, in the file's order.
-
-    A client must set up the account of the file or none: if the best server cannot be
-    expressed, no other server that mail is read from is; sending alone is not an account;
-    and only methods that all servers have count.
+    The order is the file's; the reason is "" for a server in the document. A client must
+    set up the account of the file or none: if the best server cannot be expressed, no other
+    server that mail is read from is; sending alone is not an account; and only methods that
+    all servers have count.
     """
     firsts: dict[str, tuple[str, Server]] = {}
     for place, server in provider.servers:
@@ -123,7 +118,7 @@ def _verdicts(provider: Provider) -> Iterator[_Verdict]:
             common = methods & common if common else methods
             if type_ in ("imap", "pop3", "jmap"):
                 readable.add(type_)
-        yield _Verdict(place, server, reason)
+        yield place, server, reason
 
 
 def _reason_against(server: Server, methods: frozenset[str]) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ...address import unfold
 from ...errors import ConfigError, Problem
 from ..building import below, holder
-from ..reading import domain_of, text_of
+from ..reading import text_of
 from ..rules import Origin
 from ..tables import Provider
 
@@ -37,7 +38,10 @@ def with_lines(
     """
     problems = list(problems)
     pairs = zip(providers, origins, strict=False)
-    domains = {(at.file, at.place): domain_of(provider) for provider, at in pairs}
+    domains = {
+        (at.file, at.place): unfold(next(iter(provider.domains), provider.identity))
+        for provider, at in pairs
+    }
     lines: dict[str, dict[str, int]] = {}
     for file in {problem.file for problem in problems if problem.line is None}:
         places = [problem.place for problem in problems if problem.file == file]
