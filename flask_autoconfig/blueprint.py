@@ -175,7 +175,9 @@ class Autoconfig(Blueprint):
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
         _warn_of_refused_hosts(app, service)
-        options: dict[str, Any] = {}
+        # Wrong methods are answered here, not by the site's error page.
+        options: dict[str, Any] = {"methods": families.METHODS}
+        options["provide_automatic_options"] = False
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", f"<{_HOST}>")
             if "host" not in state.options:
@@ -187,14 +189,8 @@ class Autoconfig(Blueprint):
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
                 routes[rule] = FamilyRoute(family.name, route)
                 for subdomain in _subdomains(state):
-                    state.add_url_rule(
-                        *(rule, endpoint, view),
-                        # Wrong methods are answered here, not by the site's error page.
-                        methods=families.METHODS,
-                        provide_automatic_options=False,
-                        subdomain=subdomain,
-                        **options,
-                    )
+                    options["subdomain"] = subdomain
+                    state.add_url_rule(rule, endpoint, view, **options)
 
     def _exempt_from_csrf(self, app: Flask, **_: object) -> None:
         """Exempt the views from Flask-WTF's CSRF check, with the app's first request.

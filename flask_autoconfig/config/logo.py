@@ -91,17 +91,12 @@ def _drawn(
 
 def _is_foreign(element: Element) -> bool:
     tag = str(element.tag).rpartition("}")[2]
-    if tag in _FOREIGN:
-        return True
-    if tag == "style" and _FOREIGN_STYLE.search(element.text or ""):
-        return True
+    styles = [element.text or ""] if tag == "style" else []
     for name, value in element.items():
         key = name.rpartition("}")[2].lower()
-        if (
-            key.startswith("on")
-            or "javascript:" in value.lower()
-            or (key in ("href", "src") and not value.startswith("#"))
-            or ("(" in value and _FOREIGN_STYLE.search(value))
-        ):
+        is_link = key in ("href", "src") and not value.startswith("#")
+        if is_link or key.startswith("on") or "javascript:" in value.lower():
             return True
-    return False
+        if "(" in value:
+            styles.append(value)
+    return tag in _FOREIGN or any(map(_FOREIGN_STYLE.search, styles))
