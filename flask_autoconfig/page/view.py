@@ -9,7 +9,6 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
-from msgspec import structs
 
 from .. import answers
 from ..address import LONGEST_ADDRESS, Address, parse_address, unfold
@@ -188,9 +187,6 @@ class Page:
         provider, domain = served.public_provider, served.match.domain
         self._recipient = served.recipient
         look = provider.page or ProviderPage()
-        contact = look.contact
-        if contact is not None:
-            contact = structs.replace(contact, url=self.url(contact.url) or None)
         chosen = {"colour": look.colour, "logo": look.logo_background}
         colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
         self.brand = Brand(
@@ -199,7 +195,7 @@ class Page:
             self.text(look.intro),
             assets.logo_path(self.path, served),
             f"{self.path}/colours.css?{colours}" if colours else "",
-            contact,
+            look.contact,
             self.url(look.privacy_url),
             look.password == "app-password",  # noqa: S105 (the kind of password)
             self.url(look.password_url),
