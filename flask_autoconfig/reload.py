@@ -213,7 +213,7 @@ class Live(Generic[Built]):
 
 
 def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
-    """Log the skipped lines of the files that were read, and unsafe keys, once."""
+    """Log the skipped lines of the files that were read, and warnings, once."""
     known = _warnings(before) if before else {}
     for head, problems in _warnings(loaded).items():
         if not problems or problems == known.get(head):
@@ -227,8 +227,7 @@ def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
 def _warnings(loaded: Loaded) -> dict[str, Sequence[Problem]]:
     return {
         **{f"{path}: skipped": it.skipped for path, it in loaded.listings.items()},
-        "Nothing is included": loaded.unmatched,
-        "Profiles are not signed safely": loaded.unsafe,
+        "The configuration has warnings": loaded.warnings,
     }
 
 

@@ -6,7 +6,6 @@ handlers. The blueprint, the middleware and the standalone service call :class:`
 
 import logging
 import os
-import time
 import traceback
 from importlib import import_module
 from itertools import chain
@@ -87,8 +86,6 @@ class Service:
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
         fallback = None if strict else self._build(Loaded(Config(), ()))
-        if isinstance(source, Loaded):
-            source = source._replace(modified=time.time())
         self.live = Live(source, self._build, fallback, self._change, self._prepare)
         self.at_start = self.live.built.families
         if not self.at_start:

@@ -70,8 +70,8 @@ class Loaded(NamedTuple):
     watched: tuple[Path, ...] = ()  # the files that were read, except the main one
     patterns: tuple[str, ...] = ()  # of `include`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that are no domain
-    unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
-    unsafe: tuple[Problem, ...] = ()  # warnings about the files of `[sign]`
+    # Patterns of `include` that match no file, and files of `[sign]` that are not safe.
+    warnings: tuple[Problem, ...] = ()
     modified: float = 0.0  # when it was read, in seconds since 1970
     # By file; reused by the next reading if unchanged.
     parts: Mapping[Path, Part] = {}
@@ -92,7 +92,7 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
     path = Path(file)
     try:
         text = text_of(path)
-        loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
+        return _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", "out of memory")
         message, cure = f"cannot read {path}: {reason}", "make it readable"
@@ -105,8 +105,6 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
     except ConfigError as error:
         error.file = str(path)
         raise
-    # Not the file's own time: an older file in its place is a change as well.
-    return loaded._replace(modified=time.time())
 
 
 def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Loaded:
@@ -174,7 +172,7 @@ class _Reading:
         self._parts: dict[Path, Part] = {}  # the included ones
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
-        self._unsafe: list[Problem] = []
+        self._warnings: list[Problem] = []
         self._is_unread = False  # whether a file could not be read
 
     def load(self, raw: dict[str, Any], text: str = "") -> Loaded:
@@ -184,11 +182,10 @@ class _Reading:
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
         opened = [(Part("", config.provider), builder)]
-        unmatched: list[Problem] = []
         for index, pattern in enumerate(config.include):
             names = matching([pattern], self._base, self._main)
             if not names:
-                unmatched += _unmatched(pattern, f"include[{index}]", builder)
+                self._warnings += _unmatched(pattern, f"include[{index}]", builder)
             new = [it for it in names if self._base / it not in self._parts]
             opened += map(self._read_part, new)
         for part, builder_of_part in opened:
@@ -213,8 +210,9 @@ class _Reading:
             tuple(self._watched),
             config.include,
             tuple(chain(*(listing.skipped for listing in self._listings.values()))),
-            self._located(unmatched, text),
-            self._located(self._unsafe, text),
+            self._located(self._warnings, text),
+            # Not the file's own time: an older file in its place is a change as well.
+            modified=time.time(),
             parts=self._parts,
             listings=self._listings,
         )
@@ -304,7 +302,7 @@ class _Reading:
         files = {key: name and self._base / name for key, name in named}
         signer = self._use("sign", builder, Signer, **files)
         for key, message, cure in signer.warnings() if signer else ():
-            self._unsafe.append(Problem(f"sign.{key}", message, cure))
+            self._warnings.append(Problem(f"sign.{key}", message, cure))
         return signer
 
     def _located(self, problems: list[Problem], text: str) -> tuple[Problem, ...]:

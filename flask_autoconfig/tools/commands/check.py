@@ -143,7 +143,7 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
     providers = [loaded.providers[n] for n in at]
     origins = [loaded.origins[n] for n in at if loaded.origins]
     warnings = find_warnings(providers, service.families, origins, without=ASKED)
-    problems: list[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
+    problems: list[Problem] = [*loaded.skipped, *loaded.warnings]
     problems += with_lines(warnings, file, providers, origins)
     return [
         findings.from_problem("file", it.source(str(file)), it) for it in problems

@@ -54,8 +54,7 @@ def _read(file: Path) -> tuple[Sequence[Problem], Sequence[Problem]]:
     found = find_warnings(loaded.providers, served, loaded.origins)
     warnings = [
         *with_lines(found, file, loaded.providers, loaded.origins),
-        *loaded.unmatched,
-        *loaded.unsafe,
+        *loaded.warnings,
         *(
             Problem("", _SILENT.format(family.name), _SILENT_CURE, family.askers)
             for family in chosen
