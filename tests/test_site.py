@@ -67,6 +67,9 @@ def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
 def test_unusable_settings_raise(toml: Write, key: str, value: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         site(toml(TWO_DOMAINS), **{key: value})
+    if key == "AUTOCONFIG":
+        with pytest.raises(ConfigError, match=words):
+            create_app({key: value})
 
 
 # --- A faulty file ----------------------------------------------------------------------
