@@ -1,6 +1,5 @@
 """Looks up the provider of a request: in the configuration, then in the site's hooks."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,9 +7,8 @@ from typing import Any
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, UNAVAILABLE, Refused
 from .hooks import HookedProvider, HookFailed
+from .reload import log
 from .snapshot import Match, Served, Snapshot
-
-log = logging.getLogger("flask_autoconfig")
 
 _AN_HOUR = 3600.0
 _MOST_LOGGED = 100  # domains an hour

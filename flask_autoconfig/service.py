@@ -4,7 +4,6 @@ This module knows neither Flask nor single families: the table of families maps 
 handlers. The blueprint, the middleware and the standalone service call :class:`Service`.
 """
 
-import logging
 import os
 import traceback
 from importlib import import_module
@@ -22,11 +21,9 @@ from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import Hooks
 from .lookup import Lookup, UnservedLog
-from .reload import Live, reloads
+from .reload import Live, log, reloads
 from .signals import answered
 from .snapshot import Snapshot
-
-log = logging.getLogger("flask_autoconfig")
 
 _MOST_COMPARED = 100  # domains whose documents are compared after an edit
 

@@ -1,6 +1,5 @@
 """Renders the page in a Flask site, with the site's template, language and policy."""
 
-import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from jinja2 import Environment, TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
 from ..hooks.calling import describe
+from ..reload import log
 from . import alone
 from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
-
-log = logging.getLogger("flask_autoconfig")
 
 
 def language() -> str | None:

@@ -175,8 +175,7 @@ class _File(Struct):
     program: tuple[Program, ...]
 
 
-_TOML = Path(__file__).with_suffix(".toml").read_bytes()
-_FILE = toml.decode(_TOML, type=_File)
+_FILE = toml.decode(Path(__file__).with_suffix(".toml").read_bytes(), type=_File)
 PROGRAMS = _FILE.program
 BY_ID: dict[str, Program] = {program.id: program for program in PROGRAMS}
 _OAUTH2_HOSTS = tuple(f".{host}" for host in _FILE.oauth2_hosts)
