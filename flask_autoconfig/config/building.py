@@ -61,13 +61,13 @@ class Builder:
 
     def __init__(self, file: str = "") -> None:
         """`file` is the included file that problems name, "" for the main one."""
-        self._file = file
+        self.file = file
         self.problems: list[Problem] = []
         # Places with a problem, those that hold them, and keys that were misspelt.
         self._faulty: set[str] = set()
 
     def add(self, place: str, message: str, cure: str) -> None:
-        self.problems.append(Problem(place, message, cure, file=self._file))
+        self.problems.append(Problem(place, message, cure, file=self.file))
         while place and place not in self._faulty:
             self._faulty.add(place)
             place = holder(place)
@@ -92,7 +92,7 @@ class Builder:
                 if built is not NODEFAULT:
                     values[key] = built
                 continue
-            cure, meant = self._hints.unknown_key(key, raw, keys, self._file)
+            cure, meant = self._hints.unknown_key(key, raw, keys, self.file)
             if meant:
                 self._faulty.add(below(place, meant))
             self.add(at, f"there is no key {quote(key)} here", cure)

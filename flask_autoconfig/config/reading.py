@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .logo import Logo
 
 Read = TypeVar("Read")
+# The state of an included file (None: read it again), and its providers.
+Part = tuple[State | None, tuple[Provider, ...]]
 # What to do about a file that cannot be read, by its key.
 _CURES = {
     "domains_file": "give a text file",
@@ -47,14 +49,6 @@ _LONG_KEY = re.compile(
 
 class Included(Table, frozen=True):
     provider: tuple[Provider, ...] = ()
-
-
-class Part(NamedTuple):
-    """The providers of one TOML file."""
-
-    file: str  # as problems name it, "" for the main file
-    providers: tuple[Provider, ...]
-    state: State | None = None  # None: read it again
 
 
 class Loaded(NamedTuple):
@@ -181,15 +175,15 @@ class _Reading:
         config: Config = builder.struct(Config, raw)
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
-        opened = [(Part("", config.provider), builder)]
+        opened = [(config.provider, builder)]
         for index, pattern in enumerate(config.include):
             names = matching([pattern], self._base, self._main)
             if not names:
                 self._warnings += _unmatched(pattern, f"include[{index}]", builder)
             new = [it for it in names if self._base / it not in self._parts]
             opened += map(self._read_part, new)
-        for part, builder_of_part in opened:
-            self._add_sources(part, builder_of_part)
+        for providers, builder_of_part in opened:
+            self._add_sources(providers, builder_of_part)
         claims = rules.claims(self._sources)
         signer = self._signer(config.sign, builder)
         problems = [self._located(each.problems, text) for _, each in opened]
@@ -217,15 +211,15 @@ class _Reading:
             listings=self._listings,
         )
 
-    def _read_part(self, name: str) -> tuple[Part, Builder]:
+    def _read_part(self, name: str) -> tuple[tuple[Provider, ...], Builder]:
         """Read an included file, unless it is as it was before."""
         path = self._base / name
         self._watched[path] = None
         builder = Builder(name)
-        part = self._before.parts.get(path)
+        before, providers = self._before.parts.get(path, (None, ()))
         state = lasting_state(path)
-        if part is None or part.state is None or part.state != state:
-            providers: tuple[Provider, ...] = ()
+        if before is None or before != state:
+            providers = ()
             try:
                 raw = _parsed(text_of(path))
                 providers = builder.struct(Included, raw).provider
@@ -236,14 +230,14 @@ class _Reading:
                 builder.add("", message, "make it readable, or remove it")
             except ConfigError as error:
                 builder.problems += [it._replace(file=name) for it in error.problems]
-            part = Part(name, providers, state)
-        self._parts[path] = part
-        return part, builder
+        self._parts[path] = state, providers
+        return providers, builder
 
-    def _add_sources(self, part: Part, builder: Builder) -> None:
+    def _add_sources(self, providers: tuple[Provider, ...], builder: Builder) -> None:
         main = self._main.name if self._main else "the file that includes it"
-        base = (self._base / part.file).parent if part.file else self._base
-        for index, provider in enumerate(part.providers):
+        file = builder.file
+        base = (self._base / file).parent if file else self._base
+        for index, provider in enumerate(providers):
             place = f"provider[{index}]"
             if provider.page and provider.page.logo:
                 from .logo import read_logo
@@ -254,7 +248,7 @@ class _Reading:
             if provider.domains_file:
                 path = base / provider.domains_file
                 provider = self._with_listing(provider, path, place, builder)
-            origin = Origin(part.file, place, part.file or main)
+            origin = Origin(file, place, file or main)
             self._sources.append(Source(provider, origin, builder))
 
     def _use(
