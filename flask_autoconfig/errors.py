@@ -44,13 +44,6 @@ class Problem(NamedTuple):
         return f"{self}\n{self.excerpt}" if self.excerpt else str(self)
 
 
-class UnusableError(ValueError):
-    """A file that the configuration names and that cannot be used.
-
-    `args` are the file's key in its table, the message and the cure.
-    """
-
-
 class ConfigError(Exception):
     """A configuration that cannot be served.
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import UnusableError
+from .errors import ConfigError
 from .files import read_file
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class Signer:
     """A certificate with its key and chain."""
 
     def __init__(self, certificate: Path, key: Path, chain: Path | None) -> None:
-        """Read PEM files; raises OSError and UnusableError."""
+        """Read PEM files; raises OSError and ConfigError."""
         try:
             from cryptography.x509 import load_pem_x509_certificates as certificates
         except ImportError as error:
-            raise UnusableError(
+            raise ConfigError.of(
                 "certificate",
                 "signing needs the package cryptography, which is not installed",
                 "pip install 'flask-autoconfig[sign]', or remove [sign]",
@@ -49,7 +49,7 @@ class Signer:
         self._mode = stat.S_IMODE(key.stat().st_mode)
         if self._key.public_key() != self._certificate.public_key():
             message = "it is not the certificate's key"
-            raise UnusableError("key", message, "give the one made with it")
+            raise ConfigError.of("key", message, "give the one made with it")
 
     def warnings(self) -> Iterator[tuple[str, str, str]]:
         """Yield what is unsafe: the key in `[sign]`, a message and a cure."""
@@ -88,7 +88,7 @@ def _read(key: str, path: Path, load: Callable[[bytes], Read], nothing: str) -> 
     try:
         return load(read_file(path, _MOST_BYTES))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableError(key, f"{path} has {nothing}", "give a PEM file") from error
+        raise ConfigError.of(key, f"{path} has {nothing}", "give a PEM file") from error
 
 
 def _private_key(data: bytes) -> RSAPrivateKey | EllipticCurvePrivateKey:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError
 
-from ..errors import UnusableError
+from ..errors import ConfigError
 from ..files import read_file
 
 MOST_BYTES = 64 * 1024
@@ -42,12 +42,12 @@ class Logo(NamedTuple):
 
 
 def read_logo(path: Path) -> Logo:
-    """Return the logo in a file; raises OSError and UnusableError."""
+    """Return the logo in a file; raises OSError and ConfigError."""
     data = read_file(path, MOST_BYTES)
     kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
     if kind == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault
-        raise UnusableError("logo", f"{path} {message}", cure)
+        raise ConfigError.of("logo", f"{path} {message}", cure)
     return Logo(data, kind, hashlib.sha256(data).hexdigest()[:12])
 
 

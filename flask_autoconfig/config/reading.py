@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
-from ..errors import ConfigError, Problem, UnusableError
+from ..errors import ConfigError, Problem
 from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
@@ -264,8 +264,8 @@ class _Reading:
             path = error.filename if error.filename in keys else next(iter(keys))
             key, message = keys[path], f"cannot read {quote(path)}: {error.strerror}"
             cure = _CURES.get(key, "give a PEM file")
-        except UnusableError as error:
-            key, message, cure = error.args
+        except ConfigError as error:
+            key, message, cure, *_ = error.problems[0]
         builder.add(f"{place}.{key}", message, cure)
         return None
 
