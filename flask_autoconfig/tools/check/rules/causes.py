@@ -1,6 +1,5 @@
 """What a wrong response comes from, as other requests and DNS show."""
 
-import re
 from contextlib import suppress
 
 from ...clients import POX, Step
@@ -14,7 +13,6 @@ from ..scene import ask_of
 from . import web
 
 _GROUPS = texts.table("groups")  # of codes
-_REALM = re.compile('realm="([^"]{1,40})"')  # RFC 9110, section 11.5
 
 
 def by_form(case: Case, facts: Facts, step: Step, ask: Ask, wrong: Finding) -> Finding:
@@ -69,8 +67,6 @@ def by_login(facts: Facts, ask: Ask, reply: Reply, wrong: Finding) -> Finding:
         root = facts.answer(Ask(f"{parts.scheme}://{parts.netloc}/"))
         if parts.path.lower() == POX and root.status != 401:
             said = dict(wrong.values)["named"]
-            if realm := _REALM.search(reply.headers.get("www-authenticate", "")):
-                said += f" (“{realm[1]}”)"
             return finding("autodiscover.asks-login", ask.url, named=said)
     return wrong
 
