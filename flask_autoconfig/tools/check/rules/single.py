@@ -1,6 +1,5 @@
 """Families with one document, such as PACC, and the Apple profile with its signature."""
 
-import json
 import os
 import re
 import shutil
@@ -68,13 +67,13 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         try:
             if family.name == "pacc":
                 played.setup = read_pacc(reply.body)
-            played.findings = [_content(family, reply, expected)]
+            played.findings = [_content(url, family, reply, played.setup, expected)]
             if played.findings[0].code != "document.stale":
                 played.findings += _digest(case, facts, family, reply, expected)
         except MeaninglessError as error:
-            code, said = "document.meaningless", {"reason": str(error)}
-            found = _found(code, family, reply, advice=error.cure, **said)
-            played.findings = [found]
+            code, cure, who = "document.meaningless", error.cure, family.askers
+            wrong = finding(code, url, advice=cure, reason=error, askers=who)
+            played.findings = [wrong]
     elif web.ABSENT not in wrong.marks:
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
@@ -87,42 +86,24 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     return played
 
 
-def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
-    wanted = family.formats[0].content_type.partition(";")[0]
-    if reply.content_type != wanted:
-        kind = reply.content_type or "missing"
-        return _found("document.content-type", family, reply, found=kind, wanted=wanted)
+def _content(
+    url: str, family: Family, reply: Reply, setup: Setup, expected: bytes | None
+) -> Finding:
+    wanted, differing = family.formats[0].content_type.partition(";")[0], ""
+    found, askers = reply.content_type or "missing", family.askers
+    if found != wanted:
+        code = "document.content-type"
+        return finding(code, url, found=found, wanted=wanted, askers=askers)
     # White space is the concern of the digest.
     if expected is None or reply.body.split() == expected.split():
-        return _found("document.served", family, reply)
-    differing = _differences(reply.body, expected)
-    stale = _found("document.stale", family, reply, differences=differing)
+        return finding("document.served", url)
+    if family.name == "pacc":
+        ours, theirs = {*read_pacc(expected).servers}, {*setup.servers}
+        alone, lacking = (Setup((*it,)) for it in (theirs - ours, ours - theirs))
+        said = f"clients set up {alone}, the file says {lacking}"
+        differing = f": {said if ours != theirs else 'its servers are the same'}"
+    stale = finding("document.stale", url, differences=differing, askers=askers)
     return web.with_cache(stale, "cache", reply)
-
-
-def _differences(*documents: bytes) -> str:
-    try:
-        their, our = (
-            {
-                f"{part}.{key}": json.dumps(value)[:80]
-                for part in ("protocols", "authentication")
-                for key, value in json.loads(document).get(part, {}).items()
-            }
-            for document in documents
-        )
-    except (ValueError, AttributeError, RecursionError):  # another family's format
-        return ""
-    listed = [
-        f"{key} is {their.get(key, 'missing')}, the file says {our.get(key, 'nothing')}"
-        for key in (our | their)
-        if our.get(key) != their.get(key)
-    ]
-    return ": " + ("; ".join(listed[:4]) or "its servers and methods are the same")
-
-
-def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
-    url = (*reply.redirects, reply.url)[0]
-    return finding(code, url, askers=family.askers, **values)
 
 
 def _digest(
@@ -160,27 +141,26 @@ def missing(scene: Scene) -> Iterator[Finding]:
     Without a file, Autodiscover where somebody has made a host for it.
     """
     case, provider = scene.case, scene.case.provider
-    lost: dict[str, list[Client]] = {}
-    for played in scene.plays:
-        client, family = played.client, case.family(played.client.family)
-        is_told = any(
-            it.status in (WARNING, FAILURE) or it.code == "autodiscover.asks-login"
-            for it in played.findings
-        )
+    for family in case.families:
+        # comparing.py tells that there is no config-v1.1.xml at all, dav.py of its URLs.
+        is_left = family.name == "thunderbird" and not scene.documents
         is_meant = family.name == "outlook"
         if provider is not None:
             is_meant = family.writes(provider, case.domain)
-        if not is_meant or played.setup is not None or is_told:
+        if is_left or family.name == "dav" or not is_meant:
             continue
-        # Otherwise comparing.py tells that there is no config-v1.1.xml at all.
-        is_left = family.name == "thunderbird" and not scene.documents
-        if is_left or family.name == "dav":  # dav.py tells of its own URLs
-            continue
-        lost.setdefault(family.name, []).append(client)
-    for name, clients in lost.items():
-        found = _missing(scene, clients, case.family(name))
+        plays = [it for it in scene.plays if it.client.family == family.name]
+        lost = [it.client for it in plays if it.setup is None and not _is_told(it)]
+        found = _missing(scene, lost, family) if lost else None
         if found is not None:
-            yield found.hurting(*(client.name for client in clients))
+            yield found.hurting(*(client.name for client in lost))
+
+
+def _is_told(play: Play) -> bool:
+    shut = "autodiscover.asks-login"
+    return any(
+        it.status in (WARNING, FAILURE) or it.code == shut for it in play.findings
+    )
 
 
 def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | None:
