@@ -264,15 +264,11 @@ class Facts:
         look = partial(each_of, at, others[:most])
         return self._once("other addresses", (ask, most), look)
 
-    def server(self, endpoint: Endpoint) -> MailServer:
-        """Return what a mail server offers."""
-        look = partial(mail_server, self.network, endpoint)
-        return self._once("server", endpoint, look)
-
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
         """Return what a mail server offers, or why that is not known."""
+        look = partial(mail_server, self.network, endpoint)
         try:
-            return self.server(endpoint)
+            return self._once("server", endpoint, look)
         except ProbeError as error:
             return error
 

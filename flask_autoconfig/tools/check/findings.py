@@ -177,20 +177,7 @@ def has_failure(findings: Iterable[Finding]) -> bool:
 
 def weighed(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings without consequences, equal causes merged, worst first."""
-    listed = list(_without_consequences(list(findings)))
-    cached = {found.subject for found in listed if found.code == "dns.cached"}
-    told = [it for it in listed if it.status == FAILURE and it.step == "document"]
-    codes = {found.code for found in told if not found.code.startswith("setup.")}
-    unread = hurt_by(told, *codes)
-    return merged(
-        _distinct(
-            found.marked("explained" if cached.intersection(found.places) else "")
-            for found in listed
-            if not (
-                found.code.startswith("setup.") and unread.issuperset(found.clients)
-            )
-        )
-    )
+    return merged(_distinct(_without_consequences(list(findings))))
 
 
 def hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
@@ -206,6 +193,10 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     hurt = hurt_by(failures, *bad_values)
     places = {it for one in failures if one.code in bad_values for it in one.places}
     methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
+    cached = {it.subject for it in findings if it.code == "dns.cached"}
+    documents = (it for it in failures if it.step == "document")
+    unread = [it for it in documents if not it.code.startswith("setup.")]
+    lost = {client for it in unread for client in it.clients}
     for found in findings:
         if found.code == "document.stale" and differing:
             # The service has the same older file for all documents.
@@ -218,11 +209,14 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             is_told = found.subject in places and (is_theirs or not is_failure)
         elif found.code in _GROUPS["methods"]:
             is_told = found.subject in methods
+        elif found.code.startswith("setup."):
+            is_told = lost >= who
         follows_from = texts.row(found.code).follows_from
         worse = (it for it in findings if _badness(it) <= _badness(found))
         causes = hurt_by(worse, *follows_from) if follows_from else set()
         if not (is_told or set() < who <= causes):
-            yield found
+            is_cached = not cached.isdisjoint(found.places)
+            yield found.marked("explained" if is_cached else "")
 
 
 def _distinct(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -108,8 +108,17 @@ def logged_in(
     the other form of the user name is tried, if *may_retry* allows it, which gets the name
     and the server. It is one login only, since servers count failures and lock accounts.
     """
-    tries = _log_in_at(case, network, servers, password)
-    again = None
+    wait = PATIENCE + network.timeout  # servers may delay a login
+
+    def log_in_at(
+        servers: Iterable[Server], only: str = "", user: str = "", by: str = ""
+    ) -> list[Try]:
+        there = reach(case, replace(network, only=only), wait)
+        log_in_here = partial(_try, case, there, password, user, by)
+        with ending.within(wait + _MARGIN, "the logins"):
+            return side_by_side(partial(log_in_here, server) for server in servers)
+
+    tries, again = log_in_at(servers), None
     first = next((each for each in tries if each.finding is None), None)
     if first is not None and case.address is not None:
         address = str(case.address)
@@ -121,24 +130,9 @@ def logged_in(
         if by or at:
             other, where = first.user, f"{where} by {by}" if by else f"{where} ({at})"
         if may_retry(other, where):
-            there = replace(network, only=at)
-            (again,) = _log_in_at(case, there, [first.server], password, other, by)
+            (again,) = log_in_at([first.server], at, other, by)
     found = _findings(case, tries, again, password.isascii())
     return _after(found, tries, fares)
-
-
-def _log_in_at(
-    case: Case,
-    network: Network,
-    servers: Iterable[Server],
-    password: str,
-    user: str = "",
-    by: str = "",
-) -> list[Try]:
-    wait = PATIENCE + network.timeout  # servers may delay a login
-    log_in_here = partial(_try, case, reach(case, network, wait), password, user, by)
-    with ending.within(wait + _MARGIN, "the logins"):
-        return side_by_side(partial(log_in_here, server) for server in servers)
 
 
 def _after(

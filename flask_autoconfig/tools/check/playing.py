@@ -256,9 +256,6 @@ class _Requests:
         if step.kind != "xml":
             trouble = web.unfilled(outcome.url, reply)
             return outcome._replace(setup=setup, trouble=trouble)
-        if self.client.needs_xml_type and not web.is_in_charset(reply):
-            wrong = finding("http.charset", reply.url, charset=reply.charset[:20])
-            return self._failed(outcome, ask, wrong)
         return outcome._replace(setup=setup)
 
     def _led(self, step: Step, outcome: Outcome, target: str) -> Outcome:
@@ -333,8 +330,11 @@ class _Requests:
             location = headers.get("location", "")
             if "://" not in location:
                 return finding("http.relative-location", hop, location=location[:80])
+        is_by_header = step.kind == "xml" and client.needs_xml_type
         is_xml = reply.content_type in ("text/xml", "application/xml")
-        if step.kind == "xml" and client.needs_xml_type and not is_xml:
+        if is_by_header and not web.is_in_charset(reply):
+            return finding("http.charset", reply.url, charset=reply.charset[:20])
+        if is_by_header and not is_xml:
             kind = reply.content_type or "missing"
             count = [name for name, _ in reply.every].count("content-type")
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""

@@ -203,9 +203,6 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-# --- Progress ---------------------------------------------------------------------------
-
-
 class Progress:
     """A line on stderr that says what is being done; nothing without a terminal."""
 

@@ -64,6 +64,12 @@ _RULES: tuple[_Rule, ...] = (
     single.paths,
     comparing.hosters,
 )
+# What clients without steps request, and how they are played, by family.
+_OTHERS = {
+    "apple": (single.profile_asks, single.play_profile),
+    "dav": (dav.asks, dav.play),
+}
+_USUAL = (single.asks, single.play)
 
 
 @dataclass(frozen=True)
@@ -269,13 +275,6 @@ def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
 
 # --- Clients ----------------------------------------------------------------------------
 
-# What clients without steps request, and how they are played, by family.
-_OTHERS = {
-    "apple": (single.profile_asks, single.play_profile),
-    "dav": (dav.asks, dav.play),
-}
-_USUAL = (single.asks, single.play)
-
 
 def clients_of(case: Case) -> list[Client]:
     """Return the clients of the families that are served.
@@ -332,9 +331,6 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
         for found in played.findings
     ]
     return played
-
-
-# --- The result for a client ------------------------------------------------------------
 
 
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:

@@ -18,6 +18,9 @@ from ..net.http import Reply
 from .facts import Ask, Facts
 from .findings import FAILURE, Case, Finding, shown
 
+# What a client may leave unencoded in a request line.
+_AS_IT_IS = "".join({*punctuation} - {*'"<>\\'})
+
 
 class Outcome(NamedTuple):
     """What a client got from one request."""
@@ -155,10 +158,6 @@ class Scene:
 
 
 # --- The requests of a client ---------------------------------------------------------
-
-
-# What a client may leave unencoded in a request line.
-_AS_IT_IS = "".join({*punctuation} - {*'"<>\\'})
 
 
 def mx_domains(hosts: list[str], domain: str) -> list[str]:

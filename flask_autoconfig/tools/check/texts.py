@@ -10,6 +10,7 @@ from ..net.common import for_software
 
 Values = tuple[tuple[str, str], ...]
 Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
+_file = partial(table_beside, __file__, "texts.toml")
 
 
 class Row(NamedTuple):
@@ -24,9 +25,6 @@ class Row(NamedTuple):
     marks: tuple[str, ...] = ()
     follows: str = ""
     follows_from: tuple[str, ...] = ()
-
-
-_file = partial(table_beside, __file__, "texts.toml")
 
 
 @cache

@@ -30,6 +30,9 @@ from ..findings import FAILURE, WARNING, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
 from . import connections, documents, servers, single, sources, web
 
+# What keeps this program, but not clients, from settings.
+_UNTOLD = ("http.limited", *web.SHUT)
+
 
 def reference(scene: Scene) -> Document | None:
     """Return the most credible document, else that of the ISP database."""
@@ -50,16 +53,14 @@ def differences(scene: Scene) -> Iterator[Finding]:
         if play.setup is None or play.client.family == "dav" or play.failures():
             continue
         compare = _with_file if scene.case.provider else _without_file
-        for found in compare(scene, play):
-            yield found.hurting(play.client.name)
+        listed = [*compare(scene, play)]
         for one in () if scene.has_document(play.client.name) else play.mail:
             if (name := one.username) in scene.names_for_all:
-                found = documents.one_name(scene.case, play.place, str(name))
-                yield found.hurting(play.client.name)
+                listed.append(documents.one_name(scene.case, play.place, str(name)))
         for slip in play.setup.slips:
-            code = slip.code or "document.ignored"
-            said = {"advice": slip.cure, "message": slip.message}
-            yield finding(code, play.place, **said).hurting(play.client.name)
+            code, said = slip.code or "document.ignored", slip.message
+            listed.append(finding(code, play.place, advice=slip.cure, message=said))
+        yield from (found.hurting(play.client.name) for found in listed)
     yield from sources.contradictions(scene)
 
 
@@ -306,10 +307,6 @@ def nothing(scene: Scene) -> Iterator[Finding]:
         yield found.marked("explained" if is_explained else "")
 
 
-# What keeps this program, but not clients, from settings.
-_UNTOLD = ("http.limited", *web.SHUT)
-
-
 def _some(scene: Scene, plays: list[Play]) -> Iterator[Finding]:
     """Yield which clients find nothing that others find."""
     lost = [
@@ -401,9 +398,6 @@ def hosters(scene: Scene) -> Iterator[Finding]:
         _, found = web.asked(case, facts, ask)
         if found is not None and found.code in web.ENDING:
             yield found._replace(marks=frozenset(("for others",)))
-
-
-# --- The same request at other addresses ----------------------------------------------
 
 
 def each_document(scene: Scene) -> Iterator[Finding]:

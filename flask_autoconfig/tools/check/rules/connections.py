@@ -20,6 +20,8 @@ from ..scene import Scene
 
 _MOST_DAYS = 825  # that Apple's programs let a certificate be valid for
 _FEW_DAYS = 14  # before the expiry date; a third of what a short-lived one has
+# Methods that need a Windows domain or a certificate.
+_INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
 
 
 def of_certificate(
@@ -130,35 +132,35 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
             yield bad.within("address", whose=whose, count=count, address=address)
 
 
-def inside(facts: Facts, prefix: str, subject: str, host: str) -> Finding | None:
-    """Return that addresses of a host are not on the internet, or None."""
-    every = facts.addresses(host)
+def inside(
+    facts: Facts, prefix: str, at: str, host: str, port: int, is_meant: bool = False
+) -> Iterator[Finding]:
+    """Yield that addresses of a host are not on the internet, unless that is meant."""
+    network, every = facts.network, facts.addresses(host) if facts.exists(host) else []
+    is_meant |= network.allow_private or (host, port) in network.connect_to
     addresses = [one for one in every if not is_public(one)]
     natures = {one: kind_of(one, "nowhere", "inside") for one in every}
     wrong = [one for one in addresses if kind_of(one, "nowhere")]
     is_mixed = len(set(map(bool, natures.values()))) > 1
     if is_mixed and not wrong:
         wrong = [one for one in addresses if natures[one]]
-    if not addresses:
-        return None
-    first = (wrong or addresses)[0]
-    is_nowhere = bool(kind_of(first, "nowhere"))
-    found = finding(
-        f"{prefix}.address-{'nowhere' if is_nowhere else 'private'}",
-        subject,
-        advice=not_public(first) if wrong else "",
-        host=host,
-        addresses=", ".join((wrong or addresses)[:4]),
-        nature=f": {natures[first]}" if natures[first] else "",
-    )
-    # Alike, they may be what the own network's name server returns to this machine.
-    return found.marked("" if is_mixed or is_nowhere else "inside")
+    for first in (wrong or addresses)[:1]:
+        is_nowhere = bool(kind_of(first, "nowhere"))
+        if is_meant and not is_nowhere:
+            continue
+        found = finding(
+            f"{prefix}.address-{'nowhere' if is_nowhere else 'private'}",
+            at,
+            advice=not_public(first) if wrong else "",
+            host=host,
+            addresses=", ".join((wrong or addresses)[:4]),
+            nature=f": {natures[first]}" if natures[first] else "",
+        )
+        # Alike, they may be what the own network's name server returns to this machine.
+        yield found.marked("" if is_mixed or is_nowhere else "inside")
 
 
 # --- Logins -----------------------------------------------------------------------------
-
-# Methods that need a Windows domain or a certificate.
-_INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
 
 
 def of_logins(
@@ -216,22 +218,20 @@ def _is_offered(method: Method, server: MailServer) -> bool:
 
 def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[Finding]:
     """Yield that a client would use a method that the server does not offer, or none."""
-    wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
+    method, code, cure = account.authentication, "", ""
+    wanted = MECHANISMS.get(method)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
-    at = str(endpoint)
-    with suppress(ProbeError):
-        offered = facts.server(endpoint).mechanisms
-        listed = ", ".join(sorted(offered))
-        if wanted and offered and not wanted & offered:
-            usual = offered & MECHANISMS["password-cleartext"]
-            code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
-            if client.family == "apple":
-                code = "profile.method-not-offered"
-            method, name = account.authentication, client.name
-            found = finding(code, at, method=method, client=name, offered=listed)
-            yield found.hurting(name)
-        # A relay at port 25 may know people by their network.
-        if account.authentication == "none" and offered and account.port != 25:
-            cure = texts.table("log_in")[client.family]
-            found = finding("autodiscover.no-auth", at, advice=cure, offered=listed)
-            yield found.hurting(client.name)
+    server = facts.tried(endpoint)
+    offered = server.mechanisms if isinstance(server, MailServer) else frozenset()
+    if wanted and offered and not wanted & offered:
+        usual = offered & MECHANISMS["password-cleartext"]
+        code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
+        code = "profile.method-not-offered" if client.family == "apple" else code
+    # A relay at port 25 may know people by their network.
+    if method == "none" and offered and account.port != 25:
+        code, cure = "autodiscover.no-auth", texts.table("log_in")[client.family]
+    if code:
+        said = {"method": method, "client": client.name}
+        said["offered"] = ", ".join(sorted(offered))
+        found = finding(code, str(endpoint), advice=cure, **said)
+        yield found.hurting(client.name)

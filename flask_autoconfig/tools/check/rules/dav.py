@@ -40,6 +40,7 @@ _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.o
 _TOLD = texts.table("groups")["no_site"]
 _MOST_HOPS = 3  # redirects that are looked at
 URL_TYPES = (*_TYPES, "webdav", "jmap")
+_WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
 
 
 def ask_for(url: str) -> Ask:
@@ -100,23 +101,22 @@ def _follow(
     """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     reply, wrong = _asked(case, facts, ask_for(url), type_)
-    if wrong is not None and wrong.code == _DOWNGRADED and not _is_dav(reply, type_):
+    code, is_dav = wrong.code if wrong else "", _is_dav(reply, type_)
+    if wrong and (code == _NOT_ASKED or (code == _DOWNGRADED and not is_dav)):
         return None, wrong
     if wrong is not None and not reply.status:
-        if wrong.code == _NOT_ASKED:
-            return None, wrong
         if web.ABSENT not in wrong.marks or (by_srv and case.provider):
             return None, wrong.within("dav", type=type_)
         at, target = f"{by_srv} SRV", split_url(url).netloc
         dead = finding("dav.srv-dead", at, type=type_, target=target, reason=wrong.seen)
         return None, dead if by_srv else missing
-    if wrong is not None and wrong.code not in (_DOWNGRADED, _OPEN):
+    if wrong is not None and code not in (_DOWNGRADED, _OPEN):
         is_404 = reply.status in (404, 405, 410, 501) and not reply.is_forged
         is_missing = is_404 and not reply.redirects and not by_srv
         usual = ("/", f"/.well-known/{type_}")
         if by_srv and reply.status == 404 and split_url(url).path not in usual:
             wrong = wrong.within("txt-path", at=by_srv)
-        if wrong.code == "dav.led-astray" and wanted:
+        if code == "dav.led-astray" and wanted:
             wrong = wrong._replace(advice=f"redirect to {shown(wanted)}")
         return None, missing if is_missing else wrong
 
@@ -208,9 +208,6 @@ def _principals(reply: Reply) -> list[str]:
         found = parse(reply.body).iter("{DAV:}current-user-principal")
         return [text_of(it) for it in found if len(it)]
     return []
-
-
-_WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))
 
 
 def _without_password(reply: Reply) -> str:

@@ -38,6 +38,7 @@ from . import servers, web
 
 _MOST_PROBLEMS = 3  # of a faulty document
 _MOST_DIFFERENCES = 4  # of two documents, in one finding
+_OURS = re.compile("|".join(PLACEHOLDERS))  # what clients fill in
 
 
 def found(
@@ -295,8 +296,6 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
 
 
 # --- User names -------------------------------------------------------------------------
-
-_OURS = re.compile("|".join(PLACEHOLDERS))
 
 
 def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:

@@ -22,6 +22,10 @@ _MOST = 4  # records of a name that are looked at
 
 
 # --- Hosts ----------------------------------------------------------------------------
+Target = tuple[str, int]  # host and port
+# The data of an SRV record, or a host, with or without a port.
+_DATA = re.compile(r"(\d+\s+){0,3}[\w-]+(\.[\w-]+)+\.?(:\d+)?")
+_UNENCRYPTED = {25, 80, 5232, 8008}  # of services that have the name rightly
 
 
 def hosts(scene: Scene) -> list[Finding]:
@@ -37,11 +41,8 @@ def hosts(scene: Scene) -> list[Finding]:
         """Yield whether a host exists; clients report a dead alias or a loop."""
         try:
             addresses = facts.addresses(name)
-            is_meant = facts.network.allow_private or not case.provider
-            is_meant = is_meant or (name, 443) in facts.network.connect_to
-            inside = connections.inside(facts, "dns", name, name)
-            if inside and (not is_meant or inside.code == "dns.address-nowhere"):
-                yield inside
+            is_meant = case.provider is None
+            yield from connections.inside(facts, "dns", name, name, 443, is_meant)
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
@@ -171,8 +172,6 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
 
 
 # --- SRV ------------------------------------------------------------------------------
-
-Target = tuple[str, int]  # host and port
 
 
 def services(scene: Scene) -> list[Finding]:
@@ -311,10 +310,6 @@ def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Findi
         yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
 
 
-# The data of an SRV record, or a host, with or without a port.
-_DATA = re.compile(r"(\d+\s+){0,3}[\w-]+(\.[\w-]+)+\.?(:\d+)?")
-
-
 def _of_other_type(facts: Facts, name: str, domain: str) -> tuple[str, str] | None:
     """Return the type and data of a record that should be an SRV record, or None."""
     records = facts.network.resolver.records
@@ -370,9 +365,6 @@ def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     side_by_side(partial(facts.targets, each) for each in listed)
     ports = {each: {port for _, port in facts.targets(each)} for each in listed}
     return next((each for each in listed if ports[each] - _UNENCRYPTED), "")
-
-
-_UNENCRYPTED = {25, 80, 5232, 8008}  # of services that have the name rightly
 
 
 def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:

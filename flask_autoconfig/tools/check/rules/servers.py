@@ -26,6 +26,12 @@ from .connections import at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
 MOST = 20  # of published documents, whose authors are unknown
+_GROUPS = texts.table("groups")  # of codes
+_LOST = ("server.no-connection", "server.silent", "server.other-service")
+_CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
+_EXAMPLES = tuple(f".{name}" for name in texts.table("shared")["examples"].split())
+# How web proxies name themselves in the header `Server`, in lower case.
+_PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
 
 
 def endpoint_of(case: Case, server: Server | Account) -> Endpoint:
@@ -113,13 +119,6 @@ def each_address(scene: Scene) -> list[Finding]:
     return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
-_GROUPS = texts.table("groups")  # of codes
-
-
-_LOST = ("server.no-connection", "server.silent", "server.other-service")
-_CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
-
-
 def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
     """Return the finding with what DNS says: no such service, or a server that answers."""
     facts, domain = scene.facts, scene.case.domain
@@ -133,10 +132,10 @@ def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
         return {*facts.addresses(name)} if facts.exists(name) else set()
 
     def answering(name: str) -> Iterator[tuple[str, str]]:
-        with suppress(ProbeError):
-            if others := addresses(name) - addresses(endpoint.host):
-                facts.server(endpoint._replace(host=name))
-                yield name, min(others)
+        others = addresses(name) - addresses(endpoint.host)
+        there = endpoint._replace(host=name)
+        if others and isinstance(facts.tried(there), MailServer):
+            yield name, min(others)
 
     if any(kind_of(one, "nowhere") for one in addresses(endpoint.host)):
         return found  # which names the cause
@@ -267,7 +266,7 @@ def _of(
             yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.before_tls & PASSWORDS:
         yield finding("server.plain-before-tls", subject)
-    yield from _private(facts, endpoint)
+    yield from connections.inside(facts, "server", subject, host, endpoint.port)
     yield from connections.of_logins(endpoint, methods, server, no_login)
 
 
@@ -283,20 +282,7 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
     return f"{certificate.cure}; {shared['moved'].format(host=host)}"
 
 
-def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
-    network, host = facts.network, endpoint.host
-    is_meant = network.allow_private or (host, endpoint.port) in network.connect_to
-    with suppress(LookupFailed):
-        found = connections.inside(facts, "server", str(endpoint), host)
-        if found and (not is_meant or found.code == "server.address-nowhere"):
-            yield found
-
-
 # --- Servers that cannot be reached -----------------------------------------------------
-
-# How web proxies name themselves in the header `Server`, in lower case.
-_EXAMPLES = tuple(f".{name}" for name in texts.table("shared")["examples"].split())
-_PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
 
 
 def _web_proxy(facts: Facts, host: str) -> str:
@@ -314,7 +300,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind == "dns":
         advice = web.renamed(facts, host) or advice
     if kind in ("connect", "silent"):
-        advice = next((found.cure for found in _private(facts, endpoint)), advice)
+        inside = connections.inside(facts, "server", subject, host, endpoint.port)
+        advice = next((found.cure for found in inside), advice)
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)

@@ -41,6 +41,10 @@ _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
 _SECONDS = 4  # for openssl
 _OPENSSL = shutil.which("openssl")
+# What other findings tell of the host that an SRV record names.
+_UNTOLD = ("http.exchange", "http.private", "http.private-inside", "http.out-of-reach")
+# Errors of this machine or of this moment, which clients need not have.
+_UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
 
 def asks(client: Client, case: Case) -> list[Ask]:
@@ -265,9 +269,6 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
             yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
 
 
-_UNTOLD = ("http.exchange", "http.private", "http.private-inside", "http.out-of-reach")
-
-
 def paths(scene: Scene) -> Iterator[Finding]:
     """Yield that the usual URL of config-v1.1.xml lacks it, or leads away by http."""
     case, facts = scene.case, scene.facts
@@ -293,10 +294,6 @@ def paths(scene: Scene) -> Iterator[Finding]:
             with suppress(ProbeError):
                 if led := shown(facts.reply(ask).target):
                     yield finding("http.leads-away", ask.url, target=led, reason=reason)
-
-
-# From here, or in this time.
-_UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
 
 # --- The Apple profile ------------------------------------------------------------------

@@ -39,6 +39,18 @@ SHUT = ("http.exchange", "autodiscover.asks-login")  # Outlook asks for a passwo
 
 
 # --- No response ----------------------------------------------------------------------
+_MOST_ALIASES = 8
+_GZIP = b"\x1f\x8b"
+_CODINGS = ("gzip", "deflate")  # that `unpacked` supports
+_LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
+EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
+_NAMING = ("www-authenticate", "server", "set-cookie")  # headers that name a program
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+# Not percent-encoding, which has two hexadecimal digits.
+_PLACEHOLDER = re.compile(
+    rb"%(?:EMAIL|REALNAME|USER|LOCALPART|DOMAIN)[A-Z]*%?|%(?![\da-fA-F]{2})\w{3,20}%"
+    rb"|\{\{[^{}<>]{1,40}\}\}|\$\{\w{1,30}\}|\$(?:EMAIL|USER)\w*"
+)
 
 
 def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
@@ -169,9 +181,6 @@ def leads_nowhere(facts: Facts, name: str) -> bool:
     return last in way or "://" in last
 
 
-_MOST_ALIASES = 8
-
-
 def names_of(facts: Facts, name: str) -> list[str]:
     """Return the name and its chain of aliases; a loop ends with a repeated name."""
     way = [name]
@@ -236,10 +245,6 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     return None
 
 
-_GZIP = b"\x1f\x8b"
-_CODINGS = ("gzip", "deflate")  # that `unpacked` supports
-
-
 def _lost_path(reply: Reply, asked: str) -> Finding | None:
     """Return that the site redirects every path to its front page, or None."""
     path = split_url(asked).path
@@ -250,10 +255,6 @@ def _lost_path(reply: Reply, asked: str) -> Finding | None:
     if _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE]):
         return None  # a login page is another finding
     return finding("http.path-lost", asked, target=shown(reply.url))
-
-
-_LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
-EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
 
 
 def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
@@ -295,9 +296,6 @@ def _by_program(found: Finding, reply: Reply) -> Finding:
         if re.search(words, "\n".join(said), re.I):
             return found.within("program", program=program)
     return found
-
-
-_NAMING = ("www-authenticate", "server", "set-cookie")
 
 
 # --- Web pages --------------------------------------------------------------------------
@@ -372,23 +370,12 @@ def beyond_status(reply: Reply) -> str:
     return f" (“{words}”)" if words else ""
 
 
-# --- Helpers ----------------------------------------------------------------------------
-
-
 def unfilled(url: str, reply: Reply) -> Finding | None:
     """Return that a document for clients without placeholders has one, or None."""
     found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(reply)))
     if found is None:
         return None
     return finding("document.unfilled", url, name=found[0].decode("ascii", "replace"))
-
-
-_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
-# Not percent-encoding, which has two hexadecimal digits.
-_PLACEHOLDER = re.compile(
-    rb"%(?:EMAIL|REALNAME|USER|LOCALPART|DOMAIN)[A-Z]*%?|%(?![\da-fA-F]{2})\w{3,20}%"
-    rb"|\{\{[^{}<>]{1,40}\}\}|\$\{\w{1,30}\}|\$(?:EMAIL|USER)\w*"
-)
 
 
 def unpacked(reply: Reply) -> bytes:
