@@ -21,7 +21,7 @@ from ..net.http import REDIRECTS, Reply
 from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
 from .facts import Ask, Facts
-from .findings import FAILURE, OK, Case, Finding, finding, shown
+from .findings import FAILURE, Case, Finding, finding, shown
 from .rules import causes, web
 from .rules.web import ABSENT, ENDING
 from .scene import Outcome, Play, ask_of, asks, steps_of
@@ -45,9 +45,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             break
     played.findings = list(_on_the_way(played, case, facts, met))
     if played.found and played.found.reply.status and not played.is_by_ispdb:
-        for found in _with_settings(case, facts, played.found.reply):
-            names = () if found.status == OK else (client.name,)
-            played.findings.append(found.hurting(*names))
+        played.findings += _with_settings(case, facts, played.found.reply)
     return played
 
 
@@ -86,7 +84,7 @@ def _on_the_way(
             )
         if found.status == FAILURE:
             causes.add(found.seen)
-        yield found.hurting(client.name)
+        yield found
 
 
 def _circumstances(

@@ -168,8 +168,6 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     xml_asks.sort(key=lambda ask: NOBODY in ask.url)  # those with a real address first
     found, faulty = documents.found(xml_asks, case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
-    for played in plays:
-        played.findings = [*_at_ours(case, played)]
     lost = _parked(case, facts, plays)
     if lost is not None and lost.code not in case.ignored:
         return failed(case, lost)
@@ -201,7 +199,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
 
 
 def _at_ours(case: Case, played: Play) -> Iterator[Finding]:
-    """Yield the findings; those of families that the file has nothing for are notes.
+    """Yield the findings of a client; notes for families that the file has nothing for.
 
     Others may serve these clients, such as an Exchange.
     """
@@ -211,6 +209,7 @@ def _at_ours(case: Case, played: Play) -> Iterator[Finding]:
     hosts = {f"{it.label}.{domain}" for it in empty}
     is_empty = any(it.name == played.client.family for it in empty)
     for found in played.findings:
+        found = found if found.status == OK else found.hurting(played.client.name)
         is_others = is_empty or split_url(found.subject).hostname in hosts
         yield found.marked("absent" if is_others and found.step != "server" else "")
 
@@ -322,14 +321,9 @@ def _fetch(
 
 
 def _play(case: Case, facts: Facts, client: Client) -> Play:
-    if client.steps:
-        return play(client, case, facts)
     _, play_other = _OTHERS.get(client.family, _USUAL)
-    played = play_other(client, case, facts)
-    played.findings = [
-        found if found.status == OK else found.hurting(client.name)
-        for found in played.findings
-    ]
+    played = (play if client.steps else play_other)(client, case, facts)
+    played.findings = [*_at_ours(case, played)]
     return played
 
 

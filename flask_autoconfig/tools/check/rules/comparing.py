@@ -37,9 +37,9 @@ _UNTOLD = ("http.limited", *web.SHUT)
 def reference(scene: Scene) -> Document | None:
     """Return the most credible document, else that of the ISP database."""
     listed = [one.document for one in scene.sources if one.document]
-    found = [play.found for play in scene.plays if play.found]
-    urls = [Ask(one.url) for one in found if one.place.startswith("ispdb")]
+    by_ispdb = [it.found for it in scene.plays if it.found and it.is_by_ispdb]
     if not listed:
+        urls = (Ask(one.url) for one in by_ispdb)
         listed, _ = documents.found(urls, scene.case, scene.facts)
     return next((one for one in listed if one not in scene.foreign), None)
 

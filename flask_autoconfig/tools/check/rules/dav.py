@@ -53,14 +53,10 @@ def ask_of(type_: str, url: str) -> Ask:
 
 
 def asks(client: Client, case: Case) -> list[Ask]:
-    """Return the requests for the .well-known URLs."""
-    return [ask_for(url) for url in _well_known(client, case).values()]
-
-
-def _well_known(client: Client, case: Case) -> dict[str, str]:
+    """Return the requests for the .well-known URLs, in the order of the types."""
     routes = case.family(client.family).routes
     paths = {route.path.rpartition("/")[2]: route.path for route in routes}
-    return {type_: f"https://{case.domain}{paths[type_]}" for type_ in _TYPES}
+    return [ask_for(f"https://{case.domain}{paths[type_]}") for type_ in _TYPES]
 
 
 # --- What a client finds ----------------------------------------------------------------
@@ -71,7 +67,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     played = Play(client)
     accounts = []
     servers = [server for _, server in case.provider.servers] if case.provider else []
-    for type_, url in _well_known(client, case).items():
+    for type_, (url, *_) in zip(_TYPES, asks(client, case), strict=True):
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
         by_srv, name = _by_srv(case, facts, type_)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from msgspec import structs
@@ -122,9 +122,7 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
     places: dict[tuple[str, str, str], list[str]] = {}
     for problem in document.problems:
         place = problem.place.removeprefix("provider[0]").removeprefix(".")
-        code = "document.bad-value"
-        if place.endswith(".username"):
-            code = "document.bad-username"
+        code = f"document.bad-{'username' if place.endswith('.username') else 'value'}"
         places.setdefault((code, problem.message, problem.cure), []).append(place)
     readers = scene.readers(document)
     lost = list(_lost(scene, document))
@@ -347,57 +345,55 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
 # --- Compared with the file, or another document ----------------------------------------
 
 
-class Difference(NamedTuple):
-    """A setting that differs between two providers, in words."""
-
-    place: str
-    theirs: str
-    ours: str
-    is_minor: bool  # it keeps nobody from the mail
-
-
 def with_file(scene: Scene, file: Provider, document: Document) -> Iterator[Finding]:
     """Yield the differences of a document from the provider of the file."""
     case, recipient = scene.case, Recipient(scene.case.domain, exact=scene.case.exact)
     alone = structs.replace(file, list_domains=False)  # only servers count
     ours = provider_of(thunderbird.write(alone, recipient))
     told = names_for_all(case, [document])  # by another rule
-    listed = differences(scene, ours, document.provider)
-    differing = [one for one in listed if one.theirs not in told]
-    if differing:
-        is_minor = all(one.is_minor for one in differing)
-        code = "document.has-others" if is_minor else "document.differs"
-        words = _listed(differing, "{place} is {theirs}, the file says {ours}")
-        wrong = finding(code, document.place, differences=words)
+    pair, by = (ours, document.provider), "the file says"
+    if differing := differences(scene, *pair, by=by, told=told):
+        code = "document.has-others" if all(differing.values()) else "document.differs"
+        wrong = finding(code, document.place, differences=_listed(differing))
         yield web.with_cache(wrong, "cache", document.reply)
 
 
 def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
     other = next(each for each in scene.documents if each.provider is scene.provider)
     where, compared = other.place, (other.provider, document.provider)
-    differing = list(differences(scene, *compared))
-    if differing:
-        is_minor = all(one.is_minor for one in differing)
+    if differing := differences(scene, *compared):
+        is_minor = all(differing.values())
         code = "document.has-more" if is_minor else "document.contradicts"
         if where == document.place:
             where = "the same URL for a request with another form of the address"
             known = replace(scene.case, has_own_login=True)
-            if not list(differences(replace(scene, case=known), *compared)):
+            if not differences(replace(scene, case=known), *compared):
                 code = "document.name-by-address"
-        words = _listed(differing, "{place} is {theirs}, but {ours}")
+        words = _listed(differing)
         wrong = finding(code, document.place, differences=words, where=where)
         yield web.with_cache(wrong, "caches", document.reply, other.reply)
 
 
-def _listed(differing: list[Difference], form: str) -> str:
-    listed = [form.format(**one._asdict()) for one in differing[:_MOST_DIFFERENCES]]
-    rest = len(differing) - len(listed)
-    return "; ".join([*listed, *([f"and {rest} more"] if rest else [])])
+def _listed(differing: Iterable[str]) -> str:
+    listed = [*differing]
+    rest = len(listed) - _MOST_DIFFERENCES
+    more = [f"and {rest} more"] if rest > 0 else []
+    return "; ".join(listed[:_MOST_DIFFERENCES] + more)
 
 
-def differences(scene: Scene, ours: Provider, theirs: Provider) -> Iterator[Difference]:
-    """Yield where the servers of two providers differ."""
+def differences(
+    scene: Scene,
+    ours: Provider,
+    theirs: Provider,
+    by: str = "but",
+    told: frozenset[str] = frozenset(),
+) -> dict[str, bool]:
+    """Return where the servers of two providers differ, and whether that is minor.
+
+    What is minor keeps nobody from the mail. Values that are *told* are left out.
+    """
     case, types = scene.case, {place: server.type for place, server in theirs.servers}
+    found: dict[str, bool] = {}
     for key in SERVER_KEYS:
         our, their = getattr(ours, key), getattr(theirs, key)
         is_mail = key in ("incoming", "outgoing")
@@ -408,18 +404,22 @@ def differences(scene: Scene, ours: Provider, theirs: Provider) -> Iterator[Diff
                 same = (it for it in rest if it.type == other.type)
                 pair = next(same, rest[0]), other
                 rest.remove(pair[0])
-                is_minor = not is_mail or servers.is_as_good(scene, *pair)
-                for name, one, other in _fields(case, *pair):
+                for name, *values in _fields(case, *pair):
                     place = named(f"{key}[{index}].{name}", types)
-                    yield Difference(place, in_words(other), in_words(one), is_minor)
+                    one, it = map(in_words, values)
+                    is_minor = not is_mail or servers.is_as_good(scene, *pair)
+                    if it not in told:
+                        found[f"{place} is {it}, {by} {one}"] = is_minor
         else:
             place = f"the further {key.replace('_', ' ')} server"
             alone = [
                 [it for it in one if all(any(_fields(case, it, at)) for at in other)]
-                for one, other in ((their, our), (our, their))
+                for one, other in ((our, their), (their, our))
             ]
             is_minor = not is_mail or (bool(our and their) and not all(alone))
-            yield Difference(place, in_words(alone[0]), in_words(alone[1]), is_minor)
+            one, it = map(in_words, alone)
+            found[f"{place} is {it}, {by} {one}"] = is_minor
+    return found
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:

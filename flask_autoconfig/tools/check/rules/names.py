@@ -273,10 +273,6 @@ def _by_web(scene: Scene, name: str) -> Iterator[Finding]:
             who = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
             by_them = (it.setup for it in scene.plays if it.client.name == who)
             yield fault.marked("" if any(by_them) else "only way").hurting(who)
-        for host, port in targets:
-            if port == 80:
-                found = finding("srv.port-80", f"{full_name} SRV", host=host)
-                yield _weighed(scene, found)
 
 
 def _weighed(scene: Scene, found: Finding) -> Finding:
@@ -340,6 +336,8 @@ def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Findi
             yield finding("srv.is-address", subject, host=host)
         if port == 25 and name.startswith("_submission"):
             yield finding("srv.port-25", subject, host=host)
+        if port == 80 and name.startswith("_autodiscover"):
+            yield finding("srv.port-80", subject, host=host)
     for it in facts.network.resolver.records(name, "SRV"):
         if it.port not in usual and (meant := usual & {it.priority, it.weight}):
             port, host = min(meant), it.target
