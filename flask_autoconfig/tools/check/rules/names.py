@@ -153,22 +153,15 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
     if is_ip(host):
         yield finding("mx.is-address", subject, host=host)
         return
-    try:
-        target = facts.alias(host)
-        addresses = facts.addresses(host)
-    except LookupFailed as error:
-        if web.leads_nowhere(facts, host):
-            yield web.dead_alias("mx", facts, host).at(f"{subject} {host}")
-        else:
-            yield web.failed(f"{subject} {host}", error, "mx.host-lookup-failed")
+    if lost := web.unresolved("mx", facts, host, "mx.host-lookup-failed"):
+        yield lost.at(f"{subject} {host}")
         return
-    if target:
+    for target in web.names_of(facts, host)[1:2]:
         yield finding("mx.is-alias", subject, host=host, target=target)
-    if not addresses:
-        code = "mx.dead-alias" if target else "mx.no-address"
-        meant = "" if target else web.in_full(host, subject.removesuffix(" MX"))
+    if not facts.exists(host):
+        meant = web.in_full(host, subject.removesuffix(" MX"))
         advice = meant or web.renamed(facts, host)
-        yield finding(code, subject, advice=advice, host=host)
+        yield finding("mx.no-address", subject, advice=advice, host=host)
 
 
 # --- SRV ------------------------------------------------------------------------------

@@ -58,16 +58,10 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     parts = split_url(url)
     host = parts.hostname or ""
     if error.kind == "dns":  # nothing is published, or the alias is wrong
-        try:
-            if facts.addresses(host):  # the target of a redirect has none
-                return finding("http.redirect-nowhere", url, reason=error)
-            target = facts.alias(host)
-        except LookupFailed as failure:
-            if not leads_nowhere(facts, host):  # the name server fails
-                return failed(host, failure, "http.lookup-failed")
-            target = host
-        if target:
-            return dead_alias("dns", facts, host)
+        if found := unresolved("dns", facts, host, "http.lookup-failed"):
+            return found
+        if facts.exists(host):  # the target of a redirect has no address
+            return finding("http.redirect-nowhere", url, reason=error)
         return finding("http.absent", url, reason=f"{host} has no address in DNS")
     lost = error.kind in ("connect", "silent", "no-route")
     # A domain need not have a web site.
@@ -128,6 +122,17 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding, around: str) -> Finding:
         return found
     led = found.within(around, target=shown(target)).at(shown(ask.url))
     return led._replace(marks=led.marks - {ABSENT})
+
+
+def unresolved(prefix: str, facts: Facts, host: str, code: str) -> Finding | None:
+    """Return that the lookup of a host fails (*code*), or that its alias is dead."""
+    try:
+        if facts.addresses(host) or not facts.alias(host):
+            return None
+    except LookupFailed as error:
+        if not leads_nowhere(facts, host):
+            return failed(host, error, code)
+    return dead_alias(prefix, facts, host)
 
 
 def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
