@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -10,14 +10,13 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from ...config.ports import MAIL_TYPES
 from ..clients import THUNDERBIRD
 from ..net.http import PATIENCE, Reply, fetch_once, following
 from ..net.http import Ask as Ask
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import NO_CIPHER, PADDING, STAPLE, TOO_LONG, Certificate, address_of
+from ..net.tls import NO_CIPHER, PADDING, STAPLE, TOO_LONG
 from ..net.untrusted import split_url
 from . import texts
 
@@ -34,8 +33,8 @@ _MOST_TRIES = 5
 _PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
 
 
-# The result of a connection to one of a host's addresses: none is without a certificate.
-AtAddress = tuple[str, Certificate | ProbeError | None]
+# What one of a host's addresses answers.
+AtAddress = Reply | MailServer | ProbeError
 
 
 class _WebServer:
@@ -244,26 +243,6 @@ class Facts:
         """Return the response to a request, after its redirects."""
         return following(lambda url: self.reply(ask._replace(url=url)), ask.url)
 
-    def at_other_addresses(self, ask: Ask, first: str, most: int = 8) -> list[Reply]:
-        """Return the responses of the addresses of a host, without the *first* address.
-
-        Addresses that do not answer, or limit the rate of requests, are left out.
-        """
-        parts = split_url(ask.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = self.network.addresses(parts.hostname or "", port)
-
-        def at(address: str) -> Iterator[Reply]:
-            with suppress(ProbeError):
-                reply = Facts(replace(self.network, only=address)).reply(ask)
-                if not reply.is_limited:
-                    yield reply
-
-        others = [address for address in addresses if address != first]
-        others.sort(key=lambda it: (":" in it) == (":" in first))  # the other family
-        look = partial(each_of, at, others[:most])
-        return self._once("other addresses", (ask, most), look)
-
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
         """Return what a mail server offers, or why that is not known."""
         look = partial(mail_server, self.network, endpoint)
@@ -295,25 +274,31 @@ class Facts:
 
         return self._once("first messages", endpoint, look)
 
-    def at_addresses(self, endpoint: Endpoint) -> list[AtAddress]:
-        """Connect to each address of a host; return [] for a host with only one."""
+    def at_addresses(self, asked: Ask | Endpoint) -> dict[str, AtAddress]:
+        """Return what each address of a host answers; {} for a host with only one."""
+        if isinstance(asked, Ask):
+            parts = split_url(asked.url)
+            host, usual = parts.hostname or "", 443 if parts.scheme == "https" else 80
+            addresses = self.network.addresses(host, parts.port or usual)
+        else:
+            addresses = self.network.addresses(asked.host, asked.port)
+        if len(addresses) < 2:
+            return {}
+        found = side_by_side(partial(self._at, asked, one) for one in addresses)
+        return dict(zip(addresses, found, strict=True))
 
-        def look() -> list[AtAddress]:
-            addresses = self.network.addresses(endpoint.host, endpoint.port)
-            if len(addresses) < 2:
-                return []
-            return side_by_side(partial(self._at, endpoint, one) for one in addresses)
+    def _at(self, asked: Ask | Endpoint, address: str) -> AtAddress:
+        there = replace(self.network, only=address)
 
-        return self._once("at addresses", endpoint, look)
+        def look() -> AtAddress:
+            if isinstance(asked, Ask):
+                return Facts(there).reply(asked)
+            return mail_server(there, asked)
 
-    def _at(self, endpoint: Endpoint, address: str) -> AtAddress:
-        network = replace(self.network, only=address)
         try:
-            if endpoint.type in MAIL_TYPES:
-                return address, mail_server(network, endpoint).certificate
-            return address, _web_server(network.step(), endpoint)
+            return self._once("at address", (asked, address), look)
         except ProbeError as error:
-            return address, error
+            return error
 
 
 def is_wall(reply: Reply) -> bool:
@@ -322,23 +307,6 @@ def is_wall(reply: Reply) -> bool:
     text = reply.body[:4000].decode("utf-8", "replace") if is_page else ""
     is_challenge = texts.patterns("page")["http.challenge"].search(text) is not None
     return reply.status in (403, 406) or is_challenge
-
-
-def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
-    """Connect to a web server by TCP, and by TLS unless it is for plain http."""
-    port = endpoint.port
-    connect = partial(network.connect, endpoint.host, port)
-    try:
-        if endpoint.type == "http":
-            connect().close()
-            return None
-        secure, certificate = network.start_tls(connect, endpoint.host, f" port {port}")
-        certificate.address = certificate.address or address_of(secure)
-        secure.close()
-        return certificate
-    except OSError as error:
-        message = f"{network.only} port {port}: no answer"
-        raise ProbeError("timeout", message) from error
 
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:

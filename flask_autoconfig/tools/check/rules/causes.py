@@ -114,8 +114,9 @@ def _at_another_address(case: Case, facts: Facts, ask: Ask) -> str:
     with suppress(ProbeError):
         first = facts.reply(ask)
         is_wrong = not first.target and web.of_reply(case, first, ask.url)
-        others = facts.at_other_addresses(ask, first.address, 1) if is_wrong else ()
-        for reply in others:
-            if not reply.target and web.of_reply(case, reply, ask.url) is None:
-                return reply.address
+        for address, reply in facts.at_addresses(ask).items() if is_wrong else ():
+            if not isinstance(reply, Reply) or reply.target:
+                continue
+            if web.of_reply(case, reply, ask.url) is None:
+                return address
     return ""

@@ -19,6 +19,7 @@ from ....errors import ConfigError
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
+from ...net.http import Reply
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -407,7 +408,9 @@ def each_document(scene: Scene) -> Iterator[Finding]:
         if first.redirects or not first.address:
             continue
         with suppress(ProbeError):
-            for reply in scene.facts.at_other_addresses(ask, first.address):
+            for address, reply in scene.facts.at_addresses(ask).items():
+                if not isinstance(reply, Reply) or reply.is_limited:
+                    continue
                 found = ""
                 if reply.status != first.status:
                     found = f"status {reply.status}"
@@ -417,5 +420,5 @@ def each_document(scene: Scene) -> Iterator[Finding]:
                         other = documents.provider_of(web.unpacked(reply))
                         found = "" if other == document.provider else found
                 if found:
-                    code, at = "document.at-address", reply.address
-                    yield finding(code, document.place, found=found, address=at)
+                    code, at = "document.at-address", document.place
+                    yield finding(code, at, found=found, address=address)

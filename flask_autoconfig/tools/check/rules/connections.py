@@ -8,13 +8,12 @@ from ....config.ports import MAIL_TYPES
 from ....config.tables import AuthenticationMethod, Method
 from ....documents.setups import Account
 from ...clients import Client
-from ...net.http import Reply
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.tcp import ProbeError, not_public
 from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, TOO_LONG, Certificate
 from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
-from ..facts import Facts, each_of
+from ..facts import Ask, Facts, each_of
 from ..findings import Finding, finding
 from ..scene import Scene
 
@@ -78,44 +77,50 @@ def web_servers(scene: Scene) -> list[Finding]:
 
     Bad certificates are findings of the clients that meet them.
     """
-    facts, replies = scene.facts, dict[str, Reply]()
+    facts, answered = scene.facts, dict[str, tuple[Ask, Certificate | None]]()
     for ask in scene.asks:
         host = split_url(ask.url).hostname or ""
         with suppress(ProbeError):
-            reply = facts.reply(ask)
-            if host not in replies or not replies[host].certificate:
-                replies[host] = reply  # https counts before http
+            certificate = facts.reply(ask).certificate
+            if host not in answered or not answered[host][1]:
+                answered[host] = ask, certificate  # https counts before http
 
     def look(host: str) -> Iterator[Finding]:
-        subject, certificate = f"{host}:443", replies[host].certificate
-        if certificate is None:
-            yield from at_addresses(facts, Endpoint("http", host, 80, "plain"))
-            return
-        endpoint = Endpoint("https", host, 443, "SSL")
-        yield from at_addresses(facts, endpoint)
-        if not certificate.problem:
+        ask, certificate = answered[host]
+        subject, endpoint = f"{host}:443", Endpoint("https", host, 443, "SSL")
+        by_http = Endpoint("http", host, 80, "plain")
+        yield from at_addresses(facts, endpoint if certificate else by_http, ask)
+        if certificate is not None and not certificate.problem:
             yield of_certificate("https", subject, certificate, host)
             yield from of_older_clients(facts, subject, endpoint, certificate)
 
-    return each_of(look, replies)
+    return each_of(look, answered)
 
 
-def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
-    """Yield what fails at some of the addresses of the endpoint's host only."""
+def at_addresses(
+    facts: Facts, endpoint: Endpoint, ask: Ask | None = None
+) -> Iterator[Finding]:
+    """Yield what fails at some of the addresses of the endpoint's host only.
+
+    *ask* is a request to a web server, which each of the addresses gets.
+    """
     try:
-        results = facts.at_addresses(endpoint)
+        results = facts.at_addresses(ask or endpoint)
     except ProbeError:
         return  # another rule reports hosts that cannot be reached at all
-    good = [found for _, found in results if not isinstance(found, ProbeError)]
+    tried = (it for it in results.values() if not isinstance(it, ProbeError))
+    good = [it.certificate for it in tried]
     # For web servers the texts do not name the host, so that equal causes can be merged.
     step, subject, whose = "https", f"{endpoint.host}:{endpoint.port}", "it has"
     if endpoint.type in MAIL_TYPES:
         step, subject, whose = "server", str(endpoint), f"{endpoint.host} has"
     count = len(results)
     are_bad = all(certificate and certificate.problem for certificate in good)
-    for address, found in results if good else ():
+    for address, found in results.items() if good else ():
+        certificate = found.certificate
         if isinstance(found, ProbeError):
-            if kind_of(address, "nowhere"):  # another finding names it
+            # Another finding names an address of no host.
+            if kind_of(address, "nowhere") or found.kind == "late":
                 continue
             reason = str(found)
             yield finding(
@@ -127,8 +132,8 @@ def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
                 reason=reason if address in reason else f"{address}: {reason}",
                 kind="AAAA" if ":" in address else "A",
             )
-        elif found and found.problem and not are_bad:
-            bad = of_certificate(step, subject, found, endpoint.host)
+        elif certificate and certificate.problem and not are_bad:
+            bad = of_certificate(step, subject, certificate, endpoint.host)
             yield bad.within("address", whose=whose, count=count, address=address)
 
 
