@@ -263,9 +263,8 @@ def _findings(
                 code = texts.code_on("login", way, "login.refused-here-alone")
         elif there is not None:
             houses = {base_domain(it.endpoint.host) for it in (there, login)}
-            here = (
-                "login.refused-dav" if login.server.url else "login.refused-here-alone"
-            )
+            here = "login.refused-here-alone"
+            here = "login.refused-dav" if login.server.url else here
             code = "login.other-house" if len(houses) > 1 else here
             code = code if login.user == there.user else "login.refused-name-here"
         elif again is not None and again.finding is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from urllib.parse import urljoin
 from urllib.request import (
     HTTPDigestAuthHandler,
@@ -38,7 +39,6 @@ _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
 _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.open"
 _TOLD = texts.table("groups")["no_site"]
-_MOST_HOPS = 3  # redirects that are looked at
 URL_TYPES = (*_TYPES, "webdav", "jmap")
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
 
@@ -130,17 +130,6 @@ def _follow(
     return account, wrong or finding("dav.found", url, type=type_, led=led)
 
 
-def _downgraded(facts: Facts, ask: Ask) -> str:
-    """Return, as a clause, that a redirect leads from https to http, or ""."""
-    with suppress(ProbeError):
-        for _ in range(_MOST_HOPS):
-            target = facts.reply(ask).target
-            if ask.url.startswith("https:") and target.startswith("http:"):
-                return f"it redirects from https to http: {shown(target)}"
-            ask = ask._replace(url=target or ask.url)
-    return ""
-
-
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
     """Yield a wrong redirect of the .well-known URL, needless beside SRV records."""
     reply, wrong = _asked(case, facts, ask_for(url), type_)
@@ -183,7 +172,10 @@ def _asked(
             wrong = finding(_OPEN, ask.url, type=type_)
     elif wrong is not None and not reply.status:
         wrong = web.by_redirect(facts, ask, wrong, "dav-redirect")
-    if got := _downgraded(facts, ask):
+    for hop, target in pairwise(web.hops(facts, ask)):
+        if not hop.startswith("https:") or not target.startswith("http:"):
+            continue
+        got = f"it redirects from https to http: {shown(target)}"
         wrong = finding(_DOWNGRADED, ask.url, type=type_, got=got)
         wrong = wrong.marked("" if _is_dav(reply, type_) else "only way")
     return reply, wrong

@@ -19,13 +19,13 @@ from ..scene import Scene
 from . import connections, servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
-
-
-# --- Hosts ----------------------------------------------------------------------------
 Target = tuple[str, int]  # host and port
 # The data of an SRV record, or a host, with or without a port.
 _DATA = re.compile(r"(\d+\s+){0,3}[\w-]+(\.[\w-]+)+\.?(:\d+)?")
 _UNENCRYPTED = {25, 80, 5232, 8008}  # of services that have the name rightly
+
+
+# --- Hosts ----------------------------------------------------------------------------
 
 
 def hosts(scene: Scene) -> list[Finding]:

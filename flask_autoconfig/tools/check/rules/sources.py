@@ -68,12 +68,10 @@ def _published(scene: Scene) -> Iterator[Source]:
             if server.type in MAIL_TYPES and server.hostname
         )
         readers = tuple(scene.readers(document))
-        is_foreign = documents.is_foreign(scene, document)
+        parts = (document.place, accounts, readers, document)
         is_personal = documents.is_personal(scene.case, document)
-        source = Source(
-            document.place, accounts, readers, document, is_foreign, is_personal
-        )
-        foreign += [source] if is_foreign else []
+        source = Source(*parts, documents.is_foreign(scene, document), is_personal)
+        foreign += [source] if source.is_foreign else []
         yield source
     others: dict[str, Source] = {}
     for play in scene.plays:
@@ -174,9 +172,8 @@ def disagreements(
     who = scene.case.asker
 
     def agree(one: Account, other: Account) -> bool:
-        return is_same(one, other, who) or (
-            not strict and is_one_server(scene, one, other)
-        )
+        is_like = not strict and is_one_server(scene, one, other)
+        return is_like or is_same(one, other, who)
 
     for type_ in dict.fromkeys(account.type for account in ours.accounts):
         our = [one for one in ours.accounts if one.type == type_]

@@ -36,10 +36,7 @@ ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
 SHUT = ("http.exchange", "autodiscover.asks-login")  # Outlook asks for a password
-
-
-# --- No response ----------------------------------------------------------------------
-_MOST_ALIASES = 8
+_MOST_ALIASES, _MOST_HOPS = 8, 3
 _GZIP = b"\x1f\x8b"
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
@@ -51,6 +48,9 @@ _PLACEHOLDER = re.compile(
     rb"%(?:EMAIL|REALNAME|USER|LOCALPART|DOMAIN)[A-Z]*%?|%(?![\da-fA-F]{2})\w{3,20}%"
     rb"|\{\{[^{}<>]{1,40}\}\}|\$\{\w{1,30}\}|\$(?:EMAIL|USER)\w*"
 )
+
+
+# --- No response ----------------------------------------------------------------------
 
 
 def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
@@ -68,7 +68,7 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if lost and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
-    if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
+    if error.kind in ("private", "redirect") and _is_inside(hops(facts, Ask(url))[-1]):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
@@ -87,17 +87,23 @@ def asked(case: Case, facts: Facts, ask: Ask) -> tuple[Reply, Finding | None]:
     return reply, of_reply(case, reply, ask.url)
 
 
-def _target(facts: Facts, ask: Ask) -> str:
+def hops(facts: Facts, ask: Ask) -> list[str]:
+    """Return the URL of a request, and the first ones that it is redirected to."""
+    urls = [ask.url]
     with suppress(ProbeError):
-        return facts.reply(ask).target
-    return ""
+        while len(urls) <= _MOST_HOPS:
+            target = facts.reply(ask._replace(url=urls[-1])).target
+            if not target:
+                break
+            urls.append(target)
+    return urls
 
 
-def _is_inside(target: str) -> bool:
-    """Return whether a redirect leads to a host that only the server itself knows."""
-    host = split_url(target).hostname or ""
+def _is_inside(url: str) -> bool:
+    """Return whether the host of a URL is one that only the server itself knows."""
+    host = split_url(url).hostname or ""
     is_number = ":" in host or {*host} <= {*"0123456789."}
-    return bool(target) and (not is_public(host) if is_number else "." not in host)
+    return not is_public(host) if is_number else "." not in host
 
 
 def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> Finding:
@@ -108,19 +114,18 @@ def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> F
 
 def by_redirect(facts: Facts, ask: Ask, found: Finding, around: str) -> Finding:
     """Return the finding within a text, at the URL that led elsewhere, if one did."""
-    target = _target(facts, ask)
+    urls = hops(facts, ask)
     is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
-    hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
-    paths = [split_url(hop).path for hop in hops]
+    paths = [split_url(url).path for url in urls]
     is_folder = found.code == "http.forbidden"
     is_slashed = any(led == f"{path}/" for path, led in pairwise(paths))
     if is_slashed and (is_lost or is_folder):
         code = "http.folder" if is_folder else "http.slash-appended"
         return finding(code, ask.url, name=paths[0].rpartition("/")[2])
     is_told = found.code in texts.table("groups")["redirects"]
-    if not target or is_told or found.step == "dns":
+    if len(urls) == 1 or is_told or found.step == "dns":
         return found
-    led = found.within(around, target=shown(target)).at(shown(ask.url))
+    led = found.within(around, target=shown(urls[1])).at(shown(ask.url))
     return led._replace(marks=led.marks - {ABSENT})
 
 
