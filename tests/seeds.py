@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dns.edns
 import dns.flags
@@ -295,6 +295,15 @@ def at_two_addresses(here: World, answer: Response) -> None:
     other.answer = lambda asked: answer(asked) if asked.path in ANYWHERE else None
     add = f"AUTOCONFIG IN A {WEB}\nAUTOCONFIG IN A {ELSEWHERE}\n"
     zone(drop="autoconfig", add=add)(here)
+
+
+def hang_up_at_one(here: World) -> None:
+    """Let another address of the web host hang up when it is asked for settings."""
+
+    def answer(asked: Asked) -> NoReturn:
+        raise ConnectionResetError
+
+    at_two_addresses(here, answer)
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -870,6 +879,7 @@ SEEDS: dict[str, Seed] = {
     "a wildcard record that leads to the web site": wildcard,
     "port 53 shut by TCP": lambda here: here.name_server("127.0.1.60", truncated),
     "a name server that drops AAAA": dropping_aaaa,
+    "a web host of which one address hangs up": hang_up_at_one,
     "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
     "a refused handshake": by_nginx("ssl_reject_handshake on;"),
     "http at the port of https": instead_of_web(says_first("HTTP/1.1 400 Bad Request")),

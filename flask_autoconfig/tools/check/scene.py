@@ -58,6 +58,11 @@ class Play:
         """The mail accounts of the setup that have a host and a port."""
         return [it for it in self.accounts if it.type in MAIL_TYPES and not it.url]
 
+    def reads(self, document: "Document | Faulty") -> bool:
+        """Return whether the settings are those of a document."""
+        urls = [ask.url for ask in document.asks]
+        return self.found is not None and self.found.url in urls
+
     def failures(self) -> list[Finding]:
         return [found for found in self.findings if found.status == FAILURE]
 
@@ -133,11 +138,10 @@ class Scene:
 
     def is_foreign(self, play: Play) -> bool:
         """Return whether a client got the servers of another customer's document."""
-        urls = {ask.url for document in self.foreign for ask in document.asks}
         pairs = (pair for one in self.foreign for pair in one.provider.servers)
         theirs = {server.hostname for _, server in pairs}
         hosts = {account.hostname for account in play.mail}
-        is_there = play.found is not None and play.found.url in urls
+        is_there = any(map(play.reads, self.foreign))
         return is_there or (bool(hosts) and hosts <= theirs)
 
     @property
@@ -147,14 +151,12 @@ class Scene:
 
     def readers(self, document: Document | Faulty) -> list[str]:
         """Return the clients that took their settings from a document."""
-        urls = {ask.url for ask in document.asks}
-        plays = (play for play in self.plays if play.found and play.found.url in urls)
-        return [play.client.name for play in plays]
+        return [play.client.name for play in self.plays if play.reads(document)]
 
-    def has_document(self, client: str) -> bool:
+    def has_document(self, play: Play) -> bool:
         """Return whether a client took its settings from a config-v1.1.xml."""
         listed: list[Document | Faulty] = [*self.documents, *self.faulty]
-        return any(client in self.readers(one) for one in listed)
+        return any(map(play.reads, listed))
 
 
 # --- The requests of a client ---------------------------------------------------------

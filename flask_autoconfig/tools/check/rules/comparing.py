@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
+from ....config.tables import Provider
 from ....documents import Recipient, activesync, apple, outlook
 from ....documents.setups import (
     Account,
@@ -53,9 +54,11 @@ def differences(scene: Scene) -> Iterator[Finding]:
     for play in scene.own_plays:
         if play.setup is None or play.client.family == "dav" or play.failures():
             continue
-        compare = _with_file if scene.case.provider else _without_file
-        listed = [*compare(scene, play)]
-        for one in () if scene.has_document(play.client.name) else play.mail:
+        file = scene.case.provider
+        listed = [
+            *(_with_file(scene, play, file) if file else _without_file(scene, play))
+        ]
+        for one in () if scene.has_document(play) else play.mail:
             if (name := one.username) in scene.names_for_all:
                 listed.append(documents.one_name(scene.case, play.place, str(name)))
         for slip in play.setup.slips:
@@ -65,17 +68,15 @@ def differences(scene: Scene) -> Iterator[Finding]:
     yield from sources.contradictions(scene)
 
 
-def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
-    client, provider, who = play.client, scene.case.provider, scene.case.asker
+def _with_file(scene: Scene, play: Play, file: Provider) -> Iterator[Finding]:
+    client, who = play.client, scene.case.asker
     expected = _expected(scene, client)
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, expected)
-    listed: set[Endpoint] = set()
-    of_document: list[Finding] = []  # which may have the same other servers
-    for one in scene.documents[:1]:
-        if provider and one not in scene.foreign:
-            listed = {*servers.endpoints(scene.case, one.provider)}
-            of_document = [*documents.with_file(scene, provider, one)]
+    # The first document may have the same other servers.
+    own = [it for it in scene.documents[:1] if it not in scene.foreign]
+    listed = servers.endpoints(scene.case, own[0].provider if own else None)
+    of_document = [*documents.with_file(scene, file, own[0])] if own else []
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
     for ours, theirs in _differing(expected, play, who):
         if play.is_by_ispdb:
@@ -103,12 +104,11 @@ def _with_file(scene: Scene, play: Play) -> Iterator[Finding]:
         mark = "beside" if is_beside and not is_faulty else ""
         differing.setdefault((code, mark), []).append((ours, theirs))
     way = play.found.place if play.found is not None else ""
-    is_hoster = provider is not None and provider.mx_domains  # its customers' file
     for (code, mark), pairs in differing.items():
         found = sources.difference(code, play.place, "the file says", who, *pairs)
         if way == "srv":
             found = found.within("by-srv")
-        elif way.startswith("mx") and not is_hoster:
+        elif way.startswith("mx") and not file.mx_domains:  # it is no hoster's
             found = found.within("at-mx", here=f"autoconfig.{scene.case.domain}")
         yield found.marked(mark)
 
@@ -188,7 +188,7 @@ def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:
 
 def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
-    client, is_document = play.client, scene.has_document(play.client.name)
+    client, is_document = play.client, scene.has_document(play)
     for account in play.mail:
         reason = "" if is_document else sources.of_own_network(account)
         if reason:
@@ -205,7 +205,7 @@ def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
         missing = "" if "smtp" in types else SERVERS["smtp"]
         missing = "IMAP or POP3 server" if types <= {"smtp"} else missing
         if types and missing and not _exchange(play):
-            mail = Setup(tuple(play.mail))
+            mail = ", ".join(map(str, play.mail))
             yield finding("setup.half", play.place, theirs=mail, missing=missing)
         yield from _dead_exchange(scene, play)
     provider = scene.provider if client.family == "apple" else None
@@ -374,8 +374,7 @@ def _misplaced(scene: Scene, name: str) -> list[str]:
 def ispdb(scene: Scene) -> Iterator[Finding]:
     """Yield that the ISP database could not be asked about the domain."""
     (step,) = (step for step in THUNDERBIRD.steps if step.place == "ispdb")
-    every = (play.client for play in scene.plays)
-    clients = [it.name for it in every if "ispdb" in {at.place for at in it.steps}]
+    clients = [it.client.name for it in scene.plays if step in it.client.steps]
     for ask in asks(step, scene.case, scene.facts) if clients else ():
         try:
             status = scene.facts.answer(ask).status

@@ -306,9 +306,10 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
         is_ours = wrong.code.startswith("dav.") and wrong.code != "dav.method-refused"
         cure = "" if is_ours else wrong.cure
-        slashed = ask_for(f"{url}/")
-        there = Reply("") if url.endswith("/") else web.asked(case, facts, slashed)[0]
-        if _is_dav(there, server.type):
+        slashed = "" if url.endswith("/") else f"{url}/"
+        if slashed and _is_dav(
+            web.asked(case, facts, ask_for(slashed))[0], server.type
+        ):
             code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)
 

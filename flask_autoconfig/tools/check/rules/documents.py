@@ -196,8 +196,7 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
 def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     """Yield what readers cannot use in it, unless the file's has it too."""
     case = scene.case
-    names = scene.readers(document)
-    readers = [play.client for play in scene.plays if play.client.name in names]
+    readers = [play.client for play in scene.plays if play.reads(document)]
     known: set[tuple[str, str]] = set()
     if case.provider is not None:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)

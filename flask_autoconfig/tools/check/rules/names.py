@@ -241,8 +241,6 @@ def _service(
         is_ours = is_ours or _are_of_file(case, facts, servers_of(offered))
         is_ours = is_ours and not is_dead
         yield differs.marked("same server" if is_ours else "")
-    elif failing:
-        yield failing
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
         yield wrong
     elif paths and path not in paths:

@@ -161,22 +161,17 @@ def missing(scene: Scene) -> Iterator[Finding]:
 
 
 def _is_told(play: Play) -> bool:
-    shut = "autodiscover.asks-login"
-    return any(
-        it.status in (WARNING, FAILURE) or it.code == shut for it in play.findings
-    )
+    told = [it for it in play.findings if it.status in (WARNING, FAILURE)]
+    return bool(told) or "autodiscover.asks-login" in {it.code for it in play.findings}
 
 
 def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | None:
     case, facts, told = scene.case, scene.facts, family.name
     of = enumerated([client.name for client in clients])
-    if family.name == "apple":
-        ask = profile_asks(clients[0], case)[0]
-    elif family.name == "outlook":
-        url = f"https://{family.label}.{case.domain}{POX}"
-        ask = ask_of(OUTLOOK.steps[2], case, url)
-    else:
-        (ask,) = asks(clients[0], case)
+    asks_of = profile_asks if told == "apple" else asks
+    ask, *_ = asks_of(clients[0], case)
+    if told == "outlook":
+        ask, *_ = every_ask(OUTLOOK.steps[2], case, facts)
     url, name = ask.url, split_url(ask.url).hostname or ""
     families = {play.client.family for play in scene.plays}
     is_xml_told = "thunderbird" in families and not (scene.documents or scene.faulty)

@@ -230,9 +230,9 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
             return finding("http.empty-404", url, status=reply.status)
         said = _by_text(reply, asked)
         is_site = split_url(url).hostname == case.domain  # which need not have settings
-        is_known = said.code in texts.patterns("missing") and not is_site
-        absent = finding("http.absent", url, reason=f"status {reply.status}")
-        return said if is_known else absent
+        if said.code in texts.patterns("missing") and not is_site:
+            return said
+        return finding("http.absent", url, reason=f"status {reply.status}")
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
