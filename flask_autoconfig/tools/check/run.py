@@ -174,8 +174,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     known = (case, facts, case.provider, tuple(plays), tuple(requests))
     scene = Scene(*known, documents=tuple(found), faulty=tuple(faulty))
     scene = replace(scene, names_for_all=comparing.names_for_all(scene))
-    listed = sources.ranked(scene) if case.provider is None else ()
-    scene = replace(scene, sources=listed)
+    scene = replace(scene, sources=() if case.provider else sources.ranked(scene))
     scene = replace(scene, foreign=documents.foreign(scene))
     document = comparing.reference(scene) if case.provider is None else None
     is_trusted = document.is_verified if document else case.provider is not None

@@ -55,9 +55,8 @@ def differences(scene: Scene) -> Iterator[Finding]:
         if play.setup is None or play.client.family == "dav" or play.failures():
             continue
         file = scene.case.provider
-        listed = [
-            *(_with_file(scene, play, file) if file else _without_file(scene, play))
-        ]
+        compared = _with_file(scene, play, file) if file else _without_file(scene, play)
+        listed = [*compared]
         for one in () if scene.has_document(play) else play.mail:
             if (name := one.username) in scene.names_for_all:
                 listed.append(documents.one_name(scene.case, play.place, str(name)))

@@ -17,6 +17,7 @@ from ..facts import Ask, Facts, each_of
 from ..findings import Finding, finding
 from ..scene import Scene
 
+Methods = tuple[Method, ...]  # for a login at a server, as published
 _MOST_DAYS = 825  # that Apple's programs let a certificate be valid for
 _FEW_DAYS = 14  # before the expiry date; a third of what a short-lived one has
 # Methods that need a Windows domain or a certificate.
@@ -169,7 +170,7 @@ def inside(
 
 
 def of_logins(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
+    endpoint: Endpoint, methods: Methods, server: MailServer, code: str
 ) -> Iterator[Finding]:
     subject = str(endpoint)
     if code:
@@ -196,9 +197,7 @@ def of_logins(
         yield finding("server.good", subject, offered=offered, at=at)
 
 
-def without_login(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
-) -> str:
+def without_login(endpoint: Endpoint, methods: Methods, server: MailServer) -> str:
     """Return the code for a server on which nobody can log in, or ""."""
     is_shut = server.mechanisms <= {"LOGIN"}
     if endpoint.socket_type == "plain" and server.starttls and is_shut:

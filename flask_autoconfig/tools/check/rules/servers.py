@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
-from ....config.tables import Method, Provider, Server, SocketType
+from ....config.tables import Provider, Server, SocketType
 from ....documents.setups import Account, Setup
 from ... import zone
 from ...clients import Client
@@ -22,7 +22,7 @@ from ..facts import Ask, Facts, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
 from ..scene import Scene
 from . import connections, web
-from .connections import at_addresses, of_certificate, of_older_clients
+from .connections import Methods, at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
 MOST = 20  # of published documents, whose authors are unknown
@@ -39,11 +39,9 @@ def endpoint_of(case: Case, server: Server | Account) -> Endpoint:
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
 
-def endpoints(
-    case: Case, provider: Provider | None
-) -> dict[Endpoint, tuple[Method, ...]]:
+def endpoints(case: Case, provider: Provider | None) -> dict[Endpoint, Methods]:
     """Return the mail servers of a provider with their published methods."""
-    found: dict[Endpoint, tuple[Method, ...]] = {}
+    found: dict[Endpoint, Methods] = {}
     for _, server in provider.servers if provider else ():
         if server.type in MAIL_TYPES and server.hostname:
             endpoint = endpoint_of(case, server)
@@ -95,7 +93,7 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
     return setup and setup._replace(servers=tuple(map(way, setup.servers)))
 
 
-def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
+def _published(scene: Scene) -> dict[Endpoint, Methods]:
     found = endpoints(scene.case, scene.provider)
     for document in () if scene.case.provider else scene.documents:
         if document not in scene.foreign:
@@ -221,18 +219,14 @@ def look(scene: Scene) -> Iterator[Finding]:
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
 
 
-def of(
-    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
-) -> Iterator[Finding]:
+def of(facts: Facts, endpoint: Endpoint, methods: Methods = ()) -> Iterator[Finding]:
     """Yield what is wrong with a server, or that it is right."""
     software = ("software", facts.tried(endpoint).software)
     for found in _of(facts, endpoint, methods):
         yield found._replace(values=(software, *found.values))
 
 
-def _of(
-    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
-) -> Iterator[Finding]:
+def _of(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Finding]:
     server = facts.tried(endpoint)
     subject, host, certificate = str(endpoint), endpoint.host, server.certificate
     if certificate is not None:
