@@ -58,7 +58,7 @@ from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network
 from flask_autoconfig.tools.net.tls import Certificate
 
-NO_ROUTE = "2001:db8::9"  # an address that this machine cannot reach
+NO_ROUTE = ("2001:db8::9", "192.168.178.20")  # that this machine cannot reach
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
 _OWN = ((("organizationName", "The server's own"),),)
@@ -174,7 +174,7 @@ class PaperNetwork(Network):
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
-        if address == NO_ROUTE or (":" in address and address != "::1"):
+        if address in NO_ROUTE or (":" in address and address != "::1"):
             raise OSError(errno.ENETUNREACH, "Network is unreachable")
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError

@@ -182,7 +182,10 @@ def _no_connection(
     is_late = all(isinstance(error, TimeoutError) for error in near)
     kind = "silent" if is_late else "connect"
     said, cure = _nature(attempts.values(), "nowhere")
-    return ProbeError(kind if near or cure else "no-route", message + said, cure)
+    # Outside their network, nobody has a route to private addresses.
+    is_inside = any(_nature(attempts.values(), "inside"))
+    kind = kind if near or cure or is_inside else "no-route"
+    return ProbeError(kind, message + said, cure)
 
 
 def _nature(addresses: Iterable[str], *tables: str) -> tuple[str, str]:

@@ -38,6 +38,7 @@ _PROPFIND = (
 _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
 _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.open"
+_OF_SERVER = ("dav.method-refused", "dav.no-principal")  # whose cure fits its URL, too
 _TOLD = texts.table("groups")["no_site"]
 URL_TYPES = (*_TYPES, "webdav", "jmap")
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
@@ -304,7 +305,7 @@ def _server(scene: Scene, server: Server) -> Iterator[Finding]:
     elif not reply.is_forged:
         is_login = wrong.code == "dav.no-authenticate"
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
-        is_ours = wrong.code.startswith("dav.") and wrong.code != "dav.method-refused"
+        is_ours = wrong.code.startswith("dav.") and wrong.code not in _OF_SERVER
         cure = "" if is_ours else wrong.cure
         slashed = "" if url.endswith("/") else f"{url}/"
         if slashed and _is_dav(
