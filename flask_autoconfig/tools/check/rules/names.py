@@ -293,6 +293,10 @@ def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Findi
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
         code, at = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
         yield _weighed(scene, finding(code, at, domain=domain, right=right))
+    elif name == "_submissions._tcp" and not (is_served or scene.case.provider):
+        read = any(scene.facts.targets(f"{it}.{domain}") for it in types)
+        if read and not any(play.mail for play in scene.plays):
+            yield finding("srv.reading-alone", f"{right} SRV")
     elif scene.case.provider and wanted:
         yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
 
