@@ -253,7 +253,7 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         raise MeaninglessError("it is a binary property list without bounds")
     try:
         profile = plistlib.loads(property_list)
-        found, payloads = slips("profile", profile), profile["PayloadContent"]
+        found, payloads = slips("profile", profile), profile.get("PayloadContent")
         if wrong := [it for it in found if it.key == "PayloadContent"]:
             raise _error(wrong)
         kinds = [payload.get("PayloadType") for payload in payloads]

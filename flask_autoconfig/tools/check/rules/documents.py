@@ -426,8 +426,11 @@ def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
         if case.has_own_login and field == "username":
             continue  # the site only returns it for an address
         one, other = getattr(our, field), getattr(their, field)
+        whole, parts = PLACEHOLDERS[0], f"{PLACEHOLDERS[1]}@{case.domain}"
         filled = [
-            with_domain(value, case.domain) if isinstance(value, str) else value
+            with_domain(value, case.domain).replace(whole, parts)
+            if isinstance(value, str)
+            else value
             for value in (one, other)
         ]
         if filled[0] != filled[1]:

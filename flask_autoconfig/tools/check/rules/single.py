@@ -322,7 +322,7 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
         # Other clients report a host without any response.
         if ask == first and reply.status and web.ABSENT not in wrong.marks:
             host = split_url(ask.url).hostname or ""
-            is_meant = case.provider or wrong.code == "http.shown"
+            is_meant = case.provider or wrong.code in ("http.shown", "http.pem-profile")
             is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
             wrong = causes.by_name(case, facts, wrong, ask)
             played.findings.append(wrong.marked("by chance" if is_chance else ""))
