@@ -909,6 +909,7 @@ def test_a_calendar_that_no_document_lists_gets_a_login(
     assert got == [f"{host}/"] * (2 if count == 3 else 0)  # and the person's own URL
 
 
+NOTHING = {"WWW-Authenticate": 'Digest realm="r", nonce='}
 BASIC, DIGEST = {"WWW-Authenticate": "Basic"}, {"WWW-Authenticate": "Digest x=y"}
 XML = {"Content-Type": "text/xml"}
 
@@ -921,6 +922,7 @@ def to(url: str) -> Answer:
 AT_CALENDARS: dict[str, tuple[Answer, str]] = {
     "a refusal": ((401, BASIC, b""), "login.refused-dav"),
     "Digest alone": ((401, DIGEST, b""), "login.not-possible"),
+    "Digest of nothing": ((401, NOTHING, b""), "login.not-possible"),
     "no right": ((403, {}, b""), "login.dav-forbidden"),
     "an error": ((500, {}, b""), "login.dav-failed"),
     "the password": ((500, {}, PASSWORD.encode()), "login.no-dav"),

@@ -252,7 +252,7 @@ def _with_logins(
     if not servers:
         return result if others else untried("login.no-server")
 
-    endpoints = [logins.place_of(case, server) for server in servers]
+    endpoints = dict.fromkeys(logins.place_of(case, server) for server in servers)
     # Never shortened: a server that is not shown must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = asked.yes or case.provider is not None

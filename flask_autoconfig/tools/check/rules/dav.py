@@ -369,7 +369,7 @@ def _digest(reply: Reply, ask: Ask, user: str, password: str) -> str:
     known.add_password(None, ask.url, user, password)
     request = Request(ask.url, method=ask.method)  # noqa: S310 (it is never sent)
     listed = parse_http_list(reply.headers["www-authenticate"].partition(" ")[2])
-    with suppress(ValueError, OSError):  # another algorithm or quality
+    with suppress(ValueError, LookupError, OSError):  # another algorithm or form
         challenge = parse_keqv_list(listed)
         answer = HTTPDigestAuthHandler(known).get_authorization(request, challenge)
         if answer:
