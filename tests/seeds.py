@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import dns.edns
 import dns.flags
@@ -23,15 +24,15 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from paper import Shown, World
-from strangers import Behaviour, answering
-from support import certificate_for, open_folder, replaced, tables
+from strangers import Behaviour
+from support import certificate_for, listed, open_folder, replaced, tables
 from world import (
     ADDRESSES,
-    BIND,
     DOMAIN,
     ELSEWHERE,
     HOSTER,
     IMAP,
+    OTHER_NAMES,
     SITE,
     SMTP,
     TOML,
@@ -86,11 +87,11 @@ def page(text: str) -> Response:
 
 
 def moved(target: str) -> Response:
-    """A redirect; *target* may have {host}, {path} and {query} of the request."""
+    """A redirect; *target* may have {scheme}, {host}, {path} and {query}."""
 
     def answer(asked: Asked) -> Answer:
-        place = {"host": asked.host, "path": asked.path, "query": asked.query}
-        return says(302, Location=target.format(**place))(asked)
+        place = {name: getattr(asked, name) for name in ("scheme", "host", "path")}
+        return says(302, Location=target.format(**place, query=asked.query))(asked)
 
     return answer
 
@@ -98,6 +99,7 @@ def moved(target: str) -> Response:
 def edited(
     edits: Mapping[str, str],
     change: Callable[[bytes], bytes] | None = None,
+    patterns: Mapping[str, str] | None = None,
     **headers: str,
 ) -> Response:
     """The response of the service, with replacements in its body or another body."""
@@ -106,9 +108,24 @@ def edited(
         status, named, body = asked.served(**headers)
         for old, new in edits.items():
             body = body.replace(old.encode(), new.encode())
+        for old, new in (patterns or {}).items():
+            body = re.sub(old.encode(), new.encode(), body)
         return status, named, change(body) if change else body
 
     return answer
+
+
+def of_url(url: str, answer: Response) -> Response:
+    """A response as if another URL were requested, with its query if it has one."""
+    host, _, path = url.partition("/")
+    path, has_query, query = path.partition("?")
+
+    def moved(asked: Asked) -> Answer:
+        asked.host, asked.path = host, f"/{path}"
+        asked.query = query if has_query else asked.query
+        return answer(asked)
+
+    return moved
 
 
 def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
@@ -130,31 +147,8 @@ def at(path: str, answer: Response) -> Seed:
     return when(lambda asked: asked.path == path, answer)
 
 
-# Of a server for files, which knows no persons.
-NO_PERSON = (
-    '<multistatus xmlns="DAV:"><response><href>/</href></response></multistatus>'
-)
-
 # Other bodies, by the `change` of a mistake.
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
-    "servers after the provider's end": lambda xml: xml.replace(
-        b"<incomingServer", b"</emailProvider><incomingServer", 1
-    ).replace(b"</outgoingServer>\n  </emailProvider>", b"</outgoingServer>"),
-    "one PayloadUUID": lambda profile: re.sub(
-        rb"(?s)(PayloadUUID</key>\s*<string>)[^<]*", rb"\g<1>0776C229", profile
-    ),
-    "one PayloadIdentifier": lambda profile: re.sub(
-        rb"(?s)(PayloadIdentifier</key>\s*<string>)[^<]*", rb"\g<1>test.mail", profile
-    ),
-    "no PayloadVersion": lambda profile: re.sub(
-        rb"<key>PayloadVersion</key>\s*<integer>1</integer>", b"", profile
-    ),
-    "no EmailAccountType": lambda profile: re.sub(
-        rb"<key>EmailAccountType</key>\s*<string>\w+</string>", b"", profile
-    ),
-    "another's calendar": lambda profile: re.sub(
-        rb"(CalDAVUsername</key>\s*<string>)[^<]*", rb"\g<1>anna", profile
-    ),
     "gzip": gzip.compress,
     "gzip twice": lambda body: gzip.compress(gzip.compress(body)),
     "UTF-16": lambda xml: xml.decode().encode("utf-16"),
@@ -165,21 +159,6 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
         b"<displayName>", b"<displayName>\xfc"
     ),
     "its first half": lambda xml: xml[: len(xml) // 2],
-    "anna's": lambda body: re.sub(
-        rb"[\w.+-]+@example\.test", b"anna@example.test", body
-    ),
-    "anna's login": lambda xml: re.sub(
-        b"<LoginName>[^<]*<", b"<LoginName>anna@example.test<", xml
-    ),
-    "the first domain's": lambda body: re.sub(
-        rb"<LoginName>[^<]*<", b"<LoginName>fred@first.test<", body
-    ).replace(b"<domain>example.test<", b"<domain>first.test<"),
-    "CRLF": lambda body: body.replace(b"\n", b"\r\n"),
-    "no socketType": lambda xml: re.sub(rb"<socketType>\w+</socketType>", b"", xml),
-    "its first payload in no array": lambda profile: re.sub(
-        rb"(?s)<array>\s*(<dict>.*?</dict>).*</array>", rb"\1", profile
-    ),
-    "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
 
 
@@ -202,59 +181,18 @@ def led(here: World, paths: Collection[str], target: str, there: Response) -> No
     here.front.answer = answer
 
 
-def relative(asked: Asked) -> Answer | None:
-    if asked.path == CONFIG and asked.secure:
-        return moved(f"/moved{CONFIG}?{asked.query}")(asked)
-    if asked.path == f"/moved{CONFIG}":
-        asked.path = CONFIG
-        return asked.served()
-    return None
+def signed(here: World, name: str, days: int, is_broken: bool = False) -> None:
+    """Sign profiles with a certificate that is valid for some more days."""
+    ends = datetime.now(UTC) + timedelta(days=days)
+    with open_folder() as folder:
+        files = certificate_for(name, folder=folder, not_after=ends)
+        signer = Signer(*files, None)
 
+    def sign(profile: bytes) -> bytes:
+        body = signer.sign(profile)
+        return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
 
-def another_site(here: World) -> None:
-    """A web site elsewhere that has no certificate for the domain."""
-    here.web(ELSEWHERE, here.certificate(f"shop.{HOSTER}")).answer = says(404)
-
-
-def misplaced(url: str) -> Seed:
-    """The document is at another URL than those that clients ask."""
-
-    def answer(asked: Asked) -> Answer | None:
-        if asked.url == url:
-            asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
-            return asked.served()
-        return says(404)(asked) if asked.path in ANYWHERE else None
-
-    return web(answer)
-
-
-def old_office(here: World) -> None:
-    """The Autodiscover host of a provider, which asks people for their password."""
-    certificate = here.certificate("autodiscover.office.test")
-    wanted = says(401, WWW_Authenticate="Basic realm=x")
-    here.web(ELSEWHERE, certificate).answer = lambda asked: (
-        wanted(asked)
-        if asked.secure
-        else says(302, Location=f"https://autodiscover.office.test{POX}")(asked)
-    )
-
-
-def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
-    """A profile whose signer's certificate is valid for some more days."""
-
-    def seed(here: World) -> None:
-        ends = datetime.now(UTC) + timedelta(days=days)
-        with open_folder() as folder:
-            files = certificate_for(name, folder=folder, not_after=ends)
-            signer = Signer(*files, None)
-
-        def sign(profile: bytes) -> bytes:
-            body = signer.sign(profile)
-            return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
-
-        at(PROFILE, edited({}, sign))(here)
-
-    return seed
+    at(PROFILE, edited({}, sign))(here)
 
 
 # --- DNS --------------------------------------------------------------------------------
@@ -297,45 +235,38 @@ def at_two_addresses(here: World, answer: Response) -> None:
     zone(drop="autoconfig", add=add)(here)
 
 
-def hang_up_at_one(here: World) -> None:
-    """Let another address of the web host hang up when it is asked for settings."""
-
-    def answer(asked: Asked) -> NoReturn:
-        raise ConnectionResetError
-
-    at_two_addresses(here, answer)
-
-
 def failing(rcode: str, extended: int | None = None) -> Respond:
-    """A name server that fails at every query."""
+    """A name server that fails at every query; without *rcode*, it does not answer."""
 
-    def respond(query: dns.message.Message) -> dns.message.Message:
-        answer = dns.message.make_response(query)
-        answer.set_rcode(dns.rcode.from_text(rcode))
+    def respond(query: dns.message.Message) -> dns.message.Message | None:
+        answer = dns.message.make_response(query, recursion_available=True)
+        if rcode == "TC":
+            answer.flags |= dns.flags.TC
+        else:
+            answer.set_rcode(dns.rcode.from_text(rcode or "NOERROR"))
         if extended is not None:
             option = dns.edns.EDEOption(dns.edns.EDECode(extended), "says it")
             answer.use_edns(0, options=[option])
-        return answer
+        return answer if rcode else None
 
     return respond
 
 
-def refusing(here: World) -> None:
-    """Let the resolver refuse what is not of the domain."""
-    served, refuse = here.names.respond, failing("REFUSED")
+def name_server(
+    here: World,
+    rcode: str,
+    extended: int | None = None,
+    at: str = OTHER_NAMES,
+    only: str = "",
+) -> None:
+    """A name server that fails at queries whose name and type have a pattern."""
+    fail = failing(rcode, extended)
 
-    def respond(query: dns.message.Message) -> dns.message.Message:
-        is_own = query.question[0].name.to_text().endswith(f"{DOMAIN}.")
-        return served(query) if is_own else refuse(query) or query
+    def respond(query: dns.message.Message) -> dns.message.Message | None:
+        asked = query.question[0].to_text()
+        return (fail if re.search(only, asked) else here.names.respond)(query)
 
-    here.names.respond = respond  # type: ignore[method-assign]
-    here.stack.callback(vars(here.names).pop, "respond")
-
-
-def truncated(query: dns.message.Message) -> dns.message.Message:
-    answer = dns.message.make_response(query, recursion_available=True)
-    answer.flags |= dns.flags.TC
-    return answer
+    here.name_server(at, respond)
 
 
 def with_soa(respond: Respond, serial: int) -> Respond:
@@ -396,17 +327,6 @@ def half_moved(here: World) -> None:
         here.name_server(f"127.0.1.7{number}", Zone(text).respond)
 
 
-def lame(here: World) -> None:
-    """A resolver that finds no server with the records of one name."""
-    served, fail = here.names.respond, failing("SERVFAIL")
-
-    def respond(query: dns.message.Message) -> dns.message.Message | None:
-        is_lame = query.question[0].name.to_text().startswith("autodiscover.")
-        return fail(query) if is_lame else served(query)
-
-    here.name_server("127.0.0.55", respond)
-
-
 def only_ipv6(here: Any, host: str) -> None:
     """Give a host an IPv6 address alone, where the server answers as usual."""
     here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
@@ -418,46 +338,13 @@ def only_ipv6(here: Any, host: str) -> None:
     }
 
 
-def dropping_aaaa(here: World) -> None:
-    def respond(query: dns.message.Message) -> dns.message.Message | None:
-        is_dropped = query.question[0].rdtype == dns.rdatatype.AAAA
-        return None if is_dropped else here.names.respond(query)
-
-    here.name_server("127.0.1.61", respond)
-
-
-def shop(here: World, *names: str) -> None:
-    """A web server that has nothing to do with mail."""
-    here.web(SITE, here.certificate(*names)).answer = page("shop")
-
-
-def by_http_alone(scheme: str) -> Callable[[Any], None]:
+def by_http_alone(here: Any, scheme: str) -> None:
     """Autodiscover's host with port 80 alone, and no other way for Outlook."""
-
-    def seed(here: Any) -> None:
-        here.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
-        del here._hosts[ELSEWHERE, 443]
-        zone = records(
-            here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n"
-        )
-        here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
-        when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
-
-    return seed
-
-
-def someone_elses(here: World) -> None:
-    shop(here, f"autoconfig.{DOMAIN}", "shop.other.test")
-    add = f"AUTOCONFIG IN CNAME shop.other.test.\nshop.other.test. IN A {SITE}\n"
-    zone(drop="autoconfig", add=add)(here)
-
-
-def wildcard(here: World) -> None:
-    """The names as a wildcard record makes them: a random one has the same address."""
-    shop(here, DOMAIN, f"*.{DOMAIN}")
-    names = ("@", "autoconfig", "autodiscover", "no-such-name-e3b0c442")
-    lines = "".join(f"{name} IN A {SITE}\n" for name in names)
-    here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 10 imap\n{lines}")
+    here.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
+    del here._hosts[ELSEWHERE, 443]
+    zone = records(here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
+    here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
+    when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
 
 
 # --- TLS and mail servers ---------------------------------------------------------------
@@ -507,44 +394,17 @@ def shown(code: int, chain: Sequence[str], **more: Any) -> Certify:
     return lambda here: Shown(names, ends, code, tuple(sent))
 
 
-def at_web(certificate: Certify) -> Seed:
-    """Serve all of the domain's web with a certificate."""
-
-    def seed(here: World) -> None:
-        served = here.front
-        here.web(ELSEWHERE, certificate(here)).answer = served.answer
-        lead_web(here)
-
-    return seed
+def at_web(here: World, given: Mapping[str, Any]) -> None:
+    """Serve all of the domain's web with another certificate."""
+    certificate = certified(*WEB_NAMES, f"www.{DOMAIN}", **given)
+    here.web(ELSEWHERE, certificate(here)).answer = here.front.answer
+    lead_web(here)
 
 
-def by_nginx(tls: str) -> Seed:
+def by_nginx(here: Real, tls: str) -> None:
     """Serve all of the domain's web by nginx with these directives."""
-
-    def seed(here: Real) -> None:
-        here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
-        lead_web(here)
-
-    return seed
-
-
-def instead_of_web(behave: Behaviour, certificate: Certify | None = None) -> Seed:
-    """Another server at the port of the web, with TLS if it has a certificate."""
-
-    def seed(here: World) -> None:
-        shown = certificate(here) if certificate else None
-        here.listen(ELSEWHERE, 443, behave, shown)
-        lead_web(here)
-
-    return seed
-
-
-def slashed(asked: Asked) -> Answer | None:
-    """A rule that appends a slash to every path, at which nothing is."""
-    if asked.path.endswith("/"):
-        return says(404)(asked)
-    scheme = "https" if asked.secure else "http"
-    return moved(f"{scheme}://{asked.url}/?{asked.query}")(asked)
+    here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
+    lead_web(here)
 
 
 def mail(
@@ -573,7 +433,7 @@ def offering(capabilities: str) -> Behaviour:
 def mail_server(
     here: World,
     at: Sequence[Any] = ("imap", 993),
-    says: str = "",
+    says: str | None = None,
     greets: str | None = None,
     offers: str = "",
     replies: Mapping[str, str] | None = None,
@@ -593,29 +453,28 @@ def mail_server(
         "imap": ("* OK", "CAPABILITY", f"* CAPABILITY {offers}\r\na OK"),
         "pop": ("+OK hello", "CAPA", "-ERR what"),
         "smtp": ("220 x", "EHLO", f"250 {offers}"),
+        "web": ("", "GET", ""),
     }[host]
     # There is no second greeting inside (RFC 3207, section 4.2).
     encrypted = talks("", *inside.items()) if inside else None
     said = (replies or dict([usual])).items()
     greeting = greeting if greets is None else greets
-    behave = says_first(says) if says else talks(greeting, *said, inside=encrypted)
+    behave = talks(greeting, *said, inside=encrypted)
+    if says is not None:
+        behave = says_first(says)
     if hangs_up is not None:
         behave = ends(*hangs_up)
 
     def later(*connection: Any) -> None:
+        here.connections.append(host)
         time.sleep(late)
         behave(*connection)
 
-    certificate = certified(f"{host}.{DOMAIN}", **more)
+    names = (*WEB_NAMES, f"www.{DOMAIN}") if host == "web" else (f"{host}.{DOMAIN}",)
+    certificate = certified(*names, **more)
     if at_once is None:
-        at_once = port in (993, 995) or (port == 465 and not inside)
+        at_once = port in (443, 993, 995) or (port == 465 and not inside)
     here.listen(address, port, later, certificate(here), at_once=at_once)
-
-
-def web_proxy(here: World) -> None:
-    proxy = here.web(ELSEWHERE, here.certificate(IMAP_NAME))
-    proxy.answer = says(403, Server="cloudflare")
-    lead("imap", ELSEWHERE)(here)
 
 
 def ends(*lines: str, late: float = 0) -> Behaviour:
@@ -629,58 +488,39 @@ def ends(*lines: str, late: float = 0) -> Behaviour:
             if number:
                 connection.recv(4096)
             time.sleep(late if number == len(lines) - 1 else 0)
-            connection.sendall(f"{line}\r\n".encode())
+            is_text = line[:1] not in ("", "\x15")  # nothing, or an alert of TLS
+            connection.sendall(f"{line}\r\n".encode() if is_text else line.encode())
 
     return behave
 
 
-def wants_client_certificate(host: str, port: int) -> Seed:
+def wants_client_certificate(here: Real, place: tuple[str, int]) -> None:
     """TLS 1.3, whose server refuses after the client's part of the handshake."""
+    host, port = place
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
+    context.load_verify_locations(here.folder / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
 
-    def seed(here: Real) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
-        context.load_verify_locations(here.folder / "ca.pem")
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
+    def behave(connection: socket.socket) -> None:
+        secure = context.wrap_socket(
+            connection, server_side=True, do_handshake_on_connect=False
+        )
+        with secure, suppress(OSError):
+            with suppress(ssl.SSLError):
+                secure.do_handshake()
+            while os.read(secure.fileno(), 4096):  # what the client sends
+                pass
 
-        def behave(connection: socket.socket) -> None:
-            secure = context.wrap_socket(
-                connection, server_side=True, do_handshake_on_connect=False
-            )
-            with secure, suppress(OSError):
-                with suppress(ssl.SSLError):
-                    secure.do_handshake()
-                while os.read(secure.fileno(), 4096):  # what the client sends
-                    pass
-
-        here.listen(ELSEWHERE, port, behave)
-        lead(host, ELSEWHERE)(here)
-
-    return seed
+    here.listen(ELSEWHERE, port, behave)
+    lead(host, ELSEWHERE)(here)
 
 
 def dav(here: World, answer: Response) -> None:
     """A calendar server at another address."""
     lead("dav", ELSEWHERE)(here)
     here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
-
-
-def with_slash_alone(asked: Asked) -> Answer:
-    status = 401 if asked.path.endswith("/") and asked.path != "/two/" else 405
-    return says(status, **{"WWW-Authenticate": "Basic"})(asked)
-
-
-def at_the_root(asked: Asked) -> Answer:
-    status = 401 if asked.path == "/" else 404
-    return says(status, **{"WWW-Authenticate": "Basic"})(asked)
-
-
-def without_way_to_calendar(here: World) -> None:
-    lines = records(here).splitlines(True)
-    kept = [line for line in lines if not line.startswith("_caldav")]
-    here.names.serve("".join(kept))
-    at(CALDAV, says(404))(here)
 
 
 def hoster(here: World, answer: Response) -> None:
@@ -707,45 +547,14 @@ def in_ispdb(here: World, answer: Response) -> None:
     here.web(ELSEWHERE, here.certificate("live.thunderbird.net")).answer = known
 
 
-def at_old_ipv6(answer: Response) -> Seed:
-    """Let the web hosts have an IPv6 address too, at which another site answers."""
-
-    def seed(here: World) -> None:
-        here.web("::1", here.certificate(*WEB_NAMES, f"www.{DOMAIN}")).answer = answer
-        here.names.serve(records(here, add="www IN AAAA ::1\n@ IN AAAA ::1\n"))
-
-    return seed
+def filled_in(asked: Asked) -> Answer:
+    """The response of a service that knows who asks."""
+    who = unquote(asked.query.partition("emailaddress=")[2].partition("&")[0])
+    return edited({"%EMAILADDRESS%": who or "%EMAILADDRESS%"})(asked)
 
 
-def forwarding(here: World) -> None:
-    """A provider's service at autoconfig that shows another page in a frame."""
-    answer = page("<frameset><frame src='https://www.hoster.test/'></frameset>")
-    here.web(ELSEWHERE, here.certificate(f"forward.{HOSTER}")).answer = answer
-    lead("autoconfig", ELSEWHERE)(here)
-    at(WELL_KNOWN, says(404))(here)
-
-
-def for_phones(asked: Asked) -> Answer | None:
-    """An answer of Autodiscover to phones alone, with an ActiveSync server."""
-    answer = tables("check_mistakes.toml")["ActiveSync where there is none"]["body"]
-    is_theirs = asked.path == POX and b"mobilesync" in asked.body
-    return says(200, answer, Content_Type="text/xml")(asked) if is_theirs else None
-
-
-def by_script(asked: Asked) -> Answer | None:
-    """A script that needs the query, which the redirect to it does not pass on."""
-    if asked.path in ANYWHERE:
-        return moved("https://autoconfig.example.test/settings.php")(asked)
-    if asked.path != "/settings.php":
-        return None
-    asked.path = CONFIG
-    return asked.served() if asked.query else says(400, "Missing: emailaddress")(asked)
-
-
-def tls_in_tls(connection: socket.socket) -> None:
-    """A server that waits for TLS, within TLS: it answers text by an alert."""
-    connection.recv(4096)
-    connection.sendall(b"\x15\x03\x01\x00\x02\x02\x46")
+def hang_up(asked: Asked) -> NoReturn:
+    raise ConnectionResetError
 
 
 def delayed(seconds: float) -> Response:
@@ -764,14 +573,14 @@ def by_hops(number: int) -> Response:
         if hop >= number:
             asked.query = asked.query.partition("&hop")[0].partition("hop")[0]
             return asked.served()
-        scheme = "https" if asked.secure else "http"
-        return moved(scheme + "://{host}{path}?{query}&hop")(asked)
+        return moved("{scheme}://{host}{path}?{query}&hop")(asked)
 
     return answer
 
 
-def limited(requests: int, seconds: float) -> Seed:
-    """A web server that answers so many requests at most in so many seconds."""
+def limited(here: World, limits: Sequence[float]) -> None:
+    """Answer so many requests at most in so many seconds."""
+    requests, seconds = limits
     answered: list[float] = []
 
     def answer(asked: Asked) -> Answer | None:
@@ -781,11 +590,11 @@ def limited(requests: int, seconds: float) -> Seed:
         answered.append(now)
         return None
 
-    return web(answer)
+    here.front.answer = answer
 
 
-def delaying(seconds: float) -> Seed:
-    """A web server that lets one request pass in so many seconds, and others wait."""
+def delaying(here: World, seconds: float) -> None:
+    """Let one request pass in so many seconds, and others wait."""
     lock, free = threading.Lock(), [0.0]
 
     def answer(_: Asked) -> Answer | None:
@@ -794,132 +603,51 @@ def delaying(seconds: float) -> Seed:
         time.sleep(max(now - time.monotonic(), 0))
         return None
 
-    return web(answer)
+    here.front.answer = answer
 
 
 # --- Worlds of tables -------------------------------------------------------------------
 
-# What is not data: of the mistake with this name, with a file and without.
-SEEDS: dict[str, Seed] = {
-    "Autodiscover by port 80 alone, which redirects to http": by_http_alone("http:"),
-    **dict.fromkeys(
-        (
-            "a misspelt server that the name server refuses to tell of",
-            "a leftover MX record that the name server refuses to tell of",
-        ),
-        refusing,
-    ),
-    **dict.fromkeys(
-        (
-            "a zone of yesterday, whose server the zone's own NS records still name",
-            "a delegation to other name servers than the zone names",
-        ),
-        half_moved,
-    ),
-    **dict.fromkeys(
-        (
-            "a web site with another site's certificate, which Outlook asks first",
-            "a wildcard record that leads Outlook to a bad certificate, and no file",
-        ),
-        another_site,
-    ),
-    "a document at a path that no client asks for": misplaced(
-        f"{DOMAIN}/.well-known/mail/config-v1.1.xml"
-    ),
-    "a document whose name an editor has given another ending, and no file": misplaced(
-        f"autoconfig.{DOMAIN}{CONFIG}.txt"
-    ),
-    "a document at a host that no client asks, and no file": misplaced(
-        f"mail.{DOMAIN}{WELL_KNOWN}"
-    ),
-    "Autodiscover's host is an alias at a provider that mail has left, and no file": (
-        old_office
-    ),
-    "a forwarding service without a certificate for the name": forwarding,
-    "phones alone are led to an ActiveSync that is gone": (
-        lambda here: setattr(here.front, "answer", for_phones)
-    ),
-    **dict.fromkeys(
-        (
-            "a calendar's URL without the slash at its end",
-            "a calendar's URL that is answered with two slashes alone",
-        ),
-        lambda here: dav(here, with_slash_alone),
-    ),
-    "a profile that leads to a calendar's former path, and no file": (
-        lambda here: dav(here, at_the_root)
-    ),
-    "a server for files in place of a calendar that no document lists, and no file": (
-        lambda here: dav(here, says(207, NO_PERSON, Content_Type="text/xml"))
-    ),
-    "a redirect to a script that loses the query": web(by_script),
-    "a parking page at the old IPv6 address of the web host": at_old_ipv6(page("soon")),
-    "another site at the old IPv6 address, which knows no such path, and no file": (
-        at_old_ipv6(says(404, "Not Found"))
-    ),
-    "TLS within TLS": mail("imap", 993, tls_in_tls, good(IMAP_NAME)),
-    "a server behind a proxy for TLS that says nothing": mail(
-        "smtp", 465, lambda connection: connection.recv(10), good(SMTP_NAME)
-    ),
-    "a name that is delegated to a server without it": lame,
-    "a server that limits requests too much": limited(4, 4),
-    "a relative redirect": web(relative),
-    "a connection that is closed without a response": instead_of_web(
-        lambda connection: connection.recv(4096), certified(*WEB_NAMES, f"www.{DOMAIN}")
-    ),
-    "a slash appended to every path": web(slashed),
-    "an SSH server at the port of the web": instead_of_web(
-        says_first("SSH-2.0-OpenSSH_9.2p1 Debian-2")
-    ),
-    "somebody's own user name, where Outlook alone is served": web(says(404)),
-    "a profile that was changed": signed("sign.test", days=90, is_broken=True),
-    "a profile whose signer has ended": signed("old-sign.test", days=-3),
-    "a profile whose signer ends soon": signed("end-sign.test", days=5),
-    "an alias of somebody else's web host": someone_elses,
-    "a wildcard record that leads to the web site": wildcard,
-    "port 53 shut by TCP": lambda here: here.name_server("127.0.1.60", truncated),
-    "a name server that drops AAAA": dropping_aaaa,
-    "a web host of which one address hangs up": hang_up_at_one,
-    "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
-    "a refused handshake": by_nginx("ssl_reject_handshake on;"),
-    "http at the port of https": instead_of_web(says_first("HTTP/1.1 400 Bad Request")),
-    "a web server behind TLS at the port of IMAPS": mail(
-        "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
-    ),
-    "a web proxy before imap": web_proxy,
-    "imap asks clients for certificates": wants_client_certificate("imap", 993),
-    "smtp asks clients for certificates": wants_client_certificate("smtp", 465),
-    "autoconfig asks clients for certificates": wants_client_certificate(
-        "autoconfig", 443
-    ),
-    "a calendar that nothing leads to": without_way_to_calendar,
+
+def elsewhere(here: World, given: Mapping[str, Any]) -> None:
+    """Another web server, which answers as the domain's without a response."""
+    names = given.get("names", (*WEB_NAMES, f"www.{DOMAIN}"))
+    made = here.web(given.get("address", ELSEWHERE), here.certificate(*names))
+    made.answer = response(given) or made.answer
+
+
+def mail_servers(here: World, given: Any) -> None:
+    for server in listed(given):
+        mail_server(here, **server)
+        host, _ = server.get("at", ("imap", 993))
+        lead_web(here) if host == "web" else lead(host, ELSEWHERE)(here)
+
+
+# What makes a world, by the keys of a row.
+MAKERS: dict[str, Callable[[Any, Any], object]] = {
+    "mail": mail_servers,
+    "elsewhere": elsewhere,
+    "limited": limited,
+    "delaying": delaying,
+    "by_http_alone": by_http_alone,
+    "half_moved": lambda here, _: half_moved(here),
+    "nginx": by_nginx,
+    "signed": lambda here, given: signed(here, **given),
+    "client_certificate": wants_client_certificate,
+    "zone": lambda here, given: here.names.serve(records(here, **given)),
+    "bind": lambda here, given: here.bind.load("", records(here, **given)),
+    "name_server": lambda here, given: name_server(here, **given),
+    "name_servers": lambda here, given: name_servers(here, **given),
+    "only_ipv6": only_ipv6,
+    "web": at_web,
 }
 
 
-def make(here: World, name: str, row: Mapping[str, Any]) -> None:
+def make(here: World, row: Mapping[str, Any]) -> None:
     """Make the world of a row of a table (see check_mistakes.toml)."""
-    seed = SEEDS.get(name) or SEEDS.get(name.removesuffix(", and no file"))
-    if seed:
-        seed(here)
-    servers = row.get("mail", [])
-    for server in servers if isinstance(servers, list) else [servers]:
-        mail_server(here, **server)
-        host, _ = server.get("at", ("imap", 993))
-        lead(host, ELSEWHERE)(here)
-    if "zone" in row:
-        text = records(here, **row["zone"])
-        if BIND in row.get("options", ()):
-            here.bind.load("", text)
-        else:
-            here.names.serve(text)
-    if "name_server" in row:
-        here.name_server(row["options"][1], failing(**row["name_server"]))
-    if "name_servers" in row:
-        name_servers(here, **row["name_servers"])
-    if "only_ipv6" in row:
-        only_ipv6(here, row["only_ipv6"])
-    if "web" in row:
-        at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **row["web"]))(here)
+    for key, maker in MAKERS.items():
+        if key in row:
+            maker(here, row[key])
     if answer := response(row):
         let_answer(here, row, answer)
 
@@ -935,7 +663,7 @@ SERVERS: dict[str, Callable[[World, Response], None]] = {
 
 def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
     """Let the requests of the row get a response."""
-    place = row.get("when", "")
+    place = row.get("when", "always" if "answers" in row else "")
     paths = (row["path"],) if "path" in row else row.get("paths", ANYWHERE)
     if "led_to" in row:
         led(here, paths, row["led_to"], answer)
@@ -949,25 +677,48 @@ def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
         when(lambda asked: asked.path in paths, answer)(here)
 
 
-def response(row: Mapping[str, Any]) -> Response | None:
+ANSWERS: dict[str, Callable[[Any], Response]] = {
+    "page": page,
+    "to": moved,
+    "filled_in": lambda _: filled_in,
+    "hangs_up": lambda _: hang_up,
+    "delay": delayed,
+    "redirects": by_hops,
+}
+
+
+def response(row: Mapping[str, Any]) -> Any:
     """Return the response that the row describes, or None."""
     headers = row.get("headers", {})
-    if "page" in row:
-        return page(row["page"])
+    if "answers" in row:
+        return first_of([(each, response(each)) for each in row["answers"]])
+    if "serves" in row:
+        more = {"edit": {}, **row}
+        return of_url(more.pop("serves"), response(more))
     if "reply" in row:
         return reply(row["reply"], row.get("body", "no"), headers)
     if "sent_as" in row:
         return lambda asked: (row["sent_as"], *asked.served()[1:])
-    if "to" in row:
-        return moved(row["to"])
-    if "delay" in row:
-        return delayed(row["delay"])
-    if "redirects" in row:
-        return by_hops(row["redirects"])
-    if row.keys() & {"edit", "change", "headers"}:
+    for key, answer in ANSWERS.items():
+        if key in row:
+            return answer(row[key])
+    if row.keys() & {"edit", "change", "patterns", "headers"}:
         change = CHANGES.get(row.get("change", ""))
-        return edited(row.get("edit", {}), change, **headers)
+        return edited(row.get("edit", {}), change, row.get("patterns"), **headers)
     return None
+
+
+def first_of(answers: Sequence[tuple[Mapping[str, Any], Response]]) -> Any:
+    """Return the response of the first row that is meant; there may be none."""
+
+    def answer(asked: Asked) -> Answer | None:
+        for row, response in answers:
+            is_sent = row.get("sends", "").encode() in asked.body
+            if is_sent and re.search(row.get("at", ""), asked.line):
+                return response(asked)
+        return None
+
+    return answer
 
 
 def checked(

@@ -4,7 +4,6 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,20 +13,15 @@ from paper import Every, Paper, World, calendars, own_url
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
-    CONFIG,
     IMAP_NAME,
     POX,
     SMTP_NAME,
     WEB_NAMES,
     at,
-    at_the_root,
-    by_http_alone,
     checked,
     dav,
-    delaying,
     edited,
     ends,
-    for_phones,
     good,
     lead,
     limited,
@@ -40,7 +34,6 @@ from seeds import (
     says,
     web,
     when,
-    zone,
 )
 from services import typed
 from strangers import at_terminal
@@ -72,7 +65,6 @@ from world import (
 
 from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
 from flask_autoconfig.tools.check import login, run
-from flask_autoconfig.tools.net.conversations import in_base64
 
 pytestmark = pytest.mark.world
 ALL = [
@@ -184,87 +176,15 @@ HOSTED = (
 )
 
 
-def customer_of_hoster(here: Paper) -> None:
-    def hosted(asked: Asked) -> Any:
-        asked.host, asked.query = f"autoconfig.{DOMAIN}", ""
-        name = "<domain>customer.test</domain><incomingServer"
-        return edited({'<incomingServer type="imap"': f'{name} type="imap"'})(asked)
-
-    here.names.serve(HOSTED)
-    when(lambda asked: HOSTER in asked.host and "config-v1" in asked.path, hosted)(here)
-
-
-def hoster_in_ispdb(here: Paper) -> None:
-    def answer(asked: Asked) -> Any:
-        if not asked.path.endswith(f"/{HOSTER}"):
-            return says(404)(asked)
-        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
-        return asked.served()
-
-    here.names.serve(HOSTED.replace("autoconfig", "www"))
-    here.web(ELSEWHERE, here.certificate("live.thunderbird.net")).answer = answer
-
-
-def wildcard_to_site(here: Paper) -> None:
-    here.web(SITE, here.certificate("customer.test")).answer = says(200, "hello")
-    names = ("autoconfig", "autodiscover", "ua-auto-config", "no-such-name-e3b0c442")
-    lines = "".join(f"{name} IN A {SITE}\n" for name in names)
-    here.names.serve(ADDRESSES + lines)
-
-
-# The worlds of check_right.toml that are not data.
-def filled_in(asked: Asked) -> Answer:
-    who = unquote(asked.query.partition("emailaddress=")[2].partition("&")[0])
-    return edited({"%EMAILADDRESS%": who or "%EMAILADDRESS%"})(asked)
-
-
-WORLDS: dict[str, Callable[[Paper], object]] = {
-    "a profile without the path of a calendar that is at the root of its host": (
-        lambda here: dav(here, at_the_root)
-    ),
-    "calendars that take tokens alone, and that no document lists": lambda here: dav(
-        here, says(401, WWW_Authenticate="Bearer")
-    ),
-    "a document with the address of the request filled in": (
-        when(lambda asked: "config-v1.1" in asked.path, filled_in)
-    ),
-    "a wildcard record that leads to a web site": wildcard_to_site,
-    "phones alone are led to an ActiveSync that asks for a login": lambda here: setattr(
-        here.front,
-        "answer",
-        lambda asked: (
-            says(401, WWW_Authenticate="Basic realm=x")(asked)
-            if asked.path == "/Microsoft-Server-ActiveSync"
-            else for_phones(asked)
-        ),
-    ),
-    "Autodiscover that asks people for their password, and is forbidden by http": (
-        requested("Autodiscover by http", says(403))
-    ),
-    "nothing is published, and the name that clients guess is at another house than the "
-    "MX": lambda here: here.listen(
-        ELSEWHERE, 993, offering("AUTH=PLAIN"), here.certificate("mx.new.test")
-    ),
-    "a server that limits requests": limited(5, 0.6),
-    "a server that delays many requests": delaying(0.2),
-    "a customer of a hoster": customer_of_hoster,
-    "Autodiscover by port 80 alone, which redirects with 302": by_http_alone("https:"),
-    "a customer of a hoster that the ISP database knows": hoster_in_ispdb,
-    "two name servers that lead to different hosts, which answer": lambda here: (
-        here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
-    ),
-}
 RIGHT = tables("check_right.toml")
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_nothing_is_wrong_with(here: Paper, tmp_path: Path, name: str) -> None:
     row = RIGHT[name]
-    if name in WORLDS:
-        WORLDS[name](here)
     if row.get("published"):
         publish(here, written(tmp_path, *row["file"].items()))
-    make(here, name, row)
+    make(here, row)
     for way in row.get("ways", ("file", "none")):
         report = checked(here, row, tmp_path, with_file=way == "file")
         if not row.get("faulty"):
@@ -277,10 +197,6 @@ def test_nothing_is_wrong_with(here: Paper, tmp_path: Path, name: str) -> None:
         assert {fares[client] for client in row.get("unknown", ())} <= {None}
         assert {*row.get("codes", ())} <= {*codes(report)}
         assert {*row.get("no_codes", ())}.isdisjoint(codes(report))
-
-
-def test_each_world_that_is_not_data_has_a_row() -> None:
-    assert WORLDS.keys() <= RIGHT.keys()
 
 
 def test_a_customer_of_a_hoster_needs_no_own_names(here: Paper, tmp_path: Path) -> None:
@@ -313,7 +229,7 @@ def test_many_domains_at_limited_servers_are_right(here: Paper, tmp_path: Path) 
     zone = ADDRESSES + here.zone
     publish(here, file)
     here.names.serve("".join(zone.replace(DOMAIN, name) for name in names))
-    limited(30, 0.5)(here)
+    limited(here, [30, 0.5])
     # The pauses take most of the usual time, and a busy machine the rest.
     reports = of_all(here, file, "--allow-private", "--timeout", "15")
     assert not [
@@ -502,37 +418,9 @@ def test_verbose_shows_good_results_and_quiet_only_problems(here: Paper) -> None
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("reply", "code"),
-    [
-        ("553 5.3.0 Auth failure", "login.wrong-mechanism"),
-        ("535 5.7.8 Error: authentication failed", "login.refused-here-alone"),
-    ],
-)
-def test_login_follows_a_refusal_of_plain(here: Paper, reply: str, code: str) -> None:
-    """Only 535 says that the password is wrong (RFC 4954)."""
-    behave = talks(
-        "220 x",
-        ("EHLO", "250 AUTH PLAIN LOGIN"),
-        ("AUTH PLAIN AG", reply),  # \0 and the user name, in base64
-        ("AUTH LOGIN", "334 VXNlcm5hbWU6"),
-        (in_base64(USER).upper(), "334 UGFzc3dvcmQ6"),
-        (in_base64(PASSWORD).upper(), "235 in"),
-        ("MAIL", "250 OK"),
-        ("RCPT", "250 OK"),
-    )
-    mail("smtp", 465, behave, good(SMTP_NAME))(here)
-    report = log_in(here, here.file, "--yes")
-    (found,) = [one for one in logins(report) if one["subject"].startswith("smtp")]
-    assert (found["code"], reply in found["seen"]) == (code, True)
-    is_by = code == "login.wrong-mechanism"
-    assert found["status"] == ("warning" if is_by else "failure")
-    assert found["why"].startswith(f"smtp {SMTP_NAME}:465 LOGIN accepts") == is_by
-
-
 def test_settings_behind_a_login_are_not_told_as_missing(here: Paper) -> None:
     name = "Autodiscover that asks people for their password, as mailcow does"
-    make(here, name, RIGHT[name])
+    make(here, RIGHT[name])
     shown = person(here, USER, file=here.file).stdout
     assert "not checked for Outlook (classic): the settings require a login" in shown
     assert "nothing is published" not in shown
@@ -647,7 +535,8 @@ def log_in(
     named = ("--config", file) if file else ()
     with typed(password) as read:
         given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
-        done = here.invoke(*named, "check", USER, *how, *given, *options)
+        who = () if options and options[0].endswith(".test") else (USER,)
+        done = here.invoke(*named, "check", *who, *options, *how, *given)
     assert done.exit_code in (0, 1), done.output
     assert password not in done.output
     return json.loads(done.stdout) if "--json" in how else done.stdout
@@ -668,53 +557,33 @@ def local_parts(tmp_path: Path) -> Path:
     return written(tmp_path, ('"imap"', f'"imap"\n{key}'), ('"smtp"', f'"smtp"\n{key}'))
 
 
-@pytest.mark.parametrize(
-    ("password", "code", "cure"),
-    [
-        (PASSWORD, "setup.contradicts", "the logins with the settings of config-v1"),
-        ("mistyped!", "login.both-refused", "if the mailbox is at Google now, "),
-    ],
-)
-def test_a_check_and_its_logins_inform_each_other(
-    here: Paper, password: str, code: str, cure: str
-) -> None:
-    name = {f"<LoginName>{USER}</": "<LoginName>somebody</"}
-    when(lambda asked: asked.path == POX, edited(name))(here)
-    zone(replace={"MX 10 mx.example.test.": "MX 1 aspmx.l.google.com."})(here)
-    how = ("--json", "--allow-private", "--yes")
-    report = log_in(here, None, password=password, how=how)
-    found = next(one for one in report["findings"] if one["code"] == code)
-    assert found["cure"].startswith(cure)
+CHECKS = tables("check_logins.toml")["checks"]
 
 
-def test_a_login_by_the_file_decides_about_further_servers(here: Paper) -> None:
-    pop3 = f'<incomingServer type="pop3"><hostname>pop.{DOMAIN}</hostname>'
-    pop3 += "<port>995</port><socketType>SSL</socketType></incomingServer>"
-    more = {"<outgoingServer": f"{pop3}<outgoingServer"}
-    when(lambda asked: asked.path == CONFIG, edited(more))(here)
-    report = log_in(here, here.file, how=("--json", "--allow-private"))
-    cure = coded(report, "document.has-others")["cure"]
-    assert cure.startswith("the logins with the settings of the file work")
-
-
-def test_the_other_name_is_tried_at_one_server(here: Paper, local_parts: Path) -> None:
-    report = log_in(here, local_parts, "--yes")
-    codes = ["login.wrong-name", "login.refused-as-well", "login.good"]
-    assert login_codes(report) == codes
-    first, second, _ = logins(report)
-    assert first["subject"].startswith("imap ")
-    assert USER in first["seen"]
-    assert 'username = "%EMAILADDRESS%"' in first["cure"]
-    assert "password" not in first["cure"] + second["cure"]
-    codes = ["login.refused-name-here", "login.refused-name-here", "login.good"]
-    assert login_codes(log_in(here, local_parts)) == codes
-
-
-def test_a_file_with_a_wrong_name_is_corrected(here: Paper, local_parts: Path) -> None:
-    report = log_in(here, local_parts, "--yes", how=("--json",))
-    assert failures(report)[0]["code"] == "login.wrong-name"
-    cure = coded(report, "document.differs")["cure"]
-    assert cure.startswith("correct the file first")
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_login(here: Paper, tmp_path: Path, name: str) -> None:
+    row = CHECKS[name]
+    make(here, row)
+    changes, options = row.get("file", {}), row.get("options", [])
+    file = None if changes is False else written(tmp_path, *changes.items())
+    is_private = row.get("published") or changes is False
+    how = ("--json", "--allow-private" if is_private else "--unpublished")
+    report = log_in(
+        here, file, *options, password=row.get("password", PASSWORD), how=how
+    )
+    failed = [found["code"] for found in failures(report)]
+    assert login_codes(report) == row.get("logins", login_codes(report))
+    assert failed == row.get("failures", failed)
+    for code, parts in row.get("says", {}).items():
+        (found, *_) = [each for each in report["findings"] if each["code"] == code]
+        texts = " ".join(found[key] for key in ("subject", "seen", "why", "cure"))
+        assert [part for part in parts if part not in texts] == []
+    cures = " ".join(found["cure"] for found in logins(report))
+    assert row.get("untold", "\0") not in cures
+    fares = works(report)
+    assert {fares[client] for client in row.get("works", ())} <= {True}
+    assert {fares[client] for client in row.get("fails", ())} <= {False}
+    assert len(here.connections) == row.get("connections", len(here.connections))
 
 
 def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) -> None:
@@ -735,104 +604,6 @@ def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) 
     assert "fails in Outlook (classic), iPhone, Thunderbird, " in lines[1]
     assert lines[1].count("accepts the user name") == 1
     assert "the login fails at" not in "".join(lines)
-
-
-def refusing(
-    reply: str,
-    connections: list[int] | None = None,
-    host: str = SMTP_NAME,
-    address: str = "",
-) -> Any:
-    """Submission that refuses every login, and notes each connection."""
-    ehlo = ("EHLO", "250-here\r\n250 AUTH PLAIN")
-    behave = talks("220 here", ehlo, ("AUTH PLAIN ", reply))
-
-    def counted(connection: socket.socket) -> None:
-        if connections is not None:
-            connections.append(1)
-        behave(connection)
-
-    if address:
-        return lambda here: here.listen(address, 465, counted, good(host)(here))
-    return mail("smtp", 465, counted, good(host))
-
-
-def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> None:
-    connections: list[int] = []
-    refusing("451 4.3.0 Connection lost to authentication server", connections)(here)
-    (failed,) = failures(log_in(here, here.file, "--yes"))
-    assert failed["code"] == "login.server-fault"
-    assert "451 4.3.0 Connection lost" in failed["seen"]
-    # For what it offers, as a client of TLS 1.2, and for the login.
-    assert len(connections) == 3
-
-
-def test_a_refusal_beside_a_servers_own_failure_waits_for_that(here: Paper) -> None:
-    refusing("451 4.3.0 Connection lost to authentication server")(here)
-    report = log_in(here, here.file, password="wrong")
-    cures = {it["code"]: it["cure"] for it in failures(report)}
-    cure = cures["login.refused"]
-    assert cure.startswith(f"first correct what fails at smtp {SMTP_NAME}:465")
-
-
-def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:
-    refusing("535 5.7.8 Error: authentication failed: (reason unavailable)")(here)
-    report = log_in(here, here.file, "--yes")
-    assert login_codes(report) == ["login.refused-here-alone", *["login.good"] * 2]
-    (refused,) = failures(report)
-    assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
-    assert "smtpd_sasl_path" in refused["cure"]
-    assert "SMTP may be switched off for this account" in refused["cure"]
-
-
-def test_one_address_that_refuses_what_the_other_accepts_is_named(here: Paper) -> None:
-    connections: list[int] = []
-    refusing("535 5.7.8 Error: authentication failed", connections, address="::1")(here)
-    here.names.serve(records(here, add=f"{SMTP_NAME}. IN AAAA ::1\n"))
-    report = log_in(here, here.file, "--yes")
-    codes = ["login.refused-address", "login.good", "login.good"]
-    assert login_codes(report) == codes
-    (refused,) = failures(report)
-    said = f"is refused at ::1, and works at {SMTP}, another address of the same host"
-    assert said in refused["seen"]
-    # For what it offers, at each address, as a client of TLS 1.2, and for one login.
-    assert len(connections) == 4
-    (alone,) = failures(log_in(here, here.file))
-    assert alone["code"] == "login.refused-here-alone"
-    assert " is refused at ::1 (its host has another address): 535" in alone["seen"]
-
-
-def test_a_server_that_answers_no_long_client_hello_hurts_thunderbird_alone(
-    here: Paper,
-) -> None:
-    server = {"at": ["imap", 993], "offers": "AUTH=PLAIN", "longest": 1000}
-    make(here, "", {"mail": server})
-    found = works(here.check(USER, file=here.file))
-    assert (found["Thunderbird"], found["Evolution"]) == (False, True)
-
-
-def test_thunderbird_takes_a_key_of_1024_bits_and_apple_does_not(here: Paper) -> None:
-    shown = {"code": 66, "chain": ["x < X1"]}
-    make(
-        here,
-        "",
-        {"mail": {"at": ["imap", 993], "offers": "AUTH=PLAIN", "shows": shown}},
-    )
-    found = works(here.check(USER, file=here.file))
-    assert (found["Thunderbird"], found["iPhone"]) == (True, False)
-
-
-def test_a_mailbox_in_an_internationalised_domain_may_have_another_name(
-    here: Paper, tmp_path: Path
-) -> None:
-    file = written(tmp_path, (f'["{DOMAIN}"]', '["münchen.test"]'))
-    words = ("check", "fred@xn--mnchen-3ya.test", *UNPUBLISHED, "--yes")
-    with typed(PASSWORD) as read:
-        given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
-        done = here.invoke("--config", file, *words, *given)
-    first, *_ = logins(json.loads(done.stdout))
-    assert first["code"] == "login.both-refused"
-    assert "as fred@münchen.test alone" in first["cure"]
 
 
 def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> None:
@@ -1008,22 +779,6 @@ def test_a_calendar_that_does_not_know_its_prefix_is_told(
     assert "and it answers below /radicale" in failed["seen"]
 
 
-@pytest.mark.parametrize("has_file", [True, False])
-def test_a_server_of_another_house_that_refuses_is_told_as_one(
-    here: Paper, tmp_path: Path, has_file: bool
-) -> None:
-    old = "smtp.old.test"
-    refusing("535 5.7.8 Error: authentication failed", host=old)(here)
-    here.names.serve(records(here, add=f"{old}. IN A {ELSEWHERE}\n"))
-    file = written(tmp_path, (SMTP_NAME, old)) if has_file else None
-    here.front.answer = edited({SMTP_NAME: old})
-    how = ("--json", "--allow-private", "--unpublished" if has_file else "--yes")
-    found = failures(log_in(here, file, "--yes", how=how))
-    (refused,) = [one for one in found if one["step"] == "login"]
-    assert refused["code"] == "login.other-house"
-    assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
-
-
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_person_is_asked_before_the_other_name_is_tried(
     really: Real, local_parts: Path, answer: str
@@ -1086,26 +841,6 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
 
-def test_the_published_method_is_tried_beside_that_of_the_file(here: Paper) -> None:
-    clear = "<authentication>password-cleartext"
-    here.front.answer = edited({clear: "<authentication>password-encrypted"})
-    behave = talks(
-        "* OK",
-        ("CAPABILITY", "* CAPABILITY AUTH=PLAIN AUTH=CRAM-MD5\r\na OK"),
-        ("AUTHENTICATE CRAM-MD5", "+ PDFAeD4="),
-        ("AUTHENTICATE PLAIN", "+ "),
-        ("AG", "a OK in"),
-        ("ZN", "a NO [AUTHENTICATIONFAILED] no"),
-        ("EXAMINE", "a OK"),
-    )
-    mail("imap", 993, behave, good(IMAP_NAME))(here)
-    report = log_in(here, here.file, how=("--json", "--allow-private"))
-    (refused,) = [it for it in failures(report) if it["step"] == "login"]
-    assert refused["subject"].endswith(":993 password-encrypted")
-    assert "Thunderbird" in refused["clients"]
-    assert "Outlook (classic)" not in refused["clients"]
-
-
 # IMAP until the password; each line follows one that it gets.
 ASKS = ("* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ ")
 
@@ -1116,17 +851,6 @@ def test_a_server_that_delays_its_answer_is_waited_for(really: Real) -> None:
     found = logins(log_in(really, really.file, "--timeout", "2"))
     (one,) = [one for one in found if one["subject"].startswith("imap ")]
     assert "a NO [AUTHENTICATIONFAILED]" in one["seen"]
-
-
-def test_a_login_without_an_answer_is_no_refusal(here: Paper) -> None:
-    def closes_after_the_password(connection: socket.socket) -> None:
-        ends(*ASKS)(connection)
-        connection.recv(4096)
-
-    mail("imap", 993, closes_after_the_password, good(IMAP_NAME))(here)
-    report = log_in(here, here.file)
-    (failed,) = [it for it in failures(report) if it["code"] == "login.closed"]
-    assert "“Internal login failure”" in failed["cure"]
 
 
 def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:

@@ -110,7 +110,7 @@ DIFFERENCES = tables("dns_differences.toml")
 @pytest.mark.parametrize("claim", DIFFERENCES)
 def test_a_comparison_advises_what_is_right_to_do(here: Paper, claim: str) -> None:
     row = DIFFERENCES[claim]
-    make(here, claim, row)
+    make(here, row)
     target = row.get("target", f"www.{DOMAIN}")
     words = ("--config", here.file, "dns", "--target", target, "--diff")
     done = here.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))

@@ -236,11 +236,11 @@ StartTls = Callable[[], socket.socket]
 
 
 def says_first(text: str) -> Behaviour:
-    """Return a server that sends one line and waits."""
+    """Return a server that sends one line, or nothing, and waits."""
 
     def behave(connection: socket.socket) -> None:
-        connection.sendall(text.encode() + b"\r\n")
-        connection.recv(100)
+        connection.sendall(f"{text}\r\n".encode() if text else b"")
+        connection.recv(4096)
 
     return behave
 
@@ -302,15 +302,17 @@ class Asked:
         return f"{self.host}{self.path}"
 
     @property
+    def scheme(self) -> str:
+        return "https" if self.secure else "http"
+
+    @property
     def line(self) -> str:
         """The method, the URL and the query, as check_requests.toml has patterns of."""
-        scheme = "https" if self.secure else "http"
-        return f"{self.method} {scheme}://{self.url}?{self.query}"
+        return f"{self.method} {self.scheme}://{self.url}?{self.query}"
 
     def served(self, **headers: str) -> Answer:
         """Return the response of the service, with other headers."""
-        scheme = "https" if self.secure else "http"
-        base = f"{scheme}://{self.host}/"
+        base = f"{self.scheme}://{self.host}/"
         asked = (self.method, base, self.path, self.query, self.body)
         status, named, data = self._app(*asked)
         more = {key.replace("_", "-"): value for key, value in headers.items()}
@@ -403,6 +405,7 @@ class Checking:
         """Reset the world for one test."""
         self.names.load(self.zone)
         self.front.answer = lambda asked: None
+        self.connections: list[str] = []  # to other mail servers
         with ExitStack() as self.stack:
             yield
 
