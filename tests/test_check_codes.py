@@ -112,12 +112,6 @@ def test_an_ignored_finding_is_left_out_and_fails_nothing() -> None:
     assert "domain.lookup-failed" not in codes("--ignore", "domain.lookup-failed")
 
 
-def test_an_unknown_code_is_wrong_usage_that_names_the_right_one() -> None:
-    done = CliRunner().invoke(cli, ["check", "a.test", "--ignore", "tls.expird"])
-    assert done.exit_code == 2
-    assert "--list lists all codes" in done.output
-
-
 def test_a_redirect_to_a_host_of_that_name_keeps_its_cause() -> None:
     found = finding("http.status", "https://redirect.hoster.test/", status=500, said="")
     led = found.within("redirect", target="https://redirect.hoster.test/")

@@ -37,7 +37,7 @@ from seeds import (
 )
 from services import typed
 from strangers import at_terminal
-from support import Patch, replaced, rows, tables
+from support import Patch, replaced, tables
 from werkzeug.datastructures import Authorization
 from world import (
     ADDRESSES,
@@ -479,14 +479,6 @@ def test_a_finding_of_many_domains_is_shown_once(here: Paper, tmp_path: Path) ->
     for report in of_all(here, file, "--unpublished"):
         assert all(found["why"] for found in failures(report))
     assert person(here, *options, "-q", file=file).stderr == ""
-
-
-@rows("wrong_checks", "words, told", "commands.toml")
-def test_wrong_usage_ends_with_2(here: Paper, words: str, told: str) -> None:
-    done = person(here, *words.split())
-    assert done.exit_code == 2
-    assert told in done.stderr
-    assert "Warning" not in done.stderr
 
 
 def test_warnings_of_another_provider_are_left_out(here: Paper, tmp_path: Path) -> None:

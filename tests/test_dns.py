@@ -155,23 +155,10 @@ def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> N
 # --- Options and messages ----------------------------------------------------------------
 
 
-@rows("wrong_options", "words, message", "commands.toml")
-def test_dns_refuses_wrong_options(toml: Write, words: str, message: str) -> None:
-    done = run("--config", toml(TWO_DOMAINS), "dns", *words.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-
-
 @rows("resolvers", "value, host, port", "commands.toml")
 def test_a_name_server_may_have_a_port(value: str, host: str, port: int) -> None:
     context = command.make_context("dns", [*TARGET, "--resolver", value])
     assert context.params["resolver"] == (host, port)
-
-
-def test_dns_refuses_a_domain_that_is_not_in_the_file(toml: Write) -> None:
-    done = run("--config", toml(TWO_DOMAINS), "dns", "nowhere.test", *TARGET)
-    assert done.returncode == 1
-    assert "the file does not serve it" in done.stderr
 
 
 def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
@@ -182,13 +169,3 @@ def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     assert dns(file).stderr == ""
     done = run("--config", file, "dns", "a.example.net", *TARGET)
     assert "$ORIGIN a.example.net." in done.stdout
-
-
-def test_the_error_for_what_is_no_folder_has_path_and_remedy(toml: Write) -> None:
-    for words in (("dns", *TARGET, "--output"), ("export",)):
-        done = run("--config", toml(TWO_DOMAINS), *words, "/dev/null")
-        assert done.returncode == 1
-        message = (
-            "/dev/null: cannot write: File exists; correct that, or name another place"
-        )
-        assert done.stderr == f"Error: {message}\n"

@@ -272,8 +272,3 @@ def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path) -> None:
         assert run("import", "http://localhost/").returncode == 0
     assert (done.returncode, done.stdout) == (1, "")
     assert "a redirect leads to http" in done.stderr
-
-
-def test_only_urls_of_the_web_are_fetched() -> None:
-    for url in ("ftp://example.com/config", "file:///etc/passwd", "https://[::1"):
-        assert "no https or http URL" in run("import", url).stderr

@@ -92,15 +92,6 @@ def test_without_an_answer_for_the_other_kind_only_a_host_that_does_not_exist_ha
     assert raised.value.kind == "kind"
 
 
-@pytest.mark.parametrize("command", ["check", "init"])
-def test_a_resolver_without_an_address_is_wrong_usage(command: str) -> None:
-    done = run(command, "example.com", "--resolver", "no-such-host.invalid")
-    assert done.returncode == 2, done.stderr
-    assert "--resolver" in done.stderr
-    assert "no-such-host.invalid" in done.stderr
-    assert "(20)" not in done.stderr
-
-
 @pytest.mark.parametrize(
     "words", ["--config {} check --unpublished", "check", "init -o -"]
 )
