@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Two domains with a server of every kind, and all families.
 FILE = Path(__file__).parent / "django_shop/autoconfig.toml"
 HOST = "autoconfig.example.com"
+CONFIG = "/mail/config-v1.1.xml"
+POX = "/autodiscover/autodiscover.xml"
+PACC = "/.well-known/user-agent-configuration.json"
 QUERY = (
     "emailaddress=fred%40example2.com&Protocol=AutodiscoverV1&name=Fred&colour=123456"
 )
@@ -38,7 +41,7 @@ def outlook_asks(
 </Request></Autodiscover>"""
 
 
-POX = outlook_asks("fred@example2.com").encode()
+REQUEST = outlook_asks("fred@example2.com").encode()
 
 
 class Ask(NamedTuple):
@@ -61,7 +64,7 @@ def asks_of(family: str) -> Iterator[Ask]:
         others = (usual.upper(), usual.title()) if route.any_case else ()
         for path in (usual, *others):
             for method in route.allowed:
-                yield Ask(path, method, body=POX if method == "POST" else b"")
+                yield Ask(path, method, body=REQUEST if method == "POST" else b"")
 
 
 class Got(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from seen import AGENTS, configuration
-from services import free_port
+from services import free_port, threaded
 from support import program
 
 from flask_autoconfig import create_app
@@ -77,15 +76,8 @@ class _Quiet(WSGIRequestHandler):
 def served(app: Any) -> Iterator[str]:
     """Serve an application on a free port of loopback; yield its base URL."""
     port = free_port()
-    server = make_server("127.0.0.1", port, app, handler_class=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with threaded(make_server("127.0.0.1", port, app, handler_class=_Quiet)):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -244,17 +244,14 @@ class PaperResolver(Resolver):
         self._resolver.nameservers = [asked]
 
 
-class _Bind:
+class _Bind(Names):
     """The zones of BIND."""
 
-    def __init__(self) -> None:
-        self.load("")
-
-    def load(self, records: str, addresses: str = ADDRESSES) -> None:
+    def load(self, records: str, addresses: str = ADDRESSES) -> None:  # type: ignore[override]
         """Serve these records and the addresses of the hosts."""
         zones = bind_zones(records, addresses)
         text = "".join(f"$ORIGIN {name}.\n{text}" for name, text in zones.items())
-        self.zone = Zone(text, zones)
+        self._zone = Zone(text, zones)
 
 
 def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behaviour]:
@@ -325,7 +322,8 @@ class Paper(Checking):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.names = Names(ADDRESSES)
-        self.bind = _Bind()
+        self.bind = _Bind("")
+        self.bind.load("")
         self.front = Front(self.file)
         self._name_servers: dict[str, Respond] = {}
         self._hosts: dict[tuple[str, int], Dial] = {}
@@ -335,7 +333,7 @@ class Paper(Checking):
     def fresh(self) -> Iterator[None]:
         self._name_servers = {
             OTHER_NAMES: lambda query: self.names.respond(query),
-            BIND: lambda query: self.bind.zone.respond(query),
+            BIND: lambda query: self.bind.respond(query),
         }
         self._hosts = {}
         every = Every()

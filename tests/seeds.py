@@ -23,6 +23,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from asks import CONFIG, POX
 from paper import Shown, World
 from strangers import Behaviour
 from support import certificate_for, listed, open_folder, replaced, tables
@@ -49,10 +50,8 @@ from world import (
 
 from flask_autoconfig.signing import Signer
 
-CONFIG = "/mail/config-v1.1.xml"
 WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
 ANYWHERE = (CONFIG, WELL_KNOWN, "/.well-known/mail-v1.xml")
-POX = "/autodiscover/autodiscover.xml"
 PROFILE = "/mail/mobileconfig"
 CALDAV = "/.well-known/caldav"
 AT_CONFIG = f"https://autoconfig.{DOMAIN}{CONFIG}"

@@ -298,6 +298,7 @@ def _called(
         except SystemExit as ended:
             code = ended.code
     out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
+    assert "Traceback" not in err
     return subprocess.CompletedProcess(words, code, out, err)
 
 
@@ -305,7 +306,9 @@ def run_process(
     *arguments: str | Path, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `flask-autoconfig` in a process of its own."""
-    return captured("flask-autoconfig", *arguments, **options)
+    done = captured("flask-autoconfig", *arguments, **options)
+    assert "Traceback" not in done.stderr
+    return done
 
 
 def captured(
@@ -373,6 +376,20 @@ class Service(NamedTuple):
 
     def workers(self) -> list[int]:
         return children_of(self.process.pid)
+
+
+@contextmanager
+def threaded(*servers: Any) -> Iterator[None]:
+    """Run servers of the standard library in threads until the block ends."""
+    for server in servers:
+        serve = server.serve_forever
+        threading.Thread(target=serve, args=(0.05,), daemon=True).start()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
 
 
 @contextmanager

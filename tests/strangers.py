@@ -5,18 +5,18 @@ import os
 import pty
 import select
 import socket
+import socketserver
 import ssl
 import struct
 import subprocess
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from services import free_port
+from services import free_port, threaded
 from support import BIN
 
 # Called with a connection and, for STARTTLS, a function that starts TLS.
@@ -32,12 +32,11 @@ def listening(
     at_once: bool = True,
 ) -> Iterator[None]:
     """Serve each connection; with a certificate, over TLS *at_once* or by STARTTLS."""
-    over = threading.Event()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if certificate:
         context.load_cert_chain(*certificate)
 
-    def serve(connection: socket.socket) -> None:
+    def serve(connection: socket.socket, *_: object) -> None:
         def start_tls() -> socket.socket:
             return context.wrap_socket(connection, server_side=True)
 
@@ -48,22 +47,16 @@ def listening(
             with start_tls() if certificate else connection as line:
                 behave(line)
 
-    def accept() -> None:
-        listener.settimeout(0.1)
-        while not over.is_set():
-            with suppress(TimeoutError):
-                connection, _ = listener.accept()
-                connection.settimeout(None)
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    try:
+    accepting = socketserver.ThreadingTCPServer(
+        listener.getsockname()[:2],
+        serve,  # type: ignore[arg-type] # a function suffices
+        bind_and_activate=False,
+    )
+    accepting.daemon_threads = True
+    accepting.socket.close()
+    accepting.socket = listener
+    with threaded(accepting):
         yield
-    finally:
-        over.set()
-        thread.join()
-        listener.close()
 
 
 @contextmanager

@@ -43,6 +43,7 @@ ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
 TWO_DOMAINS = (ROOT / "tests/two_domains.toml").read_text(encoding="utf-8")
+FULL = (ROOT / "tests/full.toml").read_text(encoding="utf-8")
 IMAP = {"type": "imap", "hostname": "imap.example.com"}
 SMTP = {"type": "smtp", "hostname": "smtp.example.com"}
 Log = pytest.LogCaptureFixture

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asks import CONFIG, POX
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import CONFIG, POX, edited, failing, good, lead, mail, mail_server, says
+from seeds import edited, failing, good, lead, mail, mail_server, says
 from services import until
 from strangers import HEARING
 from support import BIN, Write, loads, tables

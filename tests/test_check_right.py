@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from asks import POX
 from paper import Every, Paper, World, calendars, own_url
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
     IMAP_NAME,
-    POX,
     SMTP_NAME,
     WEB_NAMES,
     at,

@@ -9,14 +9,12 @@ import pytest
 from lxml import etree
 from msgspec import Struct, structs
 from services import run
-from support import ISP, ISP_FILES, MODEL, TWO_DOMAINS, Write, loads, rows, shared
+from support import FULL, ISP, ISP_FILES, MODEL, TWO_DOMAINS, Write, loads, rows, shared
 
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Config, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
-
-FULL = (Path(__file__).parent / "full.toml").read_text(encoding="utf-8")
 
 
 def only(config: Config) -> Provider:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from asks import FILE, asks_of, outlook_asks
+from asks import CONFIG, FILE, asks_of, outlook_asks
 from documents import text_of
 from flask import Flask, request
 from flask_babel import Babel
@@ -35,7 +35,6 @@ from flask_autoconfig.families import FAMILIES
 Plug = Callable[[Flask, Autoconfig], object]
 POX = outlook_asks("fred@example.com")
 TAGGED = outlook_asks("fred+a@example.com")
-CONFIG = "/mail/config-v1.1.xml"
 OUTLOOK = "/Autodiscover/Autodiscover.xml"
 FRED = "?emailaddress=fred@example.com"
 

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
+from asks import CONFIG
 from services import run
 from support import TWO_DOMAINS, Log, Write, certificate_for, look
 
@@ -18,7 +19,6 @@ from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.files import read_file
 from flask_autoconfig.service import Service
 
-CONFIG = "/mail/config-v1.1.xml"
 REASON = "ordinary file"
 SIGNED = """
 [sign]

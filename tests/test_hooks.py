@@ -11,7 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from asks import Ask, environ_of, outlook_asks
+from asks import CONFIG, PACC, POX, Ask, environ_of, outlook_asks
 from flask import Flask
 from services import until
 from support import TWO_DOMAINS, Log, Patch, Write, assert_served, rows, site, table
@@ -25,9 +25,6 @@ from flask_autoconfig.hooks import HOOK_NAMES, Functions, Hooks, calling
 from flask_autoconfig.page import alone
 from flask_autoconfig.service import Service
 
-CONFIG = "/mail/config-v1.1.xml"
-POX = "/autodiscover/autodiscover.xml"
-PACC = "/.well-known/user-agent-configuration.json"
 CUSTOMER = table("customer", "hooks.toml")
 SHARD = table("shard", "hooks.toml")
 EVERY_FAMILY = (

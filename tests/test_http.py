@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asks import little_site
+from asks import CONFIG, little_site
 from flask import Flask
 from support import (
     TWO_DOMAINS,
@@ -32,7 +32,6 @@ from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.hooks import Functions, Hooks
 from flask_autoconfig.service import Service
 
-CONFIG = "/mail/config-v1.1.xml"
 FILES = table("files", "http.toml")
 
 
@@ -76,22 +75,6 @@ def test_a_response_however_the_service_is_mounted(ask: Asking, row: Any) -> Non
 
 
 # --- Headers --------------------------------------------------------------------------
-
-
-def test_a_document_has_these_headers(ask: Asking) -> None:
-    headers = ask(CONFIG, Accept_Encoding="gzip").headers
-    expected = {
-        "Content-Type": "text/xml; charset=utf-8",
-        "Cache-Control": "public, max-age=3600, s-maxage=5, no-transform",
-        "Access-Control-Allow-Origin": "*",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "X-Robots-Tag": "noindex",
-    }
-    assert dict(headers).items() >= expected.items()
-    assert headers["ETag"].startswith('"')
-    assert headers["Last-Modified"].endswith(" GMT")
-    assert "Content-Encoding" not in headers
 
 
 def test_a_405_names_the_methods_and_has_the_security_headers(ask: Asking) -> None:

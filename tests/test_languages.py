@@ -59,21 +59,18 @@ def ask(folder: Path, monkeypatch: Patch, toml: Callable[[str], Path]) -> Iterat
     forget_catalogs()
 
 
-@rows("accepted", "accepted, given")
-def test_the_best_language_is_chosen(ask: Ask, accepted: str, given: str) -> None:
-    assert f'<html lang="{given}">' in ask(accepted)
+@rows("accepted", "accepted, given, text")
+def test_the_best_language_of_package_and_file_is_chosen(
+    ask: Ask, accepted: str, given: str, text: str
+) -> None:
+    page = ask(accepted)
+    assert f'<html lang="{given}">' in page
+    assert text in page
 
 
 def test_a_script_takes_precedence_over_the_language() -> None:
     tags = ["zh-Hans", "zh-Hant"]
     assert words.best_match(["zh-Hant-TW"], tags) == "zh-Hant"
-
-
-@rows("texts", "accepted, text")
-def test_texts_of_the_package_and_of_the_file_are_in_that_language(
-    ask: Ask, accepted: str, text: str
-) -> None:
-    assert text in ask(accepted)
 
 
 # --- The catalogs ----------------------------------------------------------------------

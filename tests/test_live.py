@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from asks import little_site
+from asks import CONFIG, little_site
 from services import fetch, serving, until
 from support import (
     TWO_DOMAINS,
@@ -32,7 +32,6 @@ from flask_autoconfig.answers import Answer, Request
 from flask_autoconfig.config.reading import Loaded, read
 from flask_autoconfig.service import Current, Service
 
-CONFIG = "/mail/config-v1.1.xml"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import readers
-from asks import outlook_asks
+from asks import POX, outlook_asks
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import Account, Setting
@@ -26,7 +26,6 @@ from flask_autoconfig.tools import zone
 from flask_autoconfig.tools.warnings import find_warnings
 
 DOMAIN = "example.test"
-POX = "/autodiscover/autodiscover.xml"
 # --- Providers of all kinds ----------------------------------------------------------
 
 _one = {

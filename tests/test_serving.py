@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from asks import outlook_asks
+from asks import POX, outlook_asks
 from services import CONFIG, GUNICORN, Service, serve, served, until
 from support import TWO_DOMAINS
 
 pytestmark = pytest.mark.world
-POX = "/autodiscover/autodiscover.xml"
 SECRET = "fred.secret"  # sent by clients, and in no log
 REQUEST = outlook_asks(f"{SECRET}@example.com").encode()
 

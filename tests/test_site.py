@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from asks import CONFIG, POX
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
@@ -25,8 +26,6 @@ from flask_autoconfig import (
 )
 from flask_autoconfig.signals import answered
 
-CONFIG = "/mail/config-v1.1.xml"
-POX = "/autodiscover/autodiscover.xml"
 PAGE = "/mail/setup?emailaddress=fred@example.com"
 FRED = "fred@example.com"
 MAPPING = tomllib.loads(TWO_DOMAINS)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from asks import FILE, POX, asks_of
+from asks import FILE, REQUEST, asks_of
 from services import GUNICORN, SITE, Service, answered_alike, sent, served, until
 from support import TWO_DOMAINS, Write
 
@@ -152,8 +152,8 @@ def test_an_incomplete_body_does_not_block_gevent(file: Path, tmp_path: Path) ->
     server = SERVERS["gunicorn-gevent"]
     with served(server, file, tmp_path, BEHIND_THE_MIDDLEWARE) as service:
         head = "POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: a.test\r\n"
-        head += f"Connection: close\r\nContent-Length: {len(POX)}\r\n\r\n"
-        with service.connect(head.encode() + POX[:9]) as sock:
+        head += f"Connection: close\r\nContent-Length: {len(REQUEST)}\r\n\r\n"
+        with service.connect(head.encode() + REQUEST[:9]) as sock:
             assert service.fetch().status == 200
             assert b"<ErrorCode>600</ErrorCode>" in sock.makefile("rb").read()
         assert service.fetch().status == 200

@@ -18,7 +18,6 @@ import socketserver
 import ssl
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -42,7 +41,7 @@ import trustme
 from bind import Bind, bind, named
 from click.testing import CliRunner, Result
 from namespace import Namespace, namespace
-from services import free_port, run_process, running, until
+from services import free_port, run_process, running, threaded, until
 from strangers import Behaviour, listening
 from support import BIN, certificate_for, configure, open_folder, program
 from werkzeug.test import Client
@@ -214,15 +213,12 @@ class NameServer(Names):
             server.respond = respond or self.respond
 
     def __enter__(self) -> NameServer:
-        for server in self._servers:
-            serve = server.serve_forever
-            threading.Thread(target=serve, args=(0.05,), daemon=True).start()
+        self._running = threaded(*self._servers)
+        self._running.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        self._running.__exit__(None, None, None)
 
 
 class _TcpServer(socketserver.ThreadingTCPServer):
@@ -608,15 +604,9 @@ class Real(Checking):
                 server.socket = context.wrap_socket(
                     server.socket, server_side=True, do_handshake_on_connect=False
                 )
-            serve = server.serve_forever
-            threading.Thread(target=serve, args=(0.05,), daemon=True).start()
             servers.append(server)
-        try:
+        with threaded(*servers):
             yield made
-        finally:
-            for server in servers:
-                server.shutdown()
-                server.server_close()
 
     def name_server(self, address: str, respond: Respond) -> None:
         def answer(query: dns.message.Message) -> dns.message.Message | None:
