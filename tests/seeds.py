@@ -24,7 +24,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from asks import CONFIG, POX
-from paper import Shown, World
+from paper import Shown, World, calendars
 from strangers import Behaviour
 from support import certificate_for, listed, open_folder, replaced, tables
 from world import (
@@ -681,6 +681,7 @@ ANSWERS: dict[str, Callable[[Any], Response]] = {
     "to": moved,
     "filled_in": lambda _: filled_in,
     "hangs_up": lambda _: hang_up,
+    "calendars": lambda _: calendars,
     "delay": delayed,
     "redirects": by_hops,
 }

@@ -29,7 +29,6 @@ from seeds import (
     make,
     moved,
     offering,
-    records,
     requested,
     says,
     web,
@@ -157,8 +156,7 @@ def test_thirty_domains_ask_few_questions_twice(here: Paper, tmp_path: Path) -> 
         connections.append(1)
         offering("AUTH=PLAIN")(connection)
 
-    here.names.respond = respond  # type: ignore[method-assign]
-    here.stack.callback(vars(here.names).pop, "respond")
+    here.name_server(OTHER_NAMES, respond)
     here.listen(IMAP, 993, count, Every())
     zones = (f"$ORIGIN {name}.\n@ IN MX 1 mx.{DOMAIN}.\n" for name in names)
     here.names.load(ADDRESSES, *zones)
@@ -576,6 +574,7 @@ def test_a_login(here: Paper, tmp_path: Path, name: str) -> None:
     assert {fares[client] for client in row.get("works", ())} <= {True}
     assert {fares[client] for client in row.get("fails", ())} <= {False}
     assert len(here.connections) == row.get("connections", len(here.connections))
+    assert here.front.logins == row.get("logged_in", here.front.logins)
 
 
 def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) -> None:
@@ -618,60 +617,6 @@ def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> 
     assert login_codes(log_in(here, here.file)) == ["login.good"] * 3
 
 
-def test_two_services_at_one_url_get_one_login(here: Paper, tmp_path: Path) -> None:
-    calendar = '[[provider.calendar]]\ntype = "caldav"'
-    book = f'url = "https://dav.{DOMAIN}/"\n[[provider.address_book]]\ntype = "carddav"'
-    file = written(tmp_path, (calendar, f"{calendar}\n{book}"))
-    got: list[str] = []
-
-    def answer(asked: Asked) -> Answer:
-        got.extend([asked.path] if asked.login else [])
-        return calendars(asked)
-
-    dav(here, answer)
-    assert login_codes(log_in(here, file)) == ["login.good"] * 3
-    assert got == ["/", "/"]  # the URL, and the person's own
-
-
-# Documents and profiles that name no calendar.
-NO_CALENDAR = {
-    "<calendar ": "<other ",
-    "</calendar>": "</other>",
-    "com.apple.caldav.account": "com.apple.wifi.managed",
-}
-
-
-@pytest.mark.parametrize(
-    ("edits", "host", "count"),
-    [
-        (NO_CALENDAR, f"dav.{DOMAIN}", 3),  # by the .well-known URL and the SRV record
-        (
-            NO_CALENDAR,
-            "dav.other.test",
-            2,
-        ),  # by the SRV record, which anybody may forge
-        ({"<calendar ": "<other ", "</calendar>": "</other>"}, "dav.other.test", 3),
-    ],
-)
-def test_a_calendar_that_no_document_lists_gets_a_login(
-    here: Paper, edits: dict[str, str], host: str, count: int
-) -> None:
-    got: list[str] = []
-
-    def answer(asked: Asked) -> Answer:
-        got.extend([asked.url] if asked.login else [])
-        return calendars(asked)
-
-    here.web(ELSEWHERE, here.certificate(host)).answer = answer
-    edit = {f"443 dav.{DOMAIN}.": f"443 {host}."}
-    zone = records(here, drop="dav", replace=edit)
-    here.names.serve(f"{zone}\n{host}. IN A {ELSEWHERE}\n")
-    here.front.answer = edited({**edits, f"<string>dav.{DOMAIN}<": f"<string>{host}<"})
-    report = log_in(here, None, "--yes", how=("--json", "--allow-private"))
-    assert login_codes(report) == ["login.good"] * count
-    assert got == [f"{host}/"] * (2 if count == 3 else 0)  # and the person's own URL
-
-
 NOTHING = {"WWW-Authenticate": 'Digest realm="r", nonce='}
 BASIC, DIGEST = {"WWW-Authenticate": "Basic"}, {"WWW-Authenticate": "Digest x=y"}
 XML = {"Content-Type": "text/xml"}
@@ -702,22 +647,17 @@ AT_CALENDARS: dict[str, tuple[Answer, str]] = {
 @pytest.mark.parametrize("claim", AT_CALENDARS)
 def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> None:
     reply, code = AT_CALENDARS[claim]
-    got: list[str] = []
 
     def answer(asked: Asked) -> Answer:
-        got.extend([asked.path] if asked.login else [])
         if not asked.login:
             return calendars(asked)
         return (404, {}, b"") if asked.path == "/lost/" else reply
 
-    def elsewhere(asked: Asked) -> None:
-        got.extend([asked.url] if asked.login else [])
-
     dav(here, answer)
-    here.front.answer = elsewhere
     report = log_in(here, here.file, how=("--json", "--allow-private"))
     assert login_codes(report) == [code, "login.good", "login.good"]
-    assert got == (["/", "/lost/"] if "lost" in claim else ["/"])
+    paths = ["/", "/lost/"] if "lost" in claim else ["/"]
+    assert here.front.logins == [f"dav.{DOMAIN}{path}" for path in paths]
     clients = [it["clients"] for it in failures(report) if it["step"] == "login"]
     assert clients == [["Calendars"]] * (code != "login.not-possible")
 

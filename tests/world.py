@@ -25,7 +25,7 @@ from datetime import datetime
 from functools import cache, lru_cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dns.exception
 import dns.flags
@@ -336,6 +336,8 @@ Web = Callable[[Asked], Answer | None]
 class Front:
     """A web server that answers as the service does, unless a test sets `answer`."""
 
+    logins: ClassVar[list[str]] = []  # the URLs that got one, of all web servers
+
     def __init__(self, file: Path) -> None:
         self.answer: Web = lambda asked: None
         self._app = app_of(file)
@@ -355,6 +357,7 @@ class Front:
                 asked = Asked(front._app, self.command, host, self.path, body, secure)
                 asked.agent = self.headers.get("User-Agent") or ""
                 asked.login = self.headers.get("Authorization") or ""
+                front.logins.extend([asked.url] if asked.login else [])
                 status, headers, data = front.answer(asked) or asked.served()
                 self.send_response_only(status)
                 length = 0  # more than there is, where a test says "+1" or "-1"
@@ -402,6 +405,7 @@ class Checking:
         self.names.load(self.zone)
         self.front.answer = lambda asked: None
         self.connections: list[str] = []  # to other mail servers
+        self.front.logins.clear()
         with ExitStack() as self.stack:
             yield
 
