@@ -249,17 +249,17 @@ def typed(password: str) -> Iterator[int]:
 
 
 def run(
-    *arguments: str | Path, cwd: Path | None = None, **env: str
+    *arguments: str | Path, cwd: Path | None = None, code: Any = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Call the command `flask-autoconfig` without a terminal and without input.
 
-    It runs in this process, so that an unhandled error is raised. `serve`, which forks,
-    and with the environment variable `COMMAND_PROCESSES` every command, runs as in
-    `run_process`.
+    It ends with the exit code *code*, if that is given. It runs in this process, so that
+    an unhandled error is raised. `serve`, which forks, and with the environment variable
+    `COMMAND_PROCESSES` every command, runs as in `run_process`.
     """
     if "serve" in arguments or os.environ.get("COMMAND_PROCESSES"):
-        return run_process(*arguments, cwd=cwd, **env)
-    return _called(cli, "flask-autoconfig", arguments, cwd, env)
+        return run_process(*arguments, cwd=cwd, code=code, **env)
+    return _ended(_called(cli, "flask-autoconfig", arguments, cwd, env), code)
 
 
 def run_flask(
@@ -302,6 +302,13 @@ def _called(
     return subprocess.CompletedProcess(words, code, out, err)
 
 
+def _ended(
+    done: subprocess.CompletedProcess[str], code: Any
+) -> subprocess.CompletedProcess[str]:
+    assert code in (None, done.returncode), f"{done.stdout}{done.stderr}"
+    return done
+
+
 def run_process(
     *arguments: str | Path, **options: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -318,10 +325,14 @@ def captured(
     stdout: Any = subprocess.PIPE,
     pass_fds: Any = (),
     seconds: Any = 120,
+    code: Any = None,
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program, from this environment unless it has a path, without input."""
-    return subprocess.run(
+    """Run a program, from this environment unless it has a path, without input.
+
+    It ends with the exit code *code*, if that is given.
+    """
+    done = subprocess.run(
         [BIN / command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -333,6 +344,7 @@ def captured(
         check=False,
         pass_fds=pass_fds,
     )
+    return _ended(done, code)
 
 
 def children_of(process: int) -> list[int]:

@@ -22,8 +22,7 @@ PRELOADING = "gunicorn --preload flask_autoconfig:create_app()"
 
 def test_validate_prints_problems_and_warnings_as_compilers_do(toml: Write) -> None:
     file = toml(FAULTY)
-    done = run("--config", file, "validate")
-    assert done.returncode == 1
+    done = run("--config", file, "validate", code=1)
     first, line, cure, second, *_ = done.stdout.splitlines()
     place = "provider[0].incoming[0].type (example.com)"
     assert first.startswith(f"{file}:6: error: {place}: expected one of")
@@ -40,8 +39,7 @@ def test_validate_prints_problems_and_warnings_as_compilers_do(toml: Write) -> N
     assert row["place"] == "provider[0].incoming[0].type"
 
     toml(TWO_DOMAINS + 'socket_type = "plain"\n')
-    done = run("--config", file, "validate")
-    assert done.returncode == 0
+    done = run("--config", file, "validate", code=0)
     place = "provider[0].outgoing[0].socket_type (example.com)"
     assert done.stdout.startswith(f"{file}:16: warning: {place}: Every client: ")
 
@@ -67,8 +65,7 @@ def test_option_then_environment_then_default_name_the_file(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("command", ["validate", "show", "serve", "export out"])
 def test_a_missing_file_is_an_error_without_a_traceback(command: str) -> None:
-    done = run("--config", "/nowhere.toml", *command.split())
-    assert done.returncode == 1
+    done = run("--config", "/nowhere.toml", *command.split(), code=1)
     assert "there is no file /nowhere.toml" in done.stdout + done.stderr
 
 
@@ -152,8 +149,7 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
 ) -> None:
     words = ("--config", str(file), *command.split())
     with Path("/dev/full").open("wb") as full:
-        done = run_process(*words, stdout=full, PYTHONUNBUFFERED=unbuffered)
-    assert done.returncode == 1
+        done = run_process(*words, stdout=full, PYTHONUNBUFFERED=unbuffered, code=1)
     error = "Error: cannot write the output: No space left on device; make room there"
     assert done.stderr == f"{error}, or send it to another file\n"
 

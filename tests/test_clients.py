@@ -102,8 +102,7 @@ def test_an_invalid_value_in_the_environment_is_reported(
     monkeypatch.setenv("AUTOCONFIG_CLIENTS", value)
     with pytest.raises(ConfigError, match=message):
         site(file)
-    done = run("--config", file, "validate")
-    assert done.returncode == 1
+    done = run("--config", file, "validate", code=1)
     assert message in done.stdout + done.stderr
 
 

@@ -133,8 +133,7 @@ def test_a_domain_that_does_not_exist_is_told_once(here: Paper) -> None:
 def test_failed_lookups_hide_nothing(toml: Write, server: Bind, tmp_path: Path) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"refused.test", "static.example.com"')
     options = ("--diff", "--resolver", server.resolver, "--output", tmp_path / "out")
-    done = run("--config", toml(text), "dns", *TARGET, *options)
-    assert done.returncode == 1
+    done = run("--config", toml(text), "dns", *TARGET, *options, code=1)
     assert "2 files written" in done.stderr
     failure = r"error: refused\.test: not compared: .*\n  do: .*--resolver"
     assert re.search(failure, done.stderr)
@@ -146,8 +145,7 @@ def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> N
     domains = ", ".join(f'"d{number}.test"' for number in range(50))
     file = toml(TWO_DOMAINS.replace('"example.com", "example2.com"', domains))
     nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
-    done = run("--config", file, "dns", *TARGET, *nobody)
-    assert done.returncode == 1
+    done = run("--config", file, "dns", *TARGET, *nobody, code=1)
     assert done.stderr.count("error:") == 1
     assert "nothing was compared: " in done.stderr
 
@@ -163,8 +161,7 @@ def test_a_name_server_may_have_a_port(value: str, host: str, port: int) -> None
 
 def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     file = toml(TWO_DOMAINS.replace('"example2.com"', '"*.example.net"'))
-    done = run("--config", file, "dns", *TARGET)
-    assert done.returncode == 0
+    done = run("--config", file, "dns", *TARGET, code=0)
     assert "note: patterns have no records: name a domain" in done.stderr
     assert dns(file).stderr == ""
     done = run("--config", file, "dns", "a.example.net", *TARGET)

@@ -214,8 +214,7 @@ def test_the_files_have_every_element_of_the_real_isp_database() -> None:
 
 
 def test_import_loses_only_a_misspelt_element_and_leaves_defaults_out() -> None:
-    done = run("import", *ISP_FILES)
-    assert done.returncode == 0
+    done = run("import", *ISP_FILES, code=0)
     assert len(loads(done.stdout).provider) == len(ISP_FILES)
     assert "993" not in done.stdout
     assert 'password-cleartext"\nport' not in done.stdout
@@ -227,8 +226,7 @@ def test_import_loses_only_a_misspelt_element_and_leaves_defaults_out() -> None:
 
 def test_an_unfinished_placeholder_is_reported(toml: Write) -> None:
     file = toml(run("import", ISP / "slips.test.xml").stdout)
-    done = run("--config", file, "validate")
-    assert done.returncode == 0
+    done = run("--config", file, "validate", code=0)
     place = "incoming[1].username (slips.test): Every client: %EMAILADDRESS without"
     assert place in done.stdout
 
@@ -247,8 +245,7 @@ def test_only_an_invalid_url_is_left_out(
     file = tmp_path / "odd.xml"
     text = usual.read_text(encoding="utf-8")
     file.write_text(text.replace(before, element + before, 1), encoding="utf-8")
-    done = run("import", file)
-    assert done.returncode == 0, done.stderr
+    done = run("import", file, code=0)
     lines = [line.partition("odd.xml: ")[2] for line in done.stderr.splitlines()]
     places = [line.partition(" is left out")[0] for line in lines if line[0] != "<"]
     assert places == lost

@@ -213,8 +213,7 @@ CHAIN = f'{SIGN}chain = "middle.pem"\n'
 
 
 def _openssl(*arguments: str | Path, cwd: Path) -> str:
-    done = captured(program("openssl"), *arguments, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = captured(program("openssl"), *arguments, cwd=cwd, code=0)
     return done.stdout
 
 
@@ -251,8 +250,7 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
     toml: Write, certificates: Path, old: str, new: str, key: str, message: str
 ) -> None:
     file = toml(CHAIN.replace(old, new) + TWO_DOMAINS)
-    done = run("--config", file, "validate")
-    assert done.returncode == 1
+    done = run("--config", file, "validate", code=1)
     assert f"sign.{key}: " in done.stdout
     assert message in done.stdout
     with pytest.raises(ConfigError, match=message):

@@ -245,8 +245,7 @@ def test_a_port_reserved_for_root_ends_it_with_one_line(file: Path) -> None:
     without = [program("setpriv"), "--bounding-set=-net_bind_service"]
     command = (BIN / "flask-autoconfig", "--config", file, "serve")
     start = (*(without if os.getuid() == 0 else ()), *command)
-    done = captured(*start, "--bind", "127.0.0.1:80")
-    assert done.returncode == 1
+    done = captured(*start, "--bind", "127.0.0.1:80", code=1)
     assert done.stderr == (
         "Error: cannot serve at 127.0.0.1:80: Permission denied; "
         "choose another by --bind\n"

@@ -37,8 +37,7 @@ def import_files(files: Sequence[importers.Source]) -> tuple[str, list[str]]:
 def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:
     """Return the providers that `import` writes for a file, and its notes."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    done = run("import", file)
-    assert done.returncode == 0, done.stderr
+    done = run("import", file, code=0)
     return tomllib.loads(done.stdout)["provider"], done.stderr
 
 
@@ -76,8 +75,7 @@ def database(tmp_path: Path) -> tuple[Path, Path]:
         "assert reply.status_code == 200, reply.text"
     )
     words = ("python", "-W", "ignore", "-c", made, json.dumps(SEED))
-    done = captured(*words, AUTOMX2_CONF=str(conf))
-    assert done.returncode == 0, done.stderr
+    captured(*words, AUTOMX2_CONF=str(conf), code=0)
     return base, conf
 
 

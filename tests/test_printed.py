@@ -219,8 +219,7 @@ def test_the_traceback_of_a_fault_is_clean() -> None:
         "sys.argv = ['flask-autoconfig', 'schema']\n"
         "cli.main()\n"
     )
-    done = captured("python", "-c", script)
-    assert done.returncode == 1
+    done = captured("python", "-c", script, code=1)
     assert "RuntimeError: ?[31mred" in done.stderr
     assert not invisible(done.stderr)
 

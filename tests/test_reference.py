@@ -60,8 +60,7 @@ def test_it_is_valid_with_the_keys_that_are_commented_out(tmp_path: Path) -> Non
     shutil.copy(tmp_path / "ca.pem", tmp_path / "chain.pem")
     file = tmp_path / "whole.toml"
     file.write_text(WHOLE, encoding="utf-8")
-    done = run("--config", file, "validate")
-    assert done.returncode == 0, done.stderr
+    done = run("--config", file, "validate", code=0)
     assert "no problems" in done.stderr
 
 

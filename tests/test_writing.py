@@ -65,16 +65,14 @@ def test_init_refuses_a_link_or_no_folder_before_any_request(folder: Path) -> No
     file = folder / "autoconfig.toml"
     file.symlink_to(folder.parent / "mine")
     nobody = ("--resolver", "192.0.2.1")
-    done = run("init", "example.com", "-o", file, "--force", *nobody)
-    assert done.returncode == 1
+    done = run("init", "example.com", "-o", file, "--force", *nobody, code=1)
     assert f"{file}: cannot write: it is a link; correct that, or name" in done.stderr
     file.unlink()
     file.symlink_to(folder.parent / "nowhere")
     done = run("init", "example.com", "-o", file, *nobody)
     assert "exists already" in done.stderr
     file = folder / "nowhere/mine.toml"
-    done = run("init", "example.com", "-o", file, *nobody)
-    assert done.returncode == 1
+    done = run("init", "example.com", "-o", file, *nobody, code=1)
     assert f"{file.parent}: cannot write: No such file" in done.stderr
 
 
@@ -149,7 +147,6 @@ def test_failed_writes_of_records_leave_the_old_ones(file: Path, folder: Path) -
     (folder / "example2.com.zone").unlink()
     os.mkfifo(folder / "example2.com.zone")
     file.write_text(TWO_DOMAINS.replace("imap.", "mail."))
-    done = run("--config", file, *command)
-    assert done.returncode == 1
+    done = run("--config", file, *command, code=1)
     assert "example2.com.zone: cannot write: it is no ordinary file" in done.stderr
     assert files_in(folder) == {**before, "example2.com.zone": b""}
