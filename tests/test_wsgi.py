@@ -9,7 +9,6 @@ from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from wsgiref.validate import validator
 
 import pytest
 from asks import (
@@ -175,18 +174,6 @@ def test_the_body_of_a_refused_request_is_not_read() -> None:
         environ = environ_of(Ask(path, method, body=b"x"))
         environ["wsgi.input"] = Unread()
         assert heard(in_front(), environ).status[0] == "4"
-
-
-def test_both_sides_conform_to_wsgi() -> None:
-    for path, status, body in (
-        ("/stream", "200 OK", b"one two three"),
-        ("/fails", "500 Of The Site", b"sorry"),
-        ("/writes", "200 OK", b"written"),
-        ("/b\xfccher", "404 Of The Site", "The site has no /b\xfccher".encode()),
-    ):
-        answer = got(in_front(validator(little_site)), Ask(path))
-        assert (answer.status, answer.body) == (status, body)
-        assert answer.headers == {"X-Site": "mine", "Content-Type": "text/x"}
 
 
 @pytest.mark.parametrize(
