@@ -35,7 +35,7 @@ from .answers import PRIVATE, Answer, Request
 from .config.building import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError
-from .families import Route
+from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .reload import log
@@ -182,10 +182,12 @@ class Autoconfig(Blueprint):
             options["host"] = state.options.get("host", f"<{_HOST}>")
             if "host" not in state.options:
                 app.url_defaults(partial(_add_host, f"{state.name}."))
-        view = _view(app, service)
+        routes: dict[str, FamilyRoute] = {}  # by Flask's rule
+        view = _view(app, service, routes)
         for family in service.at_start:
             for route in family.routes:
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
+                routes[rule] = FamilyRoute(family.name, route)
                 for subdomain in _subdomains(state):
                     options["subdomain"] = subdomain
                     state.add_url_rule(rule, endpoint, view, **options)
@@ -238,9 +240,14 @@ def _rule(app: App, route: Route) -> str:
     return f"/<{converter}:autoconfig_path>"
 
 
-def _view(app: App, service: Service) -> Callable[..., Response]:
+def _view(
+    app: App, service: Service, routes: dict[str, FamilyRoute]
+) -> Callable[..., Response]:
     def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
+        # By the rule: a site may let a slash follow any path (`strict_slashes`).
+        assert current.url_rule is not None  # noqa: S101 (Flask matched it)
+        found = routes[current.url_rule.rule]
         environ = current.environ
         read: bytes | None = getattr(current, "_cached_data", None)
         if read:  # by the site, before this view
@@ -250,8 +257,7 @@ def _view(app: App, service: Service) -> Callable[..., Response]:
             host = current.host  # "", or without the port that the scheme implies
         query, method = environ["QUERY_STRING"], current.method
         asked = Request(current.path, query, host, method, environ)
-        answer = service.answer(asked)
-        assert answer is not None  # noqa: S101 (Flask matched the path)
+        answer = service.answer_at(found, asked)
         response_class: Any = app.response_class
         if response_class is Response:
             return _Prepared(answer)

@@ -168,8 +168,9 @@ class Service:
         family, route = found
         try:
             if request.method in route.methods or request.method in route.allowed:
-                is_page = family == "page"  # which says itself that there is none
-                lookup = self.live.current().lookup if is_page else self.lookup
+                lookup = self.live.current().lookup
+                if not lookup.is_ready and family != "page":  # which says so itself
+                    raise Refused(answers.UNAVAILABLE)
                 answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
                 answer = answers.preflight(route.allowed)

@@ -51,6 +51,16 @@ def test_the_configuration_may_be_a_mapping() -> None:
         AutoconfigMiddleware(app, {"provider": [{"domain": "example.com"}]})
 
 
+def test_a_site_may_let_a_slash_follow_each_path() -> None:
+    app = Flask("site")
+    app.url_map.strict_slashes = False
+    app.config["AUTOCONFIG"] = MAPPING
+    app.register_blueprint(Autoconfig())
+    for path in (CONFIG, "/.well-known/mail-v1.xml", "/mail/mobileconfig"):
+        got = Client(app).get(f"{path}/?emailaddress={FRED}")
+        assert got.status_code == 200, path
+
+
 def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
     with pytest.raises(TypeError, match=r"write app\.register_blueprint\(Autoconfig"):
         Autoconfig(Flask("site"))  # type: ignore[arg-type]
