@@ -39,7 +39,7 @@ def create_app(
     or the file is missing or faulty; with the key `AUTOCONFIG_STRICT` false, such a file is
     logged, and clients get 503 until it is corrected.
     """
-    app = Flask("flask_autoconfig", static_folder=None, root_path=os.getcwd())
+    app = Flask("flask_autoconfig", static_folder=None, root_path=".")
     if not isinstance(config, Mapping):
         config = {"AUTOCONFIG_FILE": config}
     app.config.from_mapping(config)

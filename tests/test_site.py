@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 import tomllib
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -59,6 +60,18 @@ def test_a_site_may_let_a_slash_follow_each_path() -> None:
     for path in (CONFIG, "/.well-known/mail-v1.xml", "/mail/mobileconfig"):
         got = Client(app).get(f"{path}/?emailaddress={FRED}")
         assert got.status_code == 200, path
+
+
+def test_a_service_starts_where_its_working_directory_is_gone(
+    toml: Write, tmp_path: Path
+) -> None:
+    """As a worker does after a deployment that replaces the directory."""
+    file, folder = toml(TWO_DOMAINS).absolute(), tmp_path / "release"
+    folder.mkdir()
+    with chdir(folder):
+        folder.rmdir()
+        app = create_app(file)
+    assert Client(app).get(f"{CONFIG}?emailaddress={FRED}").status_code == 200
 
 
 def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:

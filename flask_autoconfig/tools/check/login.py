@@ -156,7 +156,7 @@ def _after(
 
 
 def _uses(fare: Fare, login: Try) -> bool:
-    """Return whether a client logs in so. Where there is mail, no calendar counts."""
+    """Return whether a client makes this login; its calendars count only without mail."""
     accounts = fare.sets_up.servers if fare.sets_up is not None else ()
     mail = [it for it in accounts if not it.url]
     others = _LOGINS.keys() - {*login.server.authentication}
