@@ -20,7 +20,10 @@ from flask_autoconfig.documents import setups
 from flask_autoconfig.documents.outlook import RESPONSE
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
-from flask_autoconfig.tools.check.findings import finding
+from flask_autoconfig.families import FAMILIES
+from flask_autoconfig.tools.check.facts import Facts
+from flask_autoconfig.tools.check.findings import Case, finding
+from flask_autoconfig.tools.check.rules import web
 from flask_autoconfig.tools.net.http import Ask, fetch_once, following
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
@@ -69,6 +72,13 @@ def redirecting(target: str) -> Behaviour:
         connection.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
 
     return behave
+
+
+def test_a_private_address_that_no_redirect_leads_to_is_told_as_one() -> None:
+    ask = Ask("https://192.168.1.5/")
+    _, wrong = web.asked(Case("example.com", FAMILIES), Facts(OUTSIDE), ask)
+    assert wrong is not None
+    assert wrong.code == "http.private"
 
 
 def behaviour(row: dict[str, Any]) -> Behaviour:

@@ -68,7 +68,8 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if lost and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
-    if error.kind in ("private", "redirect") and _is_inside(hops(facts, Ask(url))[-1]):
+    is_led = error.kind in ("private", "redirect")
+    if is_led and any(map(_is_inside, hops(facts, Ask(url))[1:])):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
