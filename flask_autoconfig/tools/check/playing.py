@@ -68,6 +68,9 @@ def _on_the_way(
     is_shut = any(found.code in web.SHUT for found in troubles)
     for outcome in met:
         found = outcome.trouble
+        if found and played.setup and found.code == "autodiscover.asks-login":
+            # It is not meant where another URL answers without a login.
+            found, is_shut = found._replace(code="http.login-wanted"), False
         if found is None or (ABSENT in found.marks and found.code not in ENDING):
             continue
         if outcome.setup is not None or _ends(client, outcome):
@@ -95,8 +98,9 @@ def _circumstances(
     family = played.client.family
     is_meant = family == "thunderbird" and played.setup is None
     is_pox = split_url(outcome.url).path == POX
-    # Outlook shows people a security alert, and not where version 2 fails.
-    alerts = family == "outlook" and is_pox and outcome.reply.is_forged
+    # Outlook shows people a security alert or a prompt, and not where version 2 fails.
+    is_seen = outcome.reply.is_forged or outcome.reply.status == 401
+    alerts = family == "outlook" and is_pox and is_seen
     chance = "first place" if alerts else "by chance"
     if outcome.place == "domain" and is_pox:
         # A web site without Autodiscover refuses a POST request.

@@ -67,7 +67,8 @@ def by_login(facts: Facts, ask: Ask, reply: Reply, wrong: Finding) -> Finding:
         root = facts.answer(Ask(f"{parts.scheme}://{parts.netloc}/"))
         if parts.path.lower() == POX and root.status != 401:
             said = dict(wrong.values)["named"]
-            return finding("autodiscover.asks-login", ask.url, named=said)
+            code, status = "autodiscover.asks-login", reply.status
+            return finding(code, ask.url, status=status, named=said)
     return wrong
 
 

@@ -329,15 +329,17 @@ def _some(scene: Scene, plays: list[Play]) -> Iterator[Finding]:
 
 def _no_document(scene: Scene, family: Family) -> Finding:
     domain, plays = scene.case.domain, scene.plays
-    name, askers = f"{family.label}.{domain}", family.askers
+    name = f"{family.label}.{domain}"
     mark = "elsewhere" if documents.is_hosted(scene) else ""
     if any(play.found and play.found.place.startswith("mx") for play in plays):
         return finding("document.none-at-domain", domain, name=name).marked(mark)
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain, name=name).marked(mark)
-    own = (play for play in plays if play.client.family == family.name)
+    own = [play for play in plays if play.client.family == family.name]
     met = (found for play in own for found in play.findings)
     has_cause = any(it.status == FAILURE or it.code == "http.limited" for it in met)
+    lost = [it.client.name for it in own if it.setup is None]
+    askers = enumerated(lost) if 0 < len(lost) < len(own) else family.askers
     said = {"name": name, "domain": domain, "askers": askers}
     code, advice = "document.misplaced", web.renamed(scene.facts, name)
     for url in [] if has_cause or advice else _misplaced(scene, name):

@@ -98,6 +98,13 @@ def _follow(
     """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     reply, wrong = _asked(case, facts, ask_for(url), type_)
+    # A site that asks for a login everywhere may have no calendars.
+    is_bare = reply.status == 401 and not (reply.redirects or by_srv or case.provider)
+    if (
+        is_bare
+        and web.asked(case, facts, Ask(f"https://{case.domain}/"))[0].status == 401
+    ):
+        return None, missing
     code, is_dav = wrong.code if wrong else "", _is_dav(reply, type_)
     if wrong and (code == _NOT_ASKED or (code == _DOWNGRADED and not is_dav)):
         return None, wrong
