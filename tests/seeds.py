@@ -714,6 +714,7 @@ def first_of(answers: Sequence[tuple[Mapping[str, Any], Response]]) -> Any:
     def answer(asked: Asked) -> Answer | None:
         for row, response in answers:
             is_sent = row.get("sends", "").encode() in asked.body
+            is_sent &= row.get("login", bool(asked.login)) == bool(asked.login)
             if is_sent and re.search(row.get("at", ""), asked.line):
                 return response(asked)
         return None

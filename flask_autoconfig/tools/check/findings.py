@@ -248,7 +248,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     for found in listed:
         is_by_file = texts.row(found.code).follows == "a dead server"
         if is_file_wrong and is_by_file:  # to serve it would break what works
-            found = found.within("wrong-file").marked("explained")
+            found = found.within("wrong-file", whose="the file").marked("explained")
         place = found.subject if found.status == OK else ""  # these are not merged
         key = (found.status, found.seen, found.why, found.cure, place)
         first = causes.setdefault(key, found)

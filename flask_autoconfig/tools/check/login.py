@@ -21,6 +21,7 @@ from . import texts
 from .facts import side_by_side
 from .findings import FAILURE, OK, Case, Finding, finding
 from .rules import dav
+from .rules.causes import ASKS_LOGIN
 from .rules.servers import endpoint_of
 from .run import Fare, reach
 
@@ -53,12 +54,13 @@ def for_login(
     """
     seen: dict[str, bool] = {}  # whether a server has a failure
     for found in findings:
-        for place in found.places if found.step == "server" else ():
+        is_looked_at = found.step == "server" or found.code == ASKS_LOGIN
+        for place in found.places if is_looked_at else ():
             seen[place] = seen.get(place, False) or found.status == FAILURE
     servers: dict[object, Server] = {}  # one for each URL
     others = []
     for server in listed:
-        is_known = server.type in (*MAIL_TYPES, *dav.URL_TYPES)
+        is_known = server.type in (*MAIL_TYPES, *dav.URL_TYPES, dav.POX)
         if not is_known or server.authentication[0] in WITHOUT_LOGIN:
             continue
         subject = place_of(case, server)
@@ -132,11 +134,11 @@ def logged_in(
         if may_retry(other, where):
             (again,) = log_in_at([first.server], at, other, by)
     found = _findings(case, tries, again, password.isascii())
-    return _after(found, tries, fares)
+    return _after(case, found, tries, fares)
 
 
 def _after(
-    findings: Iterable[Finding], tries: Iterable[Try], fares: Sequence[Fare]
+    case: Case, findings: Iterable[Finding], tries: Iterable[Try], fares: Sequence[Fare]
 ) -> tuple[list[Finding], tuple[Fare, ...]]:
     tried = {it.subject: it for it in tries}
     told = []
@@ -144,7 +146,9 @@ def _after(
     for found in findings:
         if found.status == FAILURE and found.subject in tried:
             login = tried[found.subject]
-            found = found.hurting(*(it.client for it in fares if _uses(it, login)))
+            found = found.hurting(
+                *(it.client for it in fares if _uses(case, it, login))
+            )
             stops = dict.fromkeys(found.clients, str(found)) | stops
         told.append(found)
     return told, tuple(
@@ -155,14 +159,20 @@ def _after(
     )
 
 
-def _uses(fare: Fare, login: Try) -> bool:
+def _uses(case: Case, fare: Fare, login: Try) -> bool:
     """Return whether a client makes this login; its calendars count only without mail."""
     accounts = fare.sets_up.servers if fare.sets_up is not None else ()
     mail = [it for it in accounts if not it.url]
     others = _LOGINS.keys() - {*login.server.authentication}
     if not mail:
         return login.subject in [it.url for it in accounts]
-    used = [it for it in mail if it.authentication not in others]
+    names = ("", login.user)
+    used = [
+        it
+        for it in mail
+        if it.authentication not in others
+        and fill_in(it.username, case.domain, case.address) in names
+    ]
     return not login.server.url and login.endpoint in map(Endpoint.of, used)
 
 
@@ -177,9 +187,12 @@ def informed(
     are_in = {it.status for it in logins} == {OK}
     failing = [it.subject for it in logins if it.code == "login.server-fault"]
     moved = [dict(it.values) for it in findings if it.code == "mx.elsewhere"]
+    is_wrong = any(it.code == "login.wrong-name" for it in logins)
     for found in (*findings, *logins):
         if are_in and found.code in groups["by_login"] and not found.around:
             found = found.within("login-works", whose=whose)
+        elif is_wrong and found.code in groups["contradictions"]:
+            found = found.within("wrong-file", whose=whose).marked("explained")
         elif failing and found.code in groups["no_mailbox"]:
             found = found.within("server-fails", at=failing[0])
         elif moved and found.code in groups["no_mailbox"]:
@@ -265,6 +278,9 @@ def _findings(
             houses = {base_domain(it.endpoint.host) for it in (there, login)}
             here = "login.refused-here-alone"
             here = "login.refused-dav" if login.server.url else here
+            here = (
+                "login.refused-autodiscover" if login.server.type == dav.POX else here
+            )
             code = "login.other-house" if len(houses) > 1 else here
             code = code if login.user == there.user else "login.refused-name-here"
         elif again is not None and again.finding is None:

@@ -105,8 +105,11 @@ def _with_file(scene: Scene, play: Play, file: Provider) -> Iterator[Finding]:
     way = play.found.place if play.found is not None else ""
     for (code, mark), pairs in differing.items():
         found = sources.difference(code, play.place, "the file says", who, *pairs)
+        is_encryption = any(one[:3] == it[:3] and one[3] != it[3] for one, it in pairs)
         if way == "srv":
             found = found.within("by-srv")
+        elif is_encryption and client.family in ("outlook", "apple"):
+            found = found.within(f"encryption-in-{client.family}")
         elif way.startswith("mx") and not file.mx_domains:  # it is no hoster's
             found = found.within("at-mx", here=f"autoconfig.{scene.case.domain}")
         yield found.marked(mark)
