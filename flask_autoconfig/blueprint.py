@@ -183,11 +183,12 @@ class Autoconfig(Blueprint):
             if "host" not in state.options:
                 app.url_defaults(partial(_add_host, f"{state.name}."))
         routes: dict[str, FamilyRoute] = {}  # by Flask's rule
-        view = _view(app, service, routes)
+        views: dict[str, Callable[..., Response]] = {}  # by endpoint
         for family in service.at_start:
             for route in family.routes:
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
-                routes[rule] = FamilyRoute(family.name, route)
+                routes[rule] = first = FamilyRoute(family.name, route)
+                view = views.setdefault(endpoint, _view(app, service, routes, first))
                 for subdomain in _subdomains(state):
                     options["subdomain"] = subdomain
                     state.add_url_rule(rule, endpoint, view, **options)
@@ -241,13 +242,12 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    app: App, service: Service, routes: dict[str, FamilyRoute]
+    app: App, service: Service, routes: dict[str, FamilyRoute], first: FamilyRoute
 ) -> Callable[..., Response]:
     def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
-        # By the rule: a site may let a slash follow any path (`strict_slashes`).
-        assert current.url_rule is not None  # noqa: S101 (Flask matched it)
-        found = routes[current.url_rule.rule]
+        # A site may let a slash follow a path, and lead paths of its own to a view.
+        found = routes.get(str(current.url_rule), first)
         environ = current.environ
         read: bytes | None = getattr(current, "_cached_data", None)
         if read:  # by the site, before this view

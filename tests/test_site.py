@@ -62,6 +62,20 @@ def test_a_site_may_let_a_slash_follow_each_path() -> None:
         assert got.status_code == 200, path
 
 
+def test_a_site_may_lead_other_paths_to_a_view() -> None:
+    app = Flask("site")
+    app.config["AUTOCONFIG"] = MAPPING
+    app.register_blueprint(Autoconfig())
+    app.add_url_rule("/help/mail", endpoint="autoconfig.setup")
+    views: Any = app.view_functions
+    app.add_url_rule("/mail.xml", "xml", views["autoconfig.thunderbird"])
+    app.add_url_rule("/me", "me", lambda: views["autoconfig.profile"]())
+    for path, kind in (("/help/mail", "html"), ("/mail.xml", "xml"), ("/me", "config")):
+        got = Client(app).get(f"{path}?emailaddress={FRED}")
+        assert got.status_code == 200, path
+        assert str(got.mimetype).endswith(kind)
+
+
 def test_a_service_starts_where_its_working_directory_is_gone(
     toml: Write, tmp_path: Path
 ) -> None:
