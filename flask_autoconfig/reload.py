@@ -206,9 +206,8 @@ class Live(Generic[Built]):
             if state and path not in signature and changed_since(state, started):
                 state = (0,)  # that of no file
             known[path] = state
-        if is_unread:
-            self._unread = known
-        else:
+        self._unread = known if is_unread else {}
+        if not is_unread:
             self._known = known
 
 
