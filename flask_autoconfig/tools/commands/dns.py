@@ -108,9 +108,6 @@ def _output(name: str, published: Iterator[Published], folder: Path | None) -> N
     if folder is None:
         terminal.echo(joined(name, published), nl=False)
         return
-    extension = "txt" if name == "table" else name
-    files = (
-        (Path(f"{domain.domain}.{extension}"), FORMATS[name](domain).encode())
-        for domain in published
-    )
+    end, write = ("txt" if name == "table" else name), FORMATS[name]
+    files = ((Path(f"{it.domain}.{end}"), write(it).encode()) for it in published)
     write_all(folder, files)

@@ -51,8 +51,7 @@ def command(asked: options.Asked) -> None:
     if str(output) != DEFAULT_FILE:
         program += f" --config {shlex.quote(str(output))}"
     # Not wrapped, since a command that is wrapped cannot be copied.
-    following = f"{program} check --unpublished"
-    terminal.echo(f"{output} is written; next: {following}", err=True)
+    terminal.echo(f"{output} is written; next: {program} check --unpublished", err=True)
 
 
 def _discover(domain: str, network: Network) -> Discovery:

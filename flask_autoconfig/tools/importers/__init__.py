@@ -57,7 +57,7 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
     A string is a URL. Raises ConfigError that names each invalid file.
     """
     problems: list[Problem] = []
-    found: list[Raw] = []
+    found: list[tuple[Source, Raw]] = []
     for file in dict.fromkeys(files):
         try:
             providers, notes, where = _read(file)
@@ -69,14 +69,15 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
                 for note in leave_out_invalid(provider, where):
                     tell(f"{file}: {note}")
             from_raw({"provider": providers})
-            found += providers
+            found += ((file, provider) for provider in providers)
         except ConfigError as error:
             for problem in error.problems:
                 place = ": ".join(filter(None, (str(file), problem.place)))
                 problems.append(problem._replace(place=place))
+    merged = _merged(found, problems)
     if problems:
         raise ConfigError(problems, "nothing is imported")
-    return dumps(from_raw({"provider": _merged(found)}).tables)
+    return dumps(from_raw({"provider": merged}).tables)
 
 
 def _read(file: Source) -> Imported:
@@ -143,10 +144,7 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
             from_raw({"provider": [provider]})
             return
         except ConfigError as error:
-            places = {
-                problem.place.removeprefix("provider[0]").removeprefix("."): problem
-                for problem in error.problems
-            }
+            places = {it.place[len("provider[0].") :]: it for it in error.problems}
         for place, problem in places.items():
             container, key = _step_to(provider, place)
             value = container[key] if container is not None else None
@@ -157,9 +155,8 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
             served = ""
             container[key] = None
             if key == "socket_type":
-                type_, port = container.get("type", ""), container.get("port")
-                starttls = (25, standard_port(type_, "STARTTLS"))
-                is_usual = port is not None and port in starttls
+                usual = (25, standard_port(container.get("type", ""), "STARTTLS"))
+                is_usual = (container.get("port") or 0) in usual
                 container[key] = "STARTTLS" if is_usual else "SSL"
                 served = f"; {container[key]} is served"
             yield f"{place} is left out{shown}: {problem.message}{served}"
@@ -189,18 +186,26 @@ def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _merged(found: Iterable[Raw]) -> list[Raw]:
+def _merged(found: Iterable[tuple[Source, Raw]], problems: list[Problem]) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains.
 
-    A name that differs only by the provider's own domain gets a placeholder for it.
+    A name that differs only by the provider's own domain gets a placeholder for it. Add a
+    problem for each domain that two files have with different servers.
     """
     merged: dict[str, Raw] = {}
-    for provider in found:
+    owners: dict[str, tuple[Raw, Source]] = {}
+    for file, provider in found:
         shared = {key: it for key, it in provider.items() if key not in _DOMAINS}
         for domain in provider.get("domains", ())[:1]:
             for key in shared.keys() & {"display_name", "display_short_name"}:
                 shared[key] = shared[key].replace(domain, "%EMAILDOMAIN%")
         first = merged.setdefault(repr(sorted(shared.items())), provider)
+        for domain in provider.get("domains", ()):
+            other, owner = owners.setdefault(domain, (first, file))
+            if other is not first:
+                message = f"{owner} has other servers for {domain}"
+                cure = "import one of the two, or remove the domain from the other"
+                problems.append(Problem(str(file), message, cure))
         if first is provider:
             continue
         for key in _DOMAINS:

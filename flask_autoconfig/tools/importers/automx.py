@@ -126,8 +126,7 @@ class _Section:
             is_direct = key in DAV or (port and port == standard_port(type_, "SSL"))
             socket_type = "SSL" if is_direct else "STARTTLS"
         if "/" in host:
-            url = _with_port(host, port, socket_type != "plain")
-            return {**server, "url": url}
+            return server | {"url": _with_port(host, port, socket_type != "plain")}
         return {**server, "hostname": host, "port": port, "socket_type": socket_type}
 
     def _get(self, key: str) -> str:
@@ -138,9 +137,8 @@ class _Section:
 
     def _filled(self, key: str) -> str:
         """Return a value with our placeholders, "" if it depends on a lookup."""
-        text = re.sub(
-            "%[sud%]", lambda macro: _WORDS["macros"][macro[0]], self._get(key)
-        )
+        macros = _WORDS["macros"]
+        text = re.sub("%[sud%]", lambda macro: macros[macro[0]], self._get(key))
         for variable, placeholder in _WORDS["variables"].items():
             if variable in text:
                 text = text.replace(variable, placeholder)
