@@ -144,7 +144,8 @@ def test_show_shows_no_family_that_is_not_served(toml: Write) -> None:
     assert run(*option, "thunderbird").returncode == 0
     done = run(*option, "outlook")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "outlook is not among the clients that are served; add it" in done.stderr
+    assert "outlook is not among the clients that are served; add" in done.stderr
+    assert "; add outlook to AUTOCONFIG_CLIENTS" in run(*option, "activesync").stderr
     assert run(*option, "outlook", AUTOCONFIG_CLIENTS="outlook").returncode == 0
 
 

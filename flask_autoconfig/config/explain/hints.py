@@ -117,7 +117,7 @@ def _cure(kind: inspect.Type, raw: Any, at: str) -> str:
     by_lower = {str(word).lower(): word for word in kind.values}
     for near in difflib.get_close_matches(quote(raw).strip('"').lower(), by_lower, 1):
         return f'did you mean "{by_lower[near]}"?'
-    return "use one of them"
+    return "use one of them" if len(kind.values) > 1 else ""
 
 
 def _meant(key: str, kind: inspect.Type, raw: Any) -> str:

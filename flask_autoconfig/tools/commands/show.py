@@ -13,13 +13,14 @@ from .. import options, project, terminal
 def command(asked: options.Asked) -> None:
     subject, name = asked.subject, asked.name
     service = project.service()
-    nothing = (
-        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
-    )
+    whom = f"for {subject}" if subject else "without an address"
     format_ = families.formats(service.families).get(name)
     if format_ is None:
+        (family,) = (
+            it.name for it in families.FAMILIES if name in families.formats([it])
+        )
         message = f"{name} is not among the clients that are served"
-        cure = "add it to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
+        cure = f"add {family} to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
         raise _error(service, message, f"{cure} in the file")
     with project.asking(service, subject):
         if "@" in subject or not subject:
@@ -29,11 +30,11 @@ def command(asked: options.Asked) -> None:
             served = service.lookup.find_domain(project.domain(subject))
     if served is None:
         cure = "name an address, or add its domain to a provider's domains"
-        raise _error(service, nothing, cure)
+        raise _error(service, f"nothing is served {whom}", cure)
     answer = served.snapshot.document(format_, served)
     if answer.status != OK:
         cure = f"{name} has no place for any server of its provider"
-        raise _error(service, nothing, cure)
+        raise _error(service, f"nothing is served {whom}", cure)
     terminal.write(answer.body)
 
 
