@@ -159,12 +159,11 @@ class Builder:
         if isinstance(item.type, inspect.StrType) and set(map(type, raw)) == {str}:
             with suppress(ValueError):  # a list of thousands of domains, at once
                 return tuple(map(item.extra["value"], raw))
-        values = [
-            self._value(item, value, f"{at}[{index}]")
-            for index, value in enumerate(raw)
-        ]
-        # A list without its faulty items would give the others a wrong index.
-        return NODEFAULT if NODEFAULT in values else tuple(values)
+        values = [self._value(item, it, f"{at}[{n}]") for n, it in enumerate(raw)]
+        if isinstance(item.type, inspect.StructType) and NODEFAULT in values:
+            return NODEFAULT
+        # A faulty word becomes "", so that rules see the others, each at its index.
+        return tuple("" if it is NODEFAULT else it for it in values)
 
 
 # --- From a mapping, such as a row of a database ------------------------------------------

@@ -117,7 +117,7 @@ def matching(
     They are in the order of the patterns and, for each, of their names.
     """
     found: dict[str, None] = {}
-    for pattern in patterns:
+    for pattern in filter(None, patterns):  # a faulty one is ""
         normal = str(PurePath(pattern))  # without `./`: each file has one name
         found |= dict.fromkeys(sorted(glob.glob(normal, root_dir=base)))
     # Comparing whole paths is slow for thousands of files.
@@ -178,7 +178,7 @@ class _Reading:
         opened = [(config.provider, builder)]
         for index, pattern in enumerate(config.include):
             names = matching([pattern], self._base, self._main)
-            if not names:
+            if pattern and not names:
                 self._warnings += _unmatched(pattern, f"include[{index}]", builder)
             new = [it for it in names if self._base / it not in self._parts]
             opened += map(self._read_part, new)

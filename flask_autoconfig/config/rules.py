@@ -60,7 +60,7 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
         twice: dict[tuple[str, int], list[bytes]] = {}
         for name, place in chain(own, listed):
             first = claimed.setdefault(name, index)
-            if first != index:
+            if name and first != index:  # a faulty name is ""
                 twice.setdefault((place, first), []).append(name)
         for (place, first), (name, *more) in twice.items():
             other = sources[first].origin
