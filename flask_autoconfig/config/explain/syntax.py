@@ -23,9 +23,10 @@ def explain(text: str, error: Exception) -> Problem:
     message, _, place = str(error).rpartition(" (at ")
     if numbers := re.findall(r"\d+", place):
         number, column = int(numbers[0]), int(numbers[1]) - 1
-    else:  # for a literal string without an end, tomllib searches the whole document
-        end = text.rfind("'") if message == 'Expected "\'"' else len(text)
-        number = text.count("\n", 0, end) + 1
+    else:  # what has no end is the last statement: its first line is the one to correct
+        number = last_statement(text)
+        if message == 'Expected "\'"':  # a literal string ends with its line
+            number = text.count("\n", 0, text.rfind("'")) + 1
         column = len(lines[number - 1])
     cures = WORDS["syntax"].items()
     found = (cure for begin, cure in cures if message.startswith(begin))
