@@ -125,7 +125,7 @@ def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
     copy = tmp_path / "copy.xml"
     copy.write_text(DIARY.read_text().replace("<hostname>", "<hostname>x."))
     for file, reason in (
-        (copy, f"{copy}: {DIARY} has other servers for diary.test; import one of"),
+        (copy, f"{copy}: {DIARY} has other settings for diary.test; import one of"),
         (tmp_path / "none", f"{tmp_path / 'none'}: cannot read it"),
     ):
         done = run("import", DIARY, file)

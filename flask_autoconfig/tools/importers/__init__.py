@@ -190,7 +190,7 @@ def _merged(found: Iterable[tuple[Source, Raw]], problems: list[Problem]) -> lis
     """Return the providers, those with the same servers as one with all domains.
 
     A name that differs only by the provider's own domain gets a placeholder for it. Add a
-    problem for each domain that two files have with different servers.
+    problem for each domain that two files have with different settings.
     """
     merged: dict[str, Raw] = {}
     owners: dict[str, tuple[Raw, Source]] = {}
@@ -203,7 +203,7 @@ def _merged(found: Iterable[tuple[Source, Raw]], problems: list[Problem]) -> lis
         for domain in provider.get("domains", ()):
             other, owner = owners.setdefault(domain, (first, file))
             if other is not first:
-                message = f"{owner} has other servers for {domain}"
+                message = f"{owner} has other settings for {domain}"
                 cure = "import one of the two, or remove the domain from the other"
                 problems.append(Problem(str(file), message, cure))
         if first is provider:
