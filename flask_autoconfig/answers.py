@@ -138,7 +138,7 @@ class Answer:
             return self
         from werkzeug.http import is_resource_modified
 
-        # Who compresses an answer appends the coding to the tag, as in `"…-gzip"`.
+        # Apache and Flask-Compress append the coding to the tag of what they compress.
         if self.etag[1:-1] not in tags and is_resource_modified(
             environ, self.etag, last_modified=self.modified
         ):

@@ -156,7 +156,7 @@ class Autoconfig(Blueprint):
             message = "it is registered already"
             raise ConfigError.of("register_blueprint", message, "register it once")
         folder = app.config.get("AUTOCONFIG_LOCALE")
-        if folder is not None and not Path(app.root_path, folder).is_dir():
+        if folder is not None and not Path(app.root_path, str(folder)).is_dir():
             message = f"there is no folder {folder!r}"
             cure = "set one that has catalogs"
             raise ConfigError.of("AUTOCONFIG_LOCALE", message, cure)
@@ -339,8 +339,11 @@ def _file_of(app: App) -> Path:
 
 def _is_strict(app: App) -> bool:
     value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
-    is_set = str(value or "").lower() not in ("", "false", "0", "no", "off")
-    return is_set or bool(app.debug) or bool(app.testing)
+    return is_on(value) or bool(app.debug) or bool(app.testing)
+
+
+def is_on(value: object) -> bool:
+    return str(value or "").lower() not in ("", "false", "0", "no", "off")
 
 
 def _warn_of_refused_hosts(app: App, service: Service) -> None:

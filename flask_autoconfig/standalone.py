@@ -12,8 +12,15 @@ from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
-from .answers import NOT_SERVED, UNAVAILABLE, Answer, Refused, text_answer
-from .blueprint import source_of
+from .answers import (
+    NOT_SERVED,
+    UNAVAILABLE,
+    Answer,
+    Refused,
+    text_answer,
+    wrong_method,
+)
+from .blueprint import is_on, source_of
 from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import Functions
@@ -49,13 +56,14 @@ def create_app(
     app.add_url_rule("/readyz", "readyz", _readiness, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
     app.register_error_handler(404, lambda _error: _response(NOT_SERVED))
+    app.register_error_handler(405, _wrong_method)
     try:
         middleware = AutoconfigMiddleware(
             app.wsgi_app,
             source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             # There is no site behind it to keep running.
-            strict=bool(app.config.get("AUTOCONFIG_STRICT", True)),
+            strict=is_on(app.config.get("AUTOCONFIG_STRICT", True)),
             **_functions(hooks),
         )
     except ConfigError as error:
@@ -121,6 +129,10 @@ def _redirect_to_page() -> Response:
         return _response(NOT_SERVED)
     target = request.root_path.rstrip("/") + page
     return _response(text_answer("302 Found", target, ("Location", target)))
+
+
+def _wrong_method(error: Any) -> Response:
+    return _response(wrong_method(sorted(error.valid_methods), preflights=False))
 
 
 def _response(answer: Answer) -> Response:

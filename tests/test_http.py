@@ -113,6 +113,15 @@ def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> 
         assert ask(CONFIG, **headers).status_code == 200
 
 
+def test_a_405_of_the_standalone_service_is_a_line_of_text(toml: Write) -> None:
+    ask = asking(create_app(toml(TWO_DOMAINS)))
+    for path in ("/", "/healthz", "/readyz"):
+        reply = ask(path, "POST")
+        assert (reply.status_code, reply.headers["Allow"]) == (405, "GET, HEAD")
+        assert reply.data == b"Use GET, HEAD here.\n"
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
 # --- Which provider answers -----------------------------------------------------------
 
 

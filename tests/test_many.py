@@ -129,7 +129,7 @@ def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) 
         "  do: write the mail domain",
         f'{tmp_path}/customers:4: error: expected a domain, got "a_b.test"',
         "  4 | a_b.test",
-        '  do: write "example.com", "*.example.com" for all below it, or "*" for any',
+        '  do: write a name like "example.com", without a scheme, port, space or _',
     ]
     assert "2 problems, " in done.stderr
     with click.Context(click.Command("check")) as context:

@@ -99,6 +99,7 @@ def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
     ("AUTOCONFIG", "autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ("AUTOCONFIG", {"provider": [], 5: 1}, "not a string"),
     ("AUTOCONFIG_LOCALE", "nope", "there is no folder 'nope'"),
+    ("AUTOCONFIG_LOCALE", 5, "there is no folder 5"),
 ])  # fmt: skip
 def test_unusable_settings_raise(toml: Write, key: str, value: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -132,6 +133,8 @@ def test_debug_testing_and_strict_raise_for_a_faulty_file(toml: Write) -> None:
 def test_strict_may_be_off(toml: Write, monkeypatch: Patch, value: Any) -> None:
     file = toml("[[")
     site(file, AUTOCONFIG_STRICT=value)
+    if value is not None:
+        create_app({"AUTOCONFIG_FILE": str(file), "AUTOCONFIG_STRICT": value})
     monkeypatch.setenv("AUTOCONFIG_STRICT", str(value or ""))
     site(file)
     monkeypatch.setenv("AUTOCONFIG_STRICT", "1")
@@ -270,6 +273,7 @@ def test_the_policy_depends_on_template_and_setting(layout: Path) -> None:
     assert name not in Client(site(file)).get(PAGE).headers
     configured = Client(site(file, AUTOCONFIG_PAGE_CSP="default-src\n  https:\n"))
     assert configured.get(PAGE).headers[name] == "default-src https:"
+    assert Client(site(file, AUTOCONFIG_PAGE_CSP=5)).get(PAGE).headers[name] == "5"
     assert name not in Client(site(file, AUTOCONFIG_PAGE_CSP="")).get(PAGE).headers
     shutil.rmtree(layout / "templates")
     assert "default-src 'none'" in Client(site(file)).get(PAGE).headers[name]

@@ -44,8 +44,8 @@ def show(page: Any, policy: str) -> tuple[str, str]:
     *policy* applies to the package's template only, since a site may load its style and
     pictures from anywhere, and sets its own. `AUTOCONFIG_PAGE_CSP` replaces it for both.
     """
-    configured: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
-    site_policy = configured and " ".join(configured.split())  # a header is one line
+    configured = current_app.config.get("AUTOCONFIG_PAGE_CSP")
+    site_policy = configured and " ".join(str(configured).split())  # one line
     own_policy = policy if site_policy is None else site_policy
     page.nonce = _nonce()
     page.is_in_site = _has_templates(current_app.jinja_env)

@@ -266,6 +266,8 @@ def no_domain(value: str) -> tuple[str, str]:
     host = _bare_host(value.removeprefix("*."))
     if host and is_ip(host):
         return f"{quote(value)} is an IP address", "write the mail domain"
-    cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
+    cure = 'write a name like "example.com", without a scheme, port, space or _'
+    if "*" in value:
+        cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
     cure = f"write {quote(host)}" if host else cure
     return f"expected a domain, got {quote(value)}", cure
