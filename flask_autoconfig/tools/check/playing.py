@@ -202,7 +202,8 @@ class _Requests:
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             outcome = self._outcome(step, ask)
-            if wrong := outcome.trouble:
+            wrong = outcome.trouble
+            if wrong and wrong.code not in web.SHUT:  # which may be right
                 wrong = wrong.within("by-record", record=service)
             yield outcome._replace(place="srv", trouble=wrong)
 
