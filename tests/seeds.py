@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 import dns.edns
 import dns.flags
@@ -31,16 +30,13 @@ from world import (
     ADDRESSES,
     DOMAIN,
     ELSEWHERE,
-    HOSTER,
-    IMAP,
     OTHER_NAMES,
-    SITE,
-    SMTP,
     TOML,
     USER,
     WEB,
     Answer,
     Asked,
+    Front,
     Real,
     Respond,
     Zone,
@@ -63,7 +59,7 @@ WEB_NAMES = (
     ),
     DOMAIN,
 )
-Seed = Callable[[Any], object]  # of a world
+WWW_NAMES = (*WEB_NAMES, f"www.{DOMAIN}")
 Response = Callable[[Asked], Answer]  # to a request
 WHEN: dict[str, str] = tables("check_requests.toml")
 
@@ -127,23 +123,10 @@ def of_url(url: str, answer: Response) -> Response:
     return moved
 
 
-def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
+def when(here: World, is_meant: Callable[[Asked], object], answer: Response) -> None:
     """Answer some of the requests; the others are answered as before."""
-
-    def seed(here: World) -> None:
-        other = here.front.answer
-        here.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
-
-    return seed
-
-
-def requested(requests: str, answer: Response) -> Seed:
-    """Answer the requests of a row of check_requests.toml."""
-    return when(lambda asked: re.search(WHEN[requests], asked.line), answer)
-
-
-def at(path: str, answer: Response) -> Seed:
-    return when(lambda asked: asked.path == path, answer)
+    other = here.front.answer
+    here.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
 
 
 # Other bodies, by the `change` of a mistake.
@@ -159,13 +142,6 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     ),
     "its first half": lambda xml: xml[: len(xml) // 2],
 }
-
-
-def web(answer: Callable[[Asked], Answer | None]) -> Seed:
-    def seed(here: World) -> None:
-        here.front.answer = answer
-
-    return seed
 
 
 def led(here: World, paths: Collection[str], target: str, there: Response) -> None:
@@ -191,7 +167,7 @@ def signed(here: World, name: str, days: int, is_broken: bool = False) -> None:
         body = signer.sign(profile)
         return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
 
-    at(PROFILE, edited({}, sign))(here)
+    when(here, lambda asked: asked.path == PROFILE, edited({}, sign))
 
 
 # --- DNS --------------------------------------------------------------------------------
@@ -211,19 +187,19 @@ def records(
     return "".join(kept) + add
 
 
-def zone(**changes: Any) -> Seed:
-    return lambda here: here.names.serve(records(here, **changes))
+def zone(here: World, **changes: Any) -> None:
+    here.names.serve(records(here, **changes))
 
 
-def lead(host: str, address: str) -> Seed:
-    return zone(drop=host, add=f"{host.upper()} IN A {address}\n")
+def lead(here: World, host: str, address: str = ELSEWHERE) -> None:
+    zone(here, drop=host, add=f"{host.upper()} IN A {address}\n")
 
 
 def lead_web(here: World) -> None:
     """Move the domain's web elsewhere."""
     names = ("www", "@")
     replace = {f"{name} IN A {WEB}": f"{name} IN A {ELSEWHERE}" for name in names}
-    zone(replace=replace)(here)
+    zone(here, replace=replace)
 
 
 def at_two_addresses(here: World, answer: Response) -> None:
@@ -231,7 +207,7 @@ def at_two_addresses(here: World, answer: Response) -> None:
     other = here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
     other.answer = lambda asked: answer(asked) if asked.path in ANYWHERE else None
     add = f"AUTOCONFIG IN A {WEB}\nAUTOCONFIG IN A {ELSEWHERE}\n"
-    zone(drop="autoconfig", add=add)(here)
+    zone(here, drop="autoconfig", add=add)
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -326,77 +302,56 @@ def half_moved(here: World) -> None:
         here.name_server(f"127.0.1.7{number}", Zone(text).respond)
 
 
-def only_ipv6(here: Any, host: str) -> None:
-    """Give a host an IPv6 address alone, where the server answers as usual."""
-    here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
-    own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
-    here._hosts |= {
-        ("::1", port): dial
-        for (address, port), dial in here._hosts.items()
-        if address == own
-    }
-
-
 def by_http_alone(here: Any, scheme: str) -> None:
     """Autodiscover's host with port 80 alone, and no other way for Outlook."""
     here.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
     del here._hosts[ELSEWHERE, 443]
     zone = records(here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
     here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
-    when(lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))(here)
+    when(here, lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))
 
 
 # --- TLS and mail servers ---------------------------------------------------------------
 
-Certify = Callable[[World], Any]
 
-
-def good(*names: str, days: int = 90) -> Certify:
-    ends = timedelta(days=days, hours=12)
-    return lambda here: here.certificate(*names, not_after=datetime.now(UTC) + ends)
-
-
-def certified(
+def certificate(
+    here: World,
     *usual: str,
     names: Sequence[str] = (),
     days: int = 90,
     by: str = "",
     shows: Mapping[str, Any] | None = None,
     **of_openssl: Any,
-) -> Certify:
+) -> Any:
     """A certificate: of which names, for how long, and by an authority or *by* whom.
 
     Without servers, also what it *shows* OpenSSL, and other fields of `Shown`.
     """
     named = tuple(names or usual)
+    ends = datetime.now(UTC) + timedelta(days=days, hours=12)
     if by.startswith("an unknown"):
-        return lambda here: here.unknown(*named, whole=by.endswith("authority"))
+        return here.unknown(*named, whole=by.endswith("authority"))
+    if by:
+        return here.self_signed(named[0]) if by == "itself" else None
     if shows:
         return shown(**shows)
     if of_openssl:
-        ends = datetime.now(UTC) + timedelta(days=days)
-        return lambda here: Shown(named, ends, **of_openssl)
-    others: dict[str, Certify] = {
-        "nobody": lambda here: None,
-        "itself": lambda here: here.self_signed(named[0]),
-    }
-    return others.get(by, good(*named, days=days))
+        return Shown(named, ends, **of_openssl)
+    return here.certificate(*named, not_after=ends)
 
 
-def shown(code: int, chain: Sequence[str], **more: Any) -> Certify:
+def shown(code: int, chain: Sequence[str], **more: Any) -> Shown:
     """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
     links = [[((("commonName", one),),) for one in link.split(" < ")] for link in chain]
     sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
     sent[-1] |= more
     names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
-    ends = datetime.now(UTC) + timedelta(days=90)
-    return lambda here: Shown(names, ends, code, tuple(sent))
+    return Shown(names, datetime.now(UTC) + timedelta(days=90), code, tuple(sent))
 
 
 def at_web(here: World, given: Mapping[str, Any]) -> None:
     """Serve all of the domain's web with another certificate."""
-    certificate = certified(*WEB_NAMES, f"www.{DOMAIN}", **given)
-    here.web(ELSEWHERE, certificate(here)).answer = here.front.answer
+    elsewhere(here, {"certificate": given}).answer = here.front.answer
     lead_web(here)
 
 
@@ -404,29 +359,6 @@ def by_nginx(here: Real, tls: str) -> None:
     """Serve all of the domain's web by nginx with these directives."""
     here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
     lead_web(here)
-
-
-def mail(
-    host: str,
-    port: int,
-    behave: Behaviour,
-    certificate: Certify | None = None,
-    *,
-    at_once: bool = True,
-) -> Seed:
-    """A mail server at another address: with TLS at once, or by STARTTLS."""
-
-    def seed(here: World) -> None:
-        shown = certificate(here) if certificate else None
-        here.listen(ELSEWHERE, port, behave, shown, at_once=at_once)
-        lead(host, ELSEWHERE)(here)
-
-    return seed
-
-
-def offering(capabilities: str) -> Behaviour:
-    """An IMAP server."""
-    return talks("* OK", ("CAPABILITY", f"* CAPABILITY {capabilities}\r\na OK"))
 
 
 def mail_server(
@@ -441,11 +373,12 @@ def mail_server(
     late: float = 0,
     at_once: bool | None = None,
     address: str = ELSEWHERE,
+    behave: Behaviour | None = None,
     **more: Any,
 ) -> None:
     """A mail server that greets, or offers or replies; *more* of its certificate.
 
-    With *hangs_up* it does so after these lines.
+    With *hangs_up* it does so after these lines, of which the last may be *late*.
     """
     host, port = at
     greeting, *usual = {
@@ -458,22 +391,22 @@ def mail_server(
     encrypted = talks("", *inside.items()) if inside else None
     said = (replies or dict([usual])).items()
     greeting = greeting if greets is None else greets
-    behave = talks(greeting, *said, inside=encrypted)
+    scripted = behave or talks(greeting, *said, inside=encrypted)
     if says is not None:
-        behave = says_first(says)
+        scripted = says_first(says)
     if hangs_up is not None:
-        behave = ends(*hangs_up)
+        scripted = ends(*hangs_up, late=late)
 
     def later(*connection: Any) -> None:
         here.connections.append(host)
-        time.sleep(late)
-        behave(*connection)
+        time.sleep(late if hangs_up is None else 0)
+        scripted(*connection)
 
-    names = (*WEB_NAMES, f"www.{DOMAIN}") if host == "web" else (f"{host}.{DOMAIN}",)
-    certificate = certified(*names, **more)
+    names = WWW_NAMES if host == "web" else (f"{host}.{DOMAIN}",)
     if at_once is None:
         at_once = port in (443, 993, 995) or (port == 465 and not inside)
-    here.listen(address, port, later, certificate(here), at_once=at_once)
+    shows = certificate(here, *names, **more)
+    here.listen(address, port, later, shows, at_once=at_once)
 
 
 def ends(*lines: str, late: float = 0) -> Behaviour:
@@ -513,23 +446,13 @@ def wants_client_certificate(here: Real, place: tuple[str, int]) -> None:
                 pass
 
     here.listen(ELSEWHERE, port, behave)
-    lead(host, ELSEWHERE)(here)
+    lead(here, host)
 
 
 def dav(here: World, answer: Response) -> None:
     """A calendar server at another address."""
-    lead("dav", ELSEWHERE)(here)
+    lead(here, "dav")
     here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
-
-
-def hoster(here: World, answer: Response) -> None:
-    """A customer's domain, whose MX host belongs to a hoster."""
-    here.names.serve(
-        f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 1 mx.{HOSTER}.\n"
-        f"mx.{HOSTER}. IN A {SITE}\n"
-        f"autoconfig.{HOSTER}. IN A {WEB}\n"
-    )
-    when(lambda asked: HOSTER in asked.host, answer)(here)
 
 
 # Where the ISP database is, as options of `check`.
@@ -546,12 +469,6 @@ def in_ispdb(here: World, answer: Response) -> None:
     here.web(ELSEWHERE, here.certificate("live.thunderbird.net")).answer = known
 
 
-def filled_in(asked: Asked) -> Answer:
-    """The response of a service that knows who asks."""
-    who = unquote(asked.query.partition("emailaddress=")[2].partition("&")[0])
-    return edited({"%EMAILADDRESS%": who or "%EMAILADDRESS%"})(asked)
-
-
 def hang_up(asked: Asked) -> NoReturn:
     raise ConnectionResetError
 
@@ -560,19 +477,6 @@ def delayed(seconds: float) -> Response:
     def answer(asked: Asked) -> Answer:
         time.sleep(seconds)
         return asked.served()
-
-    return answer
-
-
-def by_hops(number: int) -> Response:
-    """The response of the service at the end of so many redirects."""
-
-    def answer(asked: Asked) -> Answer:
-        hop = asked.query.count("hop")
-        if hop >= number:
-            asked.query = asked.query.partition("&hop")[0].partition("hop")[0]
-            return asked.served()
-        return moved("{scheme}://{host}{path}?{query}&hop")(asked)
 
     return answer
 
@@ -608,18 +512,20 @@ def delaying(here: World, seconds: float) -> None:
 # --- Worlds of tables -------------------------------------------------------------------
 
 
-def elsewhere(here: World, given: Mapping[str, Any]) -> None:
+def elsewhere(here: World, given: Mapping[str, Any]) -> Front:
     """Another web server, which answers as the domain's without a response."""
-    names = given.get("names", (*WEB_NAMES, f"www.{DOMAIN}"))
-    made = here.web(given.get("address", ELSEWHERE), here.certificate(*names))
+    names = given.get("names", WWW_NAMES)
+    shows = certificate(here, *names, **given.get("certificate", {}))
+    made = here.web(given.get("address", ELSEWHERE), shows, here.front.file)
     made.answer = response(given) or made.answer
+    return made
 
 
 def mail_servers(here: World, given: Any) -> None:
     for server in listed(given):
         mail_server(here, **server)
         host, _ = server.get("at", ("imap", 993))
-        lead_web(here) if host == "web" else lead(host, ELSEWHERE)(here)
+        lead_web(here) if host == "web" else lead(here, host)
 
 
 # What makes a world, by the keys of a row.
@@ -633,11 +539,10 @@ MAKERS: dict[str, Callable[[Any, Any], object]] = {
     "nginx": by_nginx,
     "signed": lambda here, given: signed(here, **given),
     "client_certificate": wants_client_certificate,
-    "zone": lambda here, given: here.names.serve(records(here, **given)),
+    "zone": lambda here, given: zone(here, **given),
     "bind": lambda here, given: here.bind.load("", records(here, **given)),
     "name_server": lambda here, given: name_server(here, **given),
     "name_servers": lambda here, given: name_servers(here, **given),
-    "only_ipv6": only_ipv6,
     "web": at_web,
 }
 
@@ -653,7 +558,6 @@ def make(here: World, row: Mapping[str, Any]) -> None:
 
 # Where another server answers, by the `when` of a row.
 SERVERS: dict[str, Callable[[World, Response], None]] = {
-    "at the hoster": hoster,
     "at another calendar": dav,
     "in the ISP database": in_ispdb,
     "at one of two addresses": at_two_addresses,
@@ -669,21 +573,19 @@ def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
     elif place in SERVERS:
         SERVERS[place](here, answer)
     elif place:
-        requested(place, answer)(here)
+        when(here, lambda asked: re.search(WHEN[place], asked.line), answer)
     elif "agent" in row:
-        when(lambda asked: re.search(row["agent"], asked.agent), answer)(here)
+        when(here, lambda asked: re.search(row["agent"], asked.agent), answer)
     else:
-        when(lambda asked: asked.path in paths, answer)(here)
+        when(here, lambda asked: asked.path in paths, answer)
 
 
 ANSWERS: dict[str, Callable[[Any], Response]] = {
     "page": page,
     "to": moved,
-    "filled_in": lambda _: filled_in,
     "hangs_up": lambda _: hang_up,
     "calendars": lambda _: calendars,
     "delay": delayed,
-    "redirects": by_hops,
 }
 
 

@@ -12,14 +12,13 @@ import pytest
 from asks import CONFIG, POX
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import edited, failing, good, lead, mail, mail_server, says
+from seeds import edited, failing, lead, mail_server, make, says
 from services import until
 from strangers import HEARING
 from support import BIN, Write, loads, tables
 from test_check_right import log_in, login_codes, logins
 from world import (
     DOMAIN,
-    ELSEWHERE,
     HOSTER,
     IMAP,
     OTHER_NAMES,
@@ -181,7 +180,7 @@ def test_a_login_by_cram_md5(really: Real, toml: Write) -> None:
     line = '"imap"\nauthentication = "password-encrypted"'
     file = toml(TOML.replace('"imap"', line))
     really.dovecot(mechanisms="plain cram-md5")
-    lead("imap", ELSEWHERE)(really)
+    lead(really, "imap")
     report = log_in(really, file)
     assert {each["status"] for each in logins(report)} == {"ok"}
     assert "password-encrypted" in str(report)
@@ -213,7 +212,7 @@ def test_a_login_of_no_use_is_named(here: Paper, claim: str, has_file: bool) -> 
     port = 993 if type_ == "imap" else 465
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
     behave = talks(greeting, (command, reply), *said)
-    mail(type_, port, behave, good(f"{type_}.{DOMAIN}"))(here)
+    make(here, {"mail": {"at": (type_, port), "behave": behave}})
     how = ("--json", "--allow-private", "--unpublished" if has_file else "--yes")
     found = logins(log_in(here, here.file if has_file else None, how=how))
     (one,) = [each for each in found if each["subject"].startswith(type_)]
@@ -229,20 +228,20 @@ def test_a_login_of_no_use_is_named(here: Paper, claim: str, has_file: bool) -> 
 )
 def test_a_useless_real_postfix_is_named(really: Real, more: str, code: str) -> None:
     really.postfix(really.folder / "dovecot/auth-smtp", more)
-    lead("smtp", ELSEWHERE)(really)
+    lead(really, "smtp")
     assert code in login_codes(log_in(really, really.file))
 
 
 @pytest.mark.world
 def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
     really.dovecot(more="mail_location = maildir:/proc/nowhere")
-    lead("imap", ELSEWHERE)(really)
+    lead(really, "imap")
     assert "login.no-inbox" in login_codes(log_in(really, really.file))
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:
-    mail_server(here, ("smtp", 465), offers="AUTH PLAIN", names=["other.test"])
-    lead("smtp", ELSEWHERE)(here)
+    server = {"at": ("smtp", 465), "offers": "AUTH PLAIN", "names": ["other.test"]}
+    make(here, {"mail": server})
     found = log_in(here, here.file)["findings"]
     smtp = [each for each in found if each["subject"].startswith("smtp smtp.")]
     assert smtp[0]["code"] == "tls.name-mismatch"

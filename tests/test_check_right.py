@@ -6,33 +6,20 @@ import socket
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
-from asks import POX
 from paper import Every, Paper, World, calendars, own_url
 from seeds import (
-    ANYWHERE,
     AT_CONFIG,
     IMAP_NAME,
     SMTP_NAME,
-    WEB_NAMES,
-    at,
     checked,
     dav,
-    edited,
-    ends,
-    good,
     lead,
     limited,
-    mail,
+    mail_server,
     make,
-    moved,
-    offering,
-    requested,
     says,
-    web,
-    when,
 )
 from services import typed
 from strangers import at_terminal
@@ -45,11 +32,9 @@ from world import (
     DEAD,
     DOMAIN,
     ELSEWHERE,
-    HOSTER,
     IMAP,
     OTHER_NAMES,
     PASSWORD,
-    SITE,
     SMTP,
     TOML,
     USER,
@@ -57,12 +42,10 @@ from world import (
     Answer,
     Asked,
     Real,
-    app_of,
     talks,
     validating,
 )
 
-from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
 from flask_autoconfig.tools.check import login, run
 
 pytestmark = pytest.mark.world
@@ -125,20 +108,6 @@ def publish(here: Paper, file: Path, *names: str) -> None:
     here.names.load(here.zone)
 
 
-def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
-    here: Paper, tmp_path: Path
-) -> None:
-    common = "ad.hoster.test"
-    edit = f'[[provider]]\nautodiscover_host = "{common}"'
-    file = written(tmp_path, ("[[provider]]", edit))
-    names = [name for name in WEB_NAMES if not name.startswith("autodiscover.")]
-    publish(here, file, *names, common)
-    here.names.load(here.zone, f"{common}. IN A {WEB}\n")
-    assert_right(here.check(USER, file=file))
-    # A file without the key needs a certificate for the name.
-    assert "autodiscover" in str(problems(here.check(USER, file=here.file)))
-
-
 def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
     done = person(here, "--all", "--json", *options, file=file)
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -146,32 +115,21 @@ def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
 
 def test_thirty_domains_ask_few_questions_twice(here: Paper, tmp_path: Path) -> None:
     names = [f"d{number}.{DOMAIN}" for number in range(30)]
-    served, asked, connections = here.names.respond, [], []
+    served, asked = here.names.respond, []
 
     def respond(query: Any) -> Any:
         asked.append(str(query.question[0]))
         return served(query)
 
-    def count(connection: socket.socket) -> None:
-        connections.append(1)
-        offering("AUTH=PLAIN")(connection)
-
     here.name_server(OTHER_NAMES, respond)
-    here.listen(IMAP, 993, count, Every())
+    mail_server(here, offers="AUTH=PLAIN", address=IMAP)
     zones = (f"$ORIGIN {name}.\n@ IN MX 1 mx.{DOMAIN}.\n" for name in names)
     here.names.load(ADDRESSES, *zones)
     reports = of_all(here, written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names))))
     assert [report["domain"] for report in reports] == names
     assert len(asked) < 1.1 * len(set(asked))  # some are asked at the same moment
     assert f"d29.{DOMAIN}. IN MX" in asked
-    assert len(connections) == 2  # the second as a client of TLS 1.2
-
-
-HOSTED = (
-    f"$ORIGIN customer.test.\n@ IN MX 1 mx.{HOSTER}.\n"
-    f"mx.{HOSTER}. IN A {SITE}\nautoconfig.{HOSTER}. IN A {WEB}\n"
-    f"imap.{DOMAIN}. IN A {IMAP}\nsmtp.{DOMAIN}. IN A {SMTP}\ndav.{DOMAIN}. IN A {DAV}\n"
-)
+    assert len(here.connections) == 2  # the second as a client of TLS 1.2
 
 
 def assert_told(report: Report, row: dict[str, Any]) -> None:
@@ -192,8 +150,9 @@ RIGHT = tables("check_right.toml")
 @pytest.mark.parametrize("name", RIGHT)
 def test_nothing_is_wrong_with(here: Paper, tmp_path: Path, name: str) -> None:
     row = RIGHT[name]
-    if row.get("published"):
-        publish(here, written(tmp_path, *row["file"].items()))
+    if names := row.get("published"):
+        file = written(tmp_path, *row["file"].items())
+        publish(here, file, *([] if names is True else names))
     make(here, row)
     for way in row.get("ways", ("file", "none")):
         report = checked(here, row, tmp_path, with_file=way == "file")
@@ -206,21 +165,6 @@ def test_nothing_is_wrong_with(here: Paper, tmp_path: Path, name: str) -> None:
         assert_told(report, row)
         assert {*row.get("codes", ())} <= {*codes(report)}
         assert {*row.get("no_codes", ())}.isdisjoint(codes(report))
-
-
-def test_a_customer_of_a_hoster_needs_no_own_names(here: Paper, tmp_path: Path) -> None:
-    names = f'domains = ["customer.test"]\nmx_domains = ["{HOSTER}"]'
-    file = written(tmp_path, (f'domains = ["{DOMAIN}"]', names))
-    app = app_of(file)
-
-    def hosted(asked: Asked) -> Any:
-        return app("GET", f"https://{asked.host}/", asked.path, asked.query, b"")
-
-    here.names.serve(HOSTED)
-    when(lambda asked: asked.host == f"autoconfig.{HOSTER}", hosted)(here)
-    report = here.check("fred@customer.test", "--allow-private", file=file)
-    assert [problem for problem in problems(report) if "caldav" not in problem] == []
-    assert works(report)["Thunderbird"] is True
 
 
 NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its questions"
@@ -251,64 +195,11 @@ def test_many_domains_at_limited_servers_are_right(here: Paper, tmp_path: Path) 
 
 def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
     here.names.serve(ADDRESSES)
-    web(says(404))(here)
+    here.front.answer = says(404)
     options = ("--resolver", OTHER_NAMES, "--timeout", "5", "--allow-private")
     text = here.invoke("check", USER, *options).output
     assert "ISP database could not be asked" in text
     assert "works in no client" not in text
-
-
-def test_a_login_name_of_each_person_is_not_everybodys(here: Paper) -> None:
-    """A site that knows login names returns each person's, and nobody's to others."""
-    personal = edited(
-        {"%EMAILADDRESS%": "u1001", f"<LoginName>{USER}<": "<LoginName>u1001<"}
-    )
-    when(
-        lambda asked: (
-            asked.path in (*ANYWHERE, POX)
-            and (USER in unquote(asked.query) or USER.encode() in asked.body)
-        ),
-        personal,
-    )(here)
-    report = here.check(USER, "--allow-private")
-    told = {it for it in codes(report) if it.startswith("document.")}
-    assert told == {"document.name-by-address", "document.good", "document.served"}
-    assert works(report)["Thunderbird"] is works(report)["Outlook (classic)"] is True
-
-
-@pytest.mark.parametrize("is_exchange", [False, True])
-@pytest.mark.parametrize(
-    ("action", "target"),
-    [
-        ("redirectUrl", f"https://autodiscover.customer.test{POX}"),
-        ("redirectAddr", "fred@customer.test"),
-    ],
-)
-def test_outlook_follows_the_redirects_in_answers(
-    here: Paper, action: str, target: str, is_exchange: bool
-) -> None:
-    here.names.load(here.zone, f"autodiscover.customer.test. IN A {ELSEWHERE}\n")
-    app = app_of(here.file)
-    served = app("POST", f"https://autodiscover.{DOMAIN}/", POX, "", request(USER))
-    certificate = here.certificate("autodiscover.customer.test")
-    here.web(ELSEWHERE, certificate).answer = (
-        says(401, WWW_Authenticate="Basic realm=x")
-        if is_exchange
-        else lambda asked: served if asked.path == POX else None
-    )
-    name = f"R{action[1:]}"
-    answer = (
-        f'<Autodiscover xmlns="{NAMESPACE}"><Response xmlns="{RESPONSE}"><Account>'
-        f"<Action>{action}</Action><{name}>{target}</{name}>"
-        "</Account></Response></Autodiscover>"
-    )
-    at(POX, says(200, answer, Content_Type="text/xml"))(here)
-    report = here.check(USER, "--allow-private")
-    assert failures(report) == []
-    if is_exchange:
-        assert "http.exchange" in codes(report)
-    else:
-        assert works(report)["Outlook (classic)"] is True
 
 
 def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:
@@ -335,11 +226,8 @@ def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:
 
 
 def test_the_calendar_of_the_file_stays_where_its_server_redirects(here: Paper) -> None:
-    def answer(asked: Asked) -> Any:
-        reply = says(401, WWW_Authenticate="Basic realm=x")
-        return (moved("/fred/") if asked.path == "/" else reply)(asked)
-
-    dav(here, answer)
+    answers = [{"at": r"test/\?", "to": "/fred/"}, {"calendars": True}]
+    make(here, {"when": "at another calendar", "answers": answers})
     report = here.check(USER, file=here.file)
     (calendar,) = report["clients"][ALL.index("Calendars")]["sets_up"]
     assert calendar["url"] == f"https://dav.{DOMAIN}/"
@@ -362,7 +250,7 @@ def person(here: Paper, *arguments: str, file: Path | None = None) -> Any:
     return here.invoke("--config", file or here.file, "check", *arguments, *options)
 
 
-broken = requested("without an address", says(500))
+BROKEN = {"when": "without an address", "reply": 500}
 
 
 def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(here: Paper) -> None:
@@ -371,7 +259,7 @@ def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(here: Paper) -> N
     assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
     assert f"fails at {DOMAIN} MX: other mail servers cannot deliver mail" in fails_at
     here.names.load(here.zone)
-    broken(here)
+    make(here, BROKEN)
     done = person(here, USER)
     works_in, fails_in, *rest = done.stdout.splitlines()
     assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
@@ -388,7 +276,7 @@ def test_verbose_shows_good_results_and_quiet_only_problems(here: Paper) -> None
     done = person(here, USER, "--quiet")
     assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
     assert json.loads(person(here, USER, "-q", "--json").stdout)["findings"] == []
-    broken(here)
+    make(here, BROKEN)
     done = person(here, USER, "--quiet")
     assert "without an address" in done.stdout
     assert "--verbose" not in done.stdout
@@ -404,7 +292,7 @@ def test_settings_behind_a_login_are_not_told_as_missing(here: Paper) -> None:
 
 
 def test_the_form_for_programs_stays(here: Paper) -> None:
-    broken(here)
+    make(here, BROKEN)
     report = here.check(USER, file=here.file)
     assert list(report) == ["domain", "clients", "findings"]
     assert report["domain"] == DOMAIN
@@ -445,7 +333,7 @@ def test_a_finding_of_many_domains_is_shown_once(here: Paper, tmp_path: Path) ->
     """None of these is in DNS; they share one dead server."""
     names = ["one.test", "two.test", "three.test"]
     file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
-    lead("imap", DEAD)(here)
+    lead(here, "imap", DEAD)
     options = ("--all", "--unpublished")
     done = person(here, *options, file=file)
     assert done.exit_code == 1
@@ -586,7 +474,7 @@ def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> 
             found = [reply for start, reply in said.items() if line.startswith(start)]
             connection.sendall(f"{[*found, 'a OK'][0]}\r\n".encode())
 
-    mail("imap", 993, behave, good(IMAP_NAME))(here)
+    make(here, {"mail": {"behave": behave}})
     assert login_codes(log_in(here, here.file)) == ["login.good"] * 3
 
 
@@ -663,27 +551,6 @@ def test_a_calendar_that_wants_digest_gets_it(
     assert login_codes(report) == [code, "login.good", "login.good"]
 
 
-@pytest.mark.parametrize("path", ["/radicale/", f"/radicale/{USER}/"])
-def test_a_calendar_that_does_not_know_its_prefix_is_told(
-    here: Paper, tmp_path: Path, path: str
-) -> None:
-    """As Radicale behind a proxy that sends no X-Script-Name."""
-    own = f"/{USER}/"
-
-    def answer(asked: Asked) -> Answer:
-        if not asked.login:
-            return calendars(asked)
-        is_there = asked.path.startswith("/radicale/")
-        return own_url(own) if is_there else (404, {}, b"")
-
-    dav(here, answer)
-    url = f"https://dav.{DOMAIN}/"
-    report = log_in(here, written(tmp_path, (url, url[:-1] + path)))
-    (failed,) = [it for it in failures(report) if it["step"] == "login"]
-    assert failed["code"] == "login.dav-prefix"
-    assert "and it answers below /radicale" in failed["seen"]
-
-
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_person_is_asked_before_the_other_name_is_tried(
     really: Real, local_parts: Path, answer: str
@@ -729,7 +596,7 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
         ("ZN", "a NO [AUTHENTICATIONFAILED] no"),  # the user name and a digest
         ("EXAMINE", "a OK"),
     )
-    mail("imap", 993, behave, good(IMAP_NAME))(here)
+    make(here, {"mail": {"behave": behave}})
     report = log_in(here, file, "--yes")
     assert login_codes(report)[:2] == ["login.wrong-method", "login.good"]
     (refused,) = failures(report)
@@ -746,13 +613,11 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
 
-# IMAP until the password; each line follows one that it gets.
-ASKS = ("* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ ")
-
-
 def test_a_server_that_delays_its_answer_is_waited_for(really: Real) -> None:
-    refused = ends(*ASKS, "a NO [AUTHENTICATIONFAILED] wrong", late=3)
-    mail("imap", 993, refused, good(IMAP_NAME))(really)
+    # IMAP until the password; each line follows one that it gets.
+    said = ["* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ "]
+    said.append("a NO [AUTHENTICATIONFAILED] wrong")
+    make(really, {"mail": {"hangs_up": said, "late": 3}})
     found = logins(log_in(really, really.file, "--timeout", "2"))
     (one,) = [one for one in found if one["subject"].startswith("imap ")]
     assert "a NO [AUTHENTICATIONFAILED]" in one["seen"]
@@ -760,7 +625,7 @@ def test_a_server_that_delays_its_answer_is_waited_for(really: Real) -> None:
 
 def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
     really.postfix(really.folder / "nobody")
-    lead("smtp", ELSEWHERE)(really)
+    lead(really, "smtp")
     report = really.check(DOMAIN, "--unpublished", file=really.file)
     (found,) = failures(report)
     assert found["subject"].startswith(f"smtp {SMTP_NAME}")

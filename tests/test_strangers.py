@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from paper import Every, Paper
-from seeds import Response, good, mail, moved, says
+from seeds import Response, make, moved, says
 from services import typed
 from strangers import at_terminal
 from support import provider_of
@@ -134,7 +134,7 @@ def test_without_a_file_a_login_needs_consent(here: Paper, listener: Listener) -
 @pytest.mark.world
 def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) -> None:
     listener = Listener()
-    mail("imap", 993, listener, good(f"imap.{DOMAIN}"))(really)
+    make(really, {"mail": {"behave": listener}})
     words = ("check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES)
 
     def shown(sure: str) -> str:

@@ -340,6 +340,7 @@ class Front:
 
     def __init__(self, file: Path) -> None:
         self.answer: Web = lambda asked: None
+        self.file = file
         self._app = app_of(file)
 
     def handler(self, secure: bool) -> type[BaseHTTPRequestHandler]:
