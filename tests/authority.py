@@ -4,14 +4,13 @@ import json
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from services import free_port, running
+from services import called, free_port, running
 from support import certificate_for, program
 
-Start = Callable[..., AbstractContextManager[Any]]
 _ENV = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
 
 
@@ -29,14 +28,13 @@ def authority(
     names: str = "",
     tls: int = 0,
     seconds: int = 0,
-    start: Start = running,
-    call: Callable[..., Any] = lambda function, *arguments: function(*arguments),
+    call: Callable[..., Any] = called,
 ) -> Iterator[int]:
     """Start Pebble; yield its port. Its root certificate is `root.pem` in the folder.
 
     *http* and *tls* are the ports of challenges, *names* the name server (HOST:PORT);
     without one every name has the address 127.0.0.1. Certificates are valid for *seconds*,
-    or for years. *start* and *call* are those of a namespace.
+    or for years. *call* is that of a namespace.
     """
     certificate, key = certificate_for("localhost", folder=folder)
     port, management, dns_port, management_port = (free_port() for _ in range(4))
@@ -59,7 +57,7 @@ def authority(
     pebble += ["-config", str(folder / "pebble.json")]
     with ExitStack() as stack:
         if not names:
-            stack.enter_context(start(*resolver, port=management_port))
-        stack.enter_context(start(*_ENV, *pebble, port=port))
+            stack.enter_context(running(*resolver, port=management_port, call=call))
+        stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
         call(_root, folder, management)
         yield port

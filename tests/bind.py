@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from namespace import Namespace
-from services import free_port, running, until
+from services import called, free_port, running, until
 from support import ZONE_HEAD, open_folder, program
 
 SECRET = "c2VjcmV0IG9mIG9uZSB0ZXN0LCBvZiAzMiBieXRlcyE="
@@ -38,6 +38,10 @@ class Bind:
     _serial: int = 1
 
     @property
+    def call(self) -> Callable[..., Any]:
+        return self.inside.call if self.inside else called
+
+    @property
     def key(self) -> Path:
         return self.folder / "key"
 
@@ -50,9 +54,7 @@ class Bind:
         """Run a program where the server can be reached."""
         words = [str(word) for word in command]
         options = {"capture_output": True, "text": True, **options}
-        if self.inside is None:
-            return subprocess.run(words, **options)
-        return self.inside.call(subprocess.run, words, **options)
+        return self.call(subprocess.run, words, **options)
 
     def update(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script of nsupdate at this server."""
@@ -91,12 +93,12 @@ class Bind:
 @contextmanager
 def named(here: Bind, options: str, more: str) -> Iterator[None]:
     """Run BIND with further options and statements."""
-    start = here.inside.running if here.inside else running
     values = {"folder": here.folder, "port": here.port, "address": here.address}
     file, log = here.folder / "named.conf", here.folder / "log"
     file.write_text(_CONFIGURATION.format(**values, options=options, more=more))
     command = (program("named"), "-f", "-c", file)
-    with start(*command, port=here.port, address=here.address, log=log) as here.process:
+    where: Any = {"port": here.port, "address": here.address, "log": log}
+    with running(*command, **where, call=here.call) as here.process:
         yield
 
 

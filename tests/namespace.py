@@ -5,11 +5,11 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from services import end, wait_for
+from services import end, running
 from support import lacking, program
 
 T = TypeVar("T")
@@ -37,29 +37,11 @@ class Namespace:
         finally:
             os.close(descriptor)
 
-    def start(self, *command: str | Path, log: Path) -> subprocess.Popen[bytes]:
-        """Start a process in the namespace, as the leader of a session."""
-        with log.open("ab") as out:
-            return self.call(
-                subprocess.Popen,
-                [str(word) for word in command],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @contextmanager
     def running(
-        self, *command: str | Path, port: int, address: str, log: Path
-    ) -> Iterator[subprocess.Popen[bytes]]:
+        self, *command: str | Path, **options: Any
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a server in the namespace until the block ends."""
-        process = self.start(*command, log=log)
-        try:
-            self.call(wait_for, port, process, address=address)
-            yield process
-        finally:
-            end(process)
+        return running(*command, call=self.call, **options)
 
 
 @contextmanager

@@ -244,16 +244,6 @@ class PaperResolver(Resolver):
         self._resolver.nameservers = [asked]
 
 
-class _Bind(Names):
-    """The zones of BIND."""
-
-    def load(self, records: str, addresses: str = ADDRESSES) -> None:  # type: ignore[override]
-        """Serve these records and the addresses of the hosts."""
-        zones = bind_zones(records, addresses)
-        text = "".join(f"$ORIGIN {name}.\n{text}" for name, text in zones.items())
-        self._zone = Zone(text, zones)
-
-
 def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behaviour]:
     """Return a server with TLS from the first byte, and one with STARTTLS."""
     encrypted = talks("", *inside)
@@ -322,8 +312,7 @@ class Paper(Checking):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.names = Names(ADDRESSES)
-        self.bind = _Bind("")
-        self.bind.load("")
+        self.load_bind("")
         self.front = Front(self.file)
         self._name_servers: dict[str, Respond] = {}
         self._hosts: dict[tuple[str, int], Dial] = {}
@@ -333,7 +322,7 @@ class Paper(Checking):
     def fresh(self) -> Iterator[None]:
         self._name_servers = {
             OTHER_NAMES: lambda query: self.names.respond(query),
-            BIND: lambda query: self.bind.respond(query),
+            BIND: lambda query: self._bind.respond(query),
         }
         self._hosts = {}
         every = Every()
@@ -383,6 +372,11 @@ class Paper(Checking):
             handler = front.handler(port == 443)
             dial = partial(_Request, address, shown, handler)
             self._hosts[address, port] = dial
+
+    def load_bind(self, records: str, addresses: str = ADDRESSES) -> None:
+        zones = bind_zones(records, addresses)
+        text = "".join(f"$ORIGIN {name}.\n{text}" for name, text in zones.items())
+        self._bind = Zone(text, zones)
 
     def name_server(self, address: str, respond: Respond) -> None:
         self._name_servers[address] = respond

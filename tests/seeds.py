@@ -40,7 +40,6 @@ from world import (
     Real,
     Respond,
     Zone,
-    says_first,
     talks,
 )
 
@@ -49,7 +48,6 @@ from flask_autoconfig.signing import Signer
 WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
 ANYWHERE = (CONFIG, WELL_KNOWN, "/.well-known/mail-v1.xml")
 PROFILE = "/mail/mobileconfig"
-CALDAV = "/.well-known/caldav"
 AT_CONFIG = f"https://autoconfig.{DOMAIN}{CONFIG}"
 IMAP_NAME, SMTP_NAME = f"imap.{DOMAIN}", f"smtp.{DOMAIN}"
 WEB_NAMES = (
@@ -200,14 +198,6 @@ def lead_web(here: World) -> None:
     names = ("www", "@")
     replace = {f"{name} IN A {WEB}": f"{name} IN A {ELSEWHERE}" for name in names}
     zone(here, replace=replace)
-
-
-def at_two_addresses(here: World, answer: Response) -> None:
-    """Let another address of the web host answer requests for settings otherwise."""
-    other = here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
-    other.answer = lambda asked: answer(asked) if asked.path in ANYWHERE else None
-    add = f"AUTOCONFIG IN A {WEB}\nAUTOCONFIG IN A {ELSEWHERE}\n"
-    zone(here, drop="autoconfig", add=add)
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -393,7 +383,7 @@ def mail_server(
     greeting = greeting if greets is None else greets
     scripted = behave or talks(greeting, *said, inside=encrypted)
     if says is not None:
-        scripted = says_first(says)
+        scripted = ends(says, "")
     if hangs_up is not None:
         scripted = ends(*hangs_up, late=late)
 
@@ -461,12 +451,8 @@ ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
 
 def in_ispdb(here: World, answer: Response) -> None:
     """The ISP database, which knows the domain; *answer* changes its document."""
-
-    def known(asked: Asked) -> Answer:
-        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
-        return answer(asked)
-
-    here.web(ELSEWHERE, here.certificate("live.thunderbird.net")).answer = known
+    made = here.web(ELSEWHERE, here.certificate("live.thunderbird.net"))
+    made.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
 
 
 def hang_up(asked: Asked) -> NoReturn:
@@ -540,7 +526,7 @@ MAKERS: dict[str, Callable[[Any, Any], object]] = {
     "signed": lambda here, given: signed(here, **given),
     "client_certificate": wants_client_certificate,
     "zone": lambda here, given: zone(here, **given),
-    "bind": lambda here, given: here.bind.load("", records(here, **given)),
+    "bind": lambda here, given: here.load_bind("", records(here, **given)),
     "name_server": lambda here, given: name_server(here, **given),
     "name_servers": lambda here, given: name_servers(here, **given),
     "web": at_web,
@@ -560,7 +546,6 @@ def make(here: World, row: Mapping[str, Any]) -> None:
 SERVERS: dict[str, Callable[[World, Response], None]] = {
     "at another calendar": dav,
     "in the ISP database": in_ispdb,
-    "at one of two addresses": at_two_addresses,
 }
 
 

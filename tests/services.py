@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import socket
@@ -30,6 +29,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import dns.resolver
 from asks import Ask, got
+from click.testing import CliRunner
 from flask.cli import cli as flask_cli
 from support import BIN, Patch, program
 
@@ -164,6 +164,10 @@ def end(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
     process.wait()
 
 
+def called(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    return function(*arguments, **named)
+
+
 @contextmanager
 def running(
     *command: str | Path,
@@ -174,14 +178,17 @@ def running(
     address: str = "127.0.0.1",
     at_once: bool = False,
     seconds: float = 20,
+    call: Callable[..., Any] = called,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends.
+    """Run a server until the block ends; *call* may be that of a namespace.
 
     `at_once` kills it, which is for gunicorn: its workers take a second to stop.
     """
     with log.open("ab") if log else nullcontext(subprocess.DEVNULL) as out:
-        process = subprocess.Popen(
+        process: subprocess.Popen[bytes] = call(
+            subprocess.Popen,
             [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})},
@@ -189,20 +196,10 @@ def running(
             start_new_session=True,
         )
         try:
-            wait_for(port, process, seconds, address)
+            call(wait_for, port, process, seconds, address)
             yield process
         finally:
             end(process, at_once=at_once)
-
-
-@contextmanager
-def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]:
-    """Run `flask-autoconfig serve` on a free port of loopback; yield its base URL."""
-    port = free_port()
-    bind = f"127.0.0.1:{port}"
-    command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
-    with running(*command, *options, port=port, log=log, at_once=True):
-        yield f"http://{bind}"
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -283,23 +280,12 @@ def _called(
     cwd: Path | None,
     env: dict[str, str],
 ) -> subprocess.CompletedProcess[str]:
-    words = [str(argument) for argument in arguments]
-    streams = [
-        io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(3)
-    ]
-    code: Any = 0
-    with ExitStack() as stack:
-        for std, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
-            stack.enter_context(patch.object(sys, std, stream))
-        stack.enter_context(patch.dict(os.environ, env))
-        stack.enter_context(chdir(cwd or "."))
-        try:
-            command(words, prog_name=name)
-        except SystemExit as ended:
-            code = ended.code
-    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
+    words, start = [str(argument) for argument in arguments], CliRunner(env=env).invoke
+    with chdir(cwd or "."):
+        done = start(command, words, prog_name=name, catch_exceptions=False)
+    out, err = done.stdout_bytes.decode(), done.stderr_bytes.decode()
     assert "Traceback" not in err
-    return subprocess.CompletedProcess(words, code, out, err)
+    return subprocess.CompletedProcess(words, done.exit_code, out, err)
 
 
 def _ended(
@@ -452,6 +438,13 @@ def serve(
     env = {"GUNICORN_CMD_ARGS": arguments.replace("PORT", str(port))}
     whole = (*limited, BIN / first, *others)
     return launched(file.with_name("log"), port, *whole, env=env, cwd=file.parent)
+
+
+@contextmanager
+def serving(file: Path, *options: str, arguments: str = "") -> Iterator[str]:
+    """Run `serve` as `serve` does; yield its base URL."""
+    with serve(file, *options, arguments=arguments) as service:
+        yield service.url
 
 
 def served(

@@ -9,24 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asks import CONFIG, POX
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import edited, failing, lead, mail_server, make, says
+from seeds import failing, lead, mail_server, make, says
 from services import until
 from strangers import HEARING
 from support import BIN, Write, loads, tables
 from test_check_right import log_in, login_codes, logins
 from world import (
     DOMAIN,
-    HOSTER,
     IMAP,
     OTHER_NAMES,
     PASSWORD,
     SMTP,
     TOML,
     USER,
-    Asked,
     Checking,
     Real,
     talks,
@@ -105,6 +102,7 @@ INIT, LOGINS = tables("check_init.toml"), tables("check_logins.toml")
 SERVERS = INIT.pop("servers")
 AT = f"$ORIGIN {DOMAIN}.\n$TTL 60\n"
 OWN = f"imap IN A {IMAP}\nsmtp IN A {SMTP}\n"
+XML = {"Content-Type": "text/xml"}
 SETTINGS = Path(__file__).with_name("gmail.xml").read_text()
 
 
@@ -118,20 +116,11 @@ SETTINGS = Path(__file__).with_name("gmail.xml").read_text()
 def test_init_takes(here: Paper, claim: str) -> None:
     row = INIT[claim]
     here.names.serve(AT + row["records"])
-
-    def hosted(asked: Asked) -> Any:
-        if asked.path == POX and "autodiscover" in row:
-            return edited({f"imap.{DOMAIN}": row["autodiscover"]})(asked)
-        if asked.path == CONFIG and "document" in row and asked.host.endswith(DOMAIN):
-            return edited(row["document"])(asked)
-        is_there = asked.url in (
-            f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
-            "live.thunderbird.net/autoconfig/v1.1/hoster.test",
-            row.get("settings"),
-        )
-        return says(200 if is_there else 404, SETTINGS, Content_Type="text/xml")(asked)
-
-    here.front.answer = hosted
+    urls = ["hoster.test/mail/config-v1", "live.*/hoster.test"]
+    at = "|".join([*urls, *row.get("settings", ())])
+    hosted = {"at": at, "reply": 200, "body": SETTINGS, "headers": XML}
+    answers = [*row.get("answers", ()), hosted, {"reply": 404}]
+    make(here, {"answers": answers})
     for name in row.get("servers", ()):
         mail_server(here, **SERVERS[name])
     done = init(here, "--allow-private", "--timeout", "2", "-o", "-")

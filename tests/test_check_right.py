@@ -55,6 +55,14 @@ ALL = [
     *("SnappyMail", "FairEmail", "Mailspring", "Calendars"),
 ]
 Report = dict[str, Any]
+IMAP_ACCOUNT = {  # as clients set it up
+    "type": "imap",
+    "hostname": IMAP_NAME,
+    "port": 993,
+    "socket_type": "SSL",
+    "username": "%EMAILADDRESS%",
+    "authentication": "password-cleartext",
+}
 
 
 def problems(report: Report) -> list[str]:
@@ -69,19 +77,8 @@ def failures(report: Report) -> list[dict[str, Any]]:
     return [found for found in report["findings"] if found["status"] == "failure"]
 
 
-def coded(report: Report, code: str) -> dict[str, Any]:
-    """Return the one finding with a code."""
-    (found,) = [each for each in report["findings"] if each["code"] == code]
-    return dict(found)
-
-
 def works(report: Report) -> dict[str, bool | None]:
     return {row["client"]: row["works"] for row in report["clients"]}
-
-
-def assert_right(report: Report) -> None:
-    assert problems(report) == []
-    assert works(report) == dict.fromkeys(ALL, True)
 
 
 def codes(report: Report) -> list[str]:
@@ -300,14 +297,7 @@ def test_the_form_for_programs_stays(here: Paper) -> None:
     for row in report["clients"]:
         assert list(row) == ["client", "works", "sets_up", "stopped_by"]
         assert (row["works"] is False) == bool(row["stopped_by"])
-    assert report["clients"][0]["sets_up"][0] == {
-        "type": "imap",
-        "hostname": IMAP_NAME,
-        "port": 993,
-        "socket_type": "SSL",
-        "username": "%EMAILADDRESS%",
-        "authentication": "password-cleartext",
-    }
+    assert report["clients"][0]["sets_up"][0] == IMAP_ACCOUNT
     keys = ["code", "status", "step", "subject", "seen", "why", "cure", "clients"]
     assert all(list(found) == keys for found in report["findings"])
     order = [found["status"] for found in report["findings"]]
@@ -441,9 +431,6 @@ def test_a_login(here: Paper, tmp_path: Path, name: str) -> None:
 def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) -> None:
     publish(here, local_parts)
     report = log_in(here, local_parts, "--yes", how=("--json",))
-    fares = works(report)
-    assert fares["Thunderbird"] is fares["Evolution"] is fares["iPhone"] is False
-    assert fares["Calendars"]
     first = failures(report)[0]
     assert first["code"] == "login.wrong-name"
     assert "Thunderbird" in first["clients"]
@@ -461,21 +448,13 @@ def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) 
 def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> None:
     """As 163.com, which answers "Unsafe Login" otherwise."""
 
-    def behave(connection: socket.socket) -> None:
-        is_named = False
-        connection.sendall(b"* OK Coremail ready\r\n")
-        while line := connection.recv(4096).decode().upper():
-            is_named |= line.startswith("A ID (")
-            said = {
-                "A CAPABILITY": "* CAPABILITY IMAP4rev1 ID AUTH=PLAIN\r\na OK",
-                "A AUTHENTICATE": "+ ",
-                "A EXAMINE": "a OK" if is_named else "a NO EXAMINE Unsafe Login.",
-            }
-            found = [reply for start, reply in said.items() if line.startswith(start)]
-            connection.sendall(f"{[*found, 'a OK'][0]}\r\n".encode())
-
+    heard: list[str] = []
+    offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 ID AUTH=PLAIN\r\na OK")
+    behave = talks("* OK", offers, ("AUTH", "+ "), ("", "a OK"), heard=heard)
     make(here, {"mail": {"behave": behave}})
     assert login_codes(log_in(here, here.file)) == ["login.good"] * 3
+    commands = [line.split()[1] for line in heard if line.startswith("a ")]
+    assert commands.index("ID") < commands.index("EXAMINE")
 
 
 NOTHING = {"WWW-Authenticate": 'Digest realm="r", nonce='}
@@ -565,50 +544,28 @@ def test_a_person_is_asked_before_the_other_name_is_tried(
     assert PASSWORD not in shown
 
 
-def test_a_wrong_password_is_wrong_with_both_names(here: Paper) -> None:
-    report = log_in(here, here.file, "--yes", password="wrong-one")
-    assert login_codes(report) == ["login.both-refused"] * 3
-    first, *_ = failures(report)
-    assert f"the login of {USER} is refused: " in first["seen"]
-    assert f"; that of fred at imap {IMAP_NAME}:993" in first["seen"]
+def test_a_wrong_password_is_told_at_each_server(here: Paper) -> None:
     shown = log_in(here, here.file, password="wrong-one", how=("--unpublished",))
     well, imap, smtp = [line.strip() for line in shown.splitlines()[:3]]
     assert well == f"{DOMAIN}  the servers of the file work"
     for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
         assert line.startswith(f"the login fails at {server}")
-    # The letter is one byte in Latin-1, and two in UTF-8.
-    report = log_in(here, here.file, password="gehörig")
-    assert login_codes(report) == ["login.not-ascii"] * 3
 
 
 def test_plain_is_tried_once_where_cram_md5_is_refused(
     here: Paper, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    """A server with hashed passwords offers CRAM-MD5, and can let nobody in by it."""
-    method = '"imap"\nauthentication = "password-encrypted"'
-    file = written(tmp_path, ('"imap"', method))
-    behave = talks(
-        "* OK",
-        ("CAPABILITY", "* CAPABILITY AUTH=PLAIN AUTH=CRAM-MD5\r\na OK"),
-        ("AUTHENTICATE CRAM-MD5", "+ PDFAeD4="),
-        ("AUTHENTICATE PLAIN", "+ "),
-        ("AG", "a OK in"),  # \0 and the user name, in base64
-        ("ZN", "a NO [AUTHENTICATIONFAILED] no"),  # the user name and a digest
-        ("EXAMINE", "a OK"),
-    )
-    make(here, {"mail": {"behave": behave}})
-    report = log_in(here, file, "--yes")
-    assert login_codes(report)[:2] == ["login.wrong-method", "login.good"]
-    (refused,) = failures(report)
-    assert refused["why"].startswith(f"imap {IMAP_NAME}:993 PLAIN accepts")
+    """Somebody is asked before, and nobody allows it here."""
+    row = CHECKS["CRAM-MD5, by which a server with hashed passwords lets nobody in"]
+    make(here, row)
     asked: list[tuple[str, str]] = []
     logged_in: Any = login.logged_in
 
-    def refusing(*given: Any) -> Any:  # nobody allows a second login
+    def refusing(*given: Any) -> Any:
         return logged_in(*given[:4], lambda *said: asked.append(said), given[5])
 
     monkeypatch.setattr(login, "logged_in", refusing)
-    codes = login_codes(log_in(here, file))
+    codes = login_codes(log_in(here, written(tmp_path, *row["file"].items())))
     assert asked == [(USER, f"imap {IMAP_NAME}:993 SSL by PLAIN")]
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
@@ -634,6 +591,6 @@ def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
 def test_init_names_the_file_in_the_next_command(here: Paper, tmp_path: Path) -> None:
     file = tmp_path / "my mail.toml"
     options = ("--allow-private", "--resolver", f"{BIND}:53")
-    here.bind.load("")
+    here.load_bind("")
     done = here.invoke("init", DOMAIN, "-o", file, *options)
     assert f" --config '{file}' check --unpublished" in done.stderr

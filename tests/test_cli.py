@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 import pytest
-from asks import CONFIG
+from asks import CONFIG, POX
 from documents import text_of
-from services import captured, fetch, run, run_process, serving, until
+from services import captured, run, run_process, serve, until
 from support import ISP, TWO_DOMAINS, Write, rows
 
 from flask_autoconfig.tools.cli import cli
@@ -93,14 +93,13 @@ def test_serve_and_gunicorn_end_with_problems(toml: Write, words: str) -> None:
 
 
 def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_header(
-    file: Path, tmp_path: Path
+    file: Path,
 ) -> None:
-    file, log = file, tmp_path / "log"
-    with serving(file, "--workers", "1", log=log) as url:
-        served = fetch(f"{url}{CONFIG}?emailaddress=secret@example2.com").body
-        assert fetch(url + CONFIG, SCRIPT_NAME="/mail").status == 200
-        pox = f"{url}/autodiscover/autodiscover.xml"
-        assert fetch(pox, X_Forwarded_Proto="http").status == 200
+    with serve(file, "--workers", "1") as service:
+        log = service.log
+        served = service.fetch(f"{CONFIG}?emailaddress=secret@example2.com").body
+        assert service.fetch(CONFIG, SCRIPT_NAME="/mail").status == 200
+        assert service.fetch(POX, X_Forwarded_Proto="http").status == 200
         until(lambda: log.read_text().count(f"GET {CONFIG} HTTP/1.1") == 2)
     assert "secret" not in log.read_text()
     for subject in ("a@example2.com", "example2.com"):
@@ -108,7 +107,7 @@ def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_head
 
 
 def test_show_has_every_format(file: Path) -> None:
-    file, begins = file, {"pacc": "{"}
+    begins = {"pacc": "{"}
     for format_ in ("thunderbird", "outlook", "apple", "pacc"):
         done = run("--config", file, "show", "a@example.com", "--format", format_)
         assert (done.returncode, done.stderr) == (0, "")
@@ -175,7 +174,7 @@ COMMANDS = cli.list_commands(click.Context(cli))
 
 def test_the_list_of_commands_is_not_cut_and_has_the_order_of_the_documents() -> None:
     for columns in (60, 80):
-        page = run("--help", COLUMNS=str(columns)).stdout
+        page = run_process("--help", COLUMNS=str(columns)).stdout
         commands = page.partition("Commands:")[2]
         assert re.findall(r"^  ([a-z]+)  +\S", commands, re.M) == COMMANDS
         assert not re.search(r"\.\.\.|…", commands)

@@ -224,10 +224,10 @@ def test_no_address_is_logged_when_the_service_is_down(
 @pytest.mark.world
 @pytest.mark.parametrize("front", [*BEHIND, *OF_SITE[1:]])
 def test_the_proxy_buffers_slow_bodies(
-    file: Path, certificate: Pair, monkeypatch: Patch, front: Callable[..., Front]
+    file: Path, certificate: Pair, front: Callable[..., Front]
 ) -> None:
     # So few threads that a single slow body would delay the others.
-    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 1 --threads 2")
+    few = "--workers 1 --threads 2"
     port = free_port()
     trusting = ssl.create_default_context(cafile=file.with_name("ca.pem"))
     trusting.check_hostname = False
@@ -249,7 +249,7 @@ def test_the_proxy_buffers_slow_bodies(
             return it.getresponse().read()
 
     with (
-        serving(file, "--proxies", "1") as url,
+        serving(file, "--proxies", "1", arguments=few) as url,
         front(file.parent, url.removeprefix("http://"), port, *more),
         ExitStack() as slow,
     ):

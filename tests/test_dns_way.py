@@ -8,7 +8,7 @@ import pytest
 from bind import Bind, bind
 from services import fetch, until
 from support import BIN, program
-from test_check_right import ALL, problems, works
+from test_check_right import ALL, IMAP_ACCOUNT, problems, works
 from world import ADDRESSES, DOMAIN, ELSEWHERE, TOML, USER, WEB, Real
 
 pytestmark = pytest.mark.world
@@ -18,14 +18,6 @@ _HOSTS = ADDRESSES.replace(f"@ IN A {WEB}\n", "").replace(WEB, ELSEWHERE)
 _NEW = TOML.replace(
     f'domains = ["{DOMAIN}"]', f'domains = ["{DOMAIN}"]\ndisplay_name = "Example"'
 )
-KONTACTS_IMAP = {
-    "type": "imap",
-    "hostname": f"imap.{DOMAIN}",
-    "port": 993,
-    "socket_type": "SSL",
-    "username": "%EMAILADDRESS%",
-    "authentication": "password-cleartext",
-}
 
 
 @pytest.fixture
@@ -64,7 +56,7 @@ def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
         for row in report["clients"]:
             assert row["sets_up"]
             assert not row["stopped_by"]
-        assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == KONTACTS_IMAP
+        assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == IMAP_ACCOUNT
         return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
 
     with really.service(served):

@@ -8,10 +8,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from authority import authority
@@ -70,13 +70,7 @@ def office() -> Iterator[Office]:
         enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
         names = enter(bind(DOMAIN, ZONE, inside))
 
-        def start(*command: str | Path, port: int) -> AbstractContextManager[Any]:
-            log = folder / "authority.log"
-            return inside.running(*command, port=port, address="127.0.0.1", log=log)
-
-        port = enter(
-            authority(folder, 80, names.resolver, start=start, call=inside.call)
-        )
+        port = enter(authority(folder, 80, names.resolver, call=inside.call))
         (folder / "cli.ini").write_text(
             f"server = https://localhost:{port}/dir\nno-verify-ssl = true\n"
             "agree-tos = true\nregister-unsafely-without-email = true\n"

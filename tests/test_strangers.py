@@ -12,7 +12,18 @@ from seeds import Response, make, moved, says
 from services import typed
 from strangers import at_terminal
 from support import provider_of
-from world import DOMAIN, ELSEWHERE, IMAP, OTHER_NAMES, PASSWORD, USER, WEB, Asked, Real
+from world import (
+    DOMAIN,
+    ELSEWHERE,
+    IMAP,
+    OTHER_NAMES,
+    PASSWORD,
+    USER,
+    WEB,
+    Asked,
+    Real,
+    talks,
+)
 
 from flask_autoconfig.documents import thunderbird
 
@@ -34,22 +45,14 @@ class Listener:
     """An IMAP server that accepts every password and records what it receives."""
 
     def __init__(self) -> None:
-        self.received = b""
-
-    def __call__(self, connection: socket.socket) -> None:
-        connection.sendall(b"* OK come in\r\n")
-        while line := connection.recv(4096):
-            self.received += line
-            if b"CAPABILITY" in line:
-                connection.sendall(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n")
-            elif b"AUTHENTICATE" in line:
-                connection.sendall(b"+ \r\n")
-                continue
-            connection.sendall(b"a OK done\r\n")
+        self.received: list[str] = []
+        offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na OK done")
+        replies = (offers, ("AUTHENTICATE", "+ "), ("", "a OK done"))
+        self.behave = talks("* OK come in", *replies, heard=self.received)
 
     def has_the_password(self) -> bool:
-        encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
-        return PASSWORD.encode() in self.received or encoded in self.received
+        encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+        return any(it in "".join(self.received) for it in (PASSWORD, encoded))
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def here(here: Paper) -> Paper:
 def listener(here: Paper) -> Listener:
     """The IMAP server of both domains."""
     listener = Listener()
-    here.listen(IMAP, 993, listener, Every())
+    here.listen(IMAP, 993, listener.behave, Every())
     return listener
 
 
@@ -128,13 +131,13 @@ def test_without_a_file_a_login_needs_consent(here: Paper, listener: Listener) -
     done = log_in(here)
     assert done.exit_code == 2
     assert "or add --yes" in done.stderr
-    assert listener.received == b""  # nothing was done at all
+    assert listener.received == []  # nothing was done at all
 
 
 @pytest.mark.world
 def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) -> None:
     listener = Listener()
-    make(really, {"mail": {"behave": listener}})
+    make(really, {"mail": {"behave": listener.behave}})
     words = ("check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES)
 
     def shown(sure: str) -> str:
@@ -168,7 +171,7 @@ def test_only_shown_servers_get_the_password(
     names = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
     for number, (host, listens) in enumerate(listeners.items()):
         names += f"{host}. IN A 127.0.3.{number}\n"
-        here.listen(f"127.0.3.{number}", 993, listens, Every())
+        here.listen(f"127.0.3.{number}", 993, listens.behave, Every())
     here.names.serve(names)
     here.front.answer = naming(DOMAIN, *hosts)
     done = log_in(here, "--yes", "--json")
@@ -208,7 +211,7 @@ def test_only_some_of_many_servers_in_srv_records_are_contacted(here: Paper) -> 
 def test_init_contacts_no_private_address(here: Paper, listener: Listener) -> None:
     here.names.serve(f"{NAMES.format(DOMAIN)}_imaps._tcp IN SRV 0 1 993 imap\n")
     done = command(here, "init", DOMAIN, "-o", "-")
-    assert listener.received == b""
+    assert listener.received == []
     assert "not asked, unless you say --allow-private" in done.stderr
     command(here, "init", DOMAIN, "-o", "-", "--allow-private")
     assert listener.received

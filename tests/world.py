@@ -20,7 +20,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import cache, lru_cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +41,7 @@ import trustme
 from bind import Bind, bind, named
 from click.testing import CliRunner, Result
 from namespace import Namespace, namespace
-from services import free_port, run_process, running, threaded, until
+from services import free_port, run_process, threaded, until
 from strangers import Behaviour, listening
 from support import BIN, certificate_for, configure, open_folder, program
 from werkzeug.test import Client
@@ -231,28 +231,23 @@ class _TcpServer(socketserver.ThreadingTCPServer):
 StartTls = Callable[[], socket.socket]
 
 
-def says_first(text: str) -> Behaviour:
-    """Return a server that sends one line, or nothing, and waits."""
-
-    def behave(connection: socket.socket) -> None:
-        connection.sendall(f"{text}\r\n".encode() if text else b"")
-        connection.recv(4096)
-
-    return behave
-
-
 def talks(
-    greeting: str, *replies: tuple[str, str], inside: Behaviour | None = None
+    greeting: str,
+    *replies: tuple[str, str],
+    inside: Behaviour | None = None,
+    heard: list[str] | None = None,
 ) -> Behaviour:
     """Return a server that answers commands by how they begin.
 
-    *inside* holds the conversation after STARTTLS.
+    *inside* holds the conversation after STARTTLS, *heard* gets the commands.
     """
 
     def behave(connection: socket.socket, start_tls: StartTls | None = None) -> None:
         if greeting:
             connection.sendall(f"{greeting}\r\n".encode())
         while line := connection.recv(4096).decode(errors="replace"):
+            if heard is not None:
+                heard.append(line)
             word = line.upper().removeprefix("A ")
             tag = "a " if line.startswith("a ") else ""
             if word.startswith(("STARTTLS", "STLS")) and start_tls and inside:
@@ -388,7 +383,8 @@ class Checking:
     """A world, and the commands that check it."""
 
     names: Names  # for zones with mistakes
-    bind: Any  # a name server that does not recurse
+    # Let a BIND, which does not recurse, serve records and the addresses of hosts.
+    load_bind: Callable[..., None]
     front: Front  # the domain's web server
     invoke: Callable[..., Result]  # run the command in this process
     # Start a server; with a certificate, over TLS `at_once` or by STARTTLS.
@@ -432,20 +428,6 @@ class Checking:
 
 
 _USERS = "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
-
-
-class WorldsBind:
-    """A BIND that is authoritative for the zones of the world."""
-
-    def __init__(self, stack: ExitStack, inside: Namespace) -> None:
-        others = bind_zones("")
-        zone = others.pop(DOMAIN)
-        made = bind(DOMAIN, zone, inside, BIND, others, updates="")
-        self._bind = stack.enter_context(made)
-
-    def load(self, records: str, addresses: str = ADDRESSES) -> None:
-        """Serve these records and the addresses of the hosts."""
-        self._bind.serve(bind_zones(records, addresses))
 
 
 @contextmanager
@@ -512,20 +494,15 @@ def real_dovecot(
 
 @contextmanager
 def radicale(
-    folder: Path,
-    certificate: tuple[Path, Path],
-    start: Callable[..., AbstractContextManager[Any]] = running,
-    address: str = "127.0.0.1",
-    port: int = 0,
-) -> Iterator[int]:
-    """Run a CalDAV and CardDAV server over TLS; yield its port."""
+    inside: Namespace, folder: Path, certificate: tuple[Path, Path]
+) -> Iterator[None]:
+    """Run a CalDAV and CardDAV server over TLS."""
     folder.mkdir()
-    port = port or free_port()
     (folder / "users").write_text(_USERS)
-    config = configure(folder, "radicale", certificate, address=address, port=port)
+    config = configure(folder, "radicale", certificate, address=DAV, port=443)
     command = (BIN / "python", "-m", "radicale", "--config", config)
-    with start(*command, port=port, address=address, log=folder / "out"):
-        yield port
+    with inside.running(*command, port=443, address=DAV, log=folder / "out"):
+        yield
 
 
 class _Server(ThreadingHTTPServer):
@@ -551,8 +528,10 @@ class Real(Checking):
         self.web_certificate = certificate
         sasl = enter(real_dovecot(inside, folder / "dovecot", certificate, IMAP))
         enter(postfix(inside, folder / "postfix", SMTP, certificate, sasl))
-        enter(radicale(folder / "radicale", certificate, inside.running, DAV, 443))
-        self.bind = WorldsBind(stack, inside)
+        enter(radicale(inside, folder / "radicale", certificate))
+        others = bind_zones("")
+        zone = others.pop(DOMAIN)
+        self._bind = enter(bind(DOMAIN, zone, inside, BIND, others, updates=""))
         names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
         self.names = names
         self.front = enter(self._front(WEB, self.web_certificate, self.file))
@@ -564,6 +543,9 @@ class Real(Checking):
             patch.setenv("SSL_CERT_FILE", str(self.folder / "ca.pem"))
             patch.delenv("AUTOCONFIG_FILE", raising=False)
             yield
+
+    def load_bind(self, records: str, addresses: str = ADDRESSES) -> None:
+        self._bind.serve(bind_zones(records, addresses))
 
     def run(self, *arguments: str | Path, cwd: Path | None = None, **more: Any) -> Any:
         """Run the command in a process of its own, in the namespace."""
@@ -628,12 +610,11 @@ class Real(Checking):
         folder = self._folder("web")
         command = (BIN / "flask-autoconfig", "--config", file, "serve")
         options = ("--bind", "127.0.0.1:8000", "--workers", "1", "--proxies", "1")
-        with self.inside.running(
-            *(*command, *options), port=8000, address="127.0.0.1", log=folder / "log"
-        ):
+        log = folder / "log"
+        with self.inside.running(*command, *options, port=8000, log=log):
             self.nginx(ELSEWHERE, self.web_certificate, "http://127.0.0.1:8000")
             moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
-            self.bind.load(self.zone, moved)
+            self.load_bind(self.zone, moved)
             yield
 
     def dovecot(self, **options: str) -> None:
@@ -658,9 +639,8 @@ class Real(Checking):
         file = configure(folder, "nginx.conf", certificate, **values)
         command = (program("nginx"), "-p", folder, "-c", file)
         log = folder / "out"
-        self.stack.enter_context(
-            self.inside.running(*command, port=443, address=address, log=log)
-        )
+        made = self.inside.running(*command, port=443, address=address, log=log)
+        self.stack.enter_context(made)
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
