@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from asks import CONFIG, FILE, asks_of, outlook_asks
+from asks import CONFIG, FILE, Ask, asks_of, outlook_asks
 from documents import text_of
 from flask import Flask, request
 from flask_babel import Babel
@@ -33,35 +33,29 @@ from flask_autoconfig import Autoconfig, AutoconfigMiddleware
 from flask_autoconfig.families import FAMILIES
 
 Plug = Callable[[Flask, Autoconfig], object]
-POX = outlook_asks("fred@example.com")
+POX = outlook_asks("fred@example.com").encode()
 TAGGED = outlook_asks("fred+a@example.com")
 OUTLOOK = "/Autodiscover/Autodiscover.xml"
-FRED = "?emailaddress=fred@example.com"
+FRED = "emailaddress=fred@example.com"
 
 
 with_tls = partial(asking, scheme="https")
-# What a client asks: a method, a target and a body.
-Question = tuple[str, str, str]
 
 
-def ask(site: Asking, question: Question, **headers: str) -> TestResponse:
-    method, target, body = question
-    if body:
+def ask(site: Asking, it: Ask, **headers: str) -> TestResponse:
+    if it.body:
         headers["Content_Type"] = "text/xml"
-    return site(target, method, body or None, **headers)
+    return site(f"{it.path}?{it.query}", it.method, it.body or None, **headers)
 
 
-DOCUMENT = ("GET", f"{CONFIG}{FRED}", "")
+DOCUMENT = Ask(CONFIG, query=FRED)
 # Every path and method of every family, and what is refused there.
 QUESTIONS = [
-    *(
-        (it.method, f"{it.path}?{it.query}", it.body.decode())
-        for family in FAMILIES
-        for it in asks_of(family.name)
-    ),
-    *(("GET", f"{CONFIG}?emailaddress={it}", "") for it in ("x@elsewhere.test", "x")),
-    *(("POST", OUTLOOK, "<nonsense"), ("POST", CONFIG, POX), ("MKCOL", OUTLOOK, "")),
-    *(("GET", CONFIG, ""), ("POST", "/mail/setup", ""), ("DELETE", "/v1.1/a.test", "")),
+    *(it for family in FAMILIES for it in asks_of(family.name)),
+    *(Ask(CONFIG, query=f"emailaddress={it}") for it in ("x@elsewhere.test", "x", "")),
+    *(Ask(OUTLOOK, "POST", body=b"<nonsense"), Ask(OUTLOOK, "MKCOL")),
+    *(Ask(CONFIG, "POST", body=POX), Ask("/mail/setup", "POST")),
+    *(Ask(CONFIG, query=""), Ask("/v1.1/a.test", "DELETE")),
 ]
 
 
@@ -228,10 +222,10 @@ def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
 def test_the_extensions_apply_to_the_sites_own_pages() -> None:
     """The walls stand for the site's own pages, or the test above would show nothing."""
     for name, question, status in [
-        ("Flask-WTF", ("POST", "/form", ""), 400),
-        ("Flask-Login", ("GET", "/page", ""), 302),
-        ("Flask-SeaSurf", ("POST", "/form", ""), 403),
-        ("Flask-Limiter", ("GET", "/page", ""), 429),
+        ("Flask-WTF", Ask("/form", "POST"), 400),
+        ("Flask-Login", Ask("/page"), 302),
+        ("Flask-SeaSurf", Ask("/form", "POST"), 403),
+        ("Flask-Limiter", Ask("/page"), 429),
     ]:
         site = with_tls(create_site(PLUGS[name]))
         ask(site, question)
@@ -247,7 +241,7 @@ def test_the_documented_rate_limit_applies() -> None:
         site = with_tls(create_site(strict, is_first=is_first))
         statuses = [ask(site, DOCUMENT).status_code for _ in range(61)]
         assert statuses == [200] * 60 + [429]
-        assert ask(site, ("GET", "/page", "")).status_code == 200
+        assert ask(site, Ask("/page")).status_code == 200
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
@@ -268,9 +262,9 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
         Babel(app, locale_selector=lambda: "fr_CA")
 
     site = with_tls(create_site(babel, flask_talisman))
-    page = ask(site, ("GET", f"/mail/setup{FRED}", ""), Accept_Language="en")
+    page = ask(site, Ask("/mail/setup", query=FRED), Accept_Language="en")
     assert '<html lang="fr">' in page.text
-    chosen = ask(site, ("GET", "/mail/setup?lang=de", ""))
+    chosen = ask(site, Ask("/mail/setup", query="lang=de"))
     assert '<html lang="de">' in chosen.text
     (nonce,) = {*re.findall(r'<(?:script|link) [^>]*nonce="([^"]+)"', page.text)}
     assert page.text.count(f'nonce="{nonce}"') == 2  # of the script and the style

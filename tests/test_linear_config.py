@@ -41,11 +41,6 @@ def filled(template: str, text: str) -> str:
     return re.sub("[@$]", lambda it: text if it[0] == "@" else string, template)
 
 
-def assert_all_linear(call: Callable[[str], object], *more: str) -> None:
-    for token in (*TOKENS, *more):
-        assert_linear(call, token, ends=("", "x"), unnoticed=0.2)
-
-
 def explained(text: str) -> None:
     """Read a TOML text, and report all its problems."""
     try:
@@ -83,37 +78,34 @@ def test_the_output_of_validate(arguments: list[str], tmp_path: Path) -> None:
         assert_linear(validate, token, ends=["x"], unnoticed=0.2)
 
 
-@pytest.mark.world
-def test_a_domains_file(tmp_path: Path) -> None:
-    file = tmp_path / "domains.txt"
-
-    def read(text: str) -> None:
-        file.write_text(text, "utf-8", "replace", newline="")
-        read_listing(file)
-
-    assert_all_linear(read)
-
-
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" {0}>{1}</svg>'
 STYLES = ("url(", "url( ", "expression ", "image-set ", "@import ", "\\")
+# What reads a file, and where the text is in it.
+FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "domains": (read_listing, "@"),
+    "a logo": (read_logo, "@"),
+    "an element of a logo": (read_logo, SVG.format("", "@")),
+    "the style of a logo": (
+        read_logo,
+        SVG.format('style="url(@"', "<style>url(@</style>"),
+    ),
+}
 
 
 @pytest.mark.world
-@pytest.mark.parametrize(
-    "template",
-    ["@", SVG.format("", "@"), SVG.format('style="url(@"', "<style>url(@</style>")],
-    ids=["file", "element", "style"],
-)
-def test_a_logo(template: str, tmp_path: Path) -> None:
-    file = tmp_path / "logo.svg"
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_named(name: str, tmp_path: Path) -> None:
+    read, template = FILES[name]
+    file = tmp_path / "file.svg"
 
-    def read(text: str) -> None:
+    def call(text: str) -> None:
         data = template.replace("@", text).encode("utf-8", "replace")
         file.write_bytes(data[:LARGEST_LOGO])
         with suppress(ConfigError):
-            read_logo(file)
+            read(file)
 
-    assert_all_linear(read, *STYLES)
+    for token in (*TOKENS, *STYLES):
+        assert_linear(call, token, ends=("", "x"), unnoticed=0.2)
 
 
 @pytest.mark.parametrize(("before", "one"), MANY.values(), ids=MANY)

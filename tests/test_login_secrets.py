@@ -3,7 +3,7 @@
 import base64
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -56,46 +56,39 @@ ECHOES = {
 }
 
 
-class Echo:
-    """A mail server that refuses every login, with what it heard of the client."""
+def echoing(
+    type_: str, mechanisms: str, echo: Callable[[str], str] = str, *, yes: bool = False
+) -> Behaviour:
+    """Return a mail server that refuses every login, with what it heard of the client.
 
-    def __init__(self, type_: str, mechanisms: str) -> None:
-        self.type = type_
-        self.echo: Callable[[str], str] = str
-        self.yes = False  # it lets people in
-        sasl = " ".join(f"AUTH={name}" for name in mechanisms.split())
-        self.greeting, self.go_on, self.offers = {
-            "imap": ("* OK", "+", f"* CAPABILITY IMAP4rev1 {sasl}\r\na OK"),
-            "pop3": ("+OK", "+", f"+OK\r\nUSER\r\nSASL {mechanisms}\r\n."),
-            "smtp": ("220-x\r\n220 y", "334", f"250-x\r\n250 AUTH {mechanisms}"),
-        }[type_]
+    With *yes* it lets people in, and refuses what they want then.
+    """
+    sasl = " ".join(f"AUTH={name}" for name in mechanisms.split())
+    greeting, go_on, let_in, offers = {
+        "imap": ("* OK", "+", "a OK", f"* CAPABILITY IMAP4rev1 {sasl}\r\na OK"),
+        "pop3": ("+OK", "+", "+OK", f"+OK\r\nUSER\r\nSASL {mechanisms}\r\n."),
+        "smtp": ("220-x\r\n220 y", "334", "235 in", f"250-x\r\n250 AUTH {mechanisms}"),
+    }[type_]
 
-    def __call__(self, connection: socket.socket) -> None:
-        def say(text: str) -> None:
-            connection.sendall(f"{text}\r\n".encode())
+    def answers(lines: Iterator[str]) -> Iterator[str]:
+        yield greeting
+        for line in lines:
+            words, is_login = line.upper(), "AUTH" in line.upper()
+            if words.startswith(("EHLO", "CAPA", "A CAPABILITY", "USER")):
+                yield "+OK" if words.startswith("USER") else offers
+                continue
+            if is_login and not words.startswith("AUTH PLAIN "):
+                for _ in range(2 if words == "AUTH LOGIN" else 1):
+                    yield f"{go_on} {b64('<1.2@x>') if 'CRAM' in words else ''}"
+                    line = next(lines, "")
+            yield let_in if is_login and yes else f"{CODES[type_]} {echo(line)}"
 
-        say(self.greeting)
-        answers = 0  # of a SASL exchange, that are still to come
-        for line in connection.makefile("r", encoding="utf-8", newline="\r\n"):
-            heard = line.rstrip("\r\n")
-            words = heard.upper()
-            if words.startswith(("EHLO", "CAPA", "A CAPABILITY")):
-                say(self.offers)
-            elif words.startswith("USER"):
-                say("+OK")
-            elif words.startswith("AUTH PLAIN ") and not answers and self.yes:
-                say("235 in")
-            elif words.startswith("AUTH PLAIN "):
-                say(f"535 {self.echo(heard)}")
-            elif answers > 1 or (not answers and "AUTH" in words):
-                answers = 1 if answers or words != "AUTH LOGIN" else 2
-                say(f"{self.go_on} {b64('<1.2@x>') if 'CRAM' in words else ''}")
-            elif answers and self.yes:
-                answers = 0
-                say({"imap": "a OK", "pop3": "+OK", "smtp": "235 in"}[self.type])
-            else:  # what has the password in it, or the end
-                answers = 0
-                say(f"{CODES[self.type]} {self.echo(heard)}")
+    def behave(connection: socket.socket) -> None:
+        received = connection.makefile("r", encoding="utf-8", newline="\r\n")
+        for answer in answers(line.rstrip("\r\n") for line in received):
+            connection.sendall(f"{answer}\r\n".encode())
+
+    return behave
 
 
 Refusal = Callable[..., str]
@@ -130,11 +123,10 @@ CODES = {"imap": "a NO", "pop3": "-ERR", "smtp": "535"}
 def test_a_server_that_repeats_what_it_heard_is_quoted_without_it(
     refusal: Refusal, type_: str, offered: str
 ) -> None:
-    behave = Echo(type_, offered)
-    for behave.echo in (str, str.lower, str.upper):
+    later = echoing(type_, offered, lambda heard: f"{heard} {PASSWORD}", yes=True)
+    echoes = (echoing(type_, offered, it) for it in (str, str.lower, str.upper))
+    for behave in (*echoes, later):
         assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
-    behave.yes, behave.echo = True, lambda heard: f"{heard} {PASSWORD}"
-    assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
@@ -177,13 +169,13 @@ def test_a_reference_of_many_digits_is_quoted() -> None:
 def test_a_method_that_no_server_offers_gets_no_password(refusal: Refusal) -> None:
     words = "does not offer PLAIN or LOGIN"
     with pytest.raises(ProbeError, match=words) as raised:
-        refusal(Echo("smtp", "XOAUTH2"), "smtp", "PLAIN LOGIN")
+        refusal(echoing("smtp", "XOAUTH2"), "smtp", "PLAIN LOGIN")
     assert raised.value.kind == "login"
 
 
 def test_a_server_with_a_bad_certificate_gets_no_password(refusal: Refusal) -> None:
     with pytest.raises(ProbeError, match="cannot be trusted") as raised:
-        refusal(Echo("imap", "PLAIN"), "imap", host="other.example.test")
+        refusal(echoing("imap", "PLAIN"), "imap", host="other.example.test")
     assert raised.value.kind == "login"
 
 

@@ -192,8 +192,8 @@ class _ByTcp(socketserver.StreamRequestHandler):
             self.wfile.write(struct.pack("!H", len(wire)) + wire)
 
 
-class NameServer(Names):
-    """A name server on a port of loopback."""
+class NameServer(Names, ExitStack):
+    """A name server on a port of loopback, which runs until its block ends."""
 
     def __init__(
         self,
@@ -203,22 +203,16 @@ class NameServer(Names):
         *,
         respond: Respond | None = None,
     ) -> None:
-        super().__init__(base)
+        Names.__init__(self, base)
+        ExitStack.__init__(self)
         self.port = port or free_port()
         where = address, self.port
-        self._servers: list[Any] = [socketserver.ThreadingUDPServer(where, _ByUdp)]
+        servers: list[Any] = [socketserver.ThreadingUDPServer(where, _ByUdp)]
         if respond is None:  # otherwise only UDP
-            self._servers.append(_TcpServer(where, _ByTcp))
-        for server in self._servers:
+            servers.append(_TcpServer(where, _ByTcp))
+        for server in servers:
             server.respond = respond or self.respond
-
-    def __enter__(self) -> NameServer:
-        self._running = threaded(*self._servers)
-        self._running.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._running.__exit__(None, None, None)
+        self.enter_context(threaded(*servers))
 
 
 class _TcpServer(socketserver.ThreadingTCPServer):
