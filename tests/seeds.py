@@ -23,7 +23,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from asks import CONFIG, POX
-from paper import Shown, World, calendars
+from paper import Shown, World, calendars, own_url
 from strangers import Behaviour
 from support import certificate_for, listed, open_folder, replaced, tables
 from world import (
@@ -571,6 +571,7 @@ ANSWERS: dict[str, Callable[[Any], Response]] = {
     "hangs_up": lambda _: hang_up,
     "calendars": lambda _: calendars,
     "delay": delayed,
+    "person": lambda url: lambda asked: own_url(url),
 }
 
 

@@ -257,9 +257,12 @@ def table(name: str, file: str = "page.toml") -> dict[str, Any]:
     return dict(tables(file)[name])
 
 
-def rows(name: str, parameters: str, file: str = "page.toml") -> pytest.MarkDecorator:
-    """Parametrize a test by a table of a TOML file: a row has an id and the values."""
-    found = table(name, file)
+def rows(name: str, parameters: str, *files: str) -> pytest.MarkDecorator:
+    """Parametrize a test by a table of TOML files: a row has an id and the values."""
+    found: dict[str, Any] = {}
+    for file in files or ("page.toml",):
+        assert found.keys().isdisjoint(table(name, file))
+        found |= table(name, file)
     return pytest.mark.parametrize(parameters, list(found.values()), ids=list(found))
 
 

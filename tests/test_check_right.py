@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paper import Every, Paper, World, calendars, own_url
+from paper import Every, Paper, World, own_url
 from seeds import (
     AT_CONFIG,
     IMAP_NAME,
@@ -404,7 +404,8 @@ def local_parts(tmp_path: Path) -> Path:
     return written(tmp_path, ('"imap"', f'"imap"\n{key}'), ('"smtp"', f'"smtp"\n{key}'))
 
 
-CHECKS = tables("check_logins.toml")["checks"]
+LOGINS = tables("check_logins.toml")
+CHECKS, AT_CALENDARS = LOGINS["checks"], LOGINS["calendars"]
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -457,43 +458,12 @@ def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> 
     assert commands.index("ID") < commands.index("EXAMINE")
 
 
-NOTHING = {"WWW-Authenticate": 'Digest realm="r", nonce='}
-BASIC, DIGEST = {"WWW-Authenticate": "Basic"}, {"WWW-Authenticate": "Digest x=y"}
-XML = {"Content-Type": "text/xml"}
-
-
-def to(url: str) -> Answer:
-    return 301, {"Location": url}, b""
-
-
-# What a calendar answers to a login, and the code that follows.
-AT_CALENDARS: dict[str, tuple[Answer, str]] = {
-    "a refusal": ((401, BASIC, b""), "login.refused-dav"),
-    "Digest alone": ((401, DIGEST, b""), "login.not-possible"),
-    "Digest of nothing": ((401, NOTHING, b""), "login.not-possible"),
-    "no right": ((403, {}, b""), "login.dav-forbidden"),
-    "an error": ((500, {}, b""), "login.dav-failed"),
-    "the password": ((500, {}, PASSWORD.encode()), "login.no-dav"),
-    "HTML": ((207, {"Content-Type": "text/html"}, b""), "login.no-dav"),
-    "nobody": ((207, XML, b'<multistatus xmlns="DAV:"/>'), "login.no-dav"),
-    "a person at another port": (own_url("https://dav.test:8080/"), "login.no-dav"),
-    "a person whose URL is lost": (own_url("/lost/"), "login.dav-person-lost"),
-    "http": (to(f"http://dav.{DOMAIN}/"), "login.not-possible"),
-    "a host": (to(f"https://www.{DOMAIN}/"), "login.not-possible"),
-    "no URL": (to(f"x:{PASSWORD}"), "login.no-answer"),
-}
-
-
 @pytest.mark.parametrize("claim", AT_CALENDARS)
 def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> None:
-    reply, code = AT_CALENDARS[claim]
-
-    def answer(asked: Asked) -> Answer:
-        if not asked.login:
-            return calendars(asked)
-        return (404, {}, b"") if asked.path == "/lost/" else reply
-
-    dav(here, answer)
+    code, reply = AT_CALENDARS[claim]
+    lost = {"login": True, "at": "/lost/", "reply": 404}
+    answers = [lost, {"login": True, **reply}, {"calendars": True}]
+    make(here, {"when": "at another calendar", "answers": answers})
     report = log_in(here, here.file, how=("--json", "--allow-private"))
     assert login_codes(report) == [code, "login.good", "login.good"]
     paths = ["/", "/lost/"] if "lost" in claim else ["/"]

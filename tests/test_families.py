@@ -29,7 +29,6 @@ from support import (
     Patch,
     Write,
     asking,
-    assert_served,
     certificate_for,
     loads,
     program,
@@ -55,11 +54,6 @@ DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "{}"\n'
 @pytest.fixture
 def serve(toml: Write) -> Serve:
     return lambda text: asking(create_app(toml(text)))
-
-
-@rows("requests", "row", TABLES)
-def test_a_response_to_a_request(toml: Write, row: Any) -> None:
-    assert_served(toml, row)
 
 
 # --- Outlook -------------------------------------------------------------------------

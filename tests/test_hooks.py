@@ -14,7 +14,7 @@ import pytest
 from asks import CONFIG, PACC, POX, Ask, environ_of, outlook_asks
 from flask import Flask
 from services import until
-from support import TWO_DOMAINS, Log, Patch, Write, assert_served, rows, site, table
+from support import TWO_DOMAINS, Log, Patch, Write, site, table
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
@@ -188,22 +188,6 @@ def test_that_there_is_no_such_row_is_no_failure(serve: Serve, caplog: Log) -> N
 
     assert serve(find_provider=find).config("fred@c.test").status.startswith("404")
     assert "failed" not in caplog.text
-
-
-@pytest.mark.parametrize("login", ["u1001", None])
-def test_find_username_reveals_no_mailboxes(serve: Serve, login: str | None) -> None:
-    served = serve(find_username=lambda address: login)
-    answer = served.config("fred@example.com")
-    text = f"<username>{login or '%EMAILADDRESS%'}</username>"
-    assert answer.body.decode().count(text) == 3
-    assert cache_control(answer) == "private, no-store"
-    assert "ETag" not in dict(answer.headers)
-    # Evolution's stand-in for an address counts as no address.
-    for query in ("", "?emailaddress=EVOLUTIONUSER@example.com"):
-        assert b"%EMAILADDRESS%" in served.ask(f"{CONFIG}{query}", "example.com").body
-    for path in ("/mail/mobileconfig", "/mail/setup", POX):
-        answer = served.ask(f"{path}?emailaddress=fred@example.com")
-        assert (login or "fred@example.com") in answer.body.decode()
 
 
 def test_database_rows_and_null_values_are_accepted(serve: Serve) -> None:
@@ -424,11 +408,6 @@ def test_an_async_hook_is_refused_at_once(toml: Write, name: str) -> None:
 
 def cache_control(answer: Any) -> str:
     return str(dict(answer.headers)["Cache-Control"])
-
-
-@rows("requests", "row", "hooks.toml")
-def test_a_response_to_a_request(toml: Write, row: Any) -> None:
-    assert_served(toml, row)
 
 
 def test_what_is_for_a_whole_domain_asks_no_hook_for_addresses(serve: Serve) -> None:

@@ -136,7 +136,7 @@ def test_the_closest_match_of_the_address_or_host_answers(
     assert f"{name}.{domain}" in reply.text
 
 
-@rows("requests", "row", "http.toml")
+@rows("requests", "row", "http.toml", "families.toml", "hooks.toml", "page.toml")
 def test_a_response_to_a_request(toml: Write, row: Any) -> None:
     assert_served(toml, row)
 

@@ -17,7 +17,6 @@ from support import (
     TWO_DOMAINS,
     Write,
     asking,
-    assert_served,
     certificate_for,
     configured,
     rows,
@@ -207,11 +206,6 @@ def test_a_program_that_finds_servers_that_it_can_use_needs_none(
         assert ("It finds the servers by itself" in steps) != is_told
         told |= {program} if is_told else set()
     assert told == {*programs}
-
-
-@rows("says", "row")
-def test_the_page_speaks_of_what_there_is(toml: Write, row: Any) -> None:
-    assert_served(toml, row)
 
 
 def test_steps_say_app_password_where_the_file_does(toml: Write, pages: Pages) -> None:
