@@ -142,15 +142,14 @@ def wait_for(
     address: str = "127.0.0.1",
 ) -> None:
     """Wait until a server listens on the port; fail if its process ends."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+
+    def listens() -> bool:
         assert process.poll() is None, f"{process.args!r} ended"
         with socket.socket() as sock:
             sock.settimeout(1)
-            if sock.connect_ex((address, port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on {port}")
+            return sock.connect_ex((address, port)) == 0
+
+    until(listens, seconds)
 
 
 def end(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:

@@ -3,14 +3,13 @@
 import fcntl
 import os
 import pty
-import select
 import socket
 import socketserver
 import ssl
 import struct
 import subprocess
 import termios
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -112,26 +111,20 @@ def at_terminal(
         env={**without, **env},
     )
     os.close(inside)
+    deadline = threading.Timer(seconds, process.kill)
+    deadline.start()
+    shown = b""
     try:
-        shown = _conversation(terminal, typed, time.monotonic() + seconds)
-        return process.wait(10), shown
+        with suppress(OSError):  # raised by a terminal whose program has ended
+            while chunk := os.read(terminal, 4096):
+                shown += chunk
+                for end, words in typed.items():
+                    if shown.endswith(end.encode()):
+                        os.write(terminal, f"{words}\n".encode())
+        assert deadline.is_alive(), f"it waits at: {shown!r}"
+        return process.wait(10), shown.decode()
     finally:
+        deadline.cancel()
         process.kill()
         process.wait()
         os.close(terminal)
-
-
-def _conversation(terminal: int, typed: Mapping[str, str], until: float) -> str:
-    shown = b""
-    with suppress(OSError):  # raised by a terminal whose program has ended
-        while True:
-            ready, _, _ = select.select([terminal], [], [], until - time.monotonic())
-            assert ready, f"it waits at: {shown!r}"
-            chunk = os.read(terminal, 4096)
-            if not chunk:
-                break
-            shown += chunk
-            for end, words in typed.items():
-                if shown.endswith(end.encode()):
-                    os.write(terminal, f"{words}\n".encode())
-    return shown.decode()
