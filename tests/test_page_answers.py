@@ -113,16 +113,6 @@ def test_an_error_shows_no_more_of_a_text_than_an_address_has(app: Flask) -> Non
     assert (page.status_code, len(page.data) < 5000) == (400, True)
 
 
-@rows("alone", "domains, example")
-def test_a_name_alone_is_an_error_where_another_domain_may_be_meant(
-    toml: Write, domains: str, example: str
-) -> None:
-    file = toml(TWO_DOMAINS.replace('["example.com", "example2.com"]', domains))
-    page = ask(file, "emailaddress=fred")
-    assert page.status_code == 400
-    assert f"looks like name@{example}." in page.text
-
-
 @rows("listed", "number, more, is_suggested")
 def test_domains_are_suggested_if_they_are_listed_and_few(
     toml: Write, number: int, more: str, is_suggested: bool
