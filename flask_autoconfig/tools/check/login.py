@@ -21,7 +21,6 @@ from . import texts
 from .facts import side_by_side
 from .findings import FAILURE, OK, Case, Finding, finding
 from .rules import dav
-from .rules.causes import ASKS_LOGIN
 from .rules.servers import endpoint_of
 from .run import Fare, reach
 
@@ -54,13 +53,12 @@ def for_login(
     """
     seen: dict[str, bool] = {}  # whether a server has a failure
     for found in findings:
-        is_looked_at = found.step == "server" or found.code == ASKS_LOGIN
-        for place in found.places if is_looked_at else ():
+        for place in found.places if found.step == "server" else ():
             seen[place] = seen.get(place, False) or found.status == FAILURE
     servers: dict[object, Server] = {}  # one for each URL
     others = []
     for server in listed:
-        is_known = server.type in (*MAIL_TYPES, *dav.URL_TYPES, dav.POX)
+        is_known = server.type in (*MAIL_TYPES, *dav.URL_TYPES)
         if not is_known or server.authentication[0] in WITHOUT_LOGIN:
             continue
         subject = place_of(case, server)
@@ -278,9 +276,6 @@ def _findings(
             houses = {base_domain(it.endpoint.host) for it in (there, login)}
             here = "login.refused-here-alone"
             here = "login.refused-dav" if login.server.url else here
-            here = (
-                "login.refused-autodiscover" if login.server.type == dav.POX else here
-            )
             code = "login.other-house" if len(houses) > 1 else here
             code = code if login.user == there.user else "login.refused-name-here"
         elif again is not None and again.finding is None:

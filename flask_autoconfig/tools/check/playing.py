@@ -234,13 +234,13 @@ class _Requests:
             here = (self.case, self.facts, step, ask)
             wrong = causes.by_query(*here, reply, causes.by_form(*here, wrong))
             wrong = causes.by_login(self.facts, ask, reply, wrong)
-        if wrong is None:
-            reply = replace(reply, seconds=self.facts.seconds(ask, reply, _SLOW))
-            outcome = outcome._replace(reply=reply)
-            wrong = self._refused(step, ask, reply)
         if wrong is not None:
             return self._failed(outcome, ask, wrong)
-        return self._made_of(step, ask, outcome, reply)
+        reply = replace(reply, seconds=self.facts.seconds(ask, reply, _SLOW))
+        made = self._made_of(step, ask, outcome._replace(reply=reply), reply)
+        # A document that cannot be read would not be read with other headers either.
+        wrong = self._refused(step, ask, reply) if made.setup else None
+        return self._failed(made._replace(setup=None), ask, wrong) if wrong else made
 
     def _made_of(self, step: Step, ask: Ask, outcome: Outcome, reply: Reply) -> Outcome:
         try:

@@ -97,7 +97,8 @@ def _without_settings(report: Report) -> Iterator[str]:
     every = _clients(report, None)
     shut = hurt_by(report.findings, *SHUT)
     if asked := [it for it in every if it in shut]:
-        yield f"not checked for {', '.join(asked)}: the settings require a login"
+        why = "the settings require a login, which is not tried"
+        yield f"not checked for {', '.join(asked)}: {why}"
     clients = [it for it in every if it not in asked]
     names = ", ".join(clients)
     is_unasked = not hurt_by(report.findings, "ispdb.not-reached").isdisjoint(clients)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ...address import NOBODY, PLACEHOLDERS, with_domain
+from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider, Server
 from ...documents.setups import Setup
@@ -92,7 +92,7 @@ class Report:
     provider: Provider | None  # whose servers were checked
     is_trusted: bool  # it is from the file, or came completely over verified https
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
-    led_to: tuple[Server, ...] = ()  # that no document lists, and that take a login
+    led_to: tuple[Server, ...] = ()  # calendars that no document lists
 
     def has(self, code: str) -> bool:
         """Return whether there is a finding with this code."""
@@ -192,13 +192,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     kept = weighed(found for found in findings if found.code not in case.ignored)
     fares = tuple(_fare(case, played, kept) for played in plays)
     places = {place for it in kept if it.step == "server" for place in it.places}
-    led_to = [it for it in scene.led_to if it.url in places]
-    shut = (it for it in kept if it.code == causes.ASKS_LOGIN)
-    urls = [split_url(place) for it in shut for place in it.places]
-    ours = [it for it in urls if it.scheme == "https" and case.has(it.hostname or "")]
-    for url in ours[:1]:
-        led_to.append(Server(dav.POX, url=url.geturl(), username=PLACEHOLDERS[0]))
-    servers = (scene.provider, is_trusted, case.ignored, tuple(led_to))
+    led_to = tuple(it for it in scene.led_to if it.url in places)
+    servers = (scene.provider, is_trusted, case.ignored, led_to)
     return Report(case.domain, fares, tuple(kept), *servers)
 
 

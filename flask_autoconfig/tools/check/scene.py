@@ -188,16 +188,12 @@ def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
     return [ask_of(step, case, f"{start}{name}{step.path}") for name in names[:2]]
 
 
-def pox(url: str, who: str) -> Ask:
-    """Return Autodiscover's request for an address (MS-OXDSCLI, section 3.1.5.1)."""
-    return Ask(url, "POST", outlook.request(who), (("Content-Type", "text/xml"),))
-
-
 def ask_of(step: Step, case: Case, url: str) -> Ask:
     """Return the request of a step to a URL, with the address in the step's form."""
     who = str(case.asker)
     if step.kind == "pox":
-        return pox(url, who)
+        headers = (("Content-Type", "text/xml"),)
+        return Ask(url, "POST", outlook.request(who), headers)
     if step.kind == "v2":
         return Ask(f"{url}?Email={quote(who)}&Protocol=AutodiscoverV1&RedirectCount=1")
     if step.form == "none":

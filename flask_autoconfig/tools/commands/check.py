@@ -21,7 +21,7 @@ from .. import ending, options, project, terminal
 from ..check import findings, report, run, texts
 from ..check import login as logins
 from ..check.facts import Facts
-from ..check.findings import Case, Finding, finding, has_failure
+from ..check.findings import FAILURE, Case, Finding, finding, has_failure
 from ..check.run import Report
 from ..net.tcp import Network
 from ..warnings import ASKED, find_warnings
@@ -268,7 +268,12 @@ def _with_logins(
         case, network, servers, password, may_retry, result.fares
     )
     whose = "the file" if case.provider else "config-v1.1.xml"
-    told = logins.informed(result.findings, more, whose)
+    told = [*logins.informed(result.findings, more, whose)]
+    stopped = {name for it in told if it.status == FAILURE for name in it.clients}
+    fares = tuple(
+        it if it.client in stopped or it.sets_up is None else replace(it, works=True)
+        for it in fares
+    )
     return replace(result, fares=fares, findings=()).with_findings(told)
 
 

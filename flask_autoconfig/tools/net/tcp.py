@@ -21,7 +21,7 @@ from .untrusted import is_public, kind_of
 
 # Below 1024, connect to the ports of mail and web servers only: a document from
 # elsewhere must not lead to other services.
-_SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
+_SERVICE_PORTS = frozenset((25, 26, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MOST_ADDRESSES = 8  # of one host

@@ -12,7 +12,6 @@ from ..findings import Case, Finding, finding, shown
 from ..scene import ask_of
 from . import web
 
-ASKS_LOGIN = "autodiscover.asks-login"
 _GROUPS = texts.table("groups")  # of codes
 
 
@@ -68,7 +67,8 @@ def by_login(facts: Facts, ask: Ask, reply: Reply, wrong: Finding) -> Finding:
         root = facts.answer(Ask(f"{parts.scheme}://{parts.netloc}/"))
         if parts.path.lower() == POX and root.status != 401:
             said = dict(wrong.values)["named"]
-            return finding(ASKS_LOGIN, ask.url, status=reply.status, named=said)
+            code, status = "autodiscover.asks-login", reply.status
+            return finding(code, ask.url, status=status, named=said)
     return wrong
 
 

@@ -15,13 +15,7 @@ from urllib.request import (
 
 from ....address import PLACEHOLDERS, fill_in_url, known_part
 from ....config.tables import Server
-from ....documents.setups import (
-    Account,
-    MeaninglessError,
-    RedirectedError,
-    Setup,
-    read_outlook,
-)
+from ....documents.setups import Account, Setup
 from ....documents.xml import NotXmlError, parse, text_of
 from ...clients import Client
 from ...net.conversations import in_base64
@@ -33,7 +27,7 @@ from ...net.untrusted import Secrets, split_url
 from .. import texts
 from ..facts import Ask, Facts, each_of
 from ..findings import OK, Case, Finding, finding, shown
-from ..scene import Play, Scene, pox
+from ..scene import Play, Scene
 from . import web
 from .connections import of_certificate
 
@@ -47,7 +41,6 @@ _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.o
 _OF_SERVER = ("dav.method-refused", "dav.no-principal")  # whose cure fits its URL, too
 _TOLD = texts.table("groups")["no_site"]
 URL_TYPES = (*_TYPES, "webdav", "jmap")
-POX = "autodiscover"  # beside them, for a login
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
 
 
@@ -346,7 +339,7 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
     def asked(url: str) -> Reply:
         if split_url(url).netloc != host:
             raise ProbeError("login", "it leads to another host or port")
-        ask = pox(url, user) if type_ == POX else ask_of(type_, url)
+        ask = ask_of(type_, url)
         reply = asked_with(ask, f"Basic {token}")
         answer = _digest(reply, ask, user, password)
         return asked_with(ask, answer) if answer else reply
@@ -365,8 +358,6 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
             if reply.schemes and not _schemes(reply) & {"basic", "digest"}:
                 raise ProbeError("login", "the server takes no login by Basic")
             return Outcome("login", said_by(reply))
-        if type_ == POX:
-            return _at_autodiscover(said_by, reply)
         good, form = (200, "json") if type_ == "jmap" else (207, "xml")
         if reply.status != good:
             return Outcome("dav", said_by(reply))
@@ -376,18 +367,6 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
     except ProbeError as error:
         message = secrets.quoted(str(error))
         raise ProbeError(error.kind, message, error.cure) from error
-
-
-def _at_autodiscover(said_by: Callable[[Reply], str], reply: Reply) -> Outcome:
-    try:
-        if reply.status != 200:
-            return Outcome(POX, said_by(reply))
-        read_outlook(web.unpacked(reply))
-    except RedirectedError:
-        pass  # such as to the Autodiscover of another domain
-    except MeaninglessError as error:
-        return Outcome(POX, str(error))
-    return Outcome()
 
 
 def _digest(reply: Reply, ask: Ask, user: str, password: str) -> str:
@@ -417,7 +396,9 @@ def _at_principal(
     asked: Callable[[str], Reply], said_by: Callable[[Reply], str], reply: Reply
 ) -> Outcome:
     """Ask for the person's own collection, as clients do next (RFC 5397)."""
-    paths = list(filter(None, _principals(reply)))
+    paths = list(filter(None, listed := _principals(reply)))
+    if listed and not paths:
+        return Outcome("dav", "it answers as to a stranger (unauthenticated)")
     if not paths:
         return Outcome("dav", "it names no current-user-principal for the login")
     own = urljoin(reply.url, paths[0])

@@ -8,6 +8,7 @@ import zlib
 from contextlib import suppress
 from itertools import pairwise
 
+from ....address import is_ip
 from ... import zone
 from ...net.conversations import server_at
 from ...net.http import REDIRECTS, Reply
@@ -156,7 +157,10 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
 
 
 def in_full(host: str, domain: str) -> str:
-    """Return the advice where a target is a URL, one label, or has the zone twice."""
+    """Return the advice where a target is an address or a URL, or not in full."""
+    if is_ip(host):
+        kind = "AAAA" if ":" in host else "A"
+        return f"publish an {kind} record with {host}: a CNAME takes a name, no address"
     if re.fullmatch(r"[\w-]+", host) and host != "localhost":
         why = f"{host} with a dot at its end is a complete name, which lacks the domain"
         return f"write {host}.{domain}. in full: {why}"
