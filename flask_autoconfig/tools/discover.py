@@ -71,7 +71,7 @@ class _Search(Publications):
         self.failed: dict[Endpoint, ProbeError] = {}  # by SRV records or own names
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
         self.elsewhere: dict[Endpoint, str] = {}  # why no mailboxes may be there
-        self.house = ""  # of the MX, if the IMAP server is there
+        self.house = ""  # the provider of the IMAP server, by its domain
         self.own: Hosted | None = None  # the domain's own document
 
     def result(self) -> Discovery:
@@ -212,6 +212,9 @@ class _Search(Publications):
             reason += f", which is for domains with the {kind} {host}"
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
+        named = (it for it in self.found if self.sources[it] == "SRV")
+        others = (it for it in named if it not in hosted.servers)
+        self.notes += [f"{it} is left out: {hosted.url} lacks it" for it in others]
         tables = {
             key: self._one_of_each([(table, reason) for table in value])
             for key, value in hosted.provider.items()
@@ -365,7 +368,7 @@ class _Search(Publications):
         best, *others = usable
         reason = f"{_WORDS['one']}, {best}"
         self.notes += [f"{each} is left out: {reason}" for each in others]
-        if type_ == "imap" and self.sources[best] in _OTHERS:
+        if type_ == "imap":
             self.house = base_domain(best.host)
         server = self.found[best]
         keys = ("type", "hostname", "port", "socket_type")
@@ -405,7 +408,7 @@ class _Search(Publications):
             return f"{null.seen}: {null.cure}, and run init again"
         for host in self.mx_hosts:
             if not self._addresses(host):
-                dot = in_full(host, self.domain) or _WORDS["no-mx-host"]
+                dot = in_full(host, self.domain, self.facts) or _WORDS["no-mx-host"]
                 return f"the MX record names {host}, which has no address: {dot}"
         return _WORDS["nothing"]
 

@@ -11,6 +11,7 @@ from ....documents import Recipient, activesync, apple, outlook
 from ....documents.setups import (
     Account,
     MeaninglessError,
+    RedirectedError,
     Setup,
     read_outlook,
     read_profile,
@@ -130,6 +131,8 @@ def _incomplete(
         ours = ", ".join(map(str, missing))
         is_there = {401, 403}.intersection(_exchange_answers(scene, play))
         incomplete = finding("setup.incomplete", play.place, theirs=found, ours=ours)
+        is_beside = "imap" in types and {one.type for one in missing} == {"pop3"}
+        incomplete = incomplete.marked("beside" if is_beside else "")
         yield incomplete.marked("exchange" if is_there else "")
 
 
@@ -162,16 +165,31 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
 
 
 def phones(scene: Scene) -> Iterator[Finding]:
-    """Yield a URL of ActiveSync that leads nowhere, in the answer that phones get."""
+    """Yield that phones get no answer, or a URL of ActiveSync that leads nowhere."""
+    servers = scene.case.provider.servers if scene.case.provider else ()
+    has_activesync = any(server.type == "activesync" for _, server in servers)
     schemas = outlook.RESPONSE.encode(), activesync.NAMESPACE.encode()
     plays = (it for it in scene.plays if it.client.name == OUTLOOK.name)
     for found in filter(None, (play.found for play in plays)):
         ask = ask_of(OUTLOOK.steps[1], scene.case, found.reply.url)
         ask = ask._replace(body=(ask.body or b"").replace(*schemas))
-        with suppress(ProbeError, MeaninglessError):
-            setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
-            for dead in _dead_exchange(scene, Play(OUTLOOK, setup, found)):
-                yield dead.hurting("ActiveSync phones")
+        who = "ActiveSync phones"
+        with suppress(ProbeError):
+            body = web.unpacked(scene.facts.answer(ask))
+            try:
+                played = Play(OUTLOOK, read_outlook(body), found)
+                wrong = _dead_exchange(scene, played)
+            except MeaninglessError as error:
+                is_lost = has_activesync and not isinstance(error, RedirectedError)
+                lost = finding(
+                    "document.meaningless",
+                    found.url,
+                    advice=error.cure,
+                    reason=error,
+                    askers=who,
+                )
+                wrong = [lost] if is_lost else []
+            yield from (each.hurting(who) for each in wrong)
 
 
 def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:

@@ -168,7 +168,7 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
     for target in web.names_of(facts, host)[1:2]:
         yield finding("mx.is-alias", subject, host=host, target=target)
     if not facts.exists(host):
-        meant = web.in_full(host, subject.removesuffix(" MX"))
+        meant = web.in_full(host, subject.removesuffix(" MX"), facts)
         advice = meant or web.renamed(facts, host)
         yield finding("mx.no-address", subject, advice=advice, host=host)
 
@@ -379,7 +379,7 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
     other = by_type.get((first.type, spoken.get("socket_type", "")), "")
     is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
-    dots = web.in_full(first.host, service.split(".", 2)[2])
+    dots = web.in_full(first.host, service.split(".", 2)[2], facts)
     return finding(
         "srv.other-service" if is_other else "srv.dead",
         subject,

@@ -245,6 +245,16 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
         if wrong and reply.status and not reply.is_limited:
             code, reason = "autodiscover.spelling", wrong.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
+    steps = [it for it in OUTLOOK.steps if it.place == "domain" and it.kind == "pox"]
+    for ask in (
+        every_ask(steps[0], case, facts) if any(it.found for it in plays) else ()
+    ):
+        try:
+            facts.answer(ask)
+        except ProbeError as error:
+            if error.kind == "silent":
+                waits = finding("autodiscover.waits", ask.url, reason=error)
+                yield waits.hurting(OUTLOOK.name)
     # names.py tells of port 80.
     led = [target for target in facts.targets(name)[:1] if target[1] != 80]
     for play, (host, port) in product(plays, led):
@@ -260,7 +270,9 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
         if reason and is_news:
             code, at = "srv.autodiscover-dead", f"{name} SRV"
             said = {"target": f"{host}:{port}", "reason": reason}
-            found = finding(code, at, advice=web.in_full(host, case.domain), **said)
+            found = finding(
+                code, at, advice=web.in_full(host, case.domain, facts), **said
+            )
             yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
 
 

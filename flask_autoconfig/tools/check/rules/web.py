@@ -152,11 +152,11 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
         listed = " → ".join([*way, last])
         return finding(f"{prefix}.alias-loop", name, way=listed, last=way[-1])
     code, before = f"{prefix}.dead-alias", way[-1] if way else name
-    advice = in_full(last, before.partition(".")[2])
+    advice = in_full(last, before.partition(".")[2], facts)
     return finding(code, name, advice=advice, target=last, before=before)
 
 
-def in_full(host: str, domain: str) -> str:
+def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
     """Return the advice where a target is an address or a URL, or not in full."""
     if is_ip(host):
         kind = "AAAA" if ":" in host else "A"
@@ -171,6 +171,9 @@ def in_full(host: str, domain: str) -> str:
         if labels[-length:] == labels[-2 * length : -length]:
             meant = ".".join(labels[:-length])
             break
+    bare = name.removesuffix(f".{domain}")  # perhaps a complete name of its own
+    if facts and meant == name != bare and "." in bare and facts.exists(bare):
+        meant = bare
     if is_url:
         return f"a record takes a host name, not a URL: write {meant}. alone"
     why = "without the dot, the name of the zone is appended"
