@@ -17,7 +17,6 @@ from .check.findings import Case
 from .check.playing import play
 from .check.rules import dav, documents
 from .check.rules.servers import endpoints
-from .check.rules.web import SHUT
 from .check.scene import mx_domains
 from .clients import CALENDARS, CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
@@ -112,7 +111,8 @@ class Publications:
 
     def find_autodiscover(self) -> list[Endpoint]:
         played = play(OUTLOOK, self.case, self.facts)
-        shut = [it.subject for it in played.findings if it.code == SHUT[-1]]
+        asks = "autodiscover.asks-login"
+        shut = [it.subject for it in played.findings if it.code == asks]
         self.notes += [f"{url} {texts()['init']['shut']}" for url in shut[:1]]
         reply = played.found.reply if played.found else None
         return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]

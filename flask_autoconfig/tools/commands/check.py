@@ -270,8 +270,10 @@ def _with_logins(
     whose = "the file" if case.provider else "config-v1.1.xml"
     told = [*logins.informed(result.findings, more, whose)]
     stopped = {name for it in told if it.status == FAILURE for name in it.clients}
+    freed = (it for it in fares if it.sets_up and it.client not in stopped)
+    names = {it.client for it in freed}
     fares = tuple(
-        it if it.client in stopped or it.sets_up is None else replace(it, works=True)
+        replace(it, works=True, stopped_by="") if it.client in names else it
         for it in fares
     )
     return replace(result, fares=fares, findings=()).with_findings(told)

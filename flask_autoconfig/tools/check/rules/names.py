@@ -120,23 +120,23 @@ def _at_another_house(
     at += "" if end in read or case.has(end) else f" (an alias of {end})"
     owners, arrives = texts.houses("read", names), texts.houses("mx", hosts)
     asked = next((f"{it.label}.{case.domain}" for it in case.families if it.srv), "")
-    led = web.names_of(facts, asked) if asked and listed else []
+    led = web.names_of(facts, asked)[1:] if asked and listed else []
     askers = texts.houses("asked", led)
     met = [it for play in scene.plays for it in play.findings]
     ways = [dict(it.values)["how"] for it in met if it.code == "http.exchange"]
-    if led and not askers and ways:
+    if ways and listed and not askers:
         # One organization has domains below several top-level domains.
         known = {base_domain(it).split(".")[0] for it in (*hosts, *names)}
-        other = {base_domain(it) for it in led[1:2]}
+        other = {base_domain(it) for it in led[:1]}
         askers = {it for it in other if it.split(".")[0] not in known}
         # A Windows login at a host of its own, and another program has the mail.
         tried = [servers.endpoint_of(case, it) for it in incoming if it.port]
         programs = {facts.tried(it).software.partition(" ")[0] for it in tried}
-        is_left = any(ways) and bool(programs - {"", "Microsoft"})
+        is_left = any(ways) and facts.exists(asked) and programs - {"", "Microsoft"}
         is_there = any(web.is_same_host(facts, asked, it) for it in names)
-        askers = askers or ({led[-1]} if is_left and not is_there else set())
+        askers = askers or ({[asked, *led][-1]} if is_left and not is_there else set())
     for house in askers - owners - arrives:
-        target = (led[1:] or facts.addresses(asked))[0]
+        target = (led or facts.addresses(asked))[0]
         found = finding("dns.old-house", asked, target=target, house=house, server=at)
         yield found.hurting(OUTLOOK.name)
     for house in (arrives or _mailboxes_of(facts, hosts, names)) - owners:
