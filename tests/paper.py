@@ -58,6 +58,7 @@ from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network
 from flask_autoconfig.tools.net.tls import Certificate
 
+DROPPING = "128.66.0.9"  # a public address whose firewall drops all packets
 NO_ROUTE = ("2001:db8::9", "192.168.178.20")  # that this machine cannot reach
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
@@ -176,6 +177,8 @@ class PaperNetwork(Network):
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
         if address in NO_ROUTE or (":" in address and address != "::1"):
             raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        if address == DROPPING:
+            raise TimeoutError
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError
         connection: socket.socket = self.hosts[address, port]()

@@ -214,7 +214,9 @@ class _Search(Publications):
         self.notes += hosted.notes
         named = (it for it in self.found if self.sources[it] == "SRV")
         others = (it for it in named if it not in hosted.servers)
-        self.notes += [f"{it} is left out: {hosted.url} lacks it" for it in others]
+        self.notes += [
+            f"{it} is left out: {hosted.url} does not name it" for it in others
+        ]
         tables = {
             key: self._one_of_each([(table, reason) for table in value])
             for key, value in hosted.provider.items()

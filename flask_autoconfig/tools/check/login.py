@@ -187,7 +187,8 @@ def informed(
     moved = [dict(it.values) for it in findings if it.code == "mx.elsewhere"]
     is_wrong = any(it.code == "login.wrong-name" for it in logins)
     for found in (*findings, *logins):
-        if are_in and found.code in groups["by_login"] and not found.around:
+        is_bare = all(name.startswith("encryption-") for name, _ in found.around)
+        if are_in and found.code in groups["by_login"] and is_bare:
             found = found.within("login-works", whose=whose)
         elif is_wrong and found.code in groups["contradictions"]:
             found = found.within("wrong-file", whose=whose).marked("explained")

@@ -69,7 +69,7 @@ def _on_the_way(
     for outcome in met:
         found = outcome.trouble
         if found and played.setup and found.code == "autodiscover.asks-login":
-            # It is not meant where another URL answers without a login.
+            # The login is not intended where another URL needs none.
             found, is_shut = found._replace(code="http.login-wanted"), False
         if found is None or (ABSENT in found.marks and found.code not in ENDING):
             continue

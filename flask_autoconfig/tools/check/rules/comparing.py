@@ -11,7 +11,6 @@ from ....documents import Recipient, activesync, apple, outlook
 from ....documents.setups import (
     Account,
     MeaninglessError,
-    RedirectedError,
     Setup,
     read_outlook,
     read_profile,
@@ -106,10 +105,10 @@ def _with_file(scene: Scene, play: Play, file: Provider) -> Iterator[Finding]:
     way = play.found.place if play.found is not None else ""
     for (code, mark), pairs in differing.items():
         found = sources.difference(code, play.place, "the file says", who, *pairs)
-        is_encryption = any(one[:3] == it[:3] and one[3] != it[3] for one, it in pairs)
+        ways = [{one[3], it[3]} for one, it in pairs if one[:3] == it[:3]]
         if way == "srv":
             found = found.within("by-srv")
-        elif is_encryption and client.family in ("outlook", "apple"):
+        elif {"SSL", "STARTTLS"} in ways and client.family in ("outlook", "apple"):
             found = found.within(f"encryption-in-{client.family}")
         elif way.startswith("mx") and not file.mx_domains:  # it is no hoster's
             found = found.within("at-mx", here=f"autoconfig.{scene.case.domain}")
@@ -165,31 +164,16 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
 
 
 def phones(scene: Scene) -> Iterator[Finding]:
-    """Yield that phones get no answer, or a URL of ActiveSync that leads nowhere."""
-    servers = scene.case.provider.servers if scene.case.provider else ()
-    has_activesync = any(server.type == "activesync" for _, server in servers)
+    """Yield a URL of ActiveSync that leads nowhere, in the answer that phones get."""
     schemas = outlook.RESPONSE.encode(), activesync.NAMESPACE.encode()
     plays = (it for it in scene.plays if it.client.name == OUTLOOK.name)
     for found in filter(None, (play.found for play in plays)):
         ask = ask_of(OUTLOOK.steps[1], scene.case, found.reply.url)
         ask = ask._replace(body=(ask.body or b"").replace(*schemas))
-        who = "ActiveSync phones"
-        with suppress(ProbeError):
-            body = web.unpacked(scene.facts.answer(ask))
-            try:
-                played = Play(OUTLOOK, read_outlook(body), found)
-                wrong = _dead_exchange(scene, played)
-            except MeaninglessError as error:
-                is_lost = has_activesync and not isinstance(error, RedirectedError)
-                lost = finding(
-                    "document.meaningless",
-                    found.url,
-                    advice=error.cure,
-                    reason=error,
-                    askers=who,
-                )
-                wrong = [lost] if is_lost else []
-            yield from (each.hurting(who) for each in wrong)
+        with suppress(ProbeError, MeaninglessError):
+            setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
+            for dead in _dead_exchange(scene, Play(OUTLOOK, setup, found)):
+                yield dead.hurting("ActiveSync phones")
 
 
 def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:

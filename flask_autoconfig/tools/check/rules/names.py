@@ -123,8 +123,10 @@ def _at_another_house(
     led = web.names_of(facts, asked)[1:] if asked and listed else []
     askers = texts.houses("asked", led)
     met = [it for play in scene.plays for it in play.findings]
-    ways = [dict(it.values)["how"] for it in met if it.code == "http.exchange"]
-    if ways and listed and not askers:
+    shut = [dict(it.values) for it in met if it.code == "http.exchange"]
+    ways = [it["how"] for it in shut if it["host"] in (asked, *led)]
+    is_found = any(it.setup for it in scene.plays if it.client == OUTLOOK)
+    if ways and listed and not (askers or is_found):
         # One organization has domains below several top-level domains.
         known = {base_domain(it).split(".")[0] for it in (*hosts, *names)}
         other = {base_domain(it) for it in led[:1]}

@@ -27,7 +27,7 @@ from ...naming import base_domain
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
-from ...net.untrusted import split_url
+from ...net.untrusted import is_public, split_url
 from ...reading import in_words as enumerated
 from ..facts import Ask, Facts
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
@@ -246,8 +246,10 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
             code, reason = "autodiscover.spelling", wrong.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
     steps = [it for it in OUTLOOK.steps if it.place == "domain" and it.kind == "pox"]
+    is_asked = any(it.found for it in plays) and facts.exists(case.domain)
+    addresses = facts.addresses(case.domain) if is_asked else []
     for ask in (
-        every_ask(steps[0], case, facts) if any(it.found for it in plays) else ()
+        every_ask(steps[0], case, facts) if any(map(is_public, addresses)) else ()
     ):
         try:
             facts.answer(ask)

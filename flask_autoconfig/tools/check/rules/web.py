@@ -153,14 +153,15 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
         return finding(f"{prefix}.alias-loop", name, way=listed, last=way[-1])
     code, before = f"{prefix}.dead-alias", way[-1] if way else name
     advice = in_full(last, before.partition(".")[2], facts)
+    if is_ip(last):
+        kind = "AAAA" if ":" in last else "A"
+        advice = f"publish an {kind} record with {last} in place of the CNAME, whose "
+        advice += "target must be a host name"
     return finding(code, name, advice=advice, target=last, before=before)
 
 
 def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
-    """Return the advice where a target is an address or a URL, or not in full."""
-    if is_ip(host):
-        kind = "AAAA" if ":" in host else "A"
-        return f"publish an {kind} record with {host}: a CNAME takes a name, no address"
+    """Return the advice where a target is a URL, or not in full."""
     if re.fullmatch(r"[\w-]+", host) and host != "localhost":
         why = f"{host} with a dot at its end is a complete name, which lacks the domain"
         return f"write {host}.{domain}. in full: {why}"
