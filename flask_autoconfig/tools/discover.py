@@ -212,11 +212,9 @@ class _Search(Publications):
             reason += f", which is for domains with the {kind} {host}"
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
-        named = (it for it in self.found if self.sources[it] == "SRV")
-        others = (it for it in named if it not in hosted.servers)
-        self.notes += [
-            f"{it} is left out: {hosted.url} does not name it" for it in others
-        ]
+        others = [it for it in self.found if it not in hosted.servers]
+        why = f"is left out: {hosted.url} does not name it"
+        self.notes += [f"{it} {why}" for it in others if self.sources[it] == "SRV"]
         tables = {
             key: self._one_of_each([(table, reason) for table in value])
             for key, value in hosted.provider.items()
