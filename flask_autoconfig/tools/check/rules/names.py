@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 from ....address import is_ip
+from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
 from ...clients import OUTLOOK
@@ -132,7 +133,8 @@ def _at_another_house(
         other = {base_domain(it) for it in led[:1]}
         askers = {it for it in other if it.split(".")[0] not in known}
         # A Windows login at a host of its own, and another program has the mail.
-        tried = [servers.endpoint_of(case, it) for it in incoming if it.port]
+        mail = [it for it in incoming if it.type in MAIL_TYPES and it.hostname]
+        tried = [servers.endpoint_of(case, it) for it in mail[: servers.MOST]]
         programs = {facts.tried(it).software.partition(" ")[0] for it in tried}
         is_left = any(ways) and facts.exists(asked) and programs - {"", "Microsoft"}
         is_there = any(web.is_same_host(facts, asked, it) for it in names)
