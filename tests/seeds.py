@@ -467,13 +467,19 @@ def delayed(seconds: float) -> Response:
     return answer
 
 
-def limited(here: World, limits: Sequence[float]) -> None:
-    """Answer so many requests at most in so many seconds."""
-    requests, seconds = limits
-    answered: list[float] = []
+def limited(here: World, limits: Sequence[Any]) -> None:
+    """Answer so many requests at most in so many seconds.
+
+    With a third value, a limit holds for each host, and for URLs with this pattern.
+    """
+    requests, seconds, *only = limits
+    by_host: dict[str, list[float]] = {}
 
     def answer(asked: Asked) -> Answer | None:
-        now = time.monotonic()
+        if only and not re.search(only[0], asked.url):
+            return None
+        now, host = time.monotonic(), asked.url.partition("/")[0] if only else ""
+        answered = by_host.setdefault(host, [])
         if sum(now - at < seconds for at in answered) >= requests:
             return says(503, "<html>503 Service Temporarily Unavailable")(asked)
         answered.append(now)

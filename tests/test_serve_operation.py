@@ -59,6 +59,7 @@ def test_it_starts_with_a_bad_file(toml: Write, start: Start, is_missing: bool) 
         log = service.log.read_text()
         assert log.count("answered with 503 until it is corrected") == 1
         assert str(file) in log
+        assert ("the sockets that systemd opened" in log) == (start is behind_socket)
         assert "Traceback" not in log
         file.write_text(TWO_DOMAINS)
         until(lambda: service.fetch().status == 200)

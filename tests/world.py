@@ -117,8 +117,13 @@ class Zone:
             seen.add(name)
             node = self._node(name)
             found = node.get_rdataset(dns.rdataclass.IN, type_) if node else None
-            if found:
-                reply.answer.append(dns.rrset.from_rdata_list(name, 60, found))
+            if found and node:
+                signed = node.get_rdataset(
+                    dns.rdataclass.IN, dns.rdatatype.RRSIG, type_
+                )
+                is_asked = query.ednsflags & dns.flags.DO
+                for data in (found, signed) if signed and is_asked else (found,):
+                    reply.answer.append(dns.rrset.from_rdata_list(name, 60, data))
                 return reply
             alias = node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.CNAME)
             if not alias:

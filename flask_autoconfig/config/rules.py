@@ -72,6 +72,8 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
 
         if not (provider.domains or provider.listed):
             cure = 'add domains = ["example.com"], or a domains_file'
+            if provider.domains_file:
+                cure = f"write a domain on each line of {provider.domains_file}"
             keys = ("domains", "domains_file")
             builder.add_missing(origin.place, "it has no domains", cure, *keys)
     return claimed

@@ -120,7 +120,7 @@ class Server(Table, frozen=True):
         """Return a copy in which `computed` keys that were None have their defaults."""
         socket_type, port, url = self.socket_type, self.port, self.url
         if self.hostname is not None:
-            if socket_type is None:  # RFC 5804 defines no TLS from the first byte
+            if socket_type is None:  # RFC 5804 defines no implicit TLS
                 socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
             port = port or standard_port(self.type, socket_type)
             url = url or usual_url(self.type, self.hostname, port, socket_type)

@@ -123,7 +123,7 @@ def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
 
 def _reason_against(server: Server, methods: frozenset[str]) -> str:
     if server.type == "managesieve":
-        return "PACC has no port for it that speaks TLS from the first byte"
+        return "PACC has no port with implicit TLS for it"
     if server.type in HOSTS:
         name, port = HOSTS[server.type][0], standard_port(server.type, "SSL")
         host = server.hostname or ""

@@ -159,6 +159,10 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
         )
     ]
     listed = [it for it in slips("autodiscover", root) if it.key != ignores]
+    if root.tag != f"{{{outlook.NAMESPACE}}}Autodiscover":
+        said, cure = _namespace_of(root), f'xmlns="{outlook.NAMESPACE}"'
+        said, cure = f"<Autodiscover> has {said}", f"write <Autodiscover {cure}>"
+        listed.append(Slip(root, "", said, cure, False))
     if not protocols:
         raise _without_servers(root, body, listed)
     servers = [
@@ -174,6 +178,10 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
         for name, type_ in (("EwsUrl", "ews"), ("Url", "activesync"))
         if said.get(name)
     )
+    if not (servers or services):
+        types = ", ".join(it.get(outlook.TYPE, "")[:20] for _, it in protocols[:3])
+        message = f"no program sets up mail by the servers of the answer ({types})"
+        raise MeaninglessError(message, "add a <Protocol> of the type IMAP, and SMTP")
     return setup._replace(servers=(*setup.servers, *services))
 
 
@@ -197,12 +205,16 @@ def _without_servers(
             other, cure = other or slip.message, cure or slip.cure
         said = f"the answer has no server in it{': ' if other else ''}{other}"
         return MeaninglessError(said, *filter(None, [cure]))
-    namespace, _, _ = str(found[0].tag).rpartition("}")
-    said = f'the xmlns "{namespace[1:][:120]}"' if namespace else "no xmlns"
     return MeaninglessError(
-        f"its <Response> has {said}, so that Outlook finds no settings in it",
+        f"its <Response> has {_namespace_of(found[0])}, so that Outlook finds no "
+        "settings in it",
         f'write <Response xmlns="{outlook.RESPONSE}">',
     )
+
+
+def _namespace_of(element: Element) -> str:
+    namespace, _, _ = str(element.tag).rpartition("}")
+    return f'the xmlns "{namespace[1:][:120]}"' if namespace else "no xmlns"
 
 
 def _outlook_account(said: dict[str, str], *, ignores: str) -> Account:
@@ -311,7 +323,7 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
     port = payload.get(way + apple.PORT)
     port = port if isinstance(port, int) else standard_port(type_, "SSL") or 0
-    # The key of TLS at once and of STARTTLS is the same: the port tells them apart.
+    # The key of implicit TLS and of STARTTLS is the same: the port tells them apart.
     starting = {standard_port(type_, it) for it in ("STARTTLS", "plain")}
     socket_type = "STARTTLS" if port in starting else "SSL"
     if payload.get(way + apple.USE_SSL) is not True:

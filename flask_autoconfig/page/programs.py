@@ -99,7 +99,7 @@ class Account:
     def is_found_by_k9(self) -> bool:
         """Whether Thunderbird for Android (K-9) finds the servers.
 
-        It reads IMAP and SMTP alone, and drops a document with a server that it cannot
+        It reads only IMAP and SMTP, and drops a document with a server that it cannot
         use.
         """
         servers = (*self.provider.incoming, *self.provider.outgoing)

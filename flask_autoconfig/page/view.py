@@ -45,7 +45,7 @@ class Brand(NamedTuple):
     colours: str = ""  # the URL of the style sheet with its colours
     contact: Contact | None = None
     privacy_url: str = ""
-    has_app_password: bool = False  # mail programs take an app password alone
+    has_app_password: bool = False  # mail programs accept only an app password
     password_url: str = ""  # where it is made, or the password is changed
 
 

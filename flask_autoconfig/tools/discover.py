@@ -20,8 +20,9 @@ from ..config.tables import Config
 from .check.facts import side_by_side
 from .check.findings import finding
 from .check.rules.connections import without_login
+from .check.rules.sources import own_programs
 from .check.rules.web import in_full, names_of
-from .check.texts import houses
+from .check.texts import hosters
 from .importers.imported import DAV
 from .naming import base_domain
 from .net.common import for_software, texts
@@ -71,7 +72,7 @@ class _Search(Publications):
         self.failed: dict[Endpoint, ProbeError] = {}  # by SRV records or own names
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
         self.elsewhere: dict[Endpoint, str] = {}  # why no mailboxes may be there
-        self.house = ""  # the provider of the IMAP server, by its domain
+        self.hoster = ""  # the provider of the IMAP server, by its domain
         self.own: Hosted | None = None  # the domain's own document
 
     def result(self) -> Discovery:
@@ -96,7 +97,7 @@ class _Search(Publications):
         if not hosted and not self._has_own():
             # Behind a filter, the alias for Outlook says where the mailboxes are.
             alias = names_of(self.facts, f"autodiscover.{self.domain}")[-1:]
-            led = self.mx_hosts[:1] + (alias if houses("asked", alias) else [])
+            led = self.mx_hosts[:1] + (alias if hosters("asked", alias) else [])
             hosted = self.find_hosted(led)
         if hosted:
             return self._as_hosted(hosted, led, urls)
@@ -110,7 +111,7 @@ class _Search(Publications):
             cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
             return Discovery(None, self.notes, {}, [], cure)
         lost = [
-            f"users get POP3 alone, although there is {it}: {_problem(it, server)}; "
+            f"users get only POP3, although there is {it}: {_problem(it, server)}; "
             "fix that, and run init again"
             for it, server in self.found.items()
             if it.type == "imap" and not imap and self.sources[it] != "chance"
@@ -141,7 +142,7 @@ class _Search(Publications):
         own = {it for it in self.found if self.sources[it] != "MX"}
         weak = {it for it in own if site & self._addresses(it.host)}
         types = {it.type for it in own - weak if not _problem(it, self.found[it])}
-        if not houses("mx", self.mx_hosts) and not types >= {"imap", "smtp"}:
+        if not hosters("mx", self.mx_hosts) and not types >= {"imap", "smtp"}:
             with suppress(LookupFailed):
                 spf = " ".join(self.facts.txt(self.domain))
                 senders = re.findall(r" \+?(?:a|ip[46])\b:?(\S*)", spf)
@@ -192,11 +193,11 @@ class _Search(Publications):
             if words != "moved" or not is_same:
                 warnings.setdefault(words, f"{it} {_WORDS['beside']}: {_WORDS[words]}")
         # Microsoft's may be a filter before other servers.
-        for house in (
-            houses("mx", self.mx_hosts) - houses("read", near) - {"Microsoft 365"}
+        for hoster in (
+            hosters("mx", self.mx_hosts) - hosters("read", near) - {"Microsoft 365"}
         ):
             for server in taken[:1]:
-                warnings[house] = _WORDS["house"].format(house=house, server=server)
+                warnings[hoster] = _WORDS["hoster"].format(hoster=hoster, server=server)
         return [*warnings.values()]
 
     def _as_hosted(
@@ -224,7 +225,7 @@ class _Search(Publications):
         return self._written(hosted.provider, {**urls, **tables}, warnings)
 
     def _one_of_each(self, entries: list[Entry]) -> list[Entry]:
-        """Return one mail server of each type, with TLS from the first byte if any is."""
+        """Return one mail server of each type, with implicit TLS if any is."""
         best: dict[Any, Entry] = {}
         for entry in sorted(entries, key=lambda it: it[0].get("socket_type") != "SSL"):
             type_, host, port = map(entry[0].get, ("type", "hostname", "port"))
@@ -357,7 +358,7 @@ class _Search(Publications):
             is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
             if problem := _problem(endpoint, server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
-            elif is_elsewhere and base_domain(endpoint.host) != self.house:
+            elif is_elsewhere and base_domain(endpoint.host) != self.hoster:
                 self.elsewhere[endpoint] = f"{_WORDS['elsewhere']}: {_WORDS['own']}"
                 self.notes.append(f"{endpoint} is left out: {_WORDS['elsewhere']}")
             else:
@@ -369,7 +370,7 @@ class _Search(Publications):
         reason = f"{_WORDS['one']}, {best}"
         self.notes += [f"{each} is left out: {reason}" for each in others]
         if type_ == "imap":
-            self.house = base_domain(best.host)
+            self.hoster = base_domain(best.host)
         server = self.found[best]
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
@@ -410,7 +411,8 @@ class _Search(Publications):
             if not self._addresses(host):
                 dot = in_full(host, self.domain, self.facts) or _WORDS["no-mx-host"]
                 return f"the MX record names {host}, which has no address: {dot}"
-        return _WORDS["nothing"]
+        own = next(own_programs(self.facts, self.domain), None)
+        return own.seen if own else _WORDS["nothing"]
 
 
 def _is_host_name(host: str) -> bool:

@@ -17,7 +17,7 @@ from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
 from .check.facts import each_of
-from .check.texts import houses
+from .check.texts import hosters
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .net.untrusted import kind_of
@@ -162,10 +162,10 @@ def _compare(seen: Published, wanted: list[Record], resolver: Resolver) -> None:
     found = [(_key(each, is_alone), each) for each in resolver.records(host, type_)]
     extra: list[Record] = []
     for _, alias in found if type_ == "CNAME" else ():
-        for house in houses("asked", [str(alias).removesuffix(".")]):
-            is_there = house in houses("mx", resolver.mx(seen.domain))
+        for hoster in hosters("asked", [str(alias).removesuffix(".")]):
+            is_there = hoster in hosters("mx", resolver.mx(seen.domain))
             said = texts()["exchange" if is_there else "left_exchange"]
-            values = {"host": host, "alias": alias, "house": house, "data": data}
+            values = {"host": host, "alias": alias, "hoster": hoster, "data": data}
             seen.notes.append(said.format_map(values))
             if is_there:
                 return

@@ -230,12 +230,17 @@ class Server(Application, _Runner):  # type: ignore[misc]
             self.cfg.set("worker_connections", most)
 
 
+def is_activated() -> bool:
+    """Return whether the sockets come from systemd (sd_listen_fds(3))."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
 def _check_ports(config: Any) -> None:
     """Raise ClickException for an address for which gunicorn would retry for seconds.
 
     Sockets that systemd or, after USR2, another server hands on are bound already.
     """
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) or "GUNICORN_FD" in os.environ:
+    if is_activated() or "GUNICORN_FD" in os.environ:
         return
     for name, address in zip(config.bind, config.address, strict=True):
         try:

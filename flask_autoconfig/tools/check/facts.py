@@ -42,7 +42,7 @@ class _WebServer:
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         self.turn = threading.Lock()
         self.pause = 0.0  # seconds between requests, where it limits their rate
-        self.answered: Ask | None = None  # a request that was not refused
+        self.answered: list[Ask] = []  # requests that were not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.alone: dict[Ask, float] = {}  # seconds of responses to single requests
         self.is_slow = False  # also where a request is the only one
@@ -176,7 +176,7 @@ class Facts:
                 server.room.release()
         if reply.status in _REFUSALS:
             return self._in_turn(server, ask, reply)
-        server.answered = ask
+        server.answered.append(ask)
         return reply
 
     def _sent(self, ask: Ask) -> Reply:
@@ -218,7 +218,8 @@ class Facts:
                     self.waited += time.monotonic() - begun
                     return reply
                 refusal = reply
-                known = server.answered
+                near = partial(_is_near, ask.url)  # limits may hold for some URLs only
+                known = max(server.answered, key=near, default=None)
                 if server.pause or (known and self._sent(known).status in _REFUSALS):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
@@ -299,6 +300,12 @@ class Facts:
             return self._once("at address", (asked, address), look)
         except ProbeError as error:
             return error
+
+
+def _is_near(url: str, other: Ask) -> tuple[bool, bool]:
+    """Return whether a request is for the host of a URL, and for its path."""
+    here, there = split_url(url), split_url(other.url)
+    return here.netloc == there.netloc, here.path == there.path
 
 
 def is_wall(reply: Reply) -> bool:

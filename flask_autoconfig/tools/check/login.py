@@ -195,7 +195,7 @@ def informed(
         elif failing and found.code in groups["no_mailbox"]:
             found = found.within("server-fails", at=failing[0])
         elif moved and found.code in groups["no_mailbox"]:
-            found = found.within("mailbox-moved", house=moved[0]["house"])
+            found = found.within("mailbox-moved", hoster=moved[0]["hoster"])
         yield found
 
 
@@ -274,10 +274,10 @@ def _findings(
                 way = method or ("address" if is_first else "")
                 code = texts.code_on("login", way, "login.refused-here-alone")
         elif there is not None:
-            houses = {base_domain(it.endpoint.host) for it in (there, login)}
+            hosters = {base_domain(it.endpoint.host) for it in (there, login)}
             here = "login.refused-here-alone"
             here = "login.refused-dav" if login.server.url else here
-            code = "login.other-house" if len(houses) > 1 else here
+            code = "login.other-hoster" if len(hosters) > 1 else here
             code = code if login.user == there.user else "login.refused-name-here"
         elif again is not None and again.finding is None:
             code = "login.both-refused"

@@ -20,6 +20,11 @@ _MOST_NAMED = 20  # domains in the closing line
 _MOST_PLACES = 6  # of one finding
 # Programs that people know; all others are named after them.
 _KNOWN = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
+# Why nothing is known of clients, by the codes of findings that affect them.
+_REASONS = {
+    SHUT: "not checked for {}: the settings require a login, which is not tried",
+    ("http.limited",): "unknown for {}: the web server limits the rate of requests",
+}
 # The first domain with a finding, by its status, step and texts.
 Known = dict[tuple[str, ...], str]
 
@@ -59,14 +64,16 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
-    works = _clients(report, True)
+    works = _by_fame(fare.client for fare in report.fares if fare.works)
     stops: dict[str, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
     for fare in report.fares:
-        if fare.works is False:
+        if not fare.works and (fare.works is False or fare.sets_up):
             # A URL does not help those who read the verdict; the finding has it.
             place, _, seen = fare.stopped_by.partition(": ")
             cause = seen if place.startswith("http") and seen else fare.stopped_by
-            stops.setdefault(cause, []).append(fare.client)
+            causes = unknown if fare.works is None else stops
+            causes.setdefault(cause, []).append(fare.client)
     stopped = {client for clients in stops.values() for client in clients}
     failures = [found for found in report.findings if found.status == FAILURE]
     logins = [found for found in failures if found.step == "login"]
@@ -83,6 +90,8 @@ def _outcomes(report: Report) -> Iterator[str]:
             yield f"{_red('the login fails at')} {_said(found.subject, found.seen)}"
     for cause, clients in stops.items():
         yield f"{_red('fails in')} {_said(', '.join(_by_fame(clients)), cause)}"
+    for cause, clients in unknown.items():
+        yield f"unknown for {_said(', '.join(_by_fame(clients)), cause)}"
     if works:  # whom failures hurt that no client of the list meets
         hurt: dict[str, str] = {}
         for found in failures:
@@ -94,12 +103,14 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 
 def _without_settings(report: Report) -> Iterator[str]:
-    every = _clients(report, None)
-    shut = hurt_by(report.findings, *SHUT)
-    if asked := [it for it in every if it in shut]:
-        why = "the settings require a login, which is not tried"
-        yield f"not checked for {', '.join(asked)}: {why}"
-    clients = [it for it in every if it not in asked]
+    clients = _by_fame(
+        fare.client for fare in report.fares if fare.works is None and not fare.sets_up
+    )
+    for code, text in _REASONS.items():
+        hurt = hurt_by(report.findings, *code)
+        if named := [it for it in clients if it in hurt]:
+            yield text.format(", ".join(named))
+            clients = [it for it in clients if it not in named]
     names = ", ".join(clients)
     is_unasked = not hurt_by(report.findings, "ispdb.not-reached").isdisjoint(clients)
     more = "; Thunderbird's ISP database could not be asked" if is_unasked else ""
@@ -110,10 +121,6 @@ def _without_settings(report: Report) -> Iterator[str]:
     elif clients:
         text = f"{'' if more else 'works in no client: '}nothing is published{more}"
         yield _red(text) if has_failure(report.findings) else text
-
-
-def _clients(report: Report, works: bool | None) -> list[str]:
-    return _by_fame(fare.client for fare in report.fares if fare.works is works)
 
 
 def _by_fame(clients: Iterable[str]) -> list[str]:

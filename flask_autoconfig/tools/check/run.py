@@ -36,6 +36,7 @@ from .scene import Play, Scene, asks, steps_of
 
 _ABSENT = ("document.no", "document.some")  # codes of what is not published
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
+_PATIENCE = 30  # seconds that every client waits for a mail server
 Tell = Callable[[str], None]
 
 _Rule = Callable[[Scene], Iterable[Finding]]
@@ -77,7 +78,7 @@ class Fare:
     """The result for one client, as `--json` has it."""
 
     client: str
-    works: bool | None  # None: nothing is published for it
+    works: bool | None  # None: nothing is published for it, or it is not known
     sets_up: Setup | None
     stopped_by: str
 
@@ -190,7 +191,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     for played in plays:
         findings += played.findings
     kept = weighed(found for found in findings if found.code not in case.ignored)
-    fares = tuple(_fare(case, played, kept) for played in plays)
+    fares = tuple(_fare(case, facts, played, kept) for played in plays)
     places = {place for it in kept if it.step == "server" for place in it.places}
     led_to = tuple(it for it in scene.led_to if it.url in places)
     servers = (scene.provider, is_trusted, case.ignored, led_to)
@@ -266,9 +267,13 @@ def _domain_above(case: Case, facts: Facts) -> str:
 def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
     met = (found for play in plays for found in play.findings)
     pages = [split_url(it.subject).hostname for it in met if it.code == "http.parked"]
-    is_used = any(play.setup for play in plays) or facts.mx_hosts(case.domain)
-    is_parked = case.domain in pages and not is_used
-    return finding("domain.parked", case.domain) if is_parked else None
+    is_parked = any(web.is_same_host(facts, case.domain, str(it)) for it in pages)
+    by_mx = [it for it in facts.mx_hosts(case.domain) if it != "localhost"]
+    is_used = any(play.setup for play in plays) or any(
+        facts.exists(it) and not facts.is_by_wildcard(it, case.domain) for it in by_mx
+    )
+    is_lost = is_parked and not is_used
+    return finding("domain.parked", case.domain) if is_lost else None
 
 
 # --- Clients ----------------------------------------------------------------------------
@@ -326,7 +331,7 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
     return played
 
 
-def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
+def _fare(case: Case, facts: Facts, played: Play, findings: list[Finding]) -> Fare:
     client, setup = played.client.name, played.setup
     if setup is not None and case.address is None:
         # With placeholders for the address that was asked with.
@@ -339,7 +344,8 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     met = [found for found in findings if client in found.clients]
     stops = [found for found in met if found.status == FAILURE]
     if stops:
-        works = False
+        is_silent = {it.code for it in stops} == {"server.timeout"}
+        works = None if is_silent and seconds(facts.network) < _PATIENCE else False
     elif setup is None:
         stops = [found for found in met if found.status == WARNING]
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""

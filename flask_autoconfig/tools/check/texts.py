@@ -44,11 +44,12 @@ def codes() -> list[str]:
     return [key for key in _file() if "." in key]
 
 
-def houses(kind: str, hosts: Iterable[str]) -> set[str]:
+def hosters(kind: str, hosts: Iterable[str]) -> set[str]:
     """Return the providers of hosts: of all for "mx", of any for "read" and "asked"."""
     names = [f".{host.lower()}" for host in hosts]
     need = all if names and kind == "mx" else any
-    rows = {house: tuple(ends.get(kind, ())) for house, ends in table("houses").items()}
+    listed = table("hosters") | table("own_programs")
+    rows = {hoster: tuple(ends.get(kind, ())) for hoster, ends in listed.items()}
     return {it for it in rows if need(name.endswith(rows[it]) for name in names)}
 
 

@@ -109,6 +109,7 @@ def _serve(
     count = len(service.live.built.lookup.snapshot.loaded.claims)
     domains = f"{count} domain{'s' * (count != 1)}"
     where = ", ".join(gunicorn.cfg.bind)
+    where = "the sockets that systemd opened" if server.is_activated() else where
     announce(f"Serving {service.live.file}, {domains}, at {where}")
     gunicorn.run()
 

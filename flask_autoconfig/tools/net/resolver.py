@@ -19,13 +19,14 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 from dns.rdataclass import IN
-from dns.rdatatype import NS
+from dns.rdatatype import MX, NS, RRSIG
 
 from ...address import is_ip
 from .common import in_thread, texts
 from .untrusted import is_public
 
 _MOST_SERVERS = 4  # of a zone
+_MOST_RECORDS = {"A": 16, "AAAA": 16, "MX": 30, "SRV": 30}  # of an answer
 _THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
 
 
@@ -166,7 +167,7 @@ class Resolver:
                     unchecked._asked(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
-        return list(answer)
+        return list(answer)[: _MOST_RECORDS.get(type_)]
 
     def addresses(self, host: str) -> list[str]:
         """Return the IP addresses of a host, IPv6 first; raises LookupFailed."""
@@ -227,6 +228,18 @@ class Resolver:
                 for record in self.records(zone, "SOA"):
                     return int(record.serial)
         return 0
+
+    def signatures(self, name: str) -> list[Any]:
+        """Return the RRSIG records of the name's MX records, if there are any."""
+        resolver = copy.copy(self._resolver)
+        resolver.use_edns(0, dns.flags.DO, 1232)
+        with suppress(LookupFailed, dns.exception.DNSException, OSError):
+            left = self._left(name)
+            response = resolver.resolve(f"{name}.", "MX", lifetime=left).response
+            zone = dns.name.from_text(name)
+            found = response.get_rrset(response.answer, zone, IN, RRSIG, MX)
+            return list(found or ())
+        return []
 
     def is_known(self, name: str) -> bool:
         """Return whether the name exists in DNS; True where that cannot be found out."""

@@ -181,17 +181,17 @@ def _no_connection(
     near = [error for error in errors.values() if not _is_out_of_reach(error)]
     is_late = all(isinstance(error, TimeoutError) for error in near)
     kind = "silent" if is_late else "connect"
-    said, cure = _nature(attempts.values(), "nowhere")
-    # Outside their network, nobody has a route to private addresses.
-    is_inside = any(_nature(attempts.values(), "inside"))
-    kind = kind if near or cure or is_inside else "no-route"
+    said, cure = _nature(attempts.values())
+    if not (near or cure):
+        # Outside their network, nobody has a route to private addresses.
+        kind = "private" if said else "no-route"
     return ProbeError(kind, message + said, cure)
 
 
-def _nature(addresses: Iterable[str], *tables: str) -> tuple[str, str]:
+def _nature(addresses: Iterable[str]) -> tuple[str, str]:
     """Return what one of the addresses is, as a clause, and the cure if it is wrong."""
     for address in addresses:
-        if words := kind_of(address, *(tables or ("nowhere", "inside"))):
+        if words := kind_of(address, "nowhere", "inside"):
             cure = not_public(address) if kind_of(address, "nowhere") else ""
             return f"; {address} is {words}", cure
     return "", ""

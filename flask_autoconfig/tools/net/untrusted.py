@@ -25,6 +25,11 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
+def unquoted(value: str) -> str:
+    """Return the value of a TXT record without quotation marks that were typed with it."""
+    return re.sub(r'["\\]', "", value).strip()
+
+
 def kind_of(address: str, *tables: str) -> str:
     """Return what an address is, in words, if it is in one of these tables, or ""."""
     networks = [

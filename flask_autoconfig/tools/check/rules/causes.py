@@ -88,8 +88,11 @@ def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
         return found
     target = web.names_of(facts, host)[-1]
     # A certificate for other names may be that of another site.
-    if not case.has(target) or (target != host and found.code == "tls.name-mismatch"):
-        return found.within("alias", host=host, target=target)
+    is_mismatch = found.code == "tls.name-mismatch"
+    if not case.has(target) or (target != host and is_mismatch):
+        is_theirs = is_mismatch and not case.has(target)
+        name = "alias-of-others" if is_theirs else "alias"
+        return found.within(name, host=host, target=target)
     if target == host and facts.is_by_wildcard(host, case.domain):
         return found.within("wildcard", domain=case.domain)
     if found.code in _GROUPS["no_https"]:

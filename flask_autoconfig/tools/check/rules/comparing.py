@@ -28,7 +28,7 @@ from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from .. import texts
 from ..facts import Ask, each_of
-from ..findings import FAILURE, WARNING, Finding, finding
+from ..findings import FAILURE, WARNING, Case, Finding, finding
 from ..scene import Document, Play, Scene, ask_of, asks
 from . import connections, documents, servers, single, sources, web
 
@@ -59,12 +59,20 @@ def differences(scene: Scene) -> Iterator[Finding]:
         listed = [*compared]
         for one in () if scene.has_document(play) else play.mail:
             if (name := one.username) in scene.names_for_all:
-                listed.append(documents.one_name(scene.case, play.place, str(name)))
+                listed.append(_one_name(scene.case, play.place, str(name)))
         for slip in play.setup.slips:
             code, said = slip.code or "document.ignored", slip.message
             listed.append(finding(code, play.place, advice=slip.cure, message=said))
         yield from (found.hurting(play.client.name) for found in listed)
     yield from sources.contradictions(scene)
+
+
+def _one_name(case: Case, place: str, name: str) -> Finding:
+    _, at, other = name.rpartition("@")
+    if at and not case.has(other) and not documents.is_nobodys(case, name):
+        code, domain = "document.other-users", case.domain
+        return finding(code, place, domain=domain, others=other)
+    return documents.one_name(case, place, name)
 
 
 def _with_file(scene: Scene, play: Play, file: Provider) -> Iterator[Finding]:
@@ -164,16 +172,27 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
 
 
 def phones(scene: Scene) -> Iterator[Finding]:
-    """Yield a URL of ActiveSync that leads nowhere, in the answer that phones get."""
+    """Yield a URL of ActiveSync that leads nowhere, in the answer that phones get.
+
+    With a file that has one, also that they get none.
+    """
+    file = scene.case.provider
+    is_meant = any(it.type == "activesync" for _, it in file.servers) if file else False
     schemas = outlook.RESPONSE.encode(), activesync.NAMESPACE.encode()
     plays = (it for it in scene.plays if it.client.name == OUTLOOK.name)
     for found in filter(None, (play.found for play in plays)):
         ask = ask_of(OUTLOOK.steps[1], scene.case, found.reply.url)
         ask = ask._replace(body=(ask.body or b"").replace(*schemas))
-        with suppress(ProbeError, MeaninglessError):
-            setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
+        reply, wrong = web.asked(scene.case, scene.facts, ask)
+        try:
+            setup = read_outlook(web.unpacked(reply)) if reply.status else Setup(())
             for dead in _dead_exchange(scene, Play(OUTLOOK, setup, found)):
                 yield dead.hurting("ActiveSync phones")
+        except MeaninglessError as error:
+            if is_meant:
+                reason = wrong.seen if wrong else error
+                none = finding("autodiscover.no-phones", found.url, reason=reason)
+                yield none.hurting("ActiveSync phones")
 
 
 def _expected(scene: Scene, client: Client) -> tuple[Account, ...]:
@@ -220,7 +239,7 @@ def _without_file(scene: Scene, play: Play) -> Iterator[Finding]:
             known = ("profile.other-name", play.place, "config-v1.1.xml says")
             yield sources.difference(*known, scene.case.asker, pair)
     if play.is_by_ispdb and scene.measure:
-        accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
+        accounts, whose = scene.measure.accounts, sources.said_by(scene.measure)
         for ours, theirs in _differing(accounts, play, scene.case.asker):
             yield _in_ispdb(scene, play, whose, ours, theirs)
 
@@ -298,6 +317,8 @@ def nothing(scene: Scene) -> Iterator[Finding]:
         yield none.marked("first place" if is_found else "")
     if is_found:
         yield from _some(scene, plays)
+    elif own := [*sources.own_programs(scene.facts, scene.case.domain)]:
+        yield from own
     elif none and not (is_meant or none.advice):  # such as another name
         met = [found for play in plays for found in play.findings]
         failed = (it for it in met if it.status == FAILURE)

@@ -86,11 +86,16 @@ def web_servers(scene: Scene) -> list[Finding]:
             if host not in answered or not answered[host][1]:
                 answered[host] = ask, certificate  # https counts before http
 
+    met = [found for play in scene.plays for found in play.findings]
+    met = [found for found in met if "at-address" in dict(found.around)]
+    told = {split_url(found.subject).hostname for found in met}
+
     def look(host: str) -> Iterator[Finding]:
         ask, certificate = answered[host]
         subject, endpoint = f"{host}:443", Endpoint("https", host, 443, "SSL")
         by_http = Endpoint("http", host, 80, "plain")
-        yield from at_addresses(facts, endpoint if certificate else by_http, ask)
+        for found in at_addresses(facts, endpoint if certificate else by_http, ask):
+            yield found.marked("explained" if host in told else "")
         if certificate is not None and not certificate.problem:
             yield of_certificate("https", subject, certificate, host)
             yield from of_older_clients(facts, subject, endpoint, certificate)

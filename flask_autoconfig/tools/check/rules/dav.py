@@ -23,7 +23,7 @@ from ...net.http import Reply, fetch_once, following
 from ...net.mail import Outcome
 from ...net.resolver import LookupFailed
 from ...net.tcp import Network, ProbeError
-from ...net.untrusted import Secrets, split_url
+from ...net.untrusted import Secrets, split_url, unquoted
 from .. import texts
 from ..facts import Ask, Facts, each_of
 from ..findings import OK, Case, Finding, finding, shown
@@ -74,6 +74,8 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         by_srv, name = _by_srv(case, facts, type_)
         if case.provider is not None and not wanted:
             continue
+        typed = _typed(case, facts, type_)
+        played.findings += [typed] if typed else []
         account, found = _follow(case, facts, type_, by_srv or url, wanted, name)
         if account is not None:
             accounts.append(account)
@@ -81,7 +83,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             if by_srv:
                 played.findings += _beside_srv(case, facts, type_, url)
         elif wanted or by_srv or found.code == "dav.no-principal":  # somebody meant it
-            played.findings.append(found)
+            played.findings += [] if typed else [found]
     if accounts:
         played.setup = Setup(tuple(accounts))
     elif any(facts.exists(it) for it in case.hosts) and case.provider is not None:
@@ -162,6 +164,17 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
                 at = host if port == usual else f"{host}:{port}"
                 return f"{scheme}://{at}{path}", name
     return "", ""
+
+
+def _typed(case: Case, facts: Facts, type_: str) -> Finding | None:
+    """Return that quotation marks were typed into the TXT record of the path, or None."""
+    name = f"_{type_}s._tcp.{case.domain}"
+    with suppress(LookupFailed):
+        for value in facts.txt(name):
+            if value != (path := unquoted(value)) and path.startswith("path="):
+                code, at = "dav.txt-quoted", f"{name} TXT"
+                return finding(code, at, type=type_, value=value, path=path)
+    return None
 
 
 def _asked(

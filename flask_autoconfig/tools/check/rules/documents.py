@@ -237,10 +237,14 @@ def others_of(case: Case, document: Document) -> list[str]:
 def is_foreign(scene: Scene, document: Document) -> bool:
     """Return whether a document is for other domains, which the MX host is not in."""
     # A proxy may rewrite the names of its own site in everything that passes it.
-    patterns = {f".{name}" for name in others_of(scene.case, document)}
-    others = tuple(patterns - {f".www.{scene.case.domain}"})
-    hosts = scene.facts.mx_hosts(scene.case.domain) if others else []
-    return bool(others) and not any(f".{host}".endswith(others) for host in hosts)
+    others = {*others_of(scene.case, document)} - {f"www.{scene.case.domain}"}
+    return bool(others) and not _is_of_mx(scene, others)
+
+
+def _is_of_mx(scene: Scene, names: Iterable[str]) -> bool:
+    ends = tuple(f".{name}" for name in names)
+    hosts = scene.facts.mx_hosts(scene.case.domain) if ends else []
+    return any(f".{host}".endswith(ends) for host in hosts)
 
 
 def is_hosted(scene: Scene) -> bool:
@@ -251,9 +255,7 @@ def is_hosted(scene: Scene) -> bool:
     if case.provider is None:  # or somebody has published others in the domain
         listed = rf">({re.escape(case.domain)}|%EMAILDOMAIN%)</domain".encode()
         return len(by_mx) < len(found) or any(re.search(listed, it) for it in by_mx)
-    ends = tuple(f".{name}" for name in case.provider.mx_domains)
-    hosts = scene.facts.mx_hosts(case.domain) if by_mx else []
-    return any(f".{host}".endswith(ends) for host in hosts)
+    return bool(by_mx) and _is_of_mx(scene, case.provider.mx_domains)
 
 
 def foreign(scene: Scene) -> tuple[Document, ...]:
@@ -271,18 +273,18 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
     if patterns:
         domain = scene.case.domain
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-        code, advice = "document.other-domain", ""
+        code = "document.other-domain"
         ends = tuple(f"@{name}" for name in patterns)
         names = {it for it in scene.names_for_all if it.endswith(ends)}
         if document in scene.foreign:
             code, names = "document.another-customers", set()
         code = "document.other-users" if names else code
-        count = document.body.count(b"<emailProvider")
-        if count > 1:
-            advice = f"of {count} <emailProvider> keep that of {domain} alone: clients "
-            advice += "read the first, but Thunderbird for Android the last"
         said = {"domain": domain, "others": others, "servers": _hosts_of(document)}
-        found = finding(code, document.place, advice=advice, **said)
+        found = finding(code, document.place, **said)
+        if (count := document.body.count(b"<emailProvider")) > 1:
+            found = found.within("several-providers", count=count, domain=domain)
+        if code == "document.other-domain" and _is_of_mx(scene, patterns):
+            found = found.marked("explained")  # it is that of the domain's hoster
         plays = [play for play in scene.plays if scene.is_foreign(play)]
         plays += [it for it in scene.plays if names & {one.username for one in it.mail}]
         if document in scene.foreign[:1] or names:
@@ -299,7 +301,7 @@ def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
     """Return that everybody gets the same user name, or the domain in it twice."""
     if odd := odd_name(name, case.asker):
         reason = f"the user name is {name}, {odd}"
-        cure = "publish the address alone as the user name"
+        cure = "publish only the address as the user name"
         return finding("document.no-login", place, advice=cure, reason=reason)
     return finding("document.one-username", place, advice=cure, name=quote(name))
 

@@ -1,8 +1,10 @@
 """DNS: the zone's own name servers, which may differ, and the keys of the zone."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -11,6 +13,7 @@ from dns.dnssec import key_id
 from ... import zone
 from ...net.resolver import Authority, LookupFailed, Resolver
 from ...net.tcp import Network, ProbeError
+from ...net.untrusted import kind_of
 from ..facts import each_of, side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene
@@ -68,6 +71,13 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         advice = advice if serial == latest and not is_other_zone else ""
         for at in differing:
             yield finding(code, at, advice=advice, server=server, first=first)
+    # A name server inside the own network may have addresses for that network alone.
+    is_meant = network.allow_private or kind_of(first.address, "inside")
+    for host in () if is_meant else hosts:
+        with suppress(LookupFailed):
+            inside = [kind_of(it, "inside") for it in first.resolver.addresses(host)]
+            if inside and all(inside):
+                yield finding("dns.private-published", host, server=first)
     if not isinstance(cached, LookupFailed):
         known = [found for (_, found), _ in told]
         for (name, type_), held, *now in zip(asked, cached[1], *known, strict=True):
@@ -98,6 +108,11 @@ def dnssec(scene: Scene) -> Iterator[Finding]:
         if named and tags.isdisjoint((one.key_tag, one.algorithm) for one in named):
             listed = ", ".join(str(one.key_tag) for one in named[:4])
             yield finding("dns.key-lost", f"{domain} DS", tags=listed)
+        signatures = resolver.signatures(domain) if named else []
+        ends = [one.expiration for one in signatures]
+        if ends and max(ends) < time.time():
+            day = f"{datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d}"
+            yield finding("dns.signature-expired", f"{domain} MX", ends=day)
 
 
 def _lead_apart(

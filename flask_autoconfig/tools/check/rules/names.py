@@ -13,6 +13,7 @@ from ...clients import OUTLOOK
 from ...naming import base_domain
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
+from ...net.untrusted import unquoted
 from .. import texts
 from ..facts import Facts, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
@@ -97,11 +98,11 @@ def mx(scene: Scene) -> list[Finding]:
     ends = tuple(f".{name}" for name in names)
     if names and not any(f".{host}".endswith(ends) for host in hosts):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
-    findings += _at_another_house(scene, subject, hosts)
+    findings += _at_another_hoster(scene, subject, hosts)
     return findings or [finding("mx.found", subject, hosts=listed)]
 
 
-def _at_another_house(
+def _at_another_hoster(
     scene: Scene, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
     """Yield that mail arrives at a provider where nobody reads it."""
@@ -119,10 +120,10 @@ def _at_another_house(
     names = [name for host in read for name in web.names_of(facts, host)]
     at, end = read[0], web.names_of(facts, read[0])[-1]
     at += "" if end in read or case.has(end) else f" (an alias of {end})"
-    owners, arrives = texts.houses("read", names), texts.houses("mx", hosts)
+    owners, arrives = texts.hosters("read", names), texts.hosters("mx", hosts)
     asked = next((f"{it.label}.{case.domain}" for it in case.families if it.srv), "")
     led = web.names_of(facts, asked)[1:] if asked and listed else []
-    askers = texts.houses("asked", led)
+    askers = texts.hosters("asked", led)
     met = [it for play in scene.plays for it in play.findings]
     shut = [dict(it.values) for it in met if it.code == "http.exchange"]
     ways = [it["how"] for it in shut if it["host"] in (asked, *led)]
@@ -139,14 +140,16 @@ def _at_another_house(
         is_left = any(ways) and facts.exists(asked) and programs - {"", "Microsoft"}
         is_there = any(web.is_same_host(facts, asked, it) for it in names)
         askers = askers or ({[asked, *led][-1]} if is_left and not is_there else set())
-    for house in askers - owners - arrives:
+    for hoster in askers - owners - arrives:
         target = (led or facts.addresses(asked))[0]
-        found = finding("dns.old-house", asked, target=target, house=house, server=at)
+        found = finding(
+            "dns.old-hoster", asked, target=target, hoster=hoster, server=at
+        )
         yield found.hurting(OUTLOOK.name)
-    for house in (arrives or _mailboxes_of(facts, hosts, names)) - owners:
+    for hoster in (arrives or _mailboxes_of(facts, hosts, names)) - owners:
         code = "mx.elsewhere" if listed else "mx.guess-elsewhere"
-        found = finding(code, subject, house=house, host=hosts[0], server=at)
-        yield found.marked("filter" if house == "Microsoft 365" else "")
+        found = finding(code, subject, hoster=hoster, host=hosts[0], server=at)
+        yield found.marked("filter" if hoster == "Microsoft 365" else "")
 
 
 def _mailboxes_of(facts: Facts, hosts: list[str], ours: list[str]) -> set[str]:
@@ -241,7 +244,8 @@ def _service(
     found = (_failing(facts, subject, it) for it in tried if it not in known)
     failing = next(filter(None, found), None)
     if failing and (failing.code == "srv.other-service" or not wanted):
-        yield failing
+        led = [it for it in scene.plays if {*map(Endpoint.of, it.mail)} & {*tried}]
+        yield failing.hurting(*(play.client.name for play in led))
     elif case.provider and not is_right:
         is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
@@ -256,7 +260,7 @@ def _service(
         yield differs.marked("same server" if is_ours else "")
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
         yield wrong
-    elif paths and path not in paths:
+    elif paths and path not in map(unquoted, paths):  # dav.py tells of quotation marks
         yield _wrong("srv.differs", subject, f"TXT {paths[0]}", path)
     else:
         listed = _listed(offered) if offered else "not offered, as expected"
@@ -388,7 +392,7 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
         "srv.other-service" if is_other else "srv.dead",
         subject,
         target=f"{first.host}:{first.port}",
-        way="STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once",
+        way="STARTTLS" if first.socket_type == "STARTTLS" else "implicit TLS",
         dots=f"; {dots}" if dots else "",
         reason=found.seen,
         service=service,

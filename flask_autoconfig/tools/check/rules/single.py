@@ -1,7 +1,6 @@
 """Families with one document, such as PACC, and the Apple profile with its signature."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -27,7 +26,7 @@ from ...naming import base_domain
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
-from ...net.untrusted import is_public, split_url
+from ...net.untrusted import is_public, split_url, unquoted
 from ...reading import in_words as enumerated
 from ..facts import Ask, Facts
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
@@ -42,7 +41,8 @@ _FEW_DAYS = 14  # before the expiry date
 _SECONDS = 4  # for openssl
 _OPENSSL = shutil.which("openssl")
 # What other findings tell of the host that an SRV record names.
-_UNTOLD = ("http.exchange", "http.private", "http.private-inside", "http.out-of-reach")
+_UNTOLD = {"http.exchange", "http.limited", "http.out-of-reach"}
+_UNTOLD |= {"http.private", "http.private-inside"}
 # Errors of this machine or of this moment, which clients need not have.
 _UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
@@ -127,7 +127,7 @@ def _digest(
     forms = (text, text + b"\n")  # before an editor or an upload changed it
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
-    elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
+    elif wanted in map(unquoted, values):
         code = "digest.quoted"
     elif wanted.lower() in [value.lower() for value in values]:
         code = "digest.other-case"

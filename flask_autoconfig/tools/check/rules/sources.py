@@ -11,7 +11,8 @@ from ... import zone
 from ...naming import named
 from ...net.mail import Endpoint
 from ...warnings import why_unreachable
-from ..facts import side_by_side
+from .. import texts
+from ..facts import Facts, side_by_side
 from ..findings import Finding, finding
 from ..scene import Scene, Source
 from . import documents, servers, web
@@ -75,8 +76,9 @@ def _published(scene: Scene) -> Iterator[Source]:
         yield source
     others: dict[str, Source] = {}
     for play in scene.plays:
-        # What the ISP database says has findings of its own.
-        is_other = play.found and play.found.url not in urls and not play.is_by_ispdb
+        # What the ISP database says has findings of its own, and so have SRV records.
+        found = play.found if not play.is_by_ispdb else None
+        is_other = found and found.reply.status and found.url not in urls
         if play.mail and is_other:
             # Not every format can express every method.
             accounts = tuple(one._replace(authentication="") for one in play.mail)
@@ -133,6 +135,14 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
     is_same_host = partial(web.is_same_host, scene.facts)
     is_at_mx = any(is_same_host(*pair) for pair in product(receiving, hosts))
     return 2 * len(agreeing) + is_at_mx
+
+
+def own_programs(facts: Facts, domain: str) -> Iterator[Finding]:
+    """Yield that the provider of the MX hosts has no servers for mail programs."""
+    rows = texts.table("own_programs")
+    for hoster in rows.keys() & texts.hosters("mx", facts.mx_hosts(domain)):
+        code, how = "document.own-programs", rows[hoster]["how"]
+        yield finding(code, domain, hoster=hoster, how=how)
 
 
 # --- Comparisons ------------------------------------------------------------------------

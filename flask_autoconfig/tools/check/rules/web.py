@@ -165,8 +165,9 @@ def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
     if re.fullmatch(r"[\w-]+", host) and host != "localhost":
         why = f"{host} with a dot at its end is a complete name, which lacks the domain"
         return f"write {host}.{domain}. in full: {why}"
-    is_url = "://" in host
-    name = (split_url(host).hostname or "") if is_url else host
+    is_url = "/" in host
+    url = host if "://" in host else f"https://{host}"
+    name = (split_url(url).hostname or "") if is_url else host
     labels, meant = name.split("."), name
     for length in range(len(labels) // 2, 1, -1):
         if labels[-length:] == labels[-2 * length : -length]:
@@ -176,7 +177,7 @@ def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
     if facts and meant == name != bare and "." in bare and facts.exists(bare):
         meant = bare
     if is_url:
-        return f"a record takes a host name, not a URL: write {meant}. alone"
+        return f"a record takes a host name, not a URL: write only {meant}."
     why = "without the dot, the name of the zone is appended"
     advice = f"write {meant}. with a dot at its end in the zone: {why}"
     return advice if meant != name else ""
@@ -197,7 +198,7 @@ def renamed(facts: Facts, host: str) -> str:
 def leads_nowhere(facts: Facts, name: str) -> bool:
     """Return whether the name's CNAME records form a loop, or one has a URL."""
     *way, last = names_of(facts, name)
-    return last in way or "://" in last
+    return last in way or "/" in last
 
 
 def names_of(facts: Facts, name: str) -> list[str]:
