@@ -6,15 +6,21 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 
 from flask_autoconfig.tools import check
 from flask_autoconfig.tools.check import texts
-from flask_autoconfig.tools.check.findings import OK, STATUSES, finding
+from flask_autoconfig.tools.check.facts import Facts
+from flask_autoconfig.tools.check.findings import OK, STATUSES, Case, finding
+from flask_autoconfig.tools.check.run import Report, failed
 from flask_autoconfig.tools.cli import cli
+from flask_autoconfig.tools.commands.check import _side_by_side
 from flask_autoconfig.tools.naming import base_domain
 from flask_autoconfig.tools.net import common
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network
 
 CODES = texts.codes()
 DEAD = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
@@ -129,3 +135,45 @@ def test_hosts_of_one_owner_share_the_domain_that_was_registered() -> None:
     ]
     domains = ["example.co.uk", "example.com.au", "example.com", "co.test", "mx"]
     assert list(map(base_domain, hosts)) == domains
+
+
+# --- Several domains --------------------------------------------------------------------
+
+
+class Counting(Resolver):
+    """A resolver that counts lookups, and finds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 9))
+        self.asked: list[str] = []
+
+    def _asked(self, name: str, type_: str, flags: int | None = None) -> list[Any]:
+        self.asked.append(f"{name} {type_}")
+        return []
+
+
+def test_what_is_known_of_a_domain_is_forgotten_with_its_report() -> None:
+    facts = Facts(Network(names := Counting()))
+    known = ("mail.example.com MX", "mail.example.net MX")
+    for _ in range(2):
+        for name in known:
+            facts.mx(name.partition(" ")[0])
+        assert names.asked == [*known]
+    facts.forget("example.com")
+    for name in known:
+        facts.mx(name.partition(" ")[0])
+    assert names.asked == [*known, known[0]]
+
+
+def test_few_of_many_domains_are_checked_before_the_first_report() -> None:
+    begun: list[str] = []
+
+    def look(case: Case, *_: object) -> Report:
+        begun.append(case.domain)
+        return failed(case, finding("domain.unknown", case.domain))
+
+    cases = [Case(f"d{number}.test", ()) for number in range(200)]
+    reports = _side_by_side(cases, look, Network(Counting()), lambda _: None)
+    next(reports)
+    assert len(begun) < 50
+    assert [case.domain for case, _ in reports] == [case.domain for case in cases[1:]]

@@ -104,7 +104,7 @@ def test_the_lines_for_a_site_forward_clients_and_log_no_address(
 def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) -> None:
     port = free_port()
     shows = "add_header X-Cache $upstream_cache_status always;\n"
-    config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
+    config = "/mail/config-v1.1.xml"
     pox = outlook.request("fred@example.com")
     v2 = "/autodiscover/autodiscover.json"
 
@@ -120,6 +120,7 @@ def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) 
         assert ask(config)[0] == "MISS"
         assert ask(config)[0] == "HIT"
         for path, data in (
+            (f"{config}?emailaddress=fred@example.com", None),
             ("/mail/mobileconfig?emailaddress=fred@example.com", None),
             ("/mail/setup?emailaddress=fred@example.com", None),
             (f"{v2}?Email=fred@example.com&Protocol=AutodiscoverV1", None),
@@ -127,6 +128,9 @@ def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) 
         ):
             for _ in range(3):
                 assert ask(path, data)[0] != "HIT", path
+        cached = [it.read_bytes() for it in tmp_path.glob("cache/**/*") if it.is_file()]
+        assert b"imap.example.com" in b"".join(cached)
+        assert b"fred" not in b"".join(cached)
         edited = TWO_DOMAINS.replace("imap.", "mail.")
         (tmp_path / "autoconfig.toml").write_text(edited)
         ask(config)

@@ -78,6 +78,14 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
         read_file(file, 2047)
 
 
+def test_a_configuration_beyond_its_limit_is_refused_with_a_cure(toml: Write) -> None:
+    file = toml("")
+    os.truncate(file, 33 * 1024 * 1024)
+    done = run("--config", file, "validate", code=1)
+    assert "it has more than 32768 KiB" in done.stdout
+    assert "many domains in a domains_file" in done.stdout
+
+
 def test_a_file_of_any_date_is_served(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     for year in (1900, 9998, 30000, 200_000):

@@ -1,5 +1,6 @@
 """The hooks of a site: their results, the cache, and failures."""
 
+import re
 import sqlite3
 import threading
 import tracemalloc
@@ -349,7 +350,9 @@ def test_without_a_last_result_a_failure_is_503_in_every_family(serve: Serve) ->
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_failures_count_once_a_second(serve: Serve, clock: Clock, caplog: Log) -> None:
+def test_failures_are_logged_once_a_second(
+    serve: Serve, clock: Clock, caplog: Log
+) -> None:
     database = Database({}, is_down=True)
     served = serve(find_provider=database)
     names = [f"d{number}.test" for number in range(100)]
@@ -357,10 +360,12 @@ def test_failures_count_once_a_second(serve: Serve, clock: Clock, caplog: Log) -
         served.config(f"a@{domain}")
     assert database.queries == names
     assert caplog.text.count("find_provider failed") == 1
-    clock.now += 2.1
-    served.config("a@d0.test")
-    assert len(database.queries) == 101
-    assert caplog.text.count("find_provider failed") == 2
+    for seconds, domain in ((2.1, "d0.test"), (0, "d1.test"), (60, "d0.test")):
+        clock.now += seconds
+        served.config(f"a@{domain}")
+    assert len(database.queries) == 103
+    failed = re.findall(r"find_provider failed for (\S+):", caplog.text)
+    assert failed == ["d0.test", "d1.test", "d0.test"]  # each domain once a minute
 
 
 # --- Entry points --------------------------------------------------------------

@@ -265,6 +265,7 @@ def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path) -> None:
     with server(moved, files) as port, listening(plain, found):
         url = f"https://localhost:{port}/"
         done = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-        assert run("import", "http://localhost/").returncode == 0
+        fetched = run("import", "http://localhost/", code=0)
+    assert "http://localhost/: it came over http, where anybody may" in fetched.stderr
     assert (done.returncode, done.stdout) == (1, "")
     assert "a redirect leads to http" in done.stderr

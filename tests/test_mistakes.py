@@ -98,7 +98,7 @@ def test_the_mark_is_below_the_mistake(line: str, expected: tuple[str, str]) -> 
 
 def test_commands_show_the_line_and_a_log_has_one_for_each_problem(toml: Write) -> None:
     file = toml(AROUND.replace("@", "port == 993"))
-    cure = "write text in quotes, true in small letters, and ] after the list before it"
+    cure = "write text in quotes, true in lower case, and ] after the list before it"
     shown = [
         f"{file}:6:7: error: not TOML: Invalid value",
         "  6 | port == 993",

@@ -95,7 +95,15 @@ def _is_foreign(element: Element) -> bool:
     for name, value in element.items():
         key = name.rpartition("}")[2].lower()
         is_link = key in ("href", "src") and not value.startswith("#")
-        if is_link or key.startswith("on") or "javascript:" in value.lower():
+        # An animation may set an attribute of another element.
+        named = value.lower() if key == "attributename" else key
+        is_set = named != key and named.endswith("href")
+        if (
+            is_link
+            or is_set
+            or named.startswith("on")
+            or "javascript:" in value.lower()
+        ):
             return True
         if "(" in value:
             styles.append(value)

@@ -38,6 +38,7 @@ _CURES = {
     "domains_file": "give a text file",
     "logo": "give a PNG, SVG, JPEG or WebP file of 64 KiB at most",
 }
+_MOST_BYTES = 32 * 1024 * 1024  # enough for a hundred thousand providers
 _MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
 _LONG_KEY = re.compile(
     r"(?:^|[{,])[ \t]*+\[?+\[?+"
@@ -90,6 +91,8 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", "out of memory")
         message, cure = f"cannot read {path}: {reason}", "make it readable"
+        if not getattr(error, "errno", None):
+            cure = "name a regular file, with many domains in a domains_file"
         if isinstance(error, FileNotFoundError):
             message = f"there is no file {path}"
             cure = "create one with `flask-autoconfig init DOMAIN`, or name yours with "
@@ -127,7 +130,7 @@ def matching(
 
 def text_of(path: Path) -> str:
     """Return the text of a file; raise OSError, or ConfigError if it is not UTF-8."""
-    data = read_file(path)
+    data = read_file(path, _MOST_BYTES)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:

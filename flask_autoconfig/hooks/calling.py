@@ -129,7 +129,8 @@ class CachedHook:
         # None results, failures and first calls
         self._unknown: Bounded[str, _Entry] = Bounded(_MOST_UNKNOWN)
         self._lock = threading.Lock()
-        self._next_log = 0.0  # on the monotonic clock
+        self._logged: set[str] = set()  # domains, in this minute
+        self._next_log = self._next_minute = 0.0  # on the monotonic clock
 
     def get(self, key: str, max_age: float) -> Any:
         """Return the result for a key, at most `max_age` seconds old unless calls fail.
@@ -201,11 +202,16 @@ class CachedHook:
         self.log_failure(key, words)
 
     def log_failure(self, key: str, words: str) -> None:
-        """Log a failure, an address as its domain, at most one a second."""
-        now = time.monotonic()
-        if now >= self._next_log:
+        """Log a failure, an address as its domain, at most one a second.
+
+        Each domain is logged once a minute, so that none hides the failures of others.
+        """
+        now, domain = time.monotonic(), key.rpartition("@")[2]
+        if now >= self._next_minute:
+            self._logged, self._next_minute = set(), now + 60
+        if now >= self._next_log and domain not in self._logged:
+            self._logged.add(domain)
             self._next_log = now + 1
-            domain = key.rpartition("@")[2]
             log.error("%s failed for %s: %s", self.name, domain, words)
 
 

@@ -2,15 +2,16 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
-from ..clients import THUNDERBIRD
+from ..clients import ISPDB, THUNDERBIRD
 from ..net.http import PATIENCE, Reply, fetch_once, following
 from ..net.http import Ask as Ask
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
@@ -29,12 +30,14 @@ _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not s
 # A server that limits the rate of requests is asked again later, with pauses.
 _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
-_MOST_TRIES = 5
+_MOST_TRIES, _MOST_KNOWN = 5, 8
 _PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
 
 
 # What one of a host's addresses answers.
 AtAddress = Reply | MailServer | ProbeError
+# By the kind of a result, and what it is of.
+_Futures = dict[tuple[str, Hashable], Future[Any]]
 
 
 class _WebServer:
@@ -42,7 +45,7 @@ class _WebServer:
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         self.turn = threading.Lock()
         self.pause = 0.0  # seconds between requests, where it limits their rate
-        self.answered: list[Ask] = []  # requests that were not refused
+        self.answered = deque[Ask](maxlen=50)  # the last that were not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.alone: dict[Ask, float] = {}  # seconds of responses to single requests
         self.is_slow = False  # also where a request is the only one
@@ -70,7 +73,7 @@ class Facts:
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses that arrived, and for turns
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
-        self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
+        self._futures: _Futures = shared._futures if shared else {}
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
 
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
@@ -93,6 +96,17 @@ class Facts:
                 future.set_exception(error)
         result: T = future.result()
         return result
+
+    def forget(self, domain: str) -> None:
+        """Forget the results of a domain, which no other is checked with."""
+        ends = (f".{domain}", f"/{domain}")
+        with self._lock:
+            for kind, key in list(self._futures):
+                if f".{_named_by(key)}".endswith(ends):
+                    del self._futures[kind, key]
+            for host in [it for it in self._servers if f".{it}".endswith(ends)]:
+                del self._servers[host]
+        self.network.resolver.forget(domain)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 
@@ -218,9 +232,11 @@ class Facts:
                     self.waited += time.monotonic() - begun
                     return reply
                 refusal = reply
-                near = partial(_is_near, ask.url)  # limits may hold for some URLs only
-                known = max(server.answered, key=near, default=None)
-                if server.pause or (known and self._sent(known).status in _REFUSALS):
+                # A limit may hold for some hosts and paths only.
+                here = [it for it in server.answered if _host_of(it) == host]
+                known = islice(here or server.answered, _MOST_KNOWN)
+                again = (self._sent(it).status for it in known)
+                if server.pause or not _REFUSALS.isdisjoint(again):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     server.down.add(host)
@@ -302,10 +318,16 @@ class Facts:
             return error
 
 
-def _is_near(url: str, other: Ask) -> tuple[bool, bool]:
-    """Return whether a request is for the host of a URL, and for its path."""
-    here, there = split_url(url), split_url(other.url)
-    return here.netloc == there.netloc, here.path == there.path
+def _host_of(ask: Ask) -> str:
+    return split_url(ask.url).hostname or ""
+
+
+def _named_by(asked: Any) -> str:
+    """Return the host of what facts are kept for, or a URL of the ISP database."""
+    if isinstance(asked, Ask):
+        return asked.url if asked.url.startswith(ISPDB) else _host_of(asked)
+    asked = asked.host if isinstance(asked, Endpoint) else asked
+    return asked if isinstance(asked, str) else _named_by(asked[0])
 
 
 def is_wall(reply: Reply) -> bool:

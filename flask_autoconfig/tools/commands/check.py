@@ -4,10 +4,12 @@ import json
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import islice
 
 import click
 
@@ -191,14 +193,18 @@ def _side_by_side(
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = [pool.submit(check, case) for case in cases]
-        for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
+        waiting = iter(cases)
+        first = islice(waiting, 2 * _SIDE_BY_SIDE)
+        futures = deque(pool.submit(check, case) for case in first)
+        for number, case in enumerate(cases, 1):
             if len(cases) > 1:
                 tell(f"{case.domain} ({number} of {len(cases)} domains)")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
             with ending.within(seconds, case.domain):
-                checked = future.result()
+                checked = futures.popleft().result()
+            facts.forget(case.domain)
+            futures += [pool.submit(check, it) for it in islice(waiting, 1)]
             yield case, checked
 
 

@@ -29,7 +29,9 @@ def command(asked: options.Asked) -> None:
         else:
             served = service.lookup.find_domain(project.domain(subject))
     if served is None:
-        cure = "name an address, or add its domain to a provider's domains"
+        cure = (
+            "add its domain to a provider's domains" if subject else "name an address"
+        )
         raise _error(service, f"nothing is served {whom}", cure)
     answer = served.snapshot.document(format_, served)
     if answer.status != OK:

@@ -61,6 +61,8 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
     for file in dict.fromkeys(files):
         try:
             providers, notes, where = _read(file)
+            if str(file).startswith("http:"):
+                tell(f"{file}: it came over http, where anybody may change it")
             for note in notes:
                 tell(f"{file}: {note}")
             if not providers:

@@ -77,6 +77,12 @@ class Resolver:
         copied._until = min(self._until, moment)
         return copied
 
+    def forget(self, domain: str) -> None:
+        """Forget the answers for a domain and the names in it."""
+        for name, type_ in list(self._answers):
+            if f".{name}".endswith(f".{domain}"):
+                self._answers.pop((name, type_), None)
+
     def at(self, address: str) -> "Resolver":
         """Return a resolver that asks a zone's name server, and this one for the rest."""
         copied = copy.copy(self)

@@ -243,11 +243,12 @@ def _service(
     tried = servers_of(first)
     found = (_failing(facts, subject, it) for it in tried if it not in known)
     failing = next(filter(None, found), None)
-    if failing and (failing.code == "srv.other-service" or not wanted):
+    is_dead = case.provider is not None and not is_right
+    is_dead &= any(servers.is_dead(facts, it) for it in servers_of(wanted))
+    if failing and (failing.code == "srv.other-service" or is_dead or not wanted):
         led = [it for it in scene.plays if {*map(Endpoint.of, it.mail)} & {*tried}]
         yield failing.hurting(*(play.client.name for play in led))
     elif case.provider and not is_right:
-        is_dead = any(servers.is_dead(facts, it) for it in servers_of(wanted))
         code = "srv.file-outdated" if is_dead else "srv.differs"
         differs = _wrong(code, subject, _listed(offered), _listed(wanted))
         extra = [target for target in offered if target not in wanted]
