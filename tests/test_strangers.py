@@ -204,7 +204,8 @@ def test_only_some_of_many_servers_in_srv_records_are_contacted(here: Paper) -> 
     records = [f"_imaps._tcp IN SRV 0 1 993 host{it}.{EVIL}.\n" for it in range(700)]
     here.names.serve("".join((NAMES.format(DOMAIN), *records)))
     done = command(here, "init", DOMAIN, "-o", "-")
-    assert "note: 680 more servers that SRV records name are not asked" in done.stderr
+    assert "note: more servers that SRV records name are not asked" in done.stderr
+    assert len(done.stderr.splitlines()) < 60
     assert done.exit_code == 1
 
 

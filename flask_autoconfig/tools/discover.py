@@ -250,7 +250,7 @@ class _Search(Publications):
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
-            self.notes.append(f"{len(left)} {_WORDS['more']}")
+            self.notes.append(_WORDS["more"])
         self.own = self.find_own()
         published = [(_AD, each) for each in self.find_autodiscover()]
         published += [("document", it) for it in (self.own.servers if self.own else ())]
