@@ -249,7 +249,7 @@ class _Search(Publications):
     def _collect(self) -> None:
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
-        if left := named[_MOST_TARGETS:]:
+        if named[_MOST_TARGETS:]:
             self.notes.append(_WORDS["more"])
         self.own = self.find_own()
         published = [(_AD, each) for each in self.find_autodiscover()]
