@@ -178,10 +178,9 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
         for name, type_ in (("EwsUrl", "ews"), ("Url", "activesync"))
         if said.get(name)
     )
-    if not (servers or services):
-        types = ", ".join(it.get(outlook.TYPE, "")[:20] for _, it in protocols[:3])
-        message = f"no program sets up mail by the servers of the answer ({types})"
-        raise MeaninglessError(message, "add a <Protocol> of the type IMAP, and SMTP")
+    if {said.get(outlook.TYPE, "").upper() for _, said in protocols} == {"WEB"}:
+        message, cure = "the answer names only a webmail", "add IMAP and SMTP servers"
+        raise MeaninglessError(message, f"{cure}, each in a <Protocol>")
     return setup._replace(servers=(*setup.servers, *services))
 
 

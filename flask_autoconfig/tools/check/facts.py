@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, TypeVar
 
 from ..clients import ISPDB, THUNDERBIRD
@@ -233,9 +233,10 @@ class Facts:
                     return reply
                 refusal = reply
                 # A limit may hold for some hosts and paths only.
-                here = [it for it in server.answered if _host_of(it) == host]
-                known = islice(here or server.answered, _MOST_KNOWN)
-                again = (self._sent(it).status for it in known)
+                known = list(server.answered)  # other threads add to it
+                here = [it for it in known if _host_of(it) == host]
+                asked = (here or known)[:_MOST_KNOWN]
+                again = (self._sent(it).status for it in asked)
                 if server.pause or not _REFUSALS.isdisjoint(again):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
