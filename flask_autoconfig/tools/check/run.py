@@ -348,5 +348,7 @@ def _fare(case: Case, facts: Facts, played: Play, findings: list[Finding]) -> Fa
         works = None if is_silent and seconds(facts.network) < _PATIENCE else False
     elif setup is None:
         stops = [found for found in met if found.status == WARNING]
+    elif stops := [found for found in met if found.code == "ispdb.differs"]:
+        works = None  # either may be out of date
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return Fare(client, works, setup, stopped_by)
