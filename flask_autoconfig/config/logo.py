@@ -96,7 +96,7 @@ def _is_foreign(element: Element) -> bool:
         key = name.rpartition("}")[2].lower()
         is_link = key in ("href", "src") and not value.startswith("#")
         # An animation may set an attribute of another element.
-        named = value.lower() if key == "attributename" else key
+        named = value.strip().lower() if key == "attributename" else key
         is_set = named != key and named.endswith("href")
         if (
             is_link

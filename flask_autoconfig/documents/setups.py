@@ -159,7 +159,7 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
         )
     ]
     listed = [it for it in slips("autodiscover", root) if it.key != ignores]
-    if root.tag != f"{{{outlook.NAMESPACE}}}Autodiscover":
+    if not str(root.tag).startswith(f"{{{outlook.NAMESPACE}}}"):
         said, cure = _namespace_of(root), f'xmlns="{outlook.NAMESPACE}"'
         said, cure = f"<Autodiscover> has {said}", f"write <Autodiscover {cure}>"
         listed.append(Slip(root, "", said, cure, False))

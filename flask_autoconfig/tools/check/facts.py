@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from ..clients import ISPDB, THUNDERBIRD
+from ..clients import THUNDERBIRD
 from ..net.http import PATIENCE, Reply, fetch_once, following
 from ..net.http import Ask as Ask
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
@@ -45,7 +45,7 @@ class _WebServer:
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         self.turn = threading.Lock()
         self.pause = 0.0  # seconds between requests, where it limits their rate
-        self.answered = deque[Ask](maxlen=50)  # the last that were not refused
+        self.answered = deque[Ask](maxlen=30)  # the last that were not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.alone: dict[Ask, float] = {}  # seconds of responses to single requests
         self.is_slow = False  # also where a request is the only one
@@ -72,6 +72,7 @@ class Facts:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses that arrived, and for turns
+        self.asked: list[tuple[str, Hashable]] = []  # what was first looked for here
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: _Futures = shared._futures if shared else {}
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
@@ -83,6 +84,7 @@ class Facts:
             is_first = (kind, key) not in self._futures
             future = self._futures.setdefault((kind, key), Future())
         if is_first:
+            self.asked.append((kind, key))
             left = self.network.until - time.monotonic()
             try:
                 future.set_result(look())
@@ -97,15 +99,13 @@ class Facts:
         result: T = future.result()
         return result
 
-    def forget(self, domain: str) -> None:
-        """Forget the results of a domain, which no other is checked with."""
-        ends = (f".{domain}", f"/{domain}")
-        with self._lock:
-            for kind, key in list(self._futures):
-                if f".{_named_by(key)}".endswith(ends):
-                    del self._futures[kind, key]
-            for host in [it for it in self._servers if f".{it}".endswith(ends)]:
-                del self._servers[host]
+    def forget(self, domain: str, asked: Iterable[tuple[str, Hashable]]) -> None:
+        """Forget those of the results that no other domain is checked with."""
+        for kind, key in asked:
+            if domain in str(key):
+                self._futures.pop((kind, key), None)
+            if isinstance(key, Ask):  # the others have an address
+                self._servers.pop(_host_of(key), None)
         self.network.resolver.forget(domain)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
@@ -235,15 +235,19 @@ class Facts:
                 # A limit may hold for some hosts and paths only.
                 known = list(server.answered)  # other threads add to it
                 here = [it for it in known if _host_of(it) == host]
-                asked = (here or known)[:_MOST_KNOWN]
-                again = (self._sent(it).status for it in asked)
-                if server.pause or not _REFUSALS.isdisjoint(again):
+                again = map(self._is_refused, (here or known)[:_MOST_KNOWN])
+                if server.pause or any(again):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     server.down.add(host)
             reply = refusal or self._sent(ask)
             is_refused = reply.status in _REFUSALS and server.pause > 0
             return replace(reply, is_limited=is_refused)
+
+    def _is_refused(self, ask: Ask) -> bool:
+        with suppress(ProbeError):
+            return self._sent(ask).status in _REFUSALS
+        return False
 
     @property
     def is_limited(self) -> bool:
@@ -321,14 +325,6 @@ class Facts:
 
 def _host_of(ask: Ask) -> str:
     return split_url(ask.url).hostname or ""
-
-
-def _named_by(asked: Any) -> str:
-    """Return the host of what facts are kept for, or a URL of the ISP database."""
-    if isinstance(asked, Ask):
-        return asked.url if asked.url.startswith(ISPDB) else _host_of(asked)
-    asked = asked.host if isinstance(asked, Endpoint) else asked
-    return asked if isinstance(asked, str) else _named_by(asked[0])
 
 
 def is_wall(reply: Reply) -> bool:

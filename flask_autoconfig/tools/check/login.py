@@ -151,7 +151,7 @@ def _after(
         told.append(found)
     return told, tuple(
         replace(fare, works=False, stopped_by=stops[fare.client])
-        if fare.works and fare.client in stops
+        if fare.works is not False and fare.sets_up and fare.client in stops
         else fare
         for fare in fares
     )

@@ -119,8 +119,10 @@ def _without_settings(report: Report) -> Iterator[str]:
     elif clients and len(clients) < len(report.fares):
         yield f"nothing is published for {names}{more}"
     elif clients:
-        text = f"{'' if more else 'works in no client: '}nothing is published{more}"
-        yield _red(text) if has_failure(report.findings) else text
+        is_failure = has_failure(report.findings)
+        works = "works in no client: " if is_failure and not more else ""
+        text = f"{works}nothing is published{more}"
+        yield _red(text) if is_failure else text
 
 
 def _by_fame(clients: Iterable[str]) -> list[str]:

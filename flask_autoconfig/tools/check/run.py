@@ -268,10 +268,15 @@ def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
     met = (found for play in plays for found in play.findings)
     pages = [split_url(it.subject).hostname for it in met if it.code == "http.parked"]
     is_parked = any(web.is_same_host(facts, case.domain, str(it)) for it in pages)
-    by_mx = [it for it in facts.mx_hosts(case.domain) if it != "localhost"]
-    is_used = any(play.setup for play in plays) or any(
-        facts.exists(it) and not facts.is_by_wildcard(it, case.domain) for it in by_mx
-    )
+    is_used = any(play.setup for play in plays)
+    for host in facts.mx_hosts(case.domain) if is_parked and not is_used else ():
+        try:
+            is_parking = web.is_same_host(facts, host, case.domain)
+            is_parking = is_parking and facts.is_by_wildcard(host, case.domain)
+            is_there = host != "localhost" and bool(facts.addresses(host))
+            is_used = is_used or (is_there and not is_parking)
+        except LookupFailed:
+            is_used = True  # it may have mail
     is_lost = is_parked and not is_used
     return finding("domain.parked", case.domain) if is_lost else None
 

@@ -48,8 +48,9 @@ def hosters(kind: str, hosts: Iterable[str]) -> set[str]:
     """Return the providers of hosts: of all for "mx", of any for "read" and "asked"."""
     names = [f".{host.lower()}" for host in hosts]
     need = all if names and kind == "mx" else any
-    listed = table("hosters") | table("own_programs")
-    rows = {hoster: tuple(ends.get(kind, ())) for hoster, ends in listed.items()}
+    rows = {
+        hoster: tuple(ends.get(kind, ())) for hoster, ends in table("hosters").items()
+    }
     return {it for it in rows if need(name.endswith(rows[it]) for name in names)}
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import click
 
@@ -169,10 +170,11 @@ def _side_by_side(
     facts = Facts(network)
     turn = threading.Lock()
 
-    def once(case: Case) -> Report:
+    def once(case: Case, asked: list[Any]) -> Report:
         for _ in range(_PASSES):  # each asks only what the one before had no time for
             within = Facts(run.reach(case, network), facts)
             checked = look(case, within, tell if len(cases) == 1 else lambda _: None)
+            asked += within.asked
             if not within.is_late or within.waited < network.timeout:
                 break  # or the time went to servers that do not answer
         is_told = not within.is_late or has_failure(checked.findings)
@@ -180,17 +182,20 @@ def _side_by_side(
         return checked.with_findings(late)
 
     def check(case: Case) -> Report:
+        asked: list[Any] = []
         try:
             with turn if facts.is_limited else nullcontext():
-                checked = once(case)
+                checked = once(case, asked)
             if len(cases) > 1 and facts.is_limited and checked.has("http.limited"):
                 with turn:
                     facts.forget_refusals()
-                    checked = once(case)
+                    checked = once(case, asked)
             return checked
         except Exception as error:  # an unexpected response
             reason = f"{type(error).__name__}: {error}"[:300]
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
+        finally:
+            facts.forget(case.domain, asked)
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         waiting = iter(cases)
@@ -203,7 +208,6 @@ def _side_by_side(
             seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
             with ending.within(seconds, case.domain):
                 checked = futures.popleft().result()
-            facts.forget(case.domain)
             futures += [pool.submit(check, it) for it in islice(waiting, 1)]
             yield case, checked
 

@@ -173,7 +173,8 @@ class Resolver:
                     unchecked._asked(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
-        return list(answer)[: _MOST_RECORDS.get(type_)]
+        most = _MOST_RECORDS.get(type_, len(answer))
+        return sorted(answer)[:most] if len(answer) > most else list(answer)
 
     def addresses(self, host: str) -> list[str]:
         """Return the IP addresses of a host, IPv6 first; raises LookupFailed."""

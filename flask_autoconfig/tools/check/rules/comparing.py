@@ -68,8 +68,8 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 
 def _one_name(case: Case, place: str, name: str) -> Finding:
-    _, at, other = name.rpartition("@")
-    if at and not case.has(other) and not documents.is_nobodys(case, name):
+    other = name.partition("@")[2]
+    if other and not case.has(other) and not documents.is_nobodys(case, name):
         code, domain = "document.other-users", case.domain
         return finding(code, place, domain=domain, others=other)
     return documents.one_name(case, place, name)
@@ -172,10 +172,7 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
 
 
 def phones(scene: Scene) -> Iterator[Finding]:
-    """Yield a URL of ActiveSync that leads nowhere, in the answer that phones get.
-
-    With a file that has one, also that they get none.
-    """
+    """Yield a URL of ActiveSync that leads nowhere, or that phones get none of the file."""
     file = scene.case.provider
     is_meant = any(it.type == "activesync" for _, it in file.servers) if file else False
     schemas = outlook.RESPONSE.encode(), activesync.NAMESPACE.encode()
@@ -189,7 +186,8 @@ def phones(scene: Scene) -> Iterator[Finding]:
             for dead in _dead_exchange(scene, Play(OUTLOOK, setup, found)):
                 yield dead.hurting("ActiveSync phones")
         except MeaninglessError as error:
-            if is_meant:
+            # Phones send the password where they are asked for it.
+            if is_meant and reply.status not in (401, 429, 503):
                 reason = wrong.seen if wrong else error
                 none = finding("autodiscover.no-phones", found.url, reason=reason)
                 yield none.hurting("ActiveSync phones")

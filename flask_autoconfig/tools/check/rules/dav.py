@@ -40,6 +40,8 @@ _TYPES = ("caldav", "carddav")
 _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.open"
 _OF_SERVER = ("dav.method-refused", "dav.no-principal")  # whose cure fits its URL, too
 _TOLD = texts.table("groups")["no_site"]
+# What a wrong path leads to.
+_BY_PATH = ("dav.none", "dav.not-published", "dav.led-astray", "dav.web-page")
 URL_TYPES = (*_TYPES, "webdav", "jmap")
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
 
@@ -83,7 +85,8 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             if by_srv:
                 played.findings += _beside_srv(case, facts, type_, url)
         elif wanted or by_srv or found.code == "dav.no-principal":  # somebody meant it
-            played.findings += [] if typed else [found]
+            is_by_path = typed and found.code in _BY_PATH
+            played.findings += [] if is_by_path else [found]
     if accounts:
         played.setup = Setup(tuple(accounts))
     elif any(facts.exists(it) for it in case.hosts) and case.provider is not None:

@@ -138,11 +138,12 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
 
 
 def own_programs(facts: Facts, domain: str) -> Iterator[Finding]:
-    """Yield that the provider of the MX hosts has no servers for mail programs."""
-    rows = texts.table("own_programs")
-    for hoster in rows.keys() & texts.hosters("mx", facts.mx_hosts(domain)):
-        code, how = "document.own-programs", rows[hoster]["how"]
-        yield finding(code, domain, hoster=hoster, how=how)
+    """Yield that mail programs cannot read mail at the provider of the MX hosts."""
+    for host in facts.mx_hosts(domain)[:1]:
+        for hoster, row in texts.table("own_programs").items():
+            if host.endswith(tuple(row["mx"])):
+                code, how = "document.own-programs", row["how"]
+                yield finding(code, domain, hoster=hoster, how=how)
 
 
 # --- Comparisons ------------------------------------------------------------------------

@@ -177,7 +177,8 @@ def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
     if facts and meant == name != bare and "." in bare and facts.exists(bare):
         meant = bare
     if is_url:
-        return f"a record takes a host name, not a URL: write only {meant}."
+        advice = f"a record takes a host name, not a URL: write only {meant}."
+        return advice if meant else ""
     why = "without the dot, the name of the zone is appended"
     advice = f"write {meant}. with a dot at its end in the zone: {why}"
     return advice if meant != name else ""
