@@ -386,7 +386,7 @@ def differences(
     scene: Scene,
     ours: Provider,
     theirs: Provider,
-    by: str = "and",
+    by: str = "another says",
     told: frozenset[str] = frozenset(),
 ) -> dict[str, bool]:
     """Return where the servers of two providers differ, and whether that is minor.
