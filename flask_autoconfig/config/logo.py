@@ -97,13 +97,8 @@ def _is_foreign(element: Element) -> bool:
         is_link = key in ("href", "src") and not value.startswith("#")
         # An animation may set an attribute of another element.
         named = value.strip().lower() if key == "attributename" else key
-        is_set = named != key and named.endswith("href")
-        if (
-            is_link
-            or is_set
-            or named.startswith("on")
-            or "javascript:" in value.lower()
-        ):
+        is_link |= key == "attributename" and named.endswith("href")
+        if is_link or named.startswith("on") or "javascript:" in value.lower():
             return True
         if "(" in value:
             styles.append(value)

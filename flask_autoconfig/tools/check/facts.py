@@ -101,11 +101,12 @@ class Facts:
 
     def forget(self, domain: str, asked: Iterable[tuple[str, Hashable]]) -> None:
         """Forget those of the results that no other domain is checked with."""
-        for kind, key in asked:
-            if domain in str(key):
-                self._futures.pop((kind, key), None)
-            if isinstance(key, Ask):  # the others have an address
-                self._servers.pop(_host_of(key), None)
+        with self._lock:
+            for kind, key in asked:
+                if domain in str(key):
+                    self._futures.pop((kind, key), None)
+                if isinstance(key, Ask):  # the others have an address
+                    self._servers.pop(_host_of(key), None)
         self.network.resolver.forget(domain)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
@@ -149,7 +150,7 @@ class Facts:
         return self._once("reply", ask, partial(self._reply, ask))
 
     def _server_of(self, ask: Ask) -> _WebServer:
-        host = split_url(ask.url).hostname or ""
+        host = _host_of(ask)
         with suppress(LookupFailed):
             host = next(iter(self.addresses(host)), host)
         with self._lock:
@@ -217,7 +218,7 @@ class Facts:
         A host that refuses the first repeated request is unavailable, unless the server
         now refuses what it answered before.
         """
-        host, begun = split_url(ask.url).hostname or "", time.monotonic()
+        host, begun = _host_of(ask), time.monotonic()
         with server.turn:
             for _ in range(_MOST_TRIES):
                 pause = server.pause or _FIRST_PAUSE

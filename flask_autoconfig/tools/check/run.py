@@ -268,17 +268,22 @@ def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
     met = (found for play in plays for found in play.findings)
     pages = [split_url(it.subject).hostname for it in met if it.code == "http.parked"]
     is_parked = any(web.is_same_host(facts, case.domain, str(it)) for it in pages)
-    is_used = any(play.setup for play in plays)
-    for host in facts.mx_hosts(case.domain) if is_parked and not is_used else ():
-        try:
-            is_parking = web.is_same_host(facts, host, case.domain)
-            is_parking = is_parking and facts.is_by_wildcard(host, case.domain)
-            is_there = host != "localhost" and bool(facts.addresses(host))
-            is_used = is_used or (is_there and not is_parking)
-        except LookupFailed:
-            is_used = True  # it may have mail
-    is_lost = is_parked and not is_used
-    return finding("domain.parked", case.domain) if is_lost else None
+    if not is_parked or any(play.setup for play in plays):
+        return None
+    hosts = [host for host in facts.mx_hosts(case.domain) if host != "localhost"]
+    if any(_may_have_mail(case, facts, host) for host in hosts):
+        return None
+    return finding("domain.parked", case.domain)
+
+
+def _may_have_mail(case: Case, facts: Facts, host: str) -> bool:
+    """Return whether an MX host may be another than that of a parking page."""
+    try:
+        is_there = bool(facts.addresses(host))
+    except LookupFailed:
+        return True
+    is_parking = web.is_same_host(facts, host, case.domain)
+    return is_there and not (is_parking and facts.is_by_wildcard(host, case.domain))
 
 
 # --- Clients ----------------------------------------------------------------------------
