@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from services import called, free_port, running
+from services import called, free_port, running, wait_for
 from support import certificate_for, program
 
 _ENV = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
@@ -58,6 +58,7 @@ def authority(
     with ExitStack() as stack:
         if not names:
             stack.enter_context(running(*resolver, port=management_port, call=call))
-        stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
+        made = stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
+        call(wait_for, management, made)  # Pebble opens its two ports in no order
         call(_root, folder, management)
         yield port
