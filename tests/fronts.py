@@ -10,7 +10,7 @@ from pathlib import Path
 from services import running
 from support import ROOT, configure, lacking, program, replaced, table
 
-from flask_autoconfig.tools.net.http import Ask, fetch_once
+from flask_autoconfig.tools.net.http import Request, fetch_once
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network
 
@@ -187,21 +187,21 @@ def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
     for domain in ("example.com", "example2.com"):
         url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
         for _ in range(3):  # the second time from the proxy's cache
-            page = fetch_once(network, Ask(f"{url}?emailaddress=fred@{domain}"))
+            page = fetch_once(network, Request(f"{url}?emailaddress=fred@{domain}"))
             assert (page.status, page.content_type) == (200, "text/xml")
             assert f"<domain>{domain}</domain>".encode() in page.body
         assert page.certificate is not None
         assert page.certificate.problem == ""
-        plain = fetch_once(network, Ask(url.replace("https:", "http:")))
+        plain = fetch_once(network, Request(url.replace("https:", "http:")))
         assert plain.body == page.body
         pacc = f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration"
-        document = fetch_once(network, Ask(f"{pacc}.json"))
+        document = fetch_once(network, Request(f"{pacc}.json"))
         assert document.content_type == "application/json"
         pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
-        redirect = fetch_once(network, Ask(pox))
+        redirect = fetch_once(network, Request(pox))
         assert redirect.status == 302
         assert redirect.headers["location"] == pox.replace("http:", "https:")
     for name in ("fred", "ann"):  # no profile is cached
         url = f"https://autoconfig.example.com/mail/mobileconfig?emailaddress={name}"
-        page = fetch_once(network, Ask(f"{url}@example.com"))
+        page = fetch_once(network, Request(f"{url}@example.com"))
         assert f"{name}@example.com".encode() in page.body

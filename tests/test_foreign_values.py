@@ -15,7 +15,7 @@ from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
 from flask_autoconfig import families
 from flask_autoconfig.tools.check import Case, Facts, Report
 from flask_autoconfig.tools.commands.check import _side_by_side
-from flask_autoconfig.tools.net.http import Ask, fetch_once
+from flask_autoconfig.tools.net.http import Request, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
@@ -112,7 +112,7 @@ def test_an_invalid_response_is_an_error_with_a_message(
     response = (before + times * repeated + after).encode("latin-1")
     with server(answering(response)) as port:
         try:
-            reply = fetch_once(NETWORK.step(), Ask(f"http://127.0.0.1:{port}/"))
+            reply = fetch_once(NETWORK.step(), Request(f"http://127.0.0.1:{port}/"))
         except ProbeError as error:
             assert str(error)
         else:

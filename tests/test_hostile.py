@@ -24,7 +24,7 @@ from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.tools.check.facts import Facts
 from flask_autoconfig.tools.check.findings import Case, finding
 from flask_autoconfig.tools.check.rules import web
-from flask_autoconfig.tools.net.http import Ask, fetch_once, following
+from flask_autoconfig.tools.net.http import Request, fetch_once, follow_redirects
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
@@ -39,7 +39,9 @@ def probe(network: Network, kind: str, port: int, host: str = "127.0.0.1") -> No
     """Take one step at a server: *kind* is a URL's scheme, or a mail server's type."""
     network = network.step()
     if kind.startswith("http"):
-        following(lambda url: fetch_once(network, Ask(url)), f"{kind}://{host}:{port}/")
+        follow_redirects(
+            lambda url: fetch_once(network, Request(url)), f"{kind}://{host}:{port}/"
+        )
         return
     type_, socket_type = kind.split()
     mail_server(network, Endpoint(type_, host, port, socket_type))
@@ -75,7 +77,7 @@ def redirecting(target: str) -> Behaviour:
 
 
 def test_a_private_address_that_no_redirect_leads_to_is_told_as_one() -> None:
-    ask = Ask("https://192.168.1.5/")
+    ask = Request("https://192.168.1.5/")
     _, wrong = web.asked(Case("example.com", FAMILIES), Facts(OUTSIDE), ask)
     assert wrong is not None
     assert wrong.code == "http.private"

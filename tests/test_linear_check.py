@@ -38,7 +38,7 @@ from flask_autoconfig.tools.check import Case, Report, report, texts
 from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
 from flask_autoconfig.tools.importers import import_files
-from flask_autoconfig.tools.net.http import Ask, Reply, fetch_once
+from flask_autoconfig.tools.net.http import Request, Response, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
@@ -88,20 +88,22 @@ def _pages(text: str) -> None:
     """Look for everything that an HTTP response may be."""
     body = text.encode("utf-8", "replace")
     for status, start in ((200, b""), (200, b"<html>"), (404, b""), (500, b"")):
-        reply = Reply("https://a.test/", status, {"content-type": text}, start + body)
-        web.of_reply(CASE, reply, "https://a.test/mail/config-v1.1.xml")
+        reply = Response(
+            "https://a.test/", status, {"content-type": text}, start + body
+        )
+        web.of_response(CASE, reply, "https://a.test/mail/config-v1.1.xml")
         reply.redirects = ["https://a.test/mail/config-v1.1.xml"]
-        web.of_reply(CASE, reply, "https://a.test/mail/config-v1.1.xml")
+        web.of_response(CASE, reply, "https://a.test/mail/config-v1.1.xml")
         web.unpacked(reply)
 
 
 def _headers(text: str) -> None:
     names = ("location", "content-encoding", "allow", "age", "x-cache", "content-type")
-    reply = Reply("https://a.test/x", 302, dict.fromkeys(names, text), b"x")
+    reply = Response("https://a.test/x", 302, dict.fromkeys(names, text), b"x")
     with suppress(ProbeError):
         _ = reply.target
     web.from_cache(reply)
-    web.of_reply(CASE, reply, "https://a.test/y")
+    web.of_response(CASE, reply, "https://a.test/y")
     for url in (text, f"https://{text}", f"https://a.test/{text}"):
         split_url(url)
         shown(url)
@@ -232,7 +234,7 @@ def test_long_answers_of_servers(head: str, kind: str) -> None:
         sent = (head + text).encode()
         with suppress(ProbeError):
             if kind == "http":
-                fetch_once(NETWORK.step(), Ask(f"http://127.0.0.1:{port}/"))
+                fetch_once(NETWORK.step(), Request(f"http://127.0.0.1:{port}/"))
             else:
                 mail_server(NETWORK, Endpoint(kind, "127.0.0.1", port, "plain"))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import readers
+from flask_autoconfig.tools.check.context import request_of
 from hypothesis import example, given, settings
 from support import TWO_DOMAINS, loads, provider_of, rows, tables
 from test_one_truth import DOMAIN, Meant, services, truth
@@ -18,7 +19,6 @@ from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.tools.check import Case
-from flask_autoconfig.tools.check.scene import ask_of
 from flask_autoconfig.tools.clients import (
     CLIENTS,
     OUTLOOK,
@@ -226,5 +226,5 @@ def test_gnome_online_accounts_leaves_an_address_unencoded_where_it_can() -> Non
     step = next(it for client in CLIENTS for it in client.steps if it.form == "raw")
     for local, query in (("a+b", "a+b@"), ("a b", "a%20b@")):
         case = Case(DOMAIN, (), address=Address(local, DOMAIN))
-        url = ask_of(step, case, f"https://{DOMAIN}/").url
+        url = request_of(step, case, f"https://{DOMAIN}/").url
         assert url == f"https://{DOMAIN}/?emailaddress={query}{DOMAIN}"

@@ -29,7 +29,7 @@ from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .published import Entry, Hosted, Publications, Tell
+from .published import Entry, Hosted, Notify, Publications
 from .zone import MAIL_SERVICES
 
 _STEPS = 6  # timeouts that the whole discovery may take
@@ -56,14 +56,14 @@ def seconds(net: Network) -> float:
     return _STEPS * net.timeout
 
 
-def discover(domain: str, net: Network, tell: Tell) -> Discovery:
-    """Discover the servers of a domain (A-labels); *tell* gets a line for each step."""
-    return _Search(domain, net.step(seconds(net)), tell).result()
+def discover(domain: str, net: Network, notify: Notify) -> Discovery:
+    """Discover the servers of a domain (A-labels); *notify* gets a line for each step."""
+    return _Search(domain, net.step(seconds(net)), notify).result()
 
 
 class _Search(Publications):
-    def __init__(self, domain: str, net: Network, tell: Tell) -> None:
-        super().__init__(domain, net, tell)
+    def __init__(self, domain: str, net: Network, notify: Notify) -> None:
+        super().__init__(domain, net, notify)
         self.mx_hosts: list[str] = []
         # The SRV names that say "not offered", by type and socket type.
         self.denied: dict[tuple[str, str], str] = {}
@@ -78,7 +78,7 @@ class _Search(Publications):
     def result(self) -> Discovery:
         try:
             hosts = self.net.resolver.mx(self.domain)
-            self.tell(f"MX {self.domain}: {', '.join(hosts[:3]) or 'none'}")
+            self.notify(f"MX {self.domain}: {', '.join(hosts[:3]) or 'none'}")
             # One of lower preference may be a friend's, who only keeps mail for a while.
             best = self.net.resolver.mx(self.domain, only_best=True)
             bases = {base_domain(it) for it in (self.domain, *best)}
@@ -211,7 +211,7 @@ class _Search(Publications):
         for host in [it for it in led if base_domain(it) in hosted.url][:1]:
             kind = "MX" if host in self.mx_hosts else "autodiscover alias"
             reason += f", which is for domains with the {kind} {host}"
-        self.tell(f"{hosted.url}: settings")
+        self.notify(f"{hosted.url}: settings")
         self.notes += hosted.notes
         others = [it for it in self.found if it not in hosted.servers]
         why = f"is left out: {hosted.url} does not name it"
@@ -243,7 +243,7 @@ class _Search(Publications):
         return Discovery(config, self.notes, reasons, warnings)
 
     def _unknown(self, type_: str, name: str, error: LookupFailed) -> None:
-        self.tell(f"{type_} {name}: {error}")
+        self.notify(f"{type_} {name}: {error}")
         self.unknown.append(error)
 
     def _collect(self) -> None:
@@ -256,7 +256,7 @@ class _Search(Publications):
         published += [("document", it) for it in (self.own.servers if self.own else ())]
         for source, endpoint in (published := published[:_MOST_TARGETS]):
             if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
-                self.tell(f"{source}: {endpoint}")
+                self.notify(f"{source}: {endpoint}")
                 self.sources.setdefault(endpoint, source)
         # A document may have a wrong port or encryption.
         customary = ((each.type, each.host, source) for source, each in published)
@@ -275,7 +275,7 @@ class _Search(Publications):
             self._unknown("SRV", name, error)
             return
         for host, port in targets:
-            self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
+            self.notify(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
             if not host:
                 # POP3 is denied as a whole; of IMAP and submission, which a domain needs,
                 # only the encryption that the record is about.
@@ -325,7 +325,7 @@ class _Search(Publications):
             source = self.sources[endpoint]
             if isinstance(result, MailServer):
                 offered = ", ".join(sorted(result.mechanisms)) or "no login"
-                self.tell(f"{endpoint}: offers {offered}")
+                self.notify(f"{endpoint}: offers {offered}")
                 denial = self.denied.get((endpoint.type, endpoint.socket_type))
                 if denial and source != "SRV":
                     told = f'{denial} in DNS says "not offered"'
@@ -338,7 +338,7 @@ class _Search(Publications):
                 self.notes += [note] if note not in self.notes else []
                 continue
             if source in _NAMED or result.kind not in ("connect", "silent", "dns"):
-                self.tell(f"{endpoint}: {result}")
+                self.notify(f"{endpoint}: {result}")
             is_own = source == "name" and endpoint.host != self.domain
             if source in _NAMED or (is_own and result.kind != "dns"):
                 self.failed[endpoint] = result

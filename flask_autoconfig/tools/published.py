@@ -12,22 +12,22 @@ from ..config.tables import Method
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
 from ..families import FAMILIES
+from .check.context import mx_domains
 from .check.facts import Facts, side_by_side
 from .check.findings import Case
 from .check.playing import play
 from .check.rules import dav, documents
 from .check.rules.servers import endpoints
-from .check.scene import mx_domains
 from .clients import CALENDARS, CONFIG, ISPDB, OUTLOOK, THUNDERBIRD
 from .importers import leave_out_invalid
 from .importers.imported import DAV
 from .net.common import texts
-from .net.http import Ask, fetch_once, following
+from .net.http import Request, fetch_once, follow_redirects
 from .net.mail import Endpoint
 from .net.tcp import Network, ProbeError
 
 Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Hosted(NamedTuple):
@@ -41,10 +41,10 @@ class Hosted(NamedTuple):
 
 
 class Publications:
-    """What is published for a domain; `tell` gets a line for each step."""
+    """What is published for a domain; `notify` gets a line for each step."""
 
-    def __init__(self, domain: str, net: Network, tell: Tell) -> None:
-        self.domain, self.net, self.tell = domain, net, tell
+    def __init__(self, domain: str, net: Network, notify: Notify) -> None:
+        self.domain, self.net, self.notify = domain, net, notify
         self.case, self.facts = Case(domain, FAMILIES), Facts(net)
         self.notes: list[str] = []
 
@@ -76,16 +76,18 @@ class Publications:
     def _read(self, url: str) -> Hosted | None:
         """Return the settings at a URL, None if no client can set an account up by them."""
         try:
-            reply = following(lambda each: fetch_once(self.net.step(), Ask(each)), url)
+            response = follow_redirects(
+                lambda each: fetch_once(self.net.step(), Request(each)), url
+            )
         except ProbeError as error:
             if error.kind != "dns" or url.startswith(ISPDB):
-                self.tell(f"{url.partition('?')[0]}: {error}")
+                self.notify(f"{url.partition('?')[0]}: {error}")
             return None
         with suppress(NotAutoconfigError, ConfigError):
-            if reply.status != 200 or not reply.is_verified:
+            if response.status != 200 or not response.is_verified:
                 return None
             reader = Reader()
-            read = reader.read(reply.body)
+            read = reader.read(response.body)
             provider = {**read, "domains": [self.domain]}
             provider.pop("mx_domains", None)
             notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
@@ -111,11 +113,13 @@ class Publications:
 
     def find_autodiscover(self) -> list[Endpoint]:
         played = play(OUTLOOK, self.case, self.facts)
-        asks = "autodiscover.asks-login"
-        shut = [it.subject for it in played.findings if it.code == asks]
+        code = "autodiscover.asks-login"
+        shut = [it.subject for it in played.findings if it.code == code]
         self.notes += [f"{url} {texts()['init']['shut']}" for url in shut[:1]]
-        reply = played.found.reply if played.found else None
-        return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
+        response = played.found.response if played.found else None
+        return [
+            Endpoint.of(one) for one in played.mail if response and response.is_verified
+        ]
 
     def find_calendars(self) -> dict[str, list[Entry]]:
         """Return the tables of calendars and address books that a client finds."""
@@ -123,7 +127,7 @@ class Publications:
         self.notes += [f"{it.places[0]}: {it.seen}" for it in played.failures()]
         servers: dict[str, list[Entry]] = {}
         for account in played.setup.servers if played.setup else ():
-            self.tell(f"{account.type} {account.url}")
+            self.notify(f"{account.type} {account.url}")
             try:
                 table = {"type": account.type, "url": values.url(account.url)}
             except ValueError as error:

@@ -3,7 +3,7 @@
 `facts` gathers addresses, connections, certificates, greetings and documents, each once,
 within one deadline. Each client is a row of `tools/clients.toml`, which `playing` follows
 to the settings that the client would set up. The rules in `rules` look at all of that
-(`scene`) and yield findings: codes with values. `findings` decides their status, merges
+(`context`) and yield findings: codes with values. `findings` decides their status, merges
 equal causes and drops consequences; `texts.toml` has the words, and `report` prints them.
 """
 

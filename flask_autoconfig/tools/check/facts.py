@@ -12,8 +12,8 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from ..clients import THUNDERBIRD
-from ..net.http import PATIENCE, Reply, fetch_once, following
-from ..net.http import Ask as Ask
+from ..net.http import PATIENCE, Response, fetch_once, follow_redirects
+from ..net.http import Request as Request
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
@@ -35,7 +35,7 @@ _PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came 
 
 
 # What one of a host's addresses answers.
-AtAddress = Reply | MailServer | ProbeError
+AtAddress = Response | MailServer | ProbeError
 # By the kind of a result, and what it is of.
 _Futures = dict[tuple[str, Hashable], Future[Any]]
 
@@ -45,9 +45,9 @@ class _WebServer:
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         self.turn = threading.Lock()
         self.pause = 0.0  # seconds between requests, where it limits their rate
-        self.answered = deque[Ask](maxlen=30)  # the last that were not refused
+        self.answered = deque[Request](maxlen=30)  # the last that were not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
-        self.alone: dict[Ask, float] = {}  # seconds of responses to single requests
+        self.alone: dict[Request, float] = {}  # seconds of responses to single requests
         self.is_slow = False  # also where a request is the only one
 
 
@@ -90,7 +90,9 @@ class Facts:
                 future.set_result(look())
             except BaseException as error:
                 is_over = time.monotonic() >= self.network.until
-                is_queued = kind == "reply" and self.is_limited  # it waits for its turn
+                is_queued = (
+                    kind == "response" and self.is_limited
+                )  # it waits for its turn
                 if is_over and (is_queued or left < self.network.timeout):
                     with self._lock:
                         self._futures.pop((kind, key), None)
@@ -105,7 +107,7 @@ class Facts:
             for kind, key in asked:
                 if domain in str(key):
                     self._futures.pop((kind, key), None)
-                if isinstance(key, Ask):  # the others have an address
+                if isinstance(key, Request):  # the others have an address
                     self._servers.pop(_host_of(key), None)
         self.network.resolver.forget(domain)
 
@@ -145,28 +147,28 @@ class Facts:
 
     # --- Connections: each raises ProbeError ---------------------------------------
 
-    def reply(self, ask: Ask) -> Reply:
+    def response(self, request: Request) -> Response:
         """Return the response to a request, without following redirects."""
-        return self._once("reply", ask, partial(self._reply, ask))
+        return self._once("response", request, partial(self._response, request))
 
-    def _server_of(self, ask: Ask) -> _WebServer:
-        host = _host_of(ask)
+    def _server_of(self, request: Request) -> _WebServer:
+        host = _host_of(request)
         with suppress(LookupFailed):
             host = next(iter(self.addresses(host)), host)
         with self._lock:
             return self._servers.setdefault(host, _WebServer())
 
-    def seconds(self, ask: Ask, reply: Reply, most: float) -> float:
+    def seconds(self, request: Request, response: Response, most: float) -> float:
         """Return how long a response takes, asked for again alone if it took too long."""
         # A server may delay the many requests of a check, and not those of a client.
-        if reply.seconds <= most:
-            return reply.seconds
-        server, ask = self._server_of(ask), ask._replace(url=reply.url)
+        if response.seconds <= most:
+            return response.seconds
+        server, request = self._server_of(request), request._replace(url=response.url)
         with server.turn:
             for pause in _PAUSES_ALONE:
-                took = server.alone.get(ask, reply.seconds)
+                took = server.alone.get(request, response.seconds)
                 has_time = time.monotonic() + pause + most < self.network.until
-                is_known = server.is_slow or (ask in server.alone and not has_time)
+                is_known = server.is_slow or (request in server.alone and not has_time)
                 if is_known or took <= most:
                     break
                 if not has_time:
@@ -174,51 +176,51 @@ class Facts:
                     return most
                 time.sleep(pause)
                 with suppress(ProbeError):
-                    server.alone[ask] = self._sent(ask).seconds
-            took = server.alone.get(ask, reply.seconds)
+                    server.alone[request] = self._sent(request).seconds
+            took = server.alone.get(request, response.seconds)
             server.is_slow = server.is_slow or took > most
         return took
 
-    def _reply(self, ask: Ask) -> Reply:
-        server = self._server_of(ask)
+    def _response(self, request: Request) -> Response:
+        server = self._server_of(request)
         if server.pause:
-            return self._in_turn(server, ask)
+            return self._in_turn(server, request)
         has_room = server.room.acquire(timeout=_LONGEST_WAIT)
         try:
-            reply = self._sent(ask)
+            response = self._sent(request)
         finally:
             if has_room:
                 server.room.release()
-        if reply.status in _REFUSALS:
-            return self._in_turn(server, ask, reply)
-        server.answered.append(ask)
-        return reply
+        if response.status in _REFUSALS:
+            return self._in_turn(server, request, response)
+        server.answered.append(request)
+        return response
 
-    def _sent(self, ask: Ask) -> Reply:
+    def _sent(self, request: Request) -> Response:
         """Send a request; as a client, where the name of this program is refused."""
-        reply = self._fetched(ask)
-        self.waited += reply.seconds
-        if "User-Agent" in dict(ask.headers) or not is_wall(reply):
-            return reply
-        as_client = ask.by(THUNDERBIRD.agent)
-        host = split_url(ask.url).hostname
+        response = self._fetched(request)
+        self.waited += response.seconds
+        if "User-Agent" in dict(request.headers) or not is_wall(response):
+            return response
+        as_client = request.with_agent(THUNDERBIRD.agent)
+        host = split_url(request.url).hostname
         is_refused = self._once(
             "the name is refused", host, lambda: not is_wall(self._fetched(as_client))
         )
-        return self._fetched(as_client) if is_refused else reply
+        return self._fetched(as_client) if is_refused else response
 
-    def _fetched(self, ask: Ask) -> Reply:
-        return fetch_once(self.network.step(PATIENCE * self.network.timeout), ask)
+    def _fetched(self, request: Request) -> Response:
+        return fetch_once(self.network.step(PATIENCE * self.network.timeout), request)
 
     def _in_turn(
-        self, server: _WebServer, ask: Ask, refusal: Reply | None = None
-    ) -> Reply:
+        self, server: _WebServer, request: Request, refusal: Response | None = None
+    ) -> Response:
         """Send a request alone, after a pause, and again while the server limits them.
 
         A host that refuses the first repeated request is unavailable, unless the server
         now refuses what it answered before.
         """
-        host, begun = _host_of(ask), time.monotonic()
+        host, begun = _host_of(request), time.monotonic()
         with server.turn:
             for _ in range(_MOST_TRIES):
                 pause = server.pause or _FIRST_PAUSE
@@ -227,12 +229,12 @@ class Facts:
                 if time.monotonic() + pause >= self.network.until:
                     break
                 time.sleep(pause)
-                reply = self._sent(ask)
-                if reply.status not in _REFUSALS:
+                response = self._sent(request)
+                if response.status not in _REFUSALS:
                     server.pause = pause if server.pause else _PAUSE
                     self.waited += time.monotonic() - begun
-                    return reply
-                refusal = reply
+                    return response
+                refusal = response
                 # A limit may hold for some hosts and paths only.
                 known = list(server.answered)  # other threads add to it
                 here = [it for it in known if _host_of(it) == host]
@@ -241,13 +243,13 @@ class Facts:
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     server.down.add(host)
-            reply = refusal or self._sent(ask)
-            is_refused = reply.status in _REFUSALS and server.pause > 0
-            return replace(reply, is_limited=is_refused)
+            response = refusal or self._sent(request)
+            is_refused = response.status in _REFUSALS and server.pause > 0
+            return replace(response, is_limited=is_refused)
 
-    def _is_refused(self, ask: Ask) -> bool:
+    def _is_refused(self, request: Request) -> bool:
         with suppress(ProbeError):
-            return self._sent(ask).status in _REFUSALS
+            return self._sent(request).status in _REFUSALS
         return False
 
     @property
@@ -262,9 +264,11 @@ class Facts:
                 if is_over and getattr(future.result(), "is_limited", False):
                     del self._futures[key]
 
-    def answer(self, ask: Ask) -> Reply:
+    def fetch(self, request: Request) -> Response:
         """Return the response to a request, after its redirects."""
-        return following(lambda url: self.reply(ask._replace(url=url)), ask.url)
+        return follow_redirects(
+            lambda url: self.response(request._replace(url=url)), request.url
+        )
 
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
         """Return what a mail server offers, or why that is not known."""
@@ -297,9 +301,9 @@ class Facts:
 
         return self._once("first messages", endpoint, look)
 
-    def at_addresses(self, asked: Ask | Endpoint) -> dict[str, AtAddress]:
+    def at_addresses(self, asked: Request | Endpoint) -> dict[str, AtAddress]:
         """Return what each address of a host answers; {} for a host with only one."""
-        if isinstance(asked, Ask):
+        if isinstance(asked, Request):
             parts = split_url(asked.url)
             host, usual = parts.hostname or "", 443 if parts.scheme == "https" else 80
             addresses = self.network.addresses(host, parts.port or usual)
@@ -310,12 +314,12 @@ class Facts:
         found = side_by_side(partial(self._at, asked, one) for one in addresses)
         return dict(zip(addresses, found, strict=True))
 
-    def _at(self, asked: Ask | Endpoint, address: str) -> AtAddress:
+    def _at(self, asked: Request | Endpoint, address: str) -> AtAddress:
         there = replace(self.network, only=address)
 
         def look() -> AtAddress:
-            if isinstance(asked, Ask):
-                return Facts(there).reply(asked)
+            if isinstance(asked, Request):
+                return Facts(there).response(asked)
             return mail_server(there, asked)
 
         try:
@@ -324,16 +328,16 @@ class Facts:
             return error
 
 
-def _host_of(ask: Ask) -> str:
-    return split_url(ask.url).hostname or ""
+def _host_of(request: Request) -> str:
+    return split_url(request.url).hostname or ""
 
 
-def is_wall(reply: Reply) -> bool:
+def is_wall(response: Response) -> bool:
     """Return whether a firewall or a bot protection may have refused a request."""
-    is_page = b"<html" in reply.body[:1000].lower()
-    text = reply.body[:4000].decode("utf-8", "replace") if is_page else ""
+    is_page = b"<html" in response.body[:1000].lower()
+    text = response.body[:4000].decode("utf-8", "replace") if is_page else ""
     is_challenge = texts.patterns("page")["http.challenge"].search(text) is not None
-    return reply.status in (403, 406) or is_challenge
+    return response.status in (403, 406) or is_challenge
 
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:

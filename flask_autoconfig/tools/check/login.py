@@ -22,7 +22,7 @@ from .facts import side_by_side
 from .findings import FAILURE, OK, Case, Finding, finding
 from .rules import dav
 from .rules.servers import endpoint_of
-from .run import Fare, reach
+from .run import ClientResult, reach
 
 _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
@@ -74,10 +74,12 @@ def for_login(
 
 
 def as_published(
-    case: Case, listed: Iterable[Server], fares: Iterable[Fare]
+    case: Case, listed: Iterable[Server], results: Iterable[ClientResult]
 ) -> list[Server]:
     """Return the listed servers with the other methods that clients set up there."""
-    setups = [fare.sets_up.servers for fare in fares if fare.sets_up is not None]
+    setups = [
+        result.sets_up.servers for result in results if result.sets_up is not None
+    ]
     used = dict.fromkeys((it.authentication, Endpoint.of(it)) for it in chain(*setups))
     return [
         structs.replace(server, authentication=(method,))
@@ -100,9 +102,9 @@ def logged_in(
     servers: Iterable[Server],
     password: str,
     may_retry: Callable[[str, str], bool],
-    fares: Sequence[Fare],
-) -> tuple[list[Finding], tuple[Fare, ...]]:
-    """Log in at each of the servers; return findings, and how the clients fare then.
+    results: Sequence[ClientResult],
+) -> tuple[list[Finding], tuple[ClientResult, ...]]:
+    """Log in at each of the servers; return findings, and the results for the clients then.
 
     At the first server that refuses, another mechanism, another address of its host or
     the other form of the user name is tried, if *may_retry* allows it, which gets the name
@@ -132,12 +134,15 @@ def logged_in(
         if may_retry(other, where):
             (again,) = log_in_at([first.server], at, other, by)
     found = _findings(case, tries, again, password.isascii())
-    return _after(case, found, tries, fares)
+    return _after(case, found, tries, results)
 
 
 def _after(
-    case: Case, findings: Iterable[Finding], tries: Iterable[Try], fares: Sequence[Fare]
-) -> tuple[list[Finding], tuple[Fare, ...]]:
+    case: Case,
+    findings: Iterable[Finding],
+    tries: Iterable[Try],
+    results: Sequence[ClientResult],
+) -> tuple[list[Finding], tuple[ClientResult, ...]]:
     tried = {it.subject: it for it in tries}
     told = []
     stops: dict[str, str] = {}
@@ -145,21 +150,21 @@ def _after(
         if found.status == FAILURE and found.subject in tried:
             login = tried[found.subject]
             found = found.hurting(
-                *(it.client for it in fares if _uses(case, it, login))
+                *(it.client for it in results if _uses(case, it, login))
             )
             stops = dict.fromkeys(found.clients, str(found)) | stops
         told.append(found)
     return told, tuple(
-        replace(fare, works=False, stopped_by=stops[fare.client])
-        if fare.works is not False and fare.sets_up and fare.client in stops
-        else fare
-        for fare in fares
+        replace(result, works=False, stopped_by=stops[result.client])
+        if result.works is not False and result.sets_up and result.client in stops
+        else result
+        for result in results
     )
 
 
-def _uses(case: Case, fare: Fare, login: Try) -> bool:
+def _uses(case: Case, result: ClientResult, login: Try) -> bool:
     """Return whether a client makes this login; its calendars count only without mail."""
-    accounts = fare.sets_up.servers if fare.sets_up is not None else ()
+    accounts = result.sets_up.servers if result.sets_up is not None else ()
     mail = [it for it in accounts if not it.url]
     others = _LOGINS.keys() - {*login.server.authentication}
     if not mail:

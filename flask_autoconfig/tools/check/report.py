@@ -33,12 +33,13 @@ def as_json(report: Report) -> dict[str, object]:
     """Return the public form: `domain`, `clients`, `findings`."""
     clients = [
         {
-            "client": fare.client,
-            "works": fare.works,
-            "sets_up": fare.sets_up and [one.as_json() for one in fare.sets_up.servers],
-            "stopped_by": fare.stopped_by or None,
+            "client": result.client,
+            "works": result.works,
+            "sets_up": result.sets_up
+            and [one.as_json() for one in result.sets_up.servers],
+            "stopped_by": result.stopped_by or None,
         }
-        for fare in report.fares
+        for result in report.results
     ]
     keys = ("code", "status", "step", "subject", "seen", "why", "cure", "clients")
     findings = [{key: getattr(found, key) for key in keys} for found in report.findings]
@@ -64,26 +65,26 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
-    works = _by_fame(fare.client for fare in report.fares if fare.works)
+    works = _by_fame(result.client for result in report.results if result.works)
     stops: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
-    for fare in report.fares:
-        if not fare.works and (fare.works is False or fare.sets_up):
+    for result in report.results:
+        if not result.works and (result.works is False or result.sets_up):
             # A URL does not help those who read the verdict; the finding has it.
-            place, _, seen = fare.stopped_by.partition(": ")
-            cause = seen if place.startswith("http") and seen else fare.stopped_by
-            causes = unknown if fare.works is None else stops
-            causes.setdefault(cause, []).append(fare.client)
+            place, _, seen = result.stopped_by.partition(": ")
+            cause = seen if place.startswith("http") and seen else result.stopped_by
+            causes = unknown if result.works is None else stops
+            causes.setdefault(cause, []).append(result.client)
     stopped = {client for clients in stops.values() for client in clients}
     failures = [found for found in report.findings if found.status == FAILURE]
     logins = [found for found in failures if found.step == "login"]
 
     if works:
         yield f"{click.style('works in', fg='green')} {', '.join(works)}"
-    elif not report.fares and len(failures) > len(logins):
+    elif not report.results and len(failures) > len(logins):
         number = _counted(len(failures) - len(logins), "failure")
         yield _red(f"{number} at the servers of the file")
-    elif not report.fares:
+    elif not report.results:
         yield click.style("the servers of the file work", fg="green")
     for found in logins:
         if not found.clients or not stopped.issuperset(found.clients):
@@ -104,7 +105,9 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 def _without_settings(report: Report) -> Iterator[str]:
     clients = _by_fame(
-        fare.client for fare in report.fares if fare.works is None and not fare.sets_up
+        result.client
+        for result in report.results
+        if result.works is None and not result.sets_up
     )
     for code, text in _REASONS.items():
         hurt = hurt_by(report.findings, *code)
@@ -116,7 +119,7 @@ def _without_settings(report: Report) -> Iterator[str]:
     more = "; Thunderbird's ISP database could not be asked" if is_unasked else ""
     if clients and report.has("check.no-time"):
         yield f"unknown for {names}: the check ran out of time"
-    elif clients and len(clients) < len(report.fares):
+    elif clients and len(clients) < len(report.results):
         yield f"nothing is published for {names}{more}"
     elif clients:
         is_failure = has_failure(report.findings)
@@ -155,7 +158,7 @@ def details(
     """
     indent = _INDENT if width is None or width >= _NARROW else 2
     folded = {NOTE: 0, OK: 0}
-    everybody = {fare.client for fare in report.fares}
+    everybody = {result.client for result in report.results}
     for found in report.findings:
         # The result of a login is always shown: somebody entered a password for it.
         if found.status in folded and not verbose and found.step != "login":

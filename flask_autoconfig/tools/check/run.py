@@ -11,12 +11,13 @@ from ...config.tables import Provider, Server
 from ...documents.setups import Setup
 from .. import zone
 from ..clients import CLIENTS, Client, Step
-from ..net.http import Reply
+from ..net.http import Response
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from . import texts
-from .facts import Ask, Facts, each_of, side_by_side
+from .context import Context, Play, requests_of, steps_of
+from .facts import Facts, Request, each_of, side_by_side
 from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
 from .playing import play
 from .rules import (
@@ -32,14 +33,13 @@ from .rules import (
     sources,
     web,
 )
-from .scene import Play, Scene, asks, steps_of
 
 _ABSENT = ("document.no", "document.some")  # codes of what is not published
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 _PATIENCE = 30  # seconds that every client waits for a mail server
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
-_Rule = Callable[[Scene], Iterable[Finding]]
+_Rule = Callable[[Context], Iterable[Finding]]
 # Rules that only need the file, and apply before anything is published.
 _RULES_OF_FILE: tuple[_Rule, ...] = (servers.look, servers.each_address, dav.look)
 _RULES: tuple[_Rule, ...] = (
@@ -67,14 +67,14 @@ _RULES: tuple[_Rule, ...] = (
 )
 # What clients without steps request, and how they are played, by family.
 _OTHERS = {
-    "apple": (single.profile_asks, single.play_profile),
-    "dav": (dav.asks, dav.play),
+    "apple": (single.profile_requests, single.play_profile),
+    "dav": (dav.url_requests, dav.play),
 }
-_USUAL = (single.asks, single.play)
+_USUAL = (single.family_requests, single.play)
 
 
 @dataclass(frozen=True)
-class Fare:
+class ClientResult:
     """The result for one client, as `--json` has it."""
 
     client: str
@@ -88,7 +88,7 @@ class Report:
     """The result for a domain."""
 
     domain: str
-    fares: tuple[Fare, ...]
+    results: tuple[ClientResult, ...]
     findings: tuple[Finding, ...]
     provider: Provider | None  # whose servers were checked
     is_trusted: bool  # it is from the file, or came completely over verified https
@@ -146,44 +146,50 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
 # --- The check --------------------------------------------------------------------------
 
 
-def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
+def unpublished(case: Case, facts: Facts, notify: Notify) -> Report:
     """Check the servers of the file only."""
-    tell(f"{case.domain}: asking the servers of the file")
-    scene = Scene(case, facts, case.provider)
-    findings = each_of(lambda rule: rule(scene), _RULES_OF_FILE)
+    notify(f"{case.domain}: asking the servers of the file")
+    context = Context(case, facts, case.provider)
+    findings = each_of(lambda rule: rule(context), _RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
 
-def published(case: Case, facts: Facts, tell: Tell) -> Report:
+def published(case: Case, facts: Facts, notify: Notify) -> Report:
     """Check what is published: play every client, and find what stops it."""
-    tell(f"{case.domain}: asking DNS and the web for what clients ask")
+    notify(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = clients_of(case)
-    requests: list[Ask] = []
+    requests: list[Request] = []
     fetch = partial(_fetch, case, facts, clients, requests)
     lost, _ = side_by_side((partial(_lost_domain, case, facts), fetch))
     if lost is not None and lost.code not in case.ignored:
         return failed(case, lost)
     paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
-    xml_asks = [ask for ask in requests if split_url(ask.url).path in paths]
-    xml_asks.sort(key=lambda ask: NOBODY in ask.url)  # those with a real address first
-    found, faulty = documents.found(xml_asks, case, facts)
+    xml_requests = [
+        request for request in requests if split_url(request.url).path in paths
+    ]
+    xml_requests.sort(
+        key=lambda request: NOBODY in request.url
+    )  # those with a real address first
+    found, faulty = documents.found(xml_requests, case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
     lost = _parked(case, facts, plays)
     if lost is not None and lost.code not in case.ignored:
         return failed(case, lost)
     known = (case, facts, case.provider, tuple(plays), tuple(requests))
-    scene = Scene(*known, documents=tuple(found), faulty=tuple(faulty))
-    scene = replace(scene, names_for_all=comparing.names_for_all(scene))
-    scene = replace(scene, sources=() if case.provider else sources.ranked(scene))
-    scene = replace(scene, foreign=documents.foreign(scene))
-    document = comparing.reference(scene) if case.provider is None else None
+    context = Context(*known, documents=tuple(found), faulty=tuple(faulty))
+    context = replace(context, names_for_all=comparing.names_for_all(context))
+    context = replace(context, sources=() if case.provider else sources.ranked(context))
+    context = replace(context, foreign=documents.foreign(context))
+    document = comparing.reference(context) if case.provider is None else None
     is_trusted = document.is_verified if document else case.provider is not None
-    scene = replace(scene, provider=document.provider if document else case.provider)
-    scene = replace(scene, led_to=tuple(dav.led_to(scene)))
+    context = replace(
+        context, provider=document.provider if document else case.provider
+    )
+    context = replace(context, led_to=tuple(dav.led_to(context)))
 
-    tell(f"{case.domain}: asking the servers, and comparing the results")
-    found_by_rules = each_of(lambda rule: rule(scene), _RULES)
+    notify(f"{case.domain}: asking the servers, and comparing the results")
+    found_by_rules = each_of(lambda rule: rule(context), _RULES)
     findings = [causes.by_alias(case, facts, one) for one in found_by_rules]
     if facts.is_late:  # what seems to be absent may not have been asked for
         absent = [one for one in findings if one.code.startswith(_ABSENT)]
@@ -191,11 +197,11 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     for played in plays:
         findings += played.findings
     kept = weighed(found for found in findings if found.code not in case.ignored)
-    fares = tuple(_fare(case, facts, played, kept) for played in plays)
+    results = tuple(_fare(case, facts, played, kept) for played in plays)
     places = {place for it in kept if it.step == "server" for place in it.places}
-    led_to = tuple(it for it in scene.led_to if it.url in places)
-    servers = (scene.provider, is_trusted, case.ignored, led_to)
-    return Report(case.domain, fares, tuple(kept), *servers)
+    led_to = tuple(it for it in context.led_to if it.url in places)
+    servers = (context.provider, is_trusted, case.ignored, led_to)
+    return Report(case.domain, results, tuple(kept), *servers)
 
 
 def _at_ours(case: Case, played: Play) -> Iterator[Finding]:
@@ -218,8 +224,8 @@ def failed(case: Case, found: Finding) -> Report:
     """Return the report for a domain with a finding that stops every client."""
     clients = [client.name for client in clients_of(case)]
     found = found.hurting(*clients)
-    fares = tuple(Fare(client, False, None, str(found)) for client in clients)
-    return Report(case.domain, fares, (found,), case.provider, False)
+    results = tuple(ClientResult(client, False, None, str(found)) for client in clients)
+    return Report(case.domain, results, (found,), case.provider, False)
 
 
 def _lost_domain(case: Case, facts: Facts) -> Finding | None:
@@ -306,27 +312,32 @@ def clients_of(case: Case) -> list[Client]:
 
 
 def _fetch(
-    case: Case, facts: Facts, clients: list[Client], requests: list[Ask]
+    case: Case, facts: Facts, clients: list[Client], requests: list[Request]
 ) -> None:
     """Fetch in advance all that clients and rules need; list the clients' requests.
 
     All at once, so that servers that do not respond cost one timeout in total.
     """
     steps = list(dict.fromkeys(step for one in clients for step in steps_of(one, case)))
-    near = [ask for step in steps if not step.is_far for ask in asks(step, case, facts)]
+    near = [
+        request
+        for step in steps
+        if not step.is_far
+        for request in requests_of(step, case, facts)
+    ]
     for client in clients:
-        asks_of, _ = _OTHERS.get(client.family, _USUAL)
-        near += [] if client.steps else asks_of(client, case)
+        make_requests, _ = _OTHERS.get(client.family, _USUAL)
+        near += [] if client.steps else make_requests(client, case)
     requests += dict.fromkeys(near)
 
-    def answered(ask: Ask) -> Iterator[Reply]:
+    def answered(request: Request) -> Iterator[Response]:
         with suppress(ProbeError):
-            yield facts.answer(ask)
+            yield facts.fetch(request)
 
-    def elsewhere(step: Step) -> list[Reply]:
-        return each_of(answered, asks(step, case, facts))
+    def elsewhere(step: Step) -> list[Response]:
+        return each_of(answered, requests_of(step, case, facts))
 
-    by_file = Scene(case, facts, case.provider)
+    by_file = Context(case, facts, case.provider)
     lookups: list[Callable[[], object]] = [partial(each_of, answered, requests)]
     lookups += [partial(elsewhere, step) for step in steps if step.is_far]
     early = (names.services, *_RULES_OF_FILE)
@@ -341,7 +352,9 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
     return played
 
 
-def _fare(case: Case, facts: Facts, played: Play, findings: list[Finding]) -> Fare:
+def _fare(
+    case: Case, facts: Facts, played: Play, findings: list[Finding]
+) -> ClientResult:
     client, setup = played.client.name, played.setup
     if setup is not None and case.address is None:
         # With placeholders for the address that was asked with.
@@ -361,4 +374,4 @@ def _fare(case: Case, facts: Facts, played: Play, findings: list[Finding]) -> Fa
     elif stops := [found for found in met if found.code == "ispdb.differs"]:
         works = None  # either may be out of date
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
-    return Fare(client, works, setup, stopped_by)
+    return ClientResult(client, works, setup, stopped_by)

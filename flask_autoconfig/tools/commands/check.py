@@ -63,12 +63,14 @@ def _check(asked: options.Asked, cases: list[Case], network: Network) -> list[st
     is_several = asked.every or len(cases) > 1
     known: report.Known | None = {} if is_several else None
     look = run.unpublished if asked.unpublished else run.published
-    tell = report.Progress()
-    tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
+    notify = report.Progress()
+    notify(
+        f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}"
+    )
     with ending.at_once():
-        for case, checked in _side_by_side(cases, look, network, tell):
+        for case, checked in _side_by_side(cases, look, network, notify):
             result = checked.with_findings(_of_file(asked.service, case))
-            tell.end()
+            notify.end()
             if asked.login:
                 result = _with_logins(asked, case, network, result)
             if has_failure(result.findings):
@@ -158,9 +160,9 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
 
 def _side_by_side(
     cases: list[Case],
-    look: Callable[[Case, Facts, run.Tell], Report],
+    look: Callable[[Case, Facts, run.Notify], Report],
     network: Network,
-    tell: run.Tell,
+    notify: run.Notify,
 ) -> Iterator[tuple[Case, Report]]:
     """Yield the reports in order, each as soon as those before it are printed.
 
@@ -173,7 +175,7 @@ def _side_by_side(
     def once(case: Case, asked: list[Any]) -> Report:
         for _ in range(_PASSES):  # each asks only what the one before had no time for
             within = Facts(run.reach(case, network), facts)
-            checked = look(case, within, tell if len(cases) == 1 else lambda _: None)
+            checked = look(case, within, notify if len(cases) == 1 else lambda _: None)
             asked += within.asked
             if not within.is_late or within.waited < network.timeout:
                 break  # or the time went to servers that do not answer
@@ -203,7 +205,7 @@ def _side_by_side(
         futures = deque(pool.submit(check, case) for case in first)
         for number, case in enumerate(cases, 1):
             if len(cases) > 1:
-                tell(f"{case.domain} ({number} of {len(cases)} domains)")
+                notify(f"{case.domain} ({number} of {len(cases)} domains)")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
             with ending.within(seconds, case.domain):
@@ -256,7 +258,7 @@ def _with_logins(
         # With a file this means that the lookup of the domain failed.
         return untried("login.domain-faulty" if case.provider else "login.untrusted")
     listed = [it for _, it in result.provider.servers]
-    listed += [*result.led_to, *logins.as_published(case, listed, result.fares)]
+    listed += [*result.led_to, *logins.as_published(case, listed, result.results)]
     servers, others = logins.for_login(case, listed, result.findings)
     result = result.with_findings(others)
     if not servers:
@@ -274,19 +276,19 @@ def _with_logins(
         return asked.yes or (sys.stdin.isatty() and _confirmed(text))
 
     password = _password(asked.password_fd, where)
-    more, fares = logins.logged_in(
-        case, network, servers, password, may_retry, result.fares
+    more, results = logins.logged_in(
+        case, network, servers, password, may_retry, result.results
     )
     whose = "the file" if case.provider else "config-v1.1.xml"
     told = [*logins.informed(result.findings, more, whose)]
     stopped = {name for it in told if it.status == FAILURE for name in it.clients}
-    freed = (it for it in fares if it.sets_up and it.client not in stopped)
+    freed = (it for it in results if it.sets_up and it.client not in stopped)
     names = {it.client for it in freed}
-    fares = tuple(
+    results = tuple(
         replace(it, works=True, stopped_by="") if it.client in names else it
-        for it in fares
+        for it in results
     )
-    return replace(result, fares=fares, findings=()).with_findings(told)
+    return replace(result, results=results, findings=()).with_findings(told)
 
 
 def _confirmed(question: str) -> bool:

@@ -16,7 +16,7 @@ from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
 from ...files import read_file
-from ..net.http import Ask, fetch_once, following
+from ..net.http import Request, fetch_once, follow_redirects
 from ..net.resolver import Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -116,17 +116,19 @@ def _fetched(url: str) -> bytes:
     own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
     network = Network(Resolver(), own=own).step(_MOST_SECONDS)
     try:
-        reply = following(lambda each: fetch_once(network, Ask(each)), url)
+        response = follow_redirects(
+            lambda each: fetch_once(network, Request(each)), url
+        )
     except ProbeError as error:
         raise unreadable(f"cannot fetch it: {error}", _DOWNLOAD) from error
-    fault = reply.certificate.problem if reply.certificate else ""
-    if not fault and reply.status != 200:
-        fault = f"{reply.url} answers with status {reply.status}"
-    if not fault and parts.scheme == "https" and not reply.is_verified:
+    fault = response.certificate.problem if response.certificate else ""
+    if not fault and response.status != 200:
+        fault = f"{response.url} answers with status {response.status}"
+    if not fault and parts.scheme == "https" and not response.is_verified:
         fault = "a redirect leads to http, where anybody may change it on its way"
-    if fault or reply.damage:
-        raise unreadable(f"cannot fetch it: {fault or reply.damage}", _DOWNLOAD)
-    return reply.body
+    if fault or response.damage:
+        raise unreadable(f"cannot fetch it: {fault or response.damage}", _DOWNLOAD)
+    return response.body
 
 
 # --- Invalid values -------------------------------------------------------------------

@@ -23,7 +23,7 @@ PATIENCE = 2.0  # times the timeout that a response may take, once connected
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
-class Ask(NamedTuple):
+class Request(NamedTuple):
     """An HTTP request, as a client sends it."""
 
     url: str
@@ -31,13 +31,13 @@ class Ask(NamedTuple):
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
-    def by(self, agent: str) -> "Ask":
+    def with_agent(self, agent: str) -> "Request":
         """Return the request with another User-Agent."""
         return self._replace(headers=(*self.headers, ("User-Agent", agent)))
 
 
 @dataclass
-class Reply:
+class Response:
     url: str
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)  # the first of each name
@@ -96,20 +96,20 @@ def _no_web_address(url: str) -> ProbeError:
     return ProbeError("redirect", f"it leads to no web address: {url[:200]}")
 
 
-def following(ask: Callable[[str], Reply], url: str) -> Reply:
+def follow_redirects(fetch: Callable[[str], Response], url: str) -> Response:
     """Return the response to a URL after all redirects; raises ProbeError.
 
-    *ask* returns the response to one URL.
+    *fetch* returns the response to one URL.
     """
     seen: list[str] = []
     is_verified = True
     while True:
-        reply = ask(url)
-        is_good = reply.certificate is not None and not reply.is_forged
+        response = fetch(url)
+        is_good = response.certificate is not None and not response.is_forged
         is_verified = is_verified and is_good
-        target = reply.target
+        target = response.target
         if not target:
-            return replace(reply, redirects=seen, is_verified=is_verified)
+            return replace(response, redirects=seen, is_verified=is_verified)
         seen.append(url)
         url = target
         if url in seen or len(seen) > MOST_REDIRECTS:
@@ -121,22 +121,22 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
             raise ProbeError("redirect", message)
 
 
-def fetch_once(network: Network, ask: Ask) -> Reply:
+def fetch_once(network: Network, request: Request) -> Response:
     """Send one request without following redirects; raises ProbeError."""
-    parts = split_url(ask.url)
+    parts = split_url(request.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _no_web_address(ask.url)
+        raise _no_web_address(request.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         connection = http.client.HTTPConnection(parts.hostname, port)
     except http.client.InvalidURL as error:
-        raise _no_web_address(ask.url) from error
-    reply = Reply(ask.url)
+        raise _no_web_address(request.url) from error
+    response = Response(request.url)
 
     def connect() -> Any:
         # Set at once, so that `close` closes it whatever fails from here on.
         connection.sock = network.connect(connection.host, port)
-        reply.address = address_of(connection.sock)
+        response.address = address_of(connection.sock)
         return connection.sock
 
     def bounded(sock: Any, *arguments: Any, **options: Any) -> Any:
@@ -148,46 +148,48 @@ def fetch_once(network: Network, ask: Ask) -> Reply:
     sent = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
     start = time.monotonic()
     with (
-        failures("http", lambda: reply.address, "no HTTP answer: "),
+        failures("http", lambda: response.address, "no HTTP answer: "),
         closing(connection),
     ):
         if parts.scheme == "https":
-            connection.sock, reply.certificate = network.start_tls(
+            connection.sock, response.certificate = network.start_tls(
                 connect, connection.host, f" port {port}"
             )
         else:
             connect()
-        is_trusted = reply.certificate is not None and not reply.is_forged
-        if "Authorization" in dict(ask.headers) and not is_trusted:
+        is_trusted = response.certificate is not None and not response.is_forged
+        if "Authorization" in dict(request.headers) and not is_trusted:
             raise ProbeError("login", "the connection cannot be trusted")
         connection.response_class = bounded  # type: ignore[assignment]
-        connection.request(ask.method, target, ask.body, {**sent, **dict(ask.headers)})
-        with connection.getresponse() as response:
-            reply.status = response.status
-            reply.every = [(name.lower(), it) for name, it in response.getheaders()]
-            reply.headers = dict(reversed(reply.every))  # clients take the first
-            reply.body, reply.damage = _body(response)
-    reply.seconds = time.monotonic() - start
-    if len(reply.body) > MOST_BODY:
+        connection.request(
+            request.method, target, request.body, {**sent, **dict(request.headers)}
+        )
+        with connection.getresponse() as raw:
+            response.status = raw.status
+            response.every = [(name.lower(), it) for name, it in raw.getheaders()]
+            response.headers = dict(reversed(response.every))  # clients take the first
+            response.body, response.damage = _body(raw)
+    response.seconds = time.monotonic() - start
+    if len(response.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
-    return reply
+    return response
 
 
-def _body(response: http.client.HTTPResponse) -> tuple[bytes, str]:
+def _body(raw: http.client.HTTPResponse) -> tuple[bytes, str]:
     """Return the body, and how it differs from its announced length."""
-    announced = None if response.chunked else response.length
+    announced = None if raw.chunked else raw.length
     if announced is None or announced > MOST_BODY:
         try:
-            return response.read(MOST_BODY + 1), ""
+            return raw.read(MOST_BODY + 1), ""
         except http.client.IncompleteRead as error:
             return error.partial, "it breaks off before its last chunk"
-    body = response.fp.read(announced)
+    body = raw.fp.read(announced)
     if len(body) < announced:
         short = f"it ends after {len(body)} of the {announced} bytes"
         return body, f"{short} that its Content-Length announces"
     # Only what has arrived with the rest: a server may keep the connection open.
-    response.fp.raw.is_complete = True  # type: ignore[attr-defined]
-    if announced and response.fp.peek(1).strip():
+    raw.fp.raw.is_complete = True  # type: ignore[attr-defined]
+    if announced and raw.fp.peek(1).strip():
         return body, f"it is longer than the {announced} bytes of its Content-Length"
     return body, ""
 

@@ -1,1 +1,1 @@
-"""The rules: functions that look at a scene and yield findings; `run` lists them."""
+"""The rules: functions that look at a context and yield findings; `run` lists them."""

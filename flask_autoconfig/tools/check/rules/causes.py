@@ -3,82 +3,93 @@
 from contextlib import suppress
 
 from ...clients import POX, Step
-from ...net.http import Reply
+from ...net.http import Response
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from .. import texts
-from ..facts import Ask, Facts
+from ..context import request_of
+from ..facts import Facts, Request
 from ..findings import Case, Finding, finding, shown
-from ..scene import ask_of
 from . import web
 
 _GROUPS = texts.table("groups")  # of codes
 
 
-def by_form(case: Case, facts: Facts, step: Step, ask: Ask, wrong: Finding) -> Finding:
+def by_form(
+    case: Case, facts: Facts, step: Step, request: Request, wrong: Finding
+) -> Finding:
     """Return that a request with the address, without it or by GET is answered."""
-    bare = Ask(ask.url.partition("?")[0])
-    if ask.method == "POST" or step.form in ("address", "raw"):
+    bare = Request(request.url.partition("?")[0])
+    if request.method == "POST" or step.form in ("address", "raw"):
         with suppress(ProbeError):
-            status, by_post = facts.answer(ask).status, ask.method == "POST"
+            status, by_post = facts.fetch(request).status, request.method == "POST"
             is_lost = by_post and status == 404
             if is_lost or status in (400, 403, 406):
-                page = facts.answer(bare)
+                page = facts.fetch(bare)
                 if page.status == 200 and not (is_lost and web.is_web_page(page)):
                     code = "http.post-forbidden" if by_post else "http.query-refused"
                     return finding(code, bare.url, status=status)
         return wrong
     if step.form not in ("none", "evolution") or wrong.code == "http.limited":
         return wrong
-    other = ask_of(step._replace(form="address"), case, bare.url)
+    other = request_of(step._replace(form="address"), case, bare.url)
     _, found = web.asked(case, facts, other)
     if found is not None:
         return wrong
     if step.form == "evolution":
-        return finding("http.local-part-counts", ask.url, got=wrong.seen)
-    status = facts.answer(ask).status
+        return finding("http.local-part-counts", request.url, got=wrong.seen)
+    status = facts.fetch(request).status
     got = wrong.seen if status == 200 else f"the server answers {status}"
     is_lost = status in (400, 404, 410, 421)
     code = "http.host-lost" if is_lost else "http.address-wanted"
-    return finding(code, ask.url, got=got)
+    return finding(code, request.url, got=got)
 
 
 def by_query(
-    case: Case, facts: Facts, step: Step, ask: Ask, reply: Reply, wrong: Finding
+    case: Case,
+    facts: Facts,
+    step: Step,
+    request: Request,
+    response: Response,
+    wrong: Finding,
 ) -> Finding:
     """Return that a redirect loses the query, with which there are settings."""
-    if step.kind != "xml" or not reply.redirects or split_url(reply.url).query:
+    if step.kind != "xml" or not response.redirects or split_url(response.url).query:
         return wrong
-    whole = ask_of(step._replace(form="address"), case, reply.url)
+    whole = request_of(step._replace(form="address"), case, response.url)
     _, there = web.asked(case, facts, whole)
     if there is not None:
         return wrong
-    got = web.of_reply(case, reply, reply.url) or wrong
-    return finding("http.query-lost", ask.url, target=shown(reply.url), got=got.seen)
+    got = web.of_response(case, response, response.url) or wrong
+    return finding(
+        "http.query-lost", request.url, target=shown(response.url), got=got.seen
+    )
 
 
-def by_login(facts: Facts, ask: Ask, reply: Reply, wrong: Finding) -> Finding:
+def by_login(
+    facts: Facts, request: Request, response: Response, wrong: Finding
+) -> Finding:
     """Return that a server asks for a password at Autodiscover's path alone."""
     is_known = wrong.code != "http.login-wanted" or wrong.around
-    if is_known or {name.lower() for name in reply.schemes} != {"basic"}:
+    if is_known or {name.lower() for name in response.schemes} != {"basic"}:
         return wrong
-    parts = split_url(reply.url)
+    parts = split_url(response.url)
     with suppress(ProbeError):
-        root = facts.answer(Ask(f"{parts.scheme}://{parts.netloc}/"))
+        root = facts.fetch(Request(f"{parts.scheme}://{parts.netloc}/"))
         if parts.path.lower() == POX and root.status != 401:
             said = dict(wrong.values)["named"]
-            code, status = "autodiscover.asks-login", reply.status
-            return finding(code, ask.url, status=status, named=said)
+            code, status = "autodiscover.asks-login", response.status
+            return finding(code, request.url, status=status, named=said)
     return wrong
 
 
-def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
+def by_name(case: Case, facts: Facts, found: Finding, request: Request) -> Finding:
     """Return the finding with its cause in DNS: an address, an alias, a wildcard."""
-    host = split_url(ask.url).hostname or ""
+    host = split_url(request.url).hostname or ""
     # The domain's own site need not have settings at any address.
     is_site = web.ABSENT in found.marks and host == case.domain
-    if not is_site and (other := _at_another_address(case, facts, ask)):
-        here = facts.reply(ask).address
+    if not is_site and (other := _at_another_address(case, facts, request)):
+        here = facts.response(request).address
         kind = "AAAA" if ":" in here else "A"
         led = found.within("at-address", here=here, other=other, kind=kind)
         return led._replace(marks=frozenset())
@@ -96,7 +107,7 @@ def by_name(case: Case, facts: Facts, found: Finding, ask: Ask) -> Finding:
     if target == host and facts.is_by_wildcard(host, case.domain):
         return found.within("wildcard", domain=case.domain)
     if found.code in _GROUPS["no_https"]:
-        by_http = ask._replace(url=ask.url.replace("https:", "http:", 1))
+        by_http = request._replace(url=request.url.replace("https:", "http:", 1))
         _, page = web.asked(case, facts, by_http)
         if page and page.code in _GROUPS["pages"]:
             return found.within("by-http", host=host, got=page.seen)
@@ -113,14 +124,16 @@ def by_alias(case: Case, facts: Facts, found: Finding) -> Finding:
     return found
 
 
-def _at_another_address(case: Case, facts: Facts, ask: Ask) -> str:
+def _at_another_address(case: Case, facts: Facts, request: Request) -> str:
     """Return another address of the host, where the request is answered well, or ""."""
     with suppress(ProbeError):
-        first = facts.reply(ask)
-        is_wrong = not first.target and web.of_reply(case, first, ask.url)
-        for address, reply in facts.at_addresses(ask).items() if is_wrong else ():
-            if not isinstance(reply, Reply) or reply.target:
+        first = facts.response(request)
+        is_wrong = not first.target and web.of_response(case, first, request.url)
+        for address, response in (
+            facts.at_addresses(request).items() if is_wrong else ()
+        ):
+            if not isinstance(response, Response) or response.target:
                 continue
-            if web.of_reply(case, reply, ask.url) is None:
+            if web.of_response(case, response, request.url) is None:
                 return address
     return ""

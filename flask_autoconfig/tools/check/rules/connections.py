@@ -13,9 +13,9 @@ from ...net.tcp import ProbeError, not_public
 from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, TOO_LONG, Certificate
 from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
-from ..facts import Ask, Facts, each_of
+from ..context import Context
+from ..facts import Facts, Request, each_of
 from ..findings import Finding, finding
-from ..scene import Scene
 
 Methods = tuple[Method, ...]  # for a login at a server, as published
 _MOST_DAYS = 825  # that Apple's programs let a certificate be valid for
@@ -73,28 +73,28 @@ def of_older_clients(
         yield told("tls.long-hello").marked(mark).hurting("Thunderbird")
 
 
-def web_servers(scene: Scene) -> list[Finding]:
+def web_servers(context: Context) -> list[Finding]:
     """Return how long certificates are valid, and what fails at single addresses.
 
     Bad certificates are findings of the clients that meet them.
     """
-    facts, answered = scene.facts, dict[str, tuple[Ask, Certificate | None]]()
-    for ask in scene.asks:
-        host = split_url(ask.url).hostname or ""
+    facts, answered = context.facts, dict[str, tuple[Request, Certificate | None]]()
+    for request in context.requests:
+        host = split_url(request.url).hostname or ""
         with suppress(ProbeError):
-            certificate = facts.reply(ask).certificate
+            certificate = facts.response(request).certificate
             if host not in answered or not answered[host][1]:
-                answered[host] = ask, certificate  # https counts before http
+                answered[host] = request, certificate  # https counts before http
 
-    met = [found for play in scene.plays for found in play.findings]
+    met = [found for play in context.plays for found in play.findings]
     met = [found for found in met if "at-address" in dict(found.around)]
     told = {split_url(found.subject).hostname for found in met}
 
     def look(host: str) -> Iterator[Finding]:
-        ask, certificate = answered[host]
+        request, certificate = answered[host]
         subject, endpoint = f"{host}:443", Endpoint("https", host, 443, "SSL")
         by_http = Endpoint("http", host, 80, "plain")
-        for found in at_addresses(facts, endpoint if certificate else by_http, ask):
+        for found in at_addresses(facts, endpoint if certificate else by_http, request):
             yield found.marked("explained" if host in told else "")
         if certificate is not None and not certificate.problem:
             yield of_certificate("https", subject, certificate, host)
@@ -104,14 +104,14 @@ def web_servers(scene: Scene) -> list[Finding]:
 
 
 def at_addresses(
-    facts: Facts, endpoint: Endpoint, ask: Ask | None = None
+    facts: Facts, endpoint: Endpoint, request: Request | None = None
 ) -> Iterator[Finding]:
     """Yield what fails at some of the addresses of the endpoint's host only.
 
-    *ask* is a request to a web server, which each of the addresses gets.
+    *request* is a request to a web server, which each of the addresses gets.
     """
     try:
-        results = facts.at_addresses(ask or endpoint)
+        results = facts.at_addresses(request or endpoint)
     except ProbeError:
         return  # another rule reports hosts that cannot be reached at all
     tried = (it for it in results.values() if not isinstance(it, ProbeError))

@@ -25,15 +25,15 @@ from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
 from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
-from ...net.http import Reply
+from ...net.http import Response
 from ...net.untrusted import split_url
 from ...reading import Fault, odd_name, read
 from ...reading import in_words as enumerated
 from ...warnings import ASKED, by_fault, find_warnings
 from .. import texts
-from ..facts import Ask, Facts
+from ..context import Context, Document, FaultyDocument
+from ..facts import Facts, Request
 from ..findings import OK, Case, Finding, finding, from_problem, shown
-from ..scene import Document, Faulty, Scene
 from . import servers, web
 
 _MOST_PROBLEMS = 3  # of a faulty document
@@ -42,18 +42,18 @@ _OURS = re.compile("|".join(PLACEHOLDERS))  # what clients fill in
 
 
 def found(
-    asks: Iterable[Ask], case: Case, facts: Facts
-) -> tuple[list[Document], list[Faulty]]:
+    requests: Iterable[Request], case: Case, facts: Facts
+) -> tuple[list[Document], list[FaultyDocument]]:
     """Return the different documents among the responses, and those that are faulty."""
-    answers: dict[bytes, list[tuple[Ask, Reply]]] = {}
-    for ask in asks:
-        reply, wrong = web.asked(case, facts, ask)
+    answers: dict[bytes, list[tuple[Request, Response]]] = {}
+    for request in requests:
+        response, wrong = web.asked(case, facts, request)
         if wrong is None:
-            answers.setdefault(web.unpacked(reply), []).append((ask, reply))
+            answers.setdefault(web.unpacked(response), []).append((request, response))
 
     documents, faulty = [], []
     for body, answered in answers.items():
-        listed = tuple(ask for ask, _ in answered)
+        listed = tuple(request for request, _ in answered)
         try:
             provider = _for_everybody(provider_of(body), listed)
         except NotAutoconfigError:
@@ -65,16 +65,16 @@ def found(
                 for key in SERVER_KEYS
                 for index, server in enumerate(raw.get(key, ()))
             }
-            faulty.append(Faulty(listed, body, types, tuple(error.problems)))
+            faulty.append(FaultyDocument(listed, body, types, tuple(error.problems)))
             continue
-        is_verified = any(reply.is_verified for _, reply in answered)
+        is_verified = any(response.is_verified for _, response in answered)
         documents.append(Document(listed, answered[0][1], body, provider, is_verified))
     return documents, faulty
 
 
-def _for_everybody(provider: Provider, asks: Sequence[Ask]) -> Provider:
+def _for_everybody(provider: Provider, requests: Sequence[Request]) -> Provider:
     """Return the provider with placeholders for the one address that all asked with."""
-    asked = {address_in_query(split_url(it.url).query) for it in asks}
+    asked = {address_in_query(split_url(it.url).query) for it in requests}
     who = next(iter(asked)) if len(asked) == 1 else ""
     names = {who: "%EMAILADDRESS%", who.rpartition("@")[0]: "%EMAILLOCALPART%"}
 
@@ -91,25 +91,25 @@ def provider_of(document: bytes) -> Provider:
     return provider
 
 
-def look(scene: Scene) -> Iterator[Finding]:
+def look(context: Context) -> Iterator[Finding]:
     """Yield what is wrong with each document, or that it is valid."""
-    for document in scene.documents:
-        findings = list(_of_document(scene, document))
-        is_lost = not scene.readers(document) and any(_lost(scene, document))
+    for document in context.documents:
+        findings = list(_of_document(context, document))
+        is_lost = not context.readers(document) and any(_lost(context, document))
         if is_lost:  # its values do not matter until clients can read it
             ours = ("document.differs", "document.has-others", "document.warning")
             findings = [one for one in findings if one.code not in ours]
         elif all(found.status == OK for found in findings):
             servers = _hosts_of(document)
-            agreed = " and agrees with the file" if scene.case.provider else ""
+            agreed = " and agrees with the file" if context.case.provider else ""
             place = document.place
             good = finding("document.good", place, agreed=agreed, servers=servers)
             findings.append(good)
         for found in findings:
             needs_clients = found.status != OK and not found.clients
-            yield found.hurting(*scene.readers(document) if needs_clients else ())
-    for faulty in scene.faulty:
-        yield from _of_faulty(scene, faulty)
+            yield found.hurting(*context.readers(document) if needs_clients else ())
+    for faulty in context.faulty:
+        yield from _of_faulty(context, faulty)
 
 
 def _hosts_of(document: Document) -> str:
@@ -117,15 +117,15 @@ def _hosts_of(document: Document) -> str:
     return in_words(tuple(listed))
 
 
-def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
+def _of_faulty(context: Context, document: FaultyDocument) -> Iterator[Finding]:
     """Yield each wrong value once, with the clients that it keeps from working."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for problem in document.problems:
         place = problem.place.removeprefix("provider[0]").removeprefix(".")
         code = f"document.bad-{'username' if place.endswith('.username') else 'value'}"
         places.setdefault((code, problem.message, problem.cure), []).append(place)
-    readers = scene.readers(document)
-    lost = list(_lost(scene, document))
+    readers = context.readers(document)
+    lost = list(_lost(context, document))
     for (code, message, cure), listed in [*places.items()][:_MOST_PROBLEMS]:
         words = enumerated([named(place, document.types) for place in listed])
         said = f"{words}: {message}" if words else message
@@ -136,34 +136,38 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         if listed == [""]:  # the message about what is missing has the TOML's words
             if hurt:
                 continue  # the clients say it
-            faults = [*read(document.body, THUNDERBIRD.rules, scene.case.asker).faults]
+            faults = [
+                *read(document.body, THUNDERBIRD.rules, context.case.asker).faults
+            ]
             said = faults[0].message if faults else said
         cure = faults[0].cure if faults else cure
-        found = finding(code, document.asks[0].url, advice=cure, problem=said)
+        found = finding(code, document.requests[0].url, advice=cure, problem=said)
         if hurt:
             found = found.marked("only way")._replace(places=_urls(document))
         yield found.hurting(*(name for name, _ in hurt), *readers)
 
 
-def _urls(document: Document | Faulty) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(shown(ask.url) for ask in document.asks))
+def _urls(document: Document | FaultyDocument) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(shown(request.url) for request in document.requests))
 
 
-def _lost(scene: Scene, document: Document | Faulty) -> Iterator[tuple[str, Fault]]:
+def _lost(
+    context: Context, document: Document | FaultyDocument
+) -> Iterator[tuple[str, Fault]]:
     """Yield the clients that find no settings for a document's faults, and these."""
     urls = _urls(document)
-    for client, stops in ((play.client, play.failures()) for play in scene.plays):
+    for client, stops in ((play.client, play.failures()) for play in context.plays):
         if any(it.code == "document.unusable" and it.subject in urls for it in stops):
-            reading = read(document.body, client.rules, scene.case.asker)
+            reading = read(document.body, client.rules, context.case.asker)
             yield from ((client.name, fault) for fault in reading.faults)
 
 
-def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
-    case = scene.case
-    if document in scene.foreign:
-        yield from _other_domain(scene, document)
+def _of_document(context: Context, document: Document) -> Iterator[Finding]:
+    case = context.case
+    if document in context.foreign:
+        yield from _other_domain(context, document)
         return
-    yield from _by_clients(scene, document)
+    yield from _by_clients(context, document)
     if b"<displayName" not in document.body:
         yield finding("document.no-display-name", document.place)
     for_all = names_for_all(case, [document])
@@ -186,17 +190,17 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
         if not odd_name(name, case.asker):  # the clients' rules tell it
             cure = f"write <username>{login_for(name)}</username>"
             yield one_name(case, document.place, name, cure)
-    yield from _other_domain(scene, document)
+    yield from _other_domain(context, document)
     if case.provider is not None:
-        yield from with_file(scene, case.provider, document)
-    elif scene.provider not in (None, document.provider):
-        yield from _with_reference(scene, document)
+        yield from with_file(context, case.provider, document)
+    elif context.provider not in (None, document.provider):
+        yield from _with_reference(context, document)
 
 
-def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
+def _by_clients(context: Context, document: Document) -> Iterator[Finding]:
     """Yield what readers cannot use in it, unless the file's has it too."""
-    case = scene.case
-    readers = [play.client for play in scene.plays if play.reads(document)]
+    case = context.case
+    readers = [play.client for play in context.plays if play.reads(document)]
     known: set[tuple[str, str]] = set()
     if case.provider is not None:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)
@@ -220,7 +224,7 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
         reason = "; ".join(fault.message for fault in faults)
         code, cure = "document.no-login", faults[0].cure
         places = {fault.place for fault in faults}
-        lost = [name for name, one in _lost(scene, document) if one.place in places]
+        lost = [name for name, one in _lost(context, document) if one.place in places]
         found = finding(code, document.place, advice=cure, reason=reason)
         yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
 
@@ -234,60 +238,62 @@ def others_of(case: Case, document: Document) -> list[str]:
     return [] if is_for_it or case.domain in provider.mx_domains else patterns
 
 
-def is_foreign(scene: Scene, document: Document) -> bool:
+def is_foreign(context: Context, document: Document) -> bool:
     """Return whether a document is for other domains, which the MX host is not in."""
     # A proxy may rewrite the names of its own site in everything that passes it.
-    others = {*others_of(scene.case, document)} - {f"www.{scene.case.domain}"}
-    return bool(others) and not _is_of_mx(scene, others)
+    others = {*others_of(context.case, document)} - {f"www.{context.case.domain}"}
+    return bool(others) and not _is_of_mx(context, others)
 
 
-def _is_of_mx(scene: Scene, names: Iterable[str]) -> bool:
+def _is_of_mx(context: Context, names: Iterable[str]) -> bool:
     ends = tuple(f".{name}" for name in names)
-    hosts = scene.facts.mx_hosts(scene.case.domain) if ends else []
+    hosts = context.facts.mx_hosts(context.case.domain) if ends else []
     return any(f".{host}".endswith(ends) for host in hosts)
 
 
-def is_hosted(scene: Scene) -> bool:
+def is_hosted(context: Context) -> bool:
     """Return whether the settings at the MX host are meant for the domain, too."""
-    case, plays = scene.case, [play for play in scene.plays if play.setup]
+    case, plays = context.case, [play for play in context.plays if play.setup]
     found = [play.found for play in plays if play.found]
-    by_mx = [it.reply.body for it in found if it.place.startswith("mx")]
+    by_mx = [it.response.body for it in found if it.place.startswith("mx")]
     if case.provider is None:  # or somebody has published others in the domain
         listed = rf">({re.escape(case.domain)}|%EMAILDOMAIN%)</domain".encode()
         return len(by_mx) < len(found) or any(re.search(listed, it) for it in by_mx)
-    return bool(by_mx) and _is_of_mx(scene, case.provider.mx_domains)
+    return bool(by_mx) and _is_of_mx(context, case.provider.mx_domains)
 
 
-def foreign(scene: Scene) -> tuple[Document, ...]:
+def foreign(context: Context) -> tuple[Document, ...]:
     """Return the documents of another customer: for other domains, with other servers."""
-    if scene.case.provider is None:
-        theirs = (it for it in scene.sources if it.is_foreign and it.is_contradicted)
+    if context.case.provider is None:
+        theirs = (it for it in context.sources if it.is_foreign and it.is_contradicted)
         return tuple(source.document for source in theirs if source.document)
-    differs = partial(with_file, scene, scene.case.provider)
-    others = (one for one in scene.documents if is_foreign(scene, one))
+    differs = partial(with_file, context, context.case.provider)
+    others = (one for one in context.documents if is_foreign(context, one))
     return tuple(one for one in others if any(differs(one)))
 
 
-def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
-    patterns = others_of(scene.case, document)
+def _other_domain(context: Context, document: Document) -> Iterator[Finding]:
+    patterns = others_of(context.case, document)
     if patterns:
-        domain = scene.case.domain
+        domain = context.case.domain
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
         code = "document.other-domain"
         ends = tuple(f"@{name}" for name in patterns)
-        names = {it for it in scene.names_for_all if it.endswith(ends)}
-        if document in scene.foreign:
+        names = {it for it in context.names_for_all if it.endswith(ends)}
+        if document in context.foreign:
             code, names = "document.another-customers", set()
         code = "document.other-users" if names else code
         said = {"domain": domain, "others": others, "servers": _hosts_of(document)}
         found = finding(code, document.place, **said)
         if (count := document.body.count(b"<emailProvider")) > 1:
             found = found.within("several-providers", count=count, domain=domain)
-        if code == "document.other-domain" and _is_of_mx(scene, patterns):
+        if code == "document.other-domain" and _is_of_mx(context, patterns):
             found = found.marked("explained")  # it is that of the domain's hoster
-        plays = [play for play in scene.plays if scene.is_foreign(play)]
-        plays += [it for it in scene.plays if names & {one.username for one in it.mail}]
-        if document in scene.foreign[:1] or names:
+        plays = [play for play in context.plays if context.is_foreign(play)]
+        plays += [
+            it for it in context.plays if names & {one.username for one in it.mail}
+        ]
+        if document in context.foreign[:1] or names:
             places = (document.place, *(play.place for play in plays if play.found))
             found = found._replace(places=tuple(dict.fromkeys(places)))
             found = found.hurting(*(play.client.name for play in plays))
@@ -326,7 +332,7 @@ def is_anothers(case: Case, username: str) -> bool:
 
 def is_personal(case: Case, document: Document) -> bool:
     """Return whether requests without the person's address get a fixed user name too."""
-    queries = {unquote(split_url(ask.url).query) for ask in document.asks}
+    queries = {unquote(split_url(request.url).query) for request in document.requests}
     names = {server.username for _, server in document.provider.servers}
     has_fixed = any(name and is_for_all(name) for name in names)
     return has_fixed and queries != {f"emailaddress={case.asker}"}
@@ -346,33 +352,40 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
 # --- Compared with the file, or another document ----------------------------------------
 
 
-def with_file(scene: Scene, file: Provider, document: Document) -> Iterator[Finding]:
+def with_file(
+    context: Context, file: Provider, document: Document
+) -> Iterator[Finding]:
     """Yield the differences of a document from the provider of the file."""
-    case, recipient = scene.case, Recipient(scene.case.domain, exact=scene.case.exact)
+    case, recipient = (
+        context.case,
+        Recipient(context.case.domain, exact=context.case.exact),
+    )
     alone = structs.replace(file, list_domains=False)  # only servers count
     ours = provider_of(thunderbird.write(alone, recipient))
     told = names_for_all(case, [document])  # by another rule
     pair, by = (ours, document.provider), "the file says"
-    if differing := differences(scene, *pair, by=by, told=told):
+    if differing := differences(context, *pair, by=by, told=told):
         code = "document.has-others" if all(differing.values()) else "document.differs"
         wrong = finding(code, document.place, differences=_listed(differing))
-        yield web.with_cache(wrong, "cache", document.reply)
+        yield web.with_cache(wrong, "cache", document.response)
 
 
-def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
-    other = next(each for each in scene.documents if each.provider is scene.provider)
+def _with_reference(context: Context, document: Document) -> Iterator[Finding]:
+    other = next(
+        each for each in context.documents if each.provider is context.provider
+    )
     where, compared = other.place, (other.provider, document.provider)
-    if differing := differences(scene, *compared):
+    if differing := differences(context, *compared):
         is_minor = all(differing.values())
         code = "document.has-more" if is_minor else "document.contradicts"
         if where == document.place:
             where = "the same URL for a request with another form of the address"
-            known = replace(scene.case, has_own_login=True)
-            if not differences(replace(scene, case=known), *compared):
+            known = replace(context.case, has_own_login=True)
+            if not differences(replace(context, case=known), *compared):
                 code = "document.name-by-address"
         words = _listed(differing)
         wrong = finding(code, document.place, differences=words, where=where)
-        yield web.with_cache(wrong, "caches", document.reply, other.reply)
+        yield web.with_cache(wrong, "caches", document.response, other.response)
 
 
 def _listed(differing: Iterable[str]) -> str:
@@ -383,7 +396,7 @@ def _listed(differing: Iterable[str]) -> str:
 
 
 def differences(
-    scene: Scene,
+    context: Context,
     ours: Provider,
     theirs: Provider,
     by: str = "another says",
@@ -393,7 +406,7 @@ def differences(
 
     What is minor keeps nobody from the mail. Values that are *told* are left out.
     """
-    case, types = scene.case, {place: server.type for place, server in theirs.servers}
+    case, types = context.case, {place: server.type for place, server in theirs.servers}
     found: dict[str, bool] = {}
     for key in SERVER_KEYS:
         our, their = getattr(ours, key), getattr(theirs, key)
@@ -408,7 +421,7 @@ def differences(
                 for name, *values in _fields(case, *pair):
                     place = named(f"{key}[{index}].{name}", types)
                     one, it = map(in_words, values)
-                    is_minor = not is_mail or servers.is_as_good(scene, *pair)
+                    is_minor = not is_mail or servers.is_as_good(context, *pair)
                     if it not in told:
                         found[f"{place} is {it}, {by} {one}"] = is_minor
         else:

@@ -14,17 +14,17 @@ from ... import zone
 from ...net.resolver import Authority, LookupFailed, Resolver
 from ...net.tcp import Network, ProbeError
 from ...net.untrusted import kind_of
+from ..context import Context
 from ..facts import each_of, side_by_side
 from ..findings import Finding, finding
-from ..scene import Scene
 from . import servers
 
 
-def authorities(scene: Scene) -> Iterator[Finding]:
+def authorities(context: Context) -> Iterator[Finding]:
     """Yield where name servers of the zone, or the resolver, differ from the newest one."""
-    network, domain = scene.facts.network, scene.case.domain
+    network, domain = context.facts.network, context.case.domain
     names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
-    digests = [one.digest.name for one in scene.case.families if one.digest]
+    digests = [one.digest.name for one in context.case.families if one.digest]
     asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
     asked += [(f"{name}.{domain}", "TXT") for name in digests]
 
@@ -57,9 +57,9 @@ def authorities(scene: Scene) -> Iterator[Finding]:
             yield silent.marked(failed.kind)
 
     (latest, newest), first = max(told, key=lambda one: one[0][0])
-    hosts = {f"{one.label}.{domain}": 443 for one in scene.case.families if one.label}
-    for one in servers.endpoints(scene.case, scene.provider):
-        hosts |= {one.host: one.port} if scene.case.has(one.host) else {}
+    hosts = {f"{one.label}.{domain}": 443 for one in context.case.families if one.label}
+    for one in servers.endpoints(context.case, context.provider):
+        hosts |= {one.host: one.port} if context.case.has(one.host) else {}
     for (serial, found), server in told:
         sets = zip(asked, found, newest, strict=True)
         differing = [f"{name} {kind}" for (name, kind), old, new in sets if old != new]
@@ -85,8 +85,8 @@ def authorities(scene: Scene) -> Iterator[Finding]:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
 
 
-def delegation(scene: Scene) -> Iterator[Finding]:
-    network, domain = scene.facts.network, scene.case.domain
+def delegation(context: Context) -> Iterator[Finding]:
+    network, domain = context.facts.network, context.case.domain
     with suppress(LookupFailed):
         named = network.resolver.delegated(domain, network.allow_private)
         own = network.resolver.name_servers(domain)
@@ -95,12 +95,12 @@ def delegation(scene: Scene) -> Iterator[Finding]:
             yield finding("dns.delegation-differs", at, above=above, own=", ".join(own))
 
 
-def dnssec(scene: Scene) -> Iterator[Finding]:
+def dnssec(context: Context) -> Iterator[Finding]:
     """Yield that the zone lacks the key that its parent names, or has another.
 
     A resolver that does not validate answers all the same.
     """
-    domain, resolver = scene.case.domain, scene.facts.network.resolver
+    domain, resolver = context.case.domain, context.facts.network.resolver
     with suppress(LookupFailed):
         named: list[Any] = resolver.records(domain, "DS")
         keys: list[Any] = resolver.records(domain, "DNSKEY") if named else []

@@ -15,9 +15,9 @@ from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.untrusted import unquoted
 from .. import texts
+from ..context import Context
 from ..facts import Facts, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
-from ..scene import Scene
 from . import connections, servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
@@ -30,8 +30,8 @@ _UNENCRYPTED = {25, 80, 5232, 8008}  # of services that have the name rightly
 # --- Hosts ----------------------------------------------------------------------------
 
 
-def hosts(scene: Scene) -> list[Finding]:
-    case, facts = scene.case, scene.facts
+def hosts(context: Context) -> list[Finding]:
+    case, facts = context.case, context.facts
     names = {
         f"{family.label}.{case.domain}": family.askers
         for family in case.families
@@ -51,7 +51,7 @@ def hosts(scene: Scene) -> list[Finding]:
                 advice = web.renamed(facts, name)
                 code, said = f"dns.{'misnamed' if advice else 'no-name'}", names[name]
                 none = finding(code, name, advice=advice, askers=said, name=name)
-                yield _weighed(scene, none) if advice else none
+                yield _weighed(context, none) if advice else none
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -59,10 +59,10 @@ def hosts(scene: Scene) -> list[Finding]:
     return each_of(look, names)
 
 
-def half_answered(scene: Scene) -> Iterator[Finding]:
+def half_answered(context: Context) -> Iterator[Finding]:
     """Yield hosts with answers for one type of address only, or without IPv4."""
-    case, facts = scene.case, scene.facts
-    hosts = {endpoint.host for endpoint in servers.endpoints(case, scene.provider)}
+    case, facts = context.case, context.facts
+    hosts = {endpoint.host for endpoint in servers.endpoints(case, context.provider)}
     side_by_side(partial(facts.exists, host) for host in hosts)
     unanswered = facts.network.resolver.unanswered
     for host in sorted({*hosts, *case.hosts}):
@@ -78,8 +78,8 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
 # --- MX -------------------------------------------------------------------------------
 
 
-def mx(scene: Scene) -> list[Finding]:
-    case, facts = scene.case, scene.facts
+def mx(context: Context) -> list[Finding]:
+    case, facts = context.case, context.facts
     subject = f"{case.domain} MX"
     try:
         hosts = facts.mx(case.domain)
@@ -88,7 +88,7 @@ def mx(scene: Scene) -> list[Finding]:
         if not hosts:  # by a null MX record (RFC 7505), or none
             is_null = facts.network.resolver.records(case.domain, "MX")
             none = finding("mx.null" if is_null else "mx.missing", subject)
-            return [none if is_null else _weighed(scene, none)]
+            return [none if is_null else _weighed(context, none)]
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
 
@@ -98,17 +98,17 @@ def mx(scene: Scene) -> list[Finding]:
     ends = tuple(f".{name}" for name in names)
     if names and not any(f".{host}".endswith(ends) for host in hosts):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
-    findings += _at_another_hoster(scene, subject, hosts)
+    findings += _at_another_hoster(context, subject, hosts)
     return findings or [finding("mx.found", subject, hosts=listed)]
 
 
 def _at_another_hoster(
-    scene: Scene, subject: str, hosts: list[str]
+    context: Context, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
     """Yield that mail arrives at a provider where nobody reads it."""
-    case, facts = scene.case, scene.facts
-    by_others = scene.measure.accounts if scene.measure else ()
-    incoming = scene.provider.incoming if scene.provider else by_others
+    case, facts = context.case, context.facts
+    by_others = context.measure.accounts if context.measure else ()
+    incoming = context.provider.incoming if context.provider else by_others
     every = [it.hostname for it in incoming if it.type != "smtp"]
     named = (host for host in every if host and "%" not in host)
     listed = [host for host in named if facts.exists(host)]
@@ -124,10 +124,10 @@ def _at_another_hoster(
     asked = next((f"{it.label}.{case.domain}" for it in case.families if it.srv), "")
     led = web.names_of(facts, asked)[1:] if asked and listed else []
     askers = texts.hosters("asked", led)
-    met = [it for play in scene.plays for it in play.findings]
+    met = [it for play in context.plays for it in play.findings]
     shut = [dict(it.values) for it in met if it.code == "http.exchange"]
     ways = [it["how"] for it in shut if it["host"] in (asked, *led)]
-    is_found = any(it.setup for it in scene.plays if it.client == OUTLOOK)
+    is_found = any(it.setup for it in context.plays if it.client == OUTLOOK)
     if ways and listed and not (askers or is_found):
         # One organization has domains below several top-level domains.
         known = {base_domain(it).split(".")[0] for it in (*hosts, *names)}
@@ -183,9 +183,9 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
 # --- SRV ------------------------------------------------------------------------------
 
 
-def services(scene: Scene) -> list[Finding]:
+def services(context: Context) -> list[Finding]:
     """Return whether the SRV records are those of the file, or lead to live servers."""
-    provider, domain = scene.case.provider, scene.case.domain
+    provider, domain = context.case.provider, context.case.domain
     paths: dict[str, str] = {}  # the texts of TXT records
     usual = () if provider else zone.MAIL_SERVICES
     targets: dict[str, list[Target]] = {name: [] for name, *_ in usual}
@@ -198,22 +198,22 @@ def services(scene: Scene) -> list[Finding]:
         if host != ".":
             wanted.append((host.removesuffix("."), int(port)))
 
-    others = [family.srv for family in scene.case.families if family.srv]
+    others = [family.srv for family in context.case.families if family.srv]
     others += [] if provider else [name for name, _ in zone.URL_SERVICES]
 
     def look(name: str) -> Iterator[Finding]:
         if name in targets:
-            return _service(scene, name, targets[name], paths.get(name, ""))
-        return _by_web(scene, name)
+            return _service(context, name, targets[name], paths.get(name, ""))
+        return _by_web(context, name)
 
     return each_of(look, [*targets, *others])
 
 
 def _service(
-    scene: Scene, name: str, wanted: list[Target], path: str
+    context: Context, name: str, wanted: list[Target], path: str
 ) -> Iterator[Finding]:
     """Yield how the records of a service differ, or whom they lead astray."""
-    case, facts = scene.case, scene.facts
+    case, facts = context.case, context.facts
     full_name = f"{name}.{case.domain}"
     subject = f"{full_name} SRV"
     try:
@@ -229,9 +229,9 @@ def _service(
         yield fault
         return
     if not targets:
-        yield from _no_records(scene, name, wanted)
+        yield from _no_records(context, name, wanted)
         return
-    others = (source for source in scene.sources if source.place != sources.SRV)
+    others = (source for source in context.sources if source.place != sources.SRV)
     known = {Endpoint.of(account) for one in others for account in one.accounts}
 
     def servers_of(listed: list[Target]) -> list[Endpoint]:
@@ -246,7 +246,7 @@ def _service(
     is_dead = case.provider is not None and not is_right
     is_dead &= any(servers.is_dead(facts, it) for it in servers_of(wanted))
     if failing and (failing.code == "srv.other-service" or is_dead or not wanted):
-        led = [it for it in scene.plays if {*map(Endpoint.of, it.mail)} & {*tried}]
+        led = [it for it in context.plays if {*map(Endpoint.of, it.mail)} & {*tried}]
         yield failing.hurting(*(play.client.name for play in led))
     elif case.provider and not is_right:
         code = "srv.file-outdated" if is_dead else "srv.differs"
@@ -259,7 +259,7 @@ def _service(
         is_ours = is_ours or _are_of_file(case, facts, servers_of(offered))
         is_ours = is_ours and not is_dead
         yield differs.marked("same server" if is_ours else "")
-    elif service and not case.provider and (wrong := _contradicted(scene, service)):
+    elif service and not case.provider and (wrong := _contradicted(context, service)):
         yield wrong
     elif paths and path not in map(unquoted, paths):  # dav.py tells of quotation marks
         yield _wrong("srv.differs", subject, f"TXT {paths[0]}", path)
@@ -271,22 +271,22 @@ def _service(
                 yield finding("srv.is-alias", subject, host=host, target=way[1])
 
 
-def _by_web(scene: Scene, name: str) -> Iterator[Finding]:
+def _by_web(context: Context, name: str) -> Iterator[Finding]:
     """Yield where the records of a service are that clients reach by https."""
-    full_name = f"{name}.{scene.case.domain}"
+    full_name = f"{name}.{context.case.domain}"
     with suppress(LookupFailed):
-        targets = scene.facts.srv(full_name)
+        targets = context.facts.srv(full_name)
         if not targets:
-            yield from _no_records(scene, name, [])
-        for fault in _faults(scene.facts, f"{full_name} SRV", targets):
+            yield from _no_records(context, name, [])
+        for fault in _faults(context.facts, f"{full_name} SRV", targets):
             who = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
-            by_them = (it.setup for it in scene.plays if it.client.name == who)
+            by_them = (it.setup for it in context.plays if it.client.name == who)
             yield fault.marked("" if any(by_them) else "only way").hurting(who)
 
 
-def _weighed(scene: Scene, found: Finding) -> Finding:
+def _weighed(context: Context, found: Finding) -> Finding:
     """Return the finding as a failure if no client finds the settings of a server."""
-    is_lost = not any(play.mail for play in scene.plays)
+    is_lost = not any(play.mail for play in context.plays)
     return found.marked("only way" if is_lost else "")
 
 
@@ -296,26 +296,26 @@ def _first(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
     return offered[: ranks.count(min(ranks, default=0))]
 
 
-def _no_records(scene: Scene, name: str, wanted: list[Target]) -> Iterator[Finding]:
+def _no_records(context: Context, name: str, wanted: list[Target]) -> Iterator[Finding]:
     """Yield where the records of a service are instead, or that there are none."""
-    domain, right = scene.case.domain, f"{name}.{scene.case.domain}"
+    domain, right = context.case.domain, f"{name}.{context.case.domain}"
     types = {row[0]: row[1] for row in zone.MAIL_SERVICES}
     same = (it for it in types if types[it] == types.get(name))  # imap, pop3 or smtp
-    is_served = any(scene.facts.targets(f"{it}.{domain}") for it in same)
-    if other := _of_other_type(scene.facts, right, domain):
+    is_served = any(context.facts.targets(f"{it}.{domain}") for it in same)
+    if other := _of_other_type(context.facts, right, domain):
         type_, data = other
         code, at = "srv.other-type", f"{right} {type_}"
-        yield _weighed(scene, finding(code, at, type=type_, data=data))
-    elif not is_served and (misnamed := _misnamed(scene, name, wanted)):
+        yield _weighed(context, finding(code, at, type=type_, data=data))
+    elif not is_served and (misnamed := _misnamed(context, name, wanted)):
         is_slip = misnamed.removesuffix(f".{domain}") in zone.slips(name)
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
         code, at = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
-        yield _weighed(scene, finding(code, at, domain=domain, right=right))
-    elif name == "_submissions._tcp" and not (is_served or scene.case.provider):
-        read = any(scene.facts.targets(f"{it}.{domain}") for it in types)
-        if read and not any(play.mail for play in scene.plays):
+        yield _weighed(context, finding(code, at, domain=domain, right=right))
+    elif name == "_submissions._tcp" and not (is_served or context.case.provider):
+        read = any(context.facts.targets(f"{it}.{domain}") for it in types)
+        if read and not any(play.mail for play in context.plays):
             yield finding("srv.reading-alone", f"{right} SRV")
-    elif scene.case.provider and wanted:
+    elif context.case.provider and wanted:
         yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
 
 
@@ -357,17 +357,17 @@ def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Findi
             yield finding("srv.order", subject, record=it, usual=port, host=host)
 
 
-def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
+def _misnamed(context: Context, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
     It lacks `._tcp`, has that or the domain twice, by a web form, is below that of a
     host, is misspelt, or has another service.
     """
-    domain, facts = scene.case.domain, scene.facts
+    domain, facts = context.case.domain, context.facts
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
     names.append(f"{name}._tcp")
     near = [host for host, _ in wanted] + facts.mx_hosts(domain)
-    hosts = [host.removesuffix(f".{domain}") for host in near if scene.case.has(host)]
+    hosts = [host.removesuffix(f".{domain}") for host in near if context.case.has(host)]
     names += [*zone.below(name, hosts[:_MOST]), *zone.slips(name)]
     listed = [f"{each}.{domain}" for each in names]
     # A wildcard record answers for any name.
@@ -401,33 +401,33 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     )
 
 
-def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:
+def _contradicted(context: Context, service: tuple[str, str, str]) -> Finding | None:
     """Return that the most credible other source contradicts a record, or None."""
     name, type_, socket_type = service
-    subject = f"{name}.{scene.case.domain} SRV"
-    targets = scene.facts.srv(subject.removesuffix(" SRV"))
-    others = (one for one in scene.sources if one.place != sources.SRV)
+    subject = f"{name}.{context.case.domain} SRV"
+    targets = context.facts.srv(subject.removesuffix(" SRV"))
+    others = (one for one in context.sources if one.place != sources.SRV)
     measure = next(others, None)
     if measure is None or measure.is_foreign:
         return None
     listed = [one for one in measure.accounts if one.type == type_]
-    alive = [one for one in listed if not sources.is_faulty(scene, one)]
+    alive = [one for one in listed if not sources.is_faulty(context, one)]
     by = sources.said_by(measure)
     wanted = _listed([(one.hostname, one.port) for one in alive])
     if not targets[0][0]:
-        records = (one for one in scene.sources if one.place == sources.SRV)
+        records = (one for one in context.sources if one.place == sources.SRV)
         offered = {account.type for source in records for account in source.accounts}
         # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
         return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)
-    first = _first(scene.facts, subject.removesuffix(" SRV"), targets)
+    first = _first(context.facts, subject.removesuffix(" SRV"), targets)
     led = [Account(type_, *target, socket_type) for target in first]
     pairs = ((theirs, ours) for theirs in led for ours in alive)
-    if not alive or any(sources.is_one_server(scene, *pair) for pair in pairs):
+    if not alive or any(sources.is_one_server(context, *pair) for pair in pairs):
         return None
-    is_decided = measure is scene.measure and measure.is_decided
+    is_decided = measure is context.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _wrong(code, subject, _listed(targets[:1]), wanted, by)
 

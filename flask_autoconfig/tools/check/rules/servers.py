@@ -18,9 +18,9 @@ from ...net.tls import Certificate, matches
 from ...net.untrusted import kind_of
 from ...warnings import why_unreachable
 from .. import texts
-from ..facts import Ask, Facts, each_of, side_by_side
+from ..context import Context
+from ..facts import Facts, Request, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
-from ..scene import Scene
 from . import connections, web
 from .connections import Methods, at_addresses, of_certificate, of_older_clients
 
@@ -65,15 +65,17 @@ def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     return is_tried and not is_dead(facts, endpoint)
 
 
-def is_as_good(scene: Scene, ours: Server | Account, theirs: Server | Account) -> bool:
+def is_as_good(
+    context: Context, ours: Server | Account, theirs: Server | Account
+) -> bool:
     """Return whether people can log in as well with another port or method of a server."""
-    one, other = (endpoint_of(scene.case, each) for each in (ours, theirs))
+    one, other = (endpoint_of(context.case, each) for each in (ours, theirs))
     is_one = one[:2] == other[:2] and ours.username == theirs.username
     if not is_one or other.type not in MAIL_TYPES or other.socket_type == "plain":
         return False
     methods: Any = theirs.authentication or "password-cleartext"
     methods = (methods,) if isinstance(methods, str) else methods
-    return all(it.status != FAILURE for it in of(scene.facts, other, methods))
+    return all(it.status != FAILURE for it in of(context.facts, other, methods))
 
 
 def settled(facts: Facts, setup: Setup | None) -> Setup | None:
@@ -93,33 +95,33 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
     return setup and setup._replace(servers=tuple(map(way, setup.servers)))
 
 
-def _published(scene: Scene) -> dict[Endpoint, Methods]:
-    found = endpoints(scene.case, scene.provider)
-    for document in () if scene.case.provider else scene.documents:
-        if document not in scene.foreign:
-            found = {**endpoints(scene.case, document.provider), **found}
+def _published(context: Context) -> dict[Endpoint, Methods]:
+    found = endpoints(context.case, context.provider)
+    for document in () if context.case.provider else context.documents:
+        if document not in context.foreign:
+            found = {**endpoints(context.case, document.provider), **found}
     return found
 
 
-def _set_up(scene: Scene) -> dict[Endpoint, list[tuple[Client, str]]]:
+def _set_up(context: Context) -> dict[Endpoint, list[tuple[Client, str]]]:
     """Return what clients set up, with the clients and the method that each uses."""
     found: dict[Endpoint, list[tuple[Client, str]]] = {}
-    for play in scene.own_plays:
+    for play in context.own_plays:
         for account in play.mail:
             method = account.authentication or "password-cleartext"
             found.setdefault(Endpoint.of(account), []).append((play.client, method))
     return found
 
 
-def each_address(scene: Scene) -> list[Finding]:
+def each_address(context: Context) -> list[Finding]:
     """Return what fails at single addresses of mail servers."""
-    endpoints = {**_published(scene), **_set_up(scene)}
-    return each_of(partial(at_addresses, scene.facts), endpoints)
+    endpoints = {**_published(context), **_set_up(context)}
+    return each_of(partial(at_addresses, context.facts), endpoints)
 
 
-def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
+def _elsewhere(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
     """Return the finding with what DNS says: no such service, or a server that answers."""
-    facts, domain = scene.facts, scene.case.domain
+    facts, domain = context.facts, context.case.domain
     names = {(type_, way): name for name, type_, way in zone.MAIL_SERVICES}
     record = f"{names.get((endpoint.type, endpoint.socket_type))}.{domain}"
     with suppress(LookupFailed):
@@ -138,7 +140,7 @@ def _elsewhere(scene: Scene, endpoint: Endpoint, found: Finding) -> Finding:
     if any(kind_of(one, "nowhere") for one in addresses(endpoint.host)):
         return found  # which names the cause
     hosts = [f"{label}.{domain}" for label in _CUSTOMARY]
-    hosts += filter(scene.case.has, facts.mx_hosts(domain)[:2])
+    hosts += filter(context.case.has, facts.mx_hosts(domain)[:2])
     for other, address in each_of(answering, dict.fromkeys(hosts))[:1]:
         host = endpoint.host
         return found.within("answers-at", host=host, other=other, address=address)
@@ -153,28 +155,28 @@ def _shut(facts: Facts, listed: list[Endpoint], host: str) -> list[str]:
     return sorted({str(one.port) for one in ours if kinds == {"connect"}})
 
 
-def look(scene: Scene) -> Iterator[Finding]:
+def look(context: Context) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
-    case, published, set_up = scene.case, _published(scene), _set_up(scene)
+    case, published, set_up = context.case, _published(context), _set_up(context)
     listed = list({**published, **set_up})
     # They drop a document with a server without encryption.
-    lost = (play.client for play in scene.plays if play.setup is None)
+    lost = (play.client for play in context.plays if play.setup is None)
     droppers = [client.name for client in lost if client.rules.all_or_nothing]
     asked = listed if case.provider else listed[:MOST]
     working = [
         (source.place, Endpoint.of(one))
-        for source in scene.sources
+        for source in context.sources
         for one in source.accounts[:MOST]
-        if one.type in MAIL_TYPES and is_alive(scene.facts, Endpoint.of(one))
+        if one.type in MAIL_TYPES and is_alive(context.facts, Endpoint.of(one))
     ]
 
-    by_ispdb = {it.is_by_ispdb for it in scene.plays if it.setup is not None}
+    by_ispdb = {it.is_by_ispdb for it in context.plays if it.setup is not None}
     is_ispdb_alone = not case.provider and by_ispdb == {True}
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
-        for found in of(scene.facts, endpoint, published.get(endpoint, ())):
+        for found in of(context.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             is_way = found.code in _GROUPS["encryption"] and endpoint not in published
             method = dict(found.values).get("method")  # which the server lacks
@@ -191,19 +193,19 @@ def look(scene: Scene) -> Iterator[Finding]:
             for place, one in working if found.status == FAILURE or is_relay else ():
                 is_other = one.type == endpoint.type and one.host != endpoint.host
                 is_better = is_relay and one.type == "smtp" and one.port != 25
-                if is_better or (is_other and is_dead(scene.facts, endpoint)):
+                if is_better or (is_other and is_dead(context.facts, endpoint)):
                     found = found.within("elsewhere", whose=place, other=one)
                     break
             else:
                 if found.status == FAILURE and is_ispdb_alone:
                     found = found.within("ispdb-alone")
                 elif found.code in _LOST and case.has(endpoint.host):
-                    found = _elsewhere(scene, endpoint, found)
+                    found = _elsewhere(context, endpoint, found)
             is_of_some = bool(found.clients)
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             is_other = found.code == "server.other-service" and not found.around
-            shut = _shut(scene.facts, asked, endpoint.host) if is_other else []
+            shut = _shut(context.facts, asked, endpoint.host) if is_other else []
             if len(shut) > 1:
                 values = (("ports", " and ".join(shut)), *found.values)
                 found = found._replace(code="server.no-tls-ports", values=values)
@@ -281,7 +283,7 @@ def _better(facts: Facts, host: str, certificate: Certificate) -> str:
 
 def _web_proxy(facts: Facts, host: str) -> str:
     with suppress(ProbeError):
-        named = facts.reply(Ask(f"http://{host}/")).headers.get("server", "")
+        named = facts.response(Request(f"http://{host}/")).headers.get("server", "")
         return named[:40] if named.lower().startswith(_PROXIES) else ""
     return ""
 

@@ -23,16 +23,15 @@ from ....documents.setups import (
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
 from ...naming import base_domain
-from ...net.http import Reply
+from ...net.http import Response
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public, split_url, unquoted
 from ...reading import in_words as enumerated
-from ..facts import Ask, Facts
+from ..context import Context, Outcome, Play, request_of, requests_of
+from ..facts import Facts, Request
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
 from ..playing import counts
-from ..scene import Outcome, Play, Scene, ask_of
-from ..scene import asks as every_ask
 from . import causes, documents, servers, web
 
 _CAPITALS = "/Autodiscover/Autodiscover.xml"
@@ -47,33 +46,33 @@ _UNTOLD |= {"http.private", "http.private-inside"}
 _UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
 
-def asks(client: Client, case: Case) -> list[Ask]:
+def family_requests(client: Client, case: Case) -> list[Request]:
     family = case.family(client.family)
-    return [Ask(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
+    return [Request(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
 
 
 def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return what a client sets up, and what is wrong with its one document."""
-    (ask,), expected = asks(client, case), None
-    family, url = case.family(client.family), ask.url
+    (request,), expected = family_requests(client, case), None
+    family, url = case.family(client.family), request.url
     played = Play(client, found=Outcome(url))
     if case.provider is not None:
         recipient = Recipient(case.domain, exact=case.exact)
         expected = family.formats[0].write(case.provider, recipient)
         if expected is None:
             return played
-    reply, wrong = web.asked(case, facts, ask)
-    if wrong is not None and reply.status:
-        wrong = causes.by_name(case, facts, wrong, ask)
+    response, wrong = web.asked(case, facts, request)
+    if wrong is not None and response.status:
+        wrong = causes.by_name(case, facts, wrong, request)
     is_text = family.formats[0].content_type.startswith("text/plain")
     if wrong is None or (is_text and wrong.code == "http.plain-text"):
         played.setup = Setup(())
         try:
             if family.name == "pacc":
-                played.setup = read_pacc(reply.body)
-            played.findings = [_content(url, family, reply, played.setup, expected)]
+                played.setup = read_pacc(response.body)
+            played.findings = [_content(url, family, response, played.setup, expected)]
             if played.findings[0].code != "document.stale":
-                played.findings += _digest(case, facts, family, reply, expected)
+                played.findings += _digest(case, facts, family, response, expected)
         except MeaninglessError as error:
             code, cure, who = "document.meaningless", error.cure, family.askers
             wrong = finding(code, url, advice=cure, reason=error, askers=who)
@@ -91,15 +90,15 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
 
 
 def _content(
-    url: str, family: Family, reply: Reply, setup: Setup, expected: bytes | None
+    url: str, family: Family, response: Response, setup: Setup, expected: bytes | None
 ) -> Finding:
     wanted, differing = family.formats[0].content_type.partition(";")[0], ""
-    found, askers = reply.content_type or "missing", family.askers
+    found, askers = response.content_type or "missing", family.askers
     if found != wanted:
         code = "document.content-type"
         return finding(code, url, found=found, wanted=wanted, askers=askers)
     # White space is the concern of the digest.
-    if expected is None or reply.body.split() == expected.split():
+    if expected is None or response.body.split() == expected.split():
         return finding("document.served", url)
     if family.name == "pacc":
         ours, theirs = {*read_pacc(expected).servers}, {*setup.servers}
@@ -107,23 +106,23 @@ def _content(
         said = f"clients set up {alone}, the file says {lacking}"
         differing = f": {said if ours != theirs else 'its servers are the same'}"
     stale = finding("document.stale", url, differences=differing, askers=askers)
-    return web.with_cache(stale, "cache", reply)
+    return web.with_cache(stale, "cache", response)
 
 
 def _digest(
-    case: Case, facts: Facts, family: Family, reply: Reply, expected: bytes | None
+    case: Case, facts: Facts, family: Family, response: Response, expected: bytes | None
 ) -> Iterator[Finding]:
     if family.digest is None:
         return
     name = f"{family.digest.name}.{case.domain}"
-    wanted = family.digest.value(reply.body)
+    wanted = family.digest.value(response.body)
     try:
         values = facts.txt(name)
     except LookupFailed as error:
         yield web.failed(name, error)
         return
     code = "digest.differs" if values else "digest.missing"
-    text = reply.body.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf").strip()
+    text = response.body.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf").strip()
     forms = (text, text + b"\n")  # before an editor or an upload changed it
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
@@ -139,23 +138,23 @@ def _digest(
 # --- What is missing --------------------------------------------------------------------
 
 
-def missing(scene: Scene) -> Iterator[Finding]:
+def missing(context: Context) -> Iterator[Finding]:
     """Yield the families of the file that are published at none of their places.
 
     Without a file, Autodiscover where somebody has made a host for it.
     """
-    case, provider = scene.case, scene.case.provider
+    case, provider = context.case, context.case.provider
     for family in case.families:
         # comparing.py tells that there is no config-v1.1.xml at all, dav.py of its URLs.
-        is_left = family.name == "thunderbird" and not scene.documents
+        is_left = family.name == "thunderbird" and not context.documents
         is_meant = family.name == "outlook"
         if provider is not None:
             is_meant = family.writes(provider, case.domain)
         if is_left or family.name == "dav" or not is_meant:
             continue
-        plays = [it for it in scene.plays if it.client.family == family.name]
+        plays = [it for it in context.plays if it.client.family == family.name]
         lost = [it.client for it in plays if it.setup is None and not _is_told(it)]
-        found = _missing(scene, lost, family) if lost else None
+        found = _missing(context, lost, family) if lost else None
         if found is not None:
             yield found.hurting(*(client.name for client in lost))
 
@@ -165,16 +164,18 @@ def _is_told(play: Play) -> bool:
     return bool(told) or "autodiscover.asks-login" in {it.code for it in play.findings}
 
 
-def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | None:
-    case, facts, told = scene.case, scene.facts, family.name
+def _missing(context: Context, clients: list[Client], family: Family) -> Finding | None:
+    case, facts, told = context.case, context.facts, family.name
     of = enumerated([client.name for client in clients])
-    asks_of = profile_asks if told == "apple" else asks
-    ask, *_ = asks_of(clients[0], case)
+    make_requests = profile_requests if told == "apple" else family_requests
+    request, *_ = make_requests(clients[0], case)
     if told == "outlook":
-        ask, *_ = every_ask(OUTLOOK.steps[2], case, facts)
-    url, name = ask.url, split_url(ask.url).hostname or ""
-    families = {play.client.family for play in scene.plays}
-    is_xml_told = "thunderbird" in families and not (scene.documents or scene.faulty)
+        request, *_ = requests_of(OUTLOOK.steps[2], case, facts)
+    url, name = request.url, split_url(request.url).hostname or ""
+    families = {play.client.family for play in context.plays}
+    is_xml_told = "thunderbird" in families and not (
+        context.documents or context.faulty
+    )
     if not facts.exists(name):
         # Thunderbird's document is missing for the same reason, or no client ships yet,
         # or another finding tells where the SRV record leads.
@@ -183,15 +184,15 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
         if is_later or is_led or case.provider is None:
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
-        return found.marked("elsewhere" if documents.is_hosted(scene) else "")
-    _, wrong = web.asked(case, facts, ask)
+        return found.marked("elsewhere" if documents.is_hosted(context) else "")
+    _, wrong = web.asked(case, facts, request)
     reason = "the response has no settings"
     if wrong is not None:
-        reason = causes.by_name(case, facts, wrong, ask).seen
+        reason = causes.by_name(case, facts, wrong, request).seen
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
     is_chance = facts.is_by_wildcard(name, case.domain)
     is_absent = wrong is not None and web.ABSENT in wrong.marks
-    if spelt := _spelt(scene, url) if told == "outlook" and is_absent else "":
+    if spelt := _spelt(context, url) if told == "outlook" and is_absent else "":
         found = finding("autodiscover.spelling", url, spelt=spelt, reason=reason)
     elif case.provider is None:
         status = "" if is_xml_told else " (status 404)"
@@ -204,66 +205,74 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     return found.marked("only way" if is_meant else "", is_told)
 
 
-def _spelt(scene: Scene, url: str) -> str:
+def _spelt(context: Context, url: str) -> str:
     """Return the URL with capitals, if Autodiscover is answered there alone, or ""."""
     spelt = url.replace(POX, _CAPITALS)
     with suppress(ProbeError, MeaninglessError):
-        reply = scene.facts.answer(ask_of(OUTLOOK.steps[2], scene.case, spelt))
-        is_good = reply.status == 200 and read_outlook(web.unpacked(reply)).servers
+        response = context.facts.fetch(
+            request_of(OUTLOOK.steps[2], context.case, spelt)
+        )
+        is_good = (
+            response.status == 200 and read_outlook(web.unpacked(response)).servers
+        )
         return spelt if is_good else ""
     return ""
 
 
-def consent(scene: Scene) -> Iterator[Finding]:
+def consent(context: Context) -> Iterator[Finding]:
     """Yield that Thunderbird asks people before it follows Autodiscover elsewhere.
 
     It does so unless one of the usual URLs answers (ExchangeAutoDiscover in 153.8).
     """
-    case, facts = scene.case, scene.facts
+    case, facts = context.case, context.facts
     steps = (step for step in THUNDERBIRD.steps if step.kind == "pox")
-    usual = [ask for step in steps for ask in every_ask(step, case, facts)]
-    replies = [web.asked(case, facts, ask)[0] for ask in usual]
+    usual = [request for step in steps for request in requests_of(step, case, facts)]
+    responses = [web.asked(case, facts, request)[0] for request in usual]
     name = f"_autodiscover._tcp.{case.domain}"
     led = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
-    led[usual[-1].url] = replies[-1].url  # by http
+    led[usual[-1].url] = responses[-1].url  # by http
     known = [base_domain(case.domain), "office365.com", "outlook.com"]
-    for at, url in led.items() if not any(map(counts, replies)) else ():
+    for at, url in led.items() if not any(map(counts, responses)) else ():
         host = split_url(url).hostname or ""
         if url.startswith("https:") and base_domain(host) not in known:
             found = finding("autodiscover.consent", at, host=host, domain=case.domain)
             yield found.hurting(THUNDERBIRD.name)
 
 
-def autodiscover(scene: Scene) -> Iterator[Finding]:
+def autodiscover(context: Context) -> Iterator[Finding]:
     """Yield where Autodiscover fails by its SRV record or with capitals in its path."""
-    case, facts = scene.case, scene.facts
+    case, facts = context.case, context.facts
     name = f"_autodiscover._tcp.{case.domain}"
-    plays = [it for it in scene.plays if it.client == OUTLOOK]
+    plays = [it for it in context.plays if it.client == OUTLOOK]
     for url in (play.found.url for play in plays if play.found):
         spelt = url.replace(POX, _CAPITALS)
-        reply, wrong = web.asked(case, facts, ask_of(OUTLOOK.steps[2], case, spelt))
-        if wrong and reply.status and not reply.is_limited:
+        response, wrong = web.asked(
+            case, facts, request_of(OUTLOOK.steps[2], case, spelt)
+        )
+        if wrong and response.status and not response.is_limited:
             code, reason = "autodiscover.spelling", wrong.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
     steps = [it for it in OUTLOOK.steps if it.place == "domain" and it.kind == "pox"]
     is_asked = any(it.found for it in plays) and facts.exists(case.domain)
     addresses = facts.addresses(case.domain) if is_asked else []
-    for ask in (
-        every_ask(steps[0], case, facts) if any(map(is_public, addresses)) else ()
+    for request in (
+        requests_of(steps[0], case, facts) if any(map(is_public, addresses)) else ()
     ):
         try:
-            facts.answer(ask)
+            facts.fetch(request)
         except ProbeError as error:
             if error.kind == "silent":
-                waits = finding("autodiscover.waits", ask.url, reason=error)
+                waits = finding("autodiscover.waits", request.url, reason=error)
                 yield waits.hurting(OUTLOOK.name)
     # names.py tells of port 80.
     led = [target for target in facts.targets(name)[:1] if target[1] != 80]
     for play, (host, port) in product(plays, led):
         url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
-        reply, wrong = web.asked(case, facts, ask_of(OUTLOOK.steps[1], case, url))
+        response, wrong = web.asked(
+            case, facts, request_of(OUTLOOK.steps[1], case, url)
+        )
         # With another certificate than the host's own, nobody has asked there.
-        is_told = reply.is_forged or (wrong and wrong.code in _UNTOLD)
+        is_told = response.is_forged or (wrong and wrong.code in _UNTOLD)
         is_told = is_told or (wrong and "late" in wrong.marks)
         reason = wrong.seen if wrong and not is_told else ""
         # Another finding says what is wrong with a host that Outlook asks anyway.
@@ -278,75 +287,82 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
             yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
 
 
-def paths(scene: Scene) -> Iterator[Finding]:
+def paths(context: Context) -> Iterator[Finding]:
     """Yield that the usual URL of config-v1.1.xml lacks it, or leads away by http."""
-    case, facts = scene.case, scene.facts
-    urls = [ask.url for document in scene.documents for ask in document.asks]
-    usual, by_http = (every_ask(THUNDERBIRD.steps[at], case, facts) for at in (0, 2))
-    for ask in (*usual, *by_http) if urls else ():
-        host = split_url(ask.url).hostname or ""
+    case, facts = context.case, context.facts
+    urls = [
+        request.url for document in context.documents for request in document.requests
+    ]
+    usual, by_http = (requests_of(THUNDERBIRD.steps[at], case, facts) for at in (0, 2))
+    for request in (*usual, *by_http) if urls else ():
+        host = split_url(request.url).hostname or ""
         is_chance = facts.is_by_wildcard(host, case.domain)
-        if ask.url in urls or is_chance or not facts.exists(host):
+        if request.url in urls or is_chance or not facts.exists(host):
             continue
         try:
-            reply = facts.answer(ask)
-            wrong, said = web.of_reply(case, reply, ask.url), web.beyond_status(reply)
+            response = facts.fetch(request)
+            wrong, said = (
+                web.of_response(case, response, request.url),
+                web.beyond_status(response),
+            )
             # What else is wrong has a finding of its own.
             is_absent = wrong and web.ABSENT in wrong.marks
-            reason = f"status {reply.status}" if is_absent else ""
+            reason = f"status {response.status}" if is_absent else ""
         except ProbeError as error:
             reason, said = "" if error.kind in _UNSEEN else str(error), ""
-        if ask in usual and reason in ("status 404", "status 410"):
-            lost = finding("document.path-lost", ask.url, said=said)
-            yield web.with_cache(lost, "cache", facts.answer(ask))
-        elif reason and ask.url.replace("http:", "https:", 1) in urls:
+        if request in usual and reason in ("status 404", "status 410"):
+            lost = finding("document.path-lost", request.url, said=said)
+            yield web.with_cache(lost, "cache", facts.fetch(request))
+        elif reason and request.url.replace("http:", "https:", 1) in urls:
             with suppress(ProbeError):
-                if led := shown(facts.reply(ask).target):
-                    yield finding("http.leads-away", ask.url, target=led, reason=reason)
+                if led := shown(facts.response(request).target):
+                    yield finding(
+                        "http.leads-away", request.url, target=led, reason=reason
+                    )
 
 
 # --- The Apple profile ------------------------------------------------------------------
 
 
-def profile_asks(client: Client, case: Case) -> list[Ask]:
+def profile_requests(client: Client, case: Case) -> list[Request]:
     first, *_, last = (route.path for route in case.family(client.family).routes)
     named = f"{first}?emailaddress={quote(str(case.asker))}"
     urls = (f"https://autoconfig.{case.domain}{named}", f"https://{case.domain}{last}")
-    return [Ask(url) for url in urls]
+    return [Request(url) for url in urls]
 
 
 def play_profile(client: Client, case: Case, facts: Facts) -> Play:
     """Return what an iPhone sets up with the first profile that it gets."""
     played = Play(client)
-    first, _ = listed = profile_asks(client, case)
-    for ask in listed:
-        reply, wrong = web.asked(case, facts, ask)
+    first, _ = listed = profile_requests(client, case)
+    for request in listed:
+        response, wrong = web.asked(case, facts, request)
         if wrong is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
-            plain = web.unpacked(reply)
-            is_profile = reply.content_type == _TYPE or b"plist" in plain
+            plain = web.unpacked(response)
+            is_profile = response.content_type == _TYPE or b"plist" in plain
             if case.provider is None and not is_profile:
                 continue  # a site answers: nobody else uses this URL
-            content, setup = _read_profile(case, ask.url, reply)
+            content, setup = _read_profile(case, request.url, response)
             played.setup = servers.settled(facts, setup)
-            played.found = Outcome(ask.url, reply=reply)
+            played.found = Outcome(request.url, response=response)
             played.findings = [*earlier, *content]
             return played
         # Other clients report a host without any response.
-        if ask == first and reply.status and web.ABSENT not in wrong.marks:
-            host = split_url(ask.url).hostname or ""
+        if request == first and response.status and web.ABSENT not in wrong.marks:
+            host = split_url(request.url).hostname or ""
             is_meant = case.provider or wrong.code in ("http.shown", "http.pem-profile")
             is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
-            wrong = causes.by_name(case, facts, wrong, ask)
+            wrong = causes.by_name(case, facts, wrong, request)
             played.findings.append(wrong.marked("by chance" if is_chance else ""))
     return played
 
 
 def _read_profile(
-    case: Case, url: str, reply: Reply
+    case: Case, url: str, response: Response
 ) -> tuple[list[Finding], Setup | None]:
-    plain = web.unpacked(reply)
+    plain = web.unpacked(response)
     if not plain.startswith(b"0"):  # DER
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
         findings = [finding(code, url)]
@@ -359,11 +375,11 @@ def _read_profile(
         code, cure = "profile.unusable", error.cure
         return [finding(code, url, advice=cure, reason=error)], None
 
-    placeholder = web.unfilled(url, replace(reply, body=plain))
+    placeholder = web.unfilled(url, replace(response, body=plain))
     if placeholder:
         findings.append(placeholder)
-    if reply.content_type != _TYPE:
-        kind = reply.content_type or "missing"
+    if response.content_type != _TYPE:
+        kind = response.content_type or "missing"
         findings.append(finding("profile.content-type", url, found=kind, wanted=_TYPE))
     if not has_failure(findings):
         findings.append(finding("profile.good", url, setup=setup))

@@ -12,36 +12,36 @@ from ...naming import named
 from ...net.mail import Endpoint
 from ...warnings import why_unreachable
 from .. import texts
+from ..context import Context, Source
 from ..facts import Facts, side_by_side
 from ..findings import Finding, finding
-from ..scene import Scene, Source
 from . import documents, servers, web
 
 SRV = "the SRV records"
 _INCOMING = ("imap", "pop3")
 
 
-def ranked(scene: Scene) -> tuple[Source, ...]:
+def ranked(context: Context) -> tuple[Source, ...]:
     """Return the sources of settings, the most credible first.
 
     Those for other domains, or with what works for nobody, come last. Among equals those
     come first that more others and the MX host agree with, then in user names as well.
     """
-    found = (*_published(scene), *_srv(scene))
+    found = (*_published(context), *_srv(context))
 
     def with_faults(source: Source) -> Source:
         accounts = source.accounts[: servers.MOST]
-        faults = side_by_side(partial(is_faulty, scene, one) for one in accounts)
+        faults = side_by_side(partial(is_faulty, context, one) for one in accounts)
         return source._replace(faults=sum(faults))
 
     listed = side_by_side(partial(with_faults, source) for source in found)
-    rated = [one._replace(votes=_votes(scene, one, listed)) for one in listed]
+    rated = [one._replace(votes=_votes(context, one, listed)) for one in listed]
     if not rated:
         return ()
-    names_of = partial(_names_of, scene.case.asker)
+    names_of = partial(_names_of, context.case.asker)
     names = [*map(names_of, rated)]
     first, *others = sorted(rated, key=lambda it: (it.rank, -names.count(names_of(it))))
-    against = [one for one in others if any(disagreements(scene, first, one))]
+    against = [one for one in others if any(disagreements(context, first, one))]
     tried = len(first.accounts[: servers.MOST])
     if first.is_foreign and 0 < tried <= first.faults:
         against = others  # nobody can log in there anyway
@@ -56,29 +56,29 @@ def _names_of(who: Address, source: Source) -> object:
     return {fill_in(name, who.domain, who) for name in names} or source  # like no other
 
 
-def _published(scene: Scene) -> Iterator[Source]:
+def _published(context: Context) -> Iterator[Source]:
     """Yield the documents, and what clients set up by other means."""
     # What clients set up by a faulty document is no measure.
-    urls = {ask.url for faulty in scene.faulty for ask in faulty.asks}
+    urls = {request.url for faulty in context.faulty for request in faulty.requests}
     foreign: list[Source] = []
-    for document in scene.documents:
-        urls |= {ask.url for ask in document.asks}
+    for document in context.documents:
+        urls |= {request.url for request in document.requests}
         accounts = tuple(
-            Account(*servers.endpoint_of(scene.case, server), server.username)
+            Account(*servers.endpoint_of(context.case, server), server.username)
             for _, server in document.provider.servers
             if server.type in MAIL_TYPES and server.hostname
         )
-        readers = tuple(scene.readers(document))
+        readers = tuple(context.readers(document))
         parts = (document.place, accounts, readers, document)
-        is_personal = documents.is_personal(scene.case, document)
-        source = Source(*parts, documents.is_foreign(scene, document), is_personal)
+        is_personal = documents.is_personal(context.case, document)
+        source = Source(*parts, documents.is_foreign(context, document), is_personal)
         foreign += [source] if source.is_foreign else []
         yield source
     others: dict[str, Source] = {}
-    for play in scene.plays:
+    for play in context.plays:
         # What the ISP database says has findings of its own, and so have SRV records.
         found = play.found if not play.is_by_ispdb else None
-        is_other = found and found.reply.status and found.url not in urls
+        is_other = found and found.response.status and found.url not in urls
         if play.mail and is_other:
             # Not every format can express every method.
             accounts = tuple(one._replace(authentication="") for one in play.mail)
@@ -91,23 +91,23 @@ def _published(scene: Scene) -> Iterator[Source]:
         yield source._replace(is_foreign=bool(hosts) and hosts <= theirs)
 
 
-def _srv(scene: Scene) -> Iterator[Source]:
+def _srv(context: Context) -> Iterator[Source]:
     accounts = [
         Account(type_, *target, socket_type)
         for name, type_, socket_type in zone.MAIL_SERVICES
-        for target in scene.facts.targets(f"{name}.{scene.case.domain}")[:1]
+        for target in context.facts.targets(f"{name}.{context.case.domain}")[:1]
     ]
     if accounts:
         yield Source(SRV, tuple(accounts))
 
 
-def is_faulty(scene: Scene, account: Account) -> bool:
+def is_faulty(context: Context, account: Account) -> bool:
     """Return whether an account gets no mail, as far as it can be tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    if account.username in scene.names_for_all or of_own_network(account):
+    if account.username in context.names_for_all or of_own_network(account):
         return True
-    return servers.is_dead(scene.facts, Endpoint.of(account))
+    return servers.is_dead(context.facts, Endpoint.of(account))
 
 
 def of_own_network(account: Account) -> str:
@@ -115,7 +115,7 @@ def of_own_network(account: Account) -> str:
     return why_unreachable(account.hostname) if is_ip(account.hostname) else ""
 
 
-def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
+def _votes(context: Context, source: Source, listed: list[Source]) -> int:
     """Return how many sources without faults agree with a source; the MX host counts."""
     types = {account.type for account in source.accounts}
     # Who says no user name is not right for that.
@@ -128,11 +128,11 @@ def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
         for other in alone[1:]
         if other.place != source.place and not other.is_foreign and not other.faults
         if not types.isdisjoint(account.type for account in other.accounts)
-        if not any(disagreements(scene, alone[0], other))
+        if not any(disagreements(context, alone[0], other))
     ]
-    hosts = scene.facts.mx_hosts(scene.case.domain)[:1]
+    hosts = context.facts.mx_hosts(context.case.domain)[:1]
     receiving = [one.hostname for one in source.accounts if one.type != "smtp"]
-    is_same_host = partial(web.is_same_host, scene.facts)
+    is_same_host = partial(web.is_same_host, context.facts)
     is_at_mx = any(is_same_host(*pair) for pair in product(receiving, hosts))
     return 2 * len(agreeing) + is_at_mx
 
@@ -149,18 +149,20 @@ def own_programs(facts: Facts, domain: str) -> Iterator[Finding]:
 # --- Comparisons ------------------------------------------------------------------------
 
 
-def contradictions(scene: Scene) -> Iterator[Finding]:
+def contradictions(context: Context) -> Iterator[Finding]:
     """Yield what other formats say against the first source; SRV has a rule."""
-    measure = scene.measure
-    for source in scene.sources if measure else ():
+    measure = context.measure
+    for source in context.sources if measure else ():
         if measure is None or source is measure or source.is_foreign:
             continue
         if source.place == SRV or (source.document and measure.document):
             continue
-        differing = disagreements(scene, measure, source, strict=True)
-        pairs = [it for it in differing if not any(map(partial(is_faulty, scene), it))]
-        whose, who = said_by(measure), scene.case.asker
-        is_same = all(is_one_server(scene, *pair) for pair in pairs)
+        differing = disagreements(context, measure, source, strict=True)
+        pairs = [
+            it for it in differing if not any(map(partial(is_faulty, context), it))
+        ]
+        whose, who = said_by(measure), context.case.asker
+        is_same = all(is_one_server(context, *pair) for pair in pairs)
         if pairs:
             found = difference("setup.contradicts", source.place, whose, who, *pairs)
             found = found.marked("same server" if is_same else "")
@@ -173,17 +175,17 @@ def said_by(source: Source) -> str:
 
 
 def disagreements(
-    scene: Scene, ours: Source, theirs: Source, *, strict: bool = False
+    context: Context, ours: Source, theirs: Source, *, strict: bool = False
 ) -> Iterator[tuple[Account, Account]]:
     """Yield an account of each type that two sources disagree about: ours, and theirs.
 
     One server in common is enough, except for SRV records, each of which leads somebody.
     Unless *strict*, another port or name of the same server is the same.
     """
-    who = scene.case.asker
+    who = context.case.asker
 
     def agree(one: Account, other: Account) -> bool:
-        is_like = not strict and is_one_server(scene, one, other)
+        is_like = not strict and is_one_server(context, one, other)
         return is_like or is_same(one, other, who)
 
     for type_ in dict.fromkeys(account.type for account in ours.accounts):
@@ -222,11 +224,11 @@ def _have_one_name(one: Account, other: Account, who: Address) -> bool:
     return not all(names) or names[0] == names[1]
 
 
-def is_one_server(scene: Scene, one: Account, other: Account) -> bool:
+def is_one_server(context: Context, one: Account, other: Account) -> bool:
     """Return whether it is one server, with several ports or names, and one user name."""
-    who, hosts = scene.case.asker, (one.hostname, other.hostname)
+    who, hosts = context.case.asker, (one.hostname, other.hostname)
     is_like = one.type == other.type and _have_one_name(one, other, who)
-    return is_like and web.is_same_host(scene.facts, *hosts)
+    return is_like and web.is_same_host(context.facts, *hosts)
 
 
 def difference(

@@ -11,12 +11,12 @@ from itertools import pairwise
 from ....address import is_ip
 from ... import zone
 from ...net.conversations import server_at
-from ...net.http import REDIRECTS, Reply
+from ...net.http import REDIRECTS, Response
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public, split_url
 from .. import texts
-from ..facts import Ask, Facts
+from ..facts import Facts, Request
 from ..findings import Case, Finding, finding, shown
 from .connections import of_certificate
 
@@ -70,7 +70,7 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     is_led = error.kind in ("private", "redirect")
-    if is_led and any(map(_is_inside, hops(facts, Ask(url))[1:])):
+    if is_led and any(map(_is_inside, hops(facts, Request(url))[1:])):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
@@ -80,21 +80,23 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     return finding(code, url, advice=advice, reason=error)
 
 
-def asked(case: Case, facts: Facts, ask: Ask) -> tuple[Reply, Finding | None]:
+def asked(
+    case: Case, facts: Facts, request: Request
+) -> tuple[Response, Finding | None]:
     """Return the response to a request, and what is wrong; without any its status is 0."""
     try:
-        reply = facts.answer(ask)
+        response = facts.fetch(request)
     except ProbeError as error:
-        return Reply(ask.url), of_error(facts, case, ask.url, error)
-    return reply, of_reply(case, reply, ask.url)
+        return Response(request.url), of_error(facts, case, request.url, error)
+    return response, of_response(case, response, request.url)
 
 
-def hops(facts: Facts, ask: Ask) -> list[str]:
+def hops(facts: Facts, request: Request) -> list[str]:
     """Return the URL of a request, and the first ones that it is redirected to."""
-    urls = [ask.url]
+    urls = [request.url]
     with suppress(ProbeError):
         while len(urls) <= _MOST_HOPS:
-            target = facts.reply(ask._replace(url=urls[-1])).target
+            target = facts.response(request._replace(url=urls[-1])).target
             if not target:
                 break
             urls.append(target)
@@ -114,20 +116,20 @@ def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> F
     return found.marked(error.kind)
 
 
-def by_redirect(facts: Facts, ask: Ask, found: Finding, around: str) -> Finding:
+def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> Finding:
     """Return the finding within a text, at the URL that led elsewhere, if one did."""
-    urls = hops(facts, ask)
+    urls = hops(facts, request)
     is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
     paths = [split_url(url).path for url in urls]
     is_folder = found.code == "http.forbidden"
     is_slashed = any(led == f"{path}/" for path, led in pairwise(paths))
     if is_slashed and (is_lost or is_folder):
         code = "http.folder" if is_folder else "http.slash-appended"
-        return finding(code, ask.url, name=paths[0].rpartition("/")[2])
+        return finding(code, request.url, name=paths[0].rpartition("/")[2])
     is_told = found.code in texts.table("groups")["redirects"]
     if len(urls) == 1 or is_told or found.step == "dns":
         return found
-    led = found.within(around, target=shown(urls[1])).at(shown(ask.url))
+    led = found.within(around, target=shown(urls[1])).at(shown(request.url))
     return led._replace(marks=led.marks - {ABSENT})
 
 
@@ -225,64 +227,66 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
 # --- A response that is no document -----------------------------------------------------
 
 
-def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
+def of_response(case: Case, response: Response, asked: str) -> Finding | None:
     """Return what is wrong with a response to any request for a document, or None."""
-    url = reply.url
-    if reply.is_forged and reply.certificate is not None:
+    url = response.url
+    if response.is_forged and response.certificate is not None:
         host = split_url(url).hostname or ""
-        return of_certificate("https", url, reply.certificate, host)
-    lost = _lost_path(reply, asked)
+        return of_certificate("https", url, response.certificate, host)
+    lost = _lost_path(response, asked)
     if lost:
         return lost
-    if reply.status >= 400 and _SERVER.search(unpacked(reply)):
-        return finding("http.settings-with-status", url, status=reply.status)
-    if reply.status in (404, 410):
-        if not reply.body.strip():
-            return finding("http.empty-404", url, status=reply.status)
-        said = _by_text(reply, asked)
+    if response.status >= 400 and _SERVER.search(unpacked(response)):
+        return finding("http.settings-with-status", url, status=response.status)
+    if response.status in (404, 410):
+        if not response.body.strip():
+            return finding("http.empty-404", url, status=response.status)
+        said = _by_text(response, asked)
         is_site = split_url(url).hostname == case.domain  # which need not have settings
         if said.code in texts.patterns("missing") and not is_site:
             return said
-        return finding("http.absent", url, reason=f"status {reply.status}")
-    if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
-        status = " (status 204)" if reply.status == 204 else ""
+        return finding("http.absent", url, reason=f"status {response.status}")
+    if response.status == 204 or (response.status == 200 and not response.body.strip()):
+        status = " (status 204)" if response.status == 204 else ""
         return finding("http.empty", url, status=status)
-    wrong = _login_wall(case, reply, asked)
-    is_told = reply.status != 200 or is_web_page(reply) or _is_plain_text(reply)
+    wrong = _login_wall(case, response, asked)
+    is_told = (
+        response.status != 200 or is_web_page(response) or _is_plain_text(response)
+    )
     if wrong is None and is_told:
-        wrong = _by_text(reply, asked)
+        wrong = _by_text(response, asked)
     if wrong:
-        return _by_program(wrong, reply)
-    if reply.damage:
-        return finding("http.cut-off", url, damage=reply.damage)
-    coding = reply.headers.get("content-encoding", "").lower()
+        return _by_program(wrong, response)
+    if response.damage:
+        return finding("http.cut-off", url, damage=response.damage)
+    coding = response.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
-    if coding == "gzip" and not reply.body.startswith(_GZIP):
+    if coding == "gzip" and not response.body.startswith(_GZIP):
         return finding("http.not-compressed", url)
-    plain = unpacked(reply)
-    if plain is not reply.body and plain.startswith(_GZIP):
+    plain = unpacked(response)
+    if plain is not response.body and plain.startswith(_GZIP):
         return finding("http.compressed-twice", url)
     return None
 
 
-def _lost_path(reply: Reply, asked: str) -> Finding | None:
+def _lost_path(response: Response, asked: str) -> Finding | None:
     """Return that the site redirects every path to its front page, or None."""
     path = split_url(asked).path
-    led = split_url(reply.url).path
-    is_front = reply.redirects and led in ("", "/") and path not in ("", "/")
-    if not is_front or not (is_web_page(reply) or reply.status in (404, 410)):
+    led = split_url(response.url).path
+    is_front = response.redirects and led in ("", "/") and path not in ("", "/")
+    if not is_front or not (is_web_page(response) or response.status in (404, 410)):
         return None
-    if _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE]):
+    if _PASSWORD_FIELD.search(response.body[:_MOST_PAGE]):
         return None  # a login page is another finding
-    return finding("http.path-lost", asked, target=shown(reply.url))
+    return finding("http.path-lost", asked, target=shown(response.url))
 
 
-def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
-    url = shown(reply.url)
-    if reply.status == 401:
+def _login_wall(case: Case, response: Response, asked: str) -> Finding | None:
+    url = shown(response.url)
+    if response.status == 401:
         host = split_url(url).hostname or ""
-        schemes = reply.schemes
+        schemes = response.schemes
         by_windows = sorted(schemes & {"NTLM", "Negotiate"})
         types = {it.type for _, it in case.provider.servers} if case.provider else set()
         is_meant = case.provider is None or not types.isdisjoint(EXCHANGE_TYPES)
@@ -295,23 +299,23 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
             return finding("http.exchange", asked, host=host, how=how)
         if by_windows:
             return finding("http.exchange-login", url, host=host, how=how)
-    if reply.status in (401, 407):
-        wanted = reply.headers.get("www-authenticate", "")
+    if response.status in (401, 407):
+        wanted = response.headers.get("www-authenticate", "")
         realm = re.search('realm="?([^"]{1,60})', wanted)
         named = f" (“{realm[1]}”)" if realm else ""
-        return finding("http.login-wanted", url, status=reply.status, named=named)
-    led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
-    has_field = _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE])
-    if reply.status == 200 and (led or has_field) and is_web_page(reply):
-        return finding("http.login-page", asked, where=_led(reply, asked))
+        return finding("http.login-wanted", url, status=response.status, named=named)
+    led = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
+    has_field = _PASSWORD_FIELD.search(response.body[:_MOST_PAGE])
+    if response.status == 200 and (led or has_field) and is_web_page(response):
+        return finding("http.login-page", asked, where=_led(response, asked))
     return None
 
 
-def _by_program(found: Finding, reply: Reply) -> Finding:
+def _by_program(found: Finding, response: Response) -> Finding:
     """Return the finding with the program that answers, as far as it says its name."""
-    named = [value for name, value in reply.every if name in _NAMING]
-    paths = [split_url(reply.url).path] if reply.redirects else []
-    said = [*named, words_of(reply)[0], *paths]
+    named = [value for name, value in response.every if name in _NAMING]
+    paths = [split_url(response.url).path] if response.redirects else []
+    said = [*named, words_of(response)[0], *paths]
     is_exchange = found.code.startswith("http.exchange")
     for program, words in texts.table("programs").items() if not is_exchange else ():
         if re.search(words, "\n".join(said), re.I):
@@ -322,68 +326,70 @@ def _by_program(found: Finding, reply: Reply) -> Finding:
 # --- Web pages --------------------------------------------------------------------------
 
 
-def is_web_page(reply: Reply) -> bool:
+def is_web_page(response: Response) -> bool:
     """Return whether the body is HTML, whatever its media type."""
-    start = reply.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = response.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or (
-        reply.content_type == "text/html" and not _SETTINGS.search(start)
+        response.content_type == "text/html" and not _SETTINGS.search(start)
     )
 
 
-def _is_plain_text(reply: Reply) -> bool:
+def _is_plain_text(response: Response) -> bool:
     """Return whether the body is a text in no format of settings."""
     with suppress(UnicodeDecodeError):
-        text = reply.body[:_MOST_PAGE].decode().strip()
+        text = response.body[:_MOST_PAGE].decode().strip()
         is_bare = {*"<{[&"}.isdisjoint(text) or bool(_ERROR.match(text))
         return is_bare and " ".join(text.split()).isprintable()
     return False
 
 
-def _led(reply: Reply, asked: str) -> str:
+def _led(response: Response, asked: str) -> str:
     """Return where a redirect led, as a clause; hosts that answer alike are merged."""
-    here, there = split_url(asked).netloc, split_url(reply.url)
-    url = there.path if there.netloc == here else shown(reply.url)
-    return f" (after a redirect to {url})" if reply.redirects else ""
+    here, there = split_url(asked).netloc, split_url(response.url)
+    url = there.path if there.netloc == here else shown(response.url)
+    return f" (after a redirect to {url})" if response.redirects else ""
 
 
-def _by_text(reply: Reply, asked: str) -> Finding:
-    status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
-    title, words = words_of(reply)
+def _by_text(response: Response, asked: str) -> Finding:
+    status, text = response.status, response.body[:20_000].decode("utf-8", "replace")
+    title, words = words_of(response)
     if status == 200:
         said = title or words[:_MOST_WORDS]
-        called = (f" (“{said}”)" if said else "") + _led(reply, asked)
-        other = "http.plain-text" if _is_plain_text(reply) else "http.web-page"
+        called = (f" (“{said}”)" if said else "") + _led(response, asked)
+        other = "http.plain-text" if _is_plain_text(response) else "http.web-page"
         return finding(texts.code_of("page", text, other), asked, title=called)
 
-    said = beyond_status(reply)
+    said = beyond_status(response)
     other = "http.server-error" if status >= 500 else "http.status"
     by_status = texts.code_on("http", str(status), other)
-    if reply.is_limited or status in REDIRECTS:
-        by_status = "http.limited" if reply.is_limited else "http.no-location"
+    if response.is_limited or status in REDIRECTS:
+        by_status = "http.limited" if response.is_limited else "http.no-location"
     by_status = texts.code_of("missing", words) or by_status
     code = texts.code_of("refusal", words) or texts.code_of("page", text, by_status)
-    if code == "http.challenge" or "cf-mitigated" in reply.headers:
+    if code == "http.challenge" or "cf-mitigated" in response.headers:
         code = "http.bot-protection"
-    allow = reply.headers.get("allow", "")
+    allow = response.headers.get("allow", "")
     allowed = f" (it allows {allow})" if allow else ""
     values = {"allowed": allowed, "title": f" with status {status}{said}"}
-    return finding(code, reply.url, status=status, said=said, **values)
+    return finding(code, response.url, status=status, said=said, **values)
 
 
-def words_of(reply: Reply) -> list[str]:
+def words_of(response: Response) -> list[str]:
     """Return the title of a web page, or "", and its text without tags."""
-    text = reply.body[:20_000].decode("utf-8", "replace")
+    text = response.body[:20_000].decode("utf-8", "replace")
     parts = "".join(_TITLE.findall(text)[:1]), _TAG.sub(" ", text)
     return [" ".join(html.unescape(part).split()) for part in parts]
 
 
-def beyond_status(reply: Reply) -> str:
+def beyond_status(response: Response) -> str:
     """Return what a page says beside its status and the standard phrase, in brackets."""
-    phrases = filter(None, (str(reply.status), http.client.responses.get(reply.status)))
+    phrases = filter(
+        None, (str(response.status), http.client.responses.get(response.status))
+    )
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
-    said = (re.sub(alone, "", it, flags=re.I) for it in words_of(reply))
+    said = (re.sub(alone, "", it, flags=re.I) for it in words_of(response))
     words = _NUMBER.split(next(filter(None, said), ""), 1)[0].rstrip(" -")
-    parts = split_url(reply.url)
+    parts = split_url(response.url)
     # The path and the host differ between URLs.
     words = words.replace(parts.path.rstrip("/") or "\n", "…")
     host = rf"(?<![\w.@-]){re.escape(parts.hostname or chr(10))}(?![\w-])"
@@ -391,40 +397,40 @@ def beyond_status(reply: Reply) -> str:
     return f" (“{words}”)" if words else ""
 
 
-def unfilled(url: str, reply: Reply) -> Finding | None:
+def unfilled(url: str, response: Response) -> Finding | None:
     """Return that a document for clients without placeholders has one, or None."""
-    found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(reply)))
+    found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(response)))
     if found is None:
         return None
     return finding("document.unfilled", url, name=found[0].decode("ascii", "replace"))
 
 
-def unpacked(reply: Reply) -> bytes:
+def unpacked(response: Response) -> bytes:
     """Return the decompressed body, or the body itself where that fails."""
-    if reply.headers.get("content-encoding", "").lower() not in _CODINGS:
-        return reply.body
+    if response.headers.get("content-encoding", "").lower() not in _CODINGS:
+        return response.body
     try:
-        return zlib.decompressobj(47).decompress(reply.body, _MOST)
+        return zlib.decompressobj(47).decompress(response.body, _MOST)
     except zlib.error:
-        return reply.body
+        return response.body
 
 
-def is_in_charset(reply: Reply) -> bool:
+def is_in_charset(response: Response) -> bool:
     """Return whether the body is in the charset of its header, where that is Unicode."""
     # Browsers decode other charsets without errors, and go by a byte order mark first.
-    body = unpacked(reply)
-    is_unicode = reply.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
+    body = unpacked(response)
+    is_unicode = response.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
     if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return True
     with suppress(UnicodeDecodeError):
-        return "<" in body.decode(reply.charset)
+        return "<" in body.decode(response.charset)
     return False
 
 
-def url_of_v2(reply: Reply) -> str:
+def url_of_v2(response: Response) -> str:
     """Return the https URL in a response of version 2, or ""."""
     try:
-        target = str(json.loads(reply.body)["Url"])
+        target = str(json.loads(response.body)["Url"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     parts = split_url(target)
@@ -432,15 +438,15 @@ def url_of_v2(reply: Reply) -> str:
     return target if is_url else ""
 
 
-def with_cache(found: Finding, around: str, *replies: Reply) -> Finding:
+def with_cache(found: Finding, around: str, *responses: Response) -> Finding:
     """Return the finding wrapped in the text *around* if a response is from a cache."""
-    cached = next(filter(None, map(from_cache, replies)), "")
+    cached = next(filter(None, map(from_cache, responses)), "")
     return found.within(around, cached=cached) if cached else found
 
 
-def from_cache(reply: Reply) -> str:
+def from_cache(response: Response) -> str:
     """Return a clause that says that the response is from a cache, or ""."""
-    age, headers = reply.headers.get("age", ""), reply.headers
+    age, headers = response.headers.get("age", ""), response.headers
     if age.isdecimal() and int(age[:9]) > 0:
         return f"the response is from a cache, {age[:9]} seconds old"
     text = headers.get("x-cache", "") or headers.get("cf-cache-status", "")

@@ -14,8 +14,8 @@ from ...documents.setups import Account, Setup
 from ...errors import Problem
 from ..clients import ISPDB, Client, Step, family_of, label_of
 from ..naming import base_domain
-from ..net.http import Reply
-from .facts import Ask, Facts
+from ..net.http import Response
+from .facts import Facts, Request
 from .findings import FAILURE, Case, Finding, shown
 
 # What a client may leave unencoded in a request line.
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 
     url: str
     place: str = "host"  # of the client's step, or "srv"
-    reply: Reply = Reply("")  # of status 0 where there is none
+    response: Response = Response("")  # of status 0 where there is none
     setup: Setup | None = None
     trouble: Finding | None = None
 
@@ -58,9 +58,9 @@ class Play:
         """The mail accounts of the setup that have a host and a port."""
         return [it for it in self.accounts if it.type in MAIL_TYPES and not it.url]
 
-    def reads(self, document: "Document | Faulty") -> bool:
+    def reads(self, document: "Document | FaultyDocument") -> bool:
         """Return whether the settings are those of a document."""
-        urls = [ask.url for ask in document.asks]
+        urls = [request.url for request in document.requests]
         return self.found is not None and self.found.url in urls
 
     def failures(self) -> list[Finding]:
@@ -70,8 +70,8 @@ class Play:
 class Document(NamedTuple):
     """A config-v1.1.xml that can be read."""
 
-    asks: tuple[Ask, ...]  # the requests that it answers
-    reply: Reply  # to the first of them
+    requests: tuple[Request, ...]  # the requests that it answers
+    response: Response  # to the first of them
     body: bytes
     provider: Provider
     is_verified: bool  # at least one request was answered over verified https only
@@ -82,13 +82,13 @@ class Document(NamedTuple):
 
     @property
     def place(self) -> str:
-        return shown(self.asks[0].url)
+        return shown(self.requests[0].url)
 
 
-class Faulty(NamedTuple):
+class FaultyDocument(NamedTuple):
     """A document with values that no client can use."""
 
-    asks: tuple[Ask, ...]
+    requests: tuple[Request, ...]
     body: bytes
     types: Mapping[str, str]  # of its servers, by their place
     problems: tuple[Problem, ...]
@@ -115,16 +115,18 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scene:
+class Context:
     """Everything that rules know of a domain."""
 
     case: Case
     facts: Facts
     provider: Provider | None = None  # of the file, or of the document to compare with
     plays: tuple[Play, ...] = ()  # one for each client
-    asks: tuple[Ask, ...] = ()  # the clients' requests, except those to MX hosts
+    requests: tuple[
+        Request, ...
+    ] = ()  # the clients' requests, except those to MX hosts
     documents: tuple[Document, ...] = ()
-    faulty: tuple[Faulty, ...] = ()
+    faulty: tuple[FaultyDocument, ...] = ()
     names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
     sources: tuple[Source, ...] = ()  # without a file: the most credible first
     foreign: tuple[Document, ...] = ()  # that belong to another customer
@@ -149,13 +151,13 @@ class Scene:
         """The plays that did not end at the settings of another customer."""
         return [play for play in self.plays if not self.is_foreign(play)]
 
-    def readers(self, document: Document | Faulty) -> list[str]:
+    def readers(self, document: Document | FaultyDocument) -> list[str]:
         """Return the clients that took their settings from a document."""
         return [play.client.name for play in self.plays if play.reads(document)]
 
     def has_document(self, play: Play) -> bool:
         """Return whether a client took its settings from a config-v1.1.xml."""
-        listed: list[Document | Faulty] = [*self.documents, *self.faulty]
+        listed: list[Document | FaultyDocument] = [*self.documents, *self.faulty]
         return any(map(play.reads, listed))
 
 
@@ -176,29 +178,31 @@ def steps_of(client: Client, case: Case) -> list[Step]:
     return [step for step in client.steps if every or family_of(step) in served]
 
 
-def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
+def requests_of(step: Step, case: Case, facts: Facts) -> list[Request]:
     """Return the requests of a step, one for each MX host where it goes by those."""
     names = facts.mx_hosts(case.domain) if "mx" in step.place else [case.domain]
     if "mx" in step.place and step.place != "mx host":
         names = mx_domains(names, case.domain)
     if step.place.startswith("ispdb"):
-        return [Ask(f"{ISPDB}{name}") for name in names[:2]]
+        return [Request(f"{ISPDB}{name}") for name in names[:2]]
     label = "" if step.place == "domain" else f"{label_of(step)}."
     start = f"{step.scheme}://{label}"
-    return [ask_of(step, case, f"{start}{name}{step.path}") for name in names[:2]]
+    return [request_of(step, case, f"{start}{name}{step.path}") for name in names[:2]]
 
 
-def ask_of(step: Step, case: Case, url: str) -> Ask:
+def request_of(step: Step, case: Case, url: str) -> Request:
     """Return the request of a step to a URL, with the address in the step's form."""
     who = str(case.asker)
     if step.kind == "pox":
         headers = (("Content-Type", "text/xml"),)
-        return Ask(url, "POST", outlook.request(who), headers)
+        return Request(url, "POST", outlook.request(who), headers)
     if step.kind == "v2":
-        return Ask(f"{url}?Email={quote(who)}&Protocol=AutodiscoverV1&RedirectCount=1")
+        return Request(
+            f"{url}?Email={quote(who)}&Protocol=AutodiscoverV1&RedirectCount=1"
+        )
     if step.form == "none":
-        return Ask(url)
+        return Request(url)
     if step.form == "evolution":
         who = str(Address(NOBODY, case.domain))
     named = quote(who, safe=_AS_IT_IS if step.form == "raw" else "/")
-    return Ask(f"{url}?emailaddress={named}")
+    return Request(f"{url}?emailaddress={named}")
