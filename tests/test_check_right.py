@@ -468,7 +468,7 @@ def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> 
     assert login_codes(report) == [code, "login.good", "login.good"]
     paths = ["/", "/lost/"] if "lost" in claim else ["/"]
     assert here.front.logins == [f"dav.{DOMAIN}{path}" for path in paths]
-    clients = [it["clients"] for it in failures(report) if it["step"] == "login"]
+    clients = [f["clients"] for f in failures(report) if f["step"] == "login"]
     assert clients == [["Calendars"]] * (code != "login.not-possible")
 
 
@@ -489,7 +489,7 @@ def test_a_calendar_that_wants_digest_gets_it(
         names = ("nc", "cnonce", "qop")
         first = md5(USER, "BaikalDAV", password)
         last = md5("PROPFIND", asked.path)
-        wanted = md5(first, nonce, *(str(given.get(it)) for it in names), last)
+        wanted = md5(first, nonce, *(str(given.get(name)) for name in names), last)
         if given.get("username") == USER and given.get("response") == wanted:
             return own_url("/")
         asks = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'

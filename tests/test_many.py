@@ -194,7 +194,7 @@ def test_included_files_add_their_providers(toml: Write, brands: Path) -> None:
     domains = [next(provider.all_domains) for provider in loaded.providers]
     assert domains == ["example.com", "a.test", "b.test", "c.test"]
     assert b"listed.test" in loaded.claims  # from the folder of its own file
-    assert [it.domains[0] for it in loaded.tables.provider] == ["example.com"]
+    assert [p.domains[0] for p in loaded.tables.provider] == ["example.com"]
 
 
 def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
