@@ -49,6 +49,7 @@ class _WebServer:
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.alone: dict[Request, float] = {}  # seconds of responses to single requests
         self.is_slow = False  # also where a request is the only one
+        self.is_shut = False  # to this address, after too many requests
 
 
 def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[["Facts", str], T]:
@@ -193,8 +194,17 @@ class Facts:
                 server.room.release()
         if response.status in _REFUSALS:
             return self._in_turn(server, request, response)
+        if response.status == 403:
+            return replace(response, is_limited=self._is_shut_out(server, request))
         server.answered.append(request)
         return response
+
+    def _is_shut_out(self, server: _WebServer, request: Request) -> bool:
+        """Return whether the host also refuses a request that it answered before."""
+        host = _host_of(request)
+        answered = [each for each in list(server.answered) if _host_of(each) == host]
+        server.is_shut = server.is_shut or any(map(self._is_refused, answered[-1:]))
+        return server.is_shut
 
     def _sent(self, request: Request) -> Response:
         """Send a request; as a client, where the name of this program is refused."""
@@ -249,7 +259,7 @@ class Facts:
 
     def _is_refused(self, request: Request) -> bool:
         with suppress(ProbeError):
-            return self._sent(request).status in _REFUSALS
+            return self._fetched(request).status in (403, *_REFUSALS)
         return False
 
     @property

@@ -145,7 +145,8 @@ def fetch_once(network: Network, request: Request) -> Response:
         return http.client.HTTPResponse(limited, *arguments, **options)
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sent = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
+    sent = {"User-Agent": "flask-autoconfig-check", "Accept": "*/*"}
+    sent["Connection"] = "close"
     start = time.monotonic()
     with (
         failures("http", lambda: response.address, "no HTTP answer: "),
