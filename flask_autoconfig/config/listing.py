@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ..errors import Problem
-from ..files import State, lasting_state, read_slices
+from ..files import State, read_slices, settled_state
 from .tables import Provider
 from .values import domain_pattern
 
@@ -50,7 +50,7 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
     `before` is the result of an earlier call; it is returned if the file is unchanged.
     Lines whose word is no domain are skipped, with problems for the first of them.
     """
-    state = lasting_state(path)
+    state = settled_state(path)
     if before is not None and before.state is not None and before.state == state:
         return before
     names: list[bytes] = []

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from msgspec import structs
 
 from ..errors import ConfigError, Problem
-from ..files import State, lasting_state, read_file
+from ..files import State, read_file, settled_state
 from . import rules
 from .building import Builder
 from .rules import Origin, Source
@@ -193,7 +193,7 @@ class _Reading:
         if any(problems):
             raise ConfigError(
                 chain(*problems),
-                named=self._watched,
+                referenced=self._watched,
                 patterns=config.include,
                 is_unread=self._is_unread,
             )
@@ -220,7 +220,7 @@ class _Reading:
         self._watched[path] = None
         builder = Builder(name)
         before, providers = self._before.parts.get(path, (None, ()))
-        state = lasting_state(path)
+        state = settled_state(path)
         if before is None or before != state:
             providers = ()
             try:
