@@ -13,9 +13,9 @@ from . import values
 from .ports import standard_port, usual_url
 
 # The types of the keys. The `extra` of a `Meta` tells the builder how to read a value:
-# `value` is the function that validates a string, `single` allows one item without a
-# list, `item` names an item of a list that must not be empty, and `example` is a value to
-# propose where the key is missing.
+# `value` is the function that validates a string, `single` allows an item in place of a
+# list, `item` is the word for an item of a list that must not be empty, and `example` is
+# the value to propose where the key is missing.
 Line = Annotated[str, Meta(extra={"value": values.line})]
 Prose = Annotated[str, Meta(extra={"value": values.prose})]
 Filled = Annotated[str, Meta(extra={"value": values.placeholder_text})]
@@ -156,7 +156,7 @@ class Incoming(Server, frozen=True):
     pop3: Pop3 | None = None
 
 
-# The keys of an incoming server's URLs.
+# The keys of an incoming server that are URLs.
 URL_KEYS = ("url", "ews_url", "owa_url", "eas_url")
 
 
@@ -279,7 +279,7 @@ class Provider(Table, frozen=True):
 
     @property
     def servers(self) -> tuple[tuple[str, Server], ...]:
-        """Every server with its place in the provider, such as `incoming[0]`."""
+        """All servers, each with its place in the provider, such as `incoming[0]`."""
         return tuple(
             (f"{key}[{index}]", server)
             for key in SERVER_KEYS
@@ -287,7 +287,7 @@ class Provider(Table, frozen=True):
         )
 
     def with_servers(self, change: Callable[[Server], Server | None]) -> Self:
-        """Return a copy with each server as `change` returns it, without the None."""
+        """Return a copy with each server replaced by `change`, or left out for None."""
         changed = {
             key: tuple(filter(None, map(change, getattr(self, key))))
             for key in SERVER_KEYS

@@ -27,7 +27,10 @@ def dumps(config: Config) -> str:
 
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
-    """Write each table below a header: easier to edit than a long line."""
+    """Yield a table's keys, then each of its tables below a heading of its own.
+
+    That is easier to edit than tables within a line.
+    """
     tables = {}
     for key, value in raw.items():
         items = value if isinstance(value, list) else [value]
@@ -35,10 +38,10 @@ def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
             tables[key] = items
     yield tomli_w.dumps({key: raw[key] for key in raw if key not in tables})
     for key, items in tables.items():
-        at = f"{path}.{key}" if path else key
+        place = f"{path}.{key}" if path else key
         for table in items:
-            yield f"[[{at}]]" if isinstance(raw[key], list) else f"[{at}]"
-            yield from _tables(table, at)
+            yield f"[[{place}]]" if isinstance(raw[key], list) else f"[{place}]"
+            yield from _tables(table, place)
 
 
 def to_raw(table: Struct) -> dict[str, Any]:
@@ -54,10 +57,15 @@ def to_raw(table: Struct) -> dict[str, Any]:
             continue
         if field.name == "authentication" and len(value) == 1:
             value = value[0]
-        items = value if isinstance(value, tuple) else (value,)
-        written = [to_raw(it) if isinstance(it, Struct) else it for it in items]
-        raw[field.name] = written if isinstance(value, tuple) else written[0]
+        if isinstance(value, tuple):
+            raw[field.name] = list(map(_raw_value, value))
+        else:
+            raw[field.name] = _raw_value(value)
     return raw
+
+
+def _raw_value(value: Any) -> Any:
+    return to_raw(value) if isinstance(value, Struct) else value
 
 
 def schema() -> dict[str, Any]:
@@ -70,8 +78,8 @@ def schema() -> dict[str, Any]:
         for key, value in table["properties"].items():
             if value.get("default", "") is None:  # TOML has no null: the key is absent
                 del value["default"]
-                others = [kind for kind in value.pop("anyOf") if kind != _NULL]
-                value |= others[0] if len(others) == 1 else {"anyOf": others}
+                types = [type_ for type_ in value.pop("anyOf") if type_ != _NULL]
+                value |= types[0] if len(types) == 1 else {"anyOf": types}
             if key == "authentication":  # one method needs no list
                 methods = {word: value.pop(word) for word in ("type", "items")}
                 value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]
