@@ -125,10 +125,7 @@ def decoded(value: str) -> str:
 
 
 def person_name(text: str) -> str:
-    """Return a typed name on one line, cut to a sensible length.
-
-    Control characters become spaces.
-    """
+    """Return a typed name on one line, without control characters, cut if it is long."""
     return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON].rstrip()
 
 
@@ -247,8 +244,8 @@ def is_for_all(text: str) -> bool:
 def known_part(url: str, domain: str | None) -> str:
     """Return the part of a URL that is known without an address.
 
-    It ends with the folder before the first unknown placeholder, and is "" if that
-    placeholder is in the host.
+    It ends with the folder before the first unknown placeholder, and is "" if the host has
+    one.
     """
     url = with_domain(url, domain)
     unknown = _PLACEHOLDER.search(url)

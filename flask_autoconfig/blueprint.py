@@ -187,10 +187,8 @@ class Autoconfig(Blueprint):
         for family in service.at_start:
             for route in family.routes:
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
-                routes[rule] = own_route = FamilyRoute(family.name, route)
-                view = views.setdefault(
-                    endpoint, _view(app, service, routes, own_route)
-                )
+                routes[rule] = default = FamilyRoute(family.name, route)
+                view = views.setdefault(endpoint, _view(app, service, routes, default))
                 for subdomain in _subdomains(state):
                     options["subdomain"] = subdomain
                     state.add_url_rule(rule, endpoint, view, **options)
@@ -212,10 +210,7 @@ class Autoconfig(Blueprint):
 
 
 def _add_host(prefix: str, endpoint: str, values: dict[str, Any]) -> None:
-    """Let `url_for` use the requested host for the endpoints with a prefix.
-
-    It is for apps with host matching.
-    """
+    """Let `url_for` use the requested host in an app with host matching."""
     if endpoint.startswith(prefix) and _HOST not in values:
         host = request.host if has_request_context() else None
         values[_HOST] = host or current_app.config["SERVER_NAME"]
@@ -233,7 +228,6 @@ def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
 
 
 def _rule(app: App, route: Route) -> str:
-    """Return Flask's rule for a route, with a converter for a path with variants."""
     if route.has_one_spelling:
         return route.path
     converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
@@ -248,12 +242,12 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    app: App, service: Service, routes: dict[str, FamilyRoute], own_route: FamilyRoute
+    app: App, service: Service, routes: dict[str, FamilyRoute], default: FamilyRoute
 ) -> Callable[..., Response]:
     def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         # A site may add rules of its own for this view, such as one with a final slash.
-        family_route = routes.get(str(current.url_rule), own_route)
+        family_route = routes.get(str(current.url_rule), default)
         environ = current.environ
         body: bytes | None = getattr(current, "_cached_data", None)
         if body:  # the site has read the stream before this view
@@ -336,9 +330,8 @@ def _file_of(app: App) -> Path:
         raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {file!r}", cure)
     folders = [Path(app.instance_path), root] if isinstance(app, Flask) else [root]
     candidates = [folder / DEFAULT_FILE for folder in folders]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    if file := next(filter(Path.is_file, candidates), None):
+        return file
     paths = " or ".join(map(str, candidates))
     message = f"no configuration: it is not set, and there is no {paths}"
     raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
@@ -360,14 +353,10 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
         return
     from werkzeug.sansio.utils import host_is_trusted
 
+    labels = [family.label for family in service.at_start if family.label]
     providers = service.live.built.lookup.snapshot.loaded.providers
     domains = (name for provider in providers for name in provider.exact_domains)
-    hosts = (
-        f"{family.label}.{domain}"
-        for domain in islice(domains, 3)
-        for family in service.at_start
-        if family.label
-    )
+    hosts = (f"{label}.{name}" for name in islice(domains, 3) for label in labels)
     refused = [host for host in hosts if not host_is_trusted(host, trusted)]
     if refused:
         log.warning(

@@ -8,17 +8,14 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(Generic[Key, Value]):
-    """A cache of at most *max_bytes*, except that the newest entry is always kept.
+    """A cache of at most *max_bytes*. The oldest entry goes first, the newest stays.
 
-    The oldest entries are evicted first. Reading is thread-safe; callers must hold a lock
-    for changes.
+    Reading is thread-safe; callers must hold a lock for changes.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries: dict[
-            Key, tuple[Value, int]
-        ] = {}  # with their sizes, oldest first
+        self._entries: dict[Key, tuple[Value, int]] = {}  # with sizes, the oldest first
         self.bytes = 0
 
     def get(self, key: Key) -> Value | None:

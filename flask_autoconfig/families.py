@@ -73,14 +73,10 @@ class Family(NamedTuple):
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether the family has a document for the provider.
 
-        A format with a `stand_in` always has one, which may be too long to write just for
-        an answer to this.
+        A format with a `stand_in` always has one, which may be too long to be written here.
         """
         recipient = Recipient(domain)
-        return any(
-            format_.stand_in or format_.write(provider, recipient)
-            for format_ in self.formats
-        )
+        return any(f.stand_in or f.write(provider, recipient) for f in self.formats)
 
 
 def _format(module: Any, **options: Any) -> Format:
@@ -97,6 +93,7 @@ _PACC = _format(pacc, implies_login=True)
 _POX = "/autodiscover/autodiscover.xml"
 AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # followed by `_V2_REST`
 _ISPDB = "/v1.1/"
+_PACC_PATH = "/.well-known/user-agent-configuration.json"
 # The methods of HTTP and WebDAV that reach a handler, which may answer 405.
 METHODS = (
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
@@ -171,13 +168,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "pacc",
-        (
-            Route(
-                "/.well-known/user-agent-configuration.json",
-                _PACC_HANDLER,
-                is_file=True,
-            ),
-        ),
+        (Route(_PACC_PATH, _PACC_HANDLER, is_file=True),),
         (_PACC,),
         label="ua-auto-config",
         askers="PACC clients",
@@ -252,11 +243,10 @@ class Router:
         for family in families:
             self.first_paths[family.name] = family.routes[0].path
             for route in family.routes:
-                family_route = FamilyRoute(family.name, route)
                 if route.has_one_spelling:
-                    self._by_path[route.path] = family_route
+                    self._by_path[route.path] = FamilyRoute(family.name, route)
                 else:
-                    self._by_pattern.append(family_route)
+                    self._by_pattern.append(FamilyRoute(family.name, route))
         patterns = [f"({route.pattern})" for _, route in self._by_pattern]
         self._match = re.compile("|".join(patterns) or "(?!)").fullmatch
 

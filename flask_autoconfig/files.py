@@ -83,9 +83,6 @@ def changed_since(state: State, nanoseconds: int) -> bool:
 
 
 def settled_state(path: Path) -> State | None:
-    """Return the file's state, or None if it is missing or has just changed.
-
-    Two changes within one step of the file system's clock may have the same state.
-    """
+    """Return the file's state, None if it is so recent that a change may not show."""
     state = state_of(path)
     return None if state is None or changed_since(state, time.time_ns()) else state

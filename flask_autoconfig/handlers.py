@@ -31,8 +31,7 @@ def document(
 ) -> Answer:
     """Return the document for the address in the query, or else for the host.
 
-    With `only_domain` it is the same for all addresses of a domain, since its digest is in
-    DNS.
+    With `only_domain`, it is the same for all addresses, since DNS has its digest.
     """
     served = lookup.find(request.query, request.host, only_domain=only_domain)
     return served.snapshot.document(format_, served)
@@ -107,10 +106,8 @@ def autodiscover(
     if served is None:
         return _pox_error(outlook.NOT_SERVED)
     answer = served.snapshot.document(mobile if is_phone else format_, served)
-    if answer is NO_SUCH_SERVICE:
-        is_missing = outlook.SCHEMA_NOT_SUPPORTED if is_phone else outlook.NOT_SERVED
-        return _pox_error(is_missing)
-    return answer
+    code = outlook.SCHEMA_NOT_SUPPORTED if is_phone else outlook.NOT_SERVED
+    return _pox_error(code) if answer is NO_SUCH_SERVICE else answer
 
 
 def _pox_error(code: int) -> Answer:

@@ -76,11 +76,10 @@ class Lookup:
         return served
 
     def find_for_person(self, query: str, host: str) -> Served:
-        """Look up an address that a person typed, as `find` does for programs.
+        """Look up an address that a person typed, as `find` does for a program.
 
-        An unknown domain is refused, even where a program would get the settings of the
-        requested host: it is probably mistyped. With `mx_domains`, however, a provider
-        does not know its customers' domains.
+        An unknown domain is refused, since it is probably mistyped, although a program
+        gets the host's settings; but with `mx_domains`, the customers' domains are unknown.
         """
         served = self.find(query, host)
         address = served.address
@@ -109,10 +108,8 @@ class Lookup:
 
         served = self._from_address_hook(address)
         served = served or self._by_domain(address.domain, host)
-        if served is None:
-            return None
-        served = served._replace(address=address)
-        if address.local == NOBODY:
+        served = served and served._replace(address=address)
+        if served is None or address.local == NOBODY:
             return served
         if self.hooks.has("find_provider_by_address"):
             served = served._replace(is_personal=True)
@@ -127,10 +124,9 @@ class Lookup:
         return self._from_file(match) or self._from_domain_hook(domain)
 
     def serves_host(self, host: str) -> bool:
-        """Whether clients of a served domain send requests to this host.
+        """Whether clients send requests to this host: a served domain or its label.
 
-        It is the domain itself or has a client's label before it, which the hosts of a
-        provider of any domain (`*`) must have.
+        Where a provider serves any domain (`*`), only names with a client's label count.
         """
         directory, name = self._directory, host_of(host)
         domain = directory.without_label(name)
@@ -138,18 +134,14 @@ class Lookup:
             return False
         if name in self.snapshot.autodiscover_hosts:
             return True
-        has_label = domain != name
-        if has_label and "." in domain and directory.by_domain(domain):
+        if domain != name and "." in domain and directory.by_domain(domain):
             return True
         names = {name, domain}
         is_claimed = any(map(directory.claims, names))
         return is_claimed or any(map(self._from_domain_hook, names))
 
     def is_shared_host(self, host: str) -> bool:
-        """Whether the host is an `autodiscover_host` of several domains.
-
-        Such a name neither is one of the domains nor has a client's label before one.
-        """
+        """Whether the host is an `autodiscover_host` that does not tell the domain."""
         name = host_of(host)
         if name not in self.snapshot.autodiscover_hosts:
             return False
@@ -158,8 +150,8 @@ class Lookup:
         return self._directory.without_label(name) == name and not is_claimed
 
     def _by_domain(self, domain: str, host: str) -> Served | None:
-        served = self._from_file(self._directory.by_domain(domain))
-        served = served or self._from_domain_hook(domain)
+        match = self._directory.by_domain(domain)
+        served = self._from_file(match) or self._from_domain_hook(domain)
         if served is None and (match := self._directory.by_host(host)):
             return self._from_file(Match(match.provider_index, domain, False))
         return served

@@ -51,9 +51,8 @@ class Live(Generic[Built]):
         """Read the file, or use a configuration without a file, which never changes.
 
         Raises ConfigError unless there is a `fallback`, which is used until a file that is
-        faulty or missing at the start is corrected. After an edit, `advise` gets the old
-        and the new result and returns what the user has to do, or "". The thread calls
-        `prepare` after each check.
+        faulty or missing at the start is corrected. `advise` returns what the user has to
+        do after an edit, or "". The thread calls `prepare` after each check.
         """
         self._build = build
         self._advise = advise
@@ -182,7 +181,6 @@ class Live(Generic[Built]):
 
     @property
     def _consequence(self) -> str:
-        """What a file that cannot be loaded means for the requests."""
         if self._loaded is None:
             return "Requests are answered with 503 until it is corrected."
         return "The last valid configuration remains in use."
@@ -227,12 +225,10 @@ def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
 
 
 def _warnings(loaded: Loaded) -> dict[str, Sequence[Problem]]:
-    """Return the warnings and skipped lines by the headings that they have in the log."""
-    skipped = (
-        (f"{path}: skipped", listing.skipped)
-        for path, listing in loaded.listings.items()
-    )
-    return {**dict(skipped), "The configuration has warnings": loaded.warnings}
+    """Return the warnings and the skipped lines by their headings in the log."""
+    listings = loaded.listings.items()
+    skipped = {f"{path}: skipped": listing.skipped for path, listing in listings}
+    return {**skipped, "The configuration has warnings": loaded.warnings}
 
 
 def _counted(number: int, noun: str) -> str:
@@ -240,7 +236,6 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _watch(reference: weakref.ref[Live[Built]]) -> None:
-    """Check the files until the instance, its process or its file is gone."""
     pid, wait = os.getpid(), _CHECK_EVERY
     while True:
         time.sleep(wait)

@@ -29,8 +29,6 @@ _MOST_COMPARED = 100  # domains whose documents are compared after an edit
 
 
 class Current(NamedTuple):
-    """What is built from a configuration, and replaced after a reload."""
-
     lookup: Lookup
     families: tuple[Family, ...]
     router: Router
@@ -162,7 +160,6 @@ class Service:
     # --- Answers ---------------------------------------------------------------------
 
     def answer(self, request: Request) -> Answer | None:
-        """Answer a request, or return None if no family has its path."""
         family_route = self.live.current().router.find(request.path)
         return family_route and self.answer_at(family_route, request)
 
@@ -172,8 +169,7 @@ class Service:
         try:
             if request.method in route.methods or request.method in route.allowed:
                 lookup = self.live.current().lookup
-                # The page shows the problem itself.
-                if not lookup.is_ready and family != "page":
+                if not lookup.is_ready and family != "page":  # which says so itself
                     raise Refused(answers.UNAVAILABLE)
                 answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
@@ -211,7 +207,6 @@ class Service:
             self.renderer()
 
     def _words(self, wanted: str) -> tuple[str, Words]:
-        """Return the best match for a language, and the texts in all languages."""
         from .page.words import best_match, words_of_documents
 
         words = words_of_documents(self.renderer().catalogs())

@@ -30,9 +30,7 @@ class Signer:
     def __init__(self, certificate: Path, key: Path, chain: Path | None) -> None:
         """Read PEM files; raises OSError and ConfigError."""
         try:
-            from cryptography.x509 import (
-                load_pem_x509_certificates as parse_certificates,
-            )
+            from cryptography.x509 import load_pem_x509_certificates as parse
         except ImportError as error:
             raise ConfigError.of(
                 "certificate",
@@ -41,10 +39,9 @@ class Signer:
             ) from error
 
         lack = "no certificate in PEM"
-        certificates = _read("certificate", certificate, parse_certificates, lack)
-        self._certificate, *self._chain = certificates
+        self._certificate, *self._chain = _read("certificate", certificate, parse, lack)
         if chain is not None:
-            self._chain += _read("chain", chain, parse_certificates, lack)
+            self._chain += _read("chain", chain, parse, lack)
         self._file = key
         lack = "no RSA or EC key in PEM without a password"
         self._key = _read("key", key, _private_key, lack)

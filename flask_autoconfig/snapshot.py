@@ -20,6 +20,8 @@ from .hooks import HookedProvider, Hooks
 _ANSWER_BYTES = 2000  # memory of an answer without its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
+# The format, provider, domain if it makes a difference, MX domain and language.
+_AnswerKey = tuple[str, int, str | None, str | None, str]
 
 
 class Match(NamedTuple):
@@ -63,11 +65,9 @@ class Directory:
         return None if index is None else Match(index, domain, False)
 
     def _by_pattern(self, domain: str) -> int | None:
-        for name in _with_parents(domain.partition(".")[2]):
-            index = self._claims.get(b"*." + name.encode())
-            if index is not None:
-                return index
-        return None
+        parents = _with_parents(domain.partition(".")[2])
+        indexes = (self._claims.get(b"*." + parent.encode()) for parent in parents)
+        return next((index for index in indexes if index is not None), None)
 
     def claims(self, domain: str) -> bool:
         """Whether a provider names the domain, by a pattern or in `mx_domains` too."""
@@ -134,18 +134,14 @@ class Snapshot:
         hosts = (provider.autodiscover_host for provider in loaded.providers)
         self.autodiscover_hosts = frozenset(filter(None, hosts))
         self.cache_control = public_cache_control(loaded.tables.max_age)
-        # (format, provider, recipient) -> a document in which `%EMAILDOMAIN%` is to be
+        # (format, provider, recipient) -> a text in which `%EMAILDOMAIN%` is to be
         # replaced, and whether it contains that placeholder.
-        self._shared: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
-        # (format, provider, domain if it makes a difference, MX domain, language)
-        self._answers: BoundedCache[
-            tuple[str, int, str | None, str | None, str], Answer
-        ]
-        self._answers = BoundedCache(_CACHE_BYTES)
+        self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
+
+        self._answers: BoundedCache[_AnswerKey, Answer] = BoundedCache(_CACHE_BYTES)
         self._lock = threading.Lock()  # guards changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
-        """Return the response with a document, which is cached unless it is private."""
         if format_.implies_login and self.hooks.has("find_username"):
             return NO_SUCH_SERVICE
         if served.is_private(format_):
@@ -156,7 +152,7 @@ class Snapshot:
         # A provider from a hook has one domain: no other domain shares its document.
         is_shared = format_.stand_in is not None and served.hooked is None
         if is_shared:
-            body, has_placeholder = self._shared_document(format_, served)
+            body, has_placeholder = self._text(format_, served)
             domain = domain if has_placeholder else None
         else:
             language = served.recipient.language if served.language else "en"
@@ -180,18 +176,16 @@ class Snapshot:
                 self._answers.put(key, answer, size)
         return answer
 
-    def _shared_document(
-        self, format_: Format, served: Served
-    ) -> tuple[bytes | None, bool]:
-        """Return what many domains share, and whether it has their placeholder."""
+    def _text(self, format_: Format, served: Served) -> tuple[bytes | None, bool]:
+        """Return the text that many domains share, and whether it has the placeholder."""
         assert format_.stand_in is not None  # noqa: S101 (see document)
         stand_in = format_.stand_in(served.public_provider, served.everybody)
         key = (format_.name, served.number, stand_in)
-        shared = self._shared.get(key)
-        if shared is None:
-            body = format_.write(served.public_provider, stand_in)
-            shared = self._shared[key] = (body, _PLACEHOLDER in (body or b""))
-        return shared
+        cached = self._texts.get(key)
+        if cached is None:
+            text = format_.write(served.public_provider, stand_in)
+            cached = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
+        return cached
 
     def _answer(
         self,
@@ -247,9 +241,8 @@ class Served(NamedTuple):
         return provider.with_servers(self._with_login) if self.login else provider
 
     def _with_login(self, server: Server) -> Server:
-        if any(name in (server.username or "") for name in _LOGIN_PLACEHOLDERS):
-            return structs.replace(server, username=self.login)
-        return server
+        is_personal = any(name in (server.username or "") for name in _LOGINS)
+        return structs.replace(server, username=self.login) if is_personal else server
 
     @property
     def number(self) -> int:
@@ -280,4 +273,4 @@ class Served(NamedTuple):
         return self.is_personal or (format_.has_address and is_named)
 
 
-_LOGIN_PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
+_LOGINS = ("%EMAILADDRESS%", "%EMAILLOCALPART%")

@@ -12,14 +12,7 @@ from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
-from .answers import (
-    NOT_SERVED,
-    UNAVAILABLE,
-    Answer,
-    Refused,
-    text_answer,
-    wrong_method,
-)
+from .answers import NOT_SERVED, UNAVAILABLE, Answer, Refused, text_answer, wrong_method
 from .blueprint import is_on, source_of
 from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment

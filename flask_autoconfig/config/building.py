@@ -43,16 +43,13 @@ def kind_of(type_: inspect.Type) -> Kind:
             extra |= type_.extra or {}
             type_ = type_.type
         else:
-            for member in type_.types:
-                if isinstance(member, inspect.StructType):
-                    table = member
-            type_ = type_.types[0]  # None comes last
+            tables = (t for t in type_.types if isinstance(t, inspect.StructType))
+            type_, table = type_.types[0], next(tables, None)  # None comes last
     return Kind(type_, extra, table)
 
 
 @cache
 def keys_of(cls: type) -> tuple[dict[str, Kind], tuple[str, ...]]:
-    """Return the kinds of a table's keys, and the keys that it must have."""
     fields = cast(inspect.StructType, inspect.type_info(cls)).fields
     keys = {field.encode_name: kind_of(field.type) for field in fields}
     return keys, tuple(field.encode_name for field in fields if field.required)
@@ -163,10 +160,8 @@ class Builder:
         if isinstance(kind.type, inspect.StrType) and set(map(type, raw)) == {str}:
             with suppress(ValueError):  # fast, for a list of thousands of domains
                 return tuple(map(kind.extra["value"], raw))
-        values = [
-            self._value(kind, item, f"{place}[{index}]")
-            for index, item in enumerate(raw)
-        ]
+        items = enumerate(raw)
+        values = [self._value(kind, item, f"{place}[{n}]") for n, item in items]
         if isinstance(kind.type, inspect.StructType) and NODEFAULT in values:
             return NODEFAULT
         # A faulty text becomes "", so that rules see the others, each at its index.

@@ -71,7 +71,6 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
 def _names_in(
     lines: list[bytes], start: int, file: str, skipped: list[Problem]
 ) -> Iterator[bytes]:
-    """Yield the names in lines that are not all plain, and add the skipped lines."""
     for number, line in enumerate(lines, start):
         name = _PLAIN_LINE.match(line)
         if name and len(name[0]) <= _LONGEST_NAME:

@@ -52,7 +52,6 @@ def read_logo(path: Path) -> Logo:
 
 
 def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
-    """Return why a file cannot be served as SVG, and the cure, or None."""
     from defusedxml.ElementTree import fromstring
 
     cure = "save it as PNG, SVG, JPEG or WebP"
@@ -79,8 +78,7 @@ def _count_drawn(
 ) -> int:
     """Count the elements that are drawn for one, with those that it refers to.
 
-    For an element that refers to itself, that is more than the limit. `counts` has the
-    results so far.
+    For an element that refers to itself, that is more than the limit. `counts` caches.
     """
     if element not in counts:
         counts[element] = _MOST_DRAWN + 1  # for a reference back to it

@@ -158,8 +158,6 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 class _Reading:
-    """A single reading of the configuration."""
-
     def __init__(
         self, base: Path, main: Path | None = None, before: Loaded | None = None
     ) -> None:
@@ -234,8 +232,7 @@ class _Reading:
                 message = f"cannot read it: {error.strerror}"
                 builder.add("", message, "make it readable, or remove it")
             except ConfigError as error:
-                for problem in error.problems:
-                    builder.problems.append(problem._replace(file=name))
+                builder.problems += [p._replace(file=name) for p in error.problems]
         self._parts[path] = state, providers
         return providers, builder
 

@@ -49,16 +49,11 @@ def apply(providers: Sequence[Provider], builder: Builder) -> None:
 
 
 def claims(sources: Sequence[Source]) -> dict[bytes, int]:
-    """Return the index of the provider that claims each domain.
-
-    Domains that two providers claim are added as problems.
-    """
+    """Return the index of each domain's provider; add problems for double claims."""
     owners: dict[bytes, int] = {}
     for index, (provider, origin, builder) in enumerate(sources):
-        in_table = (
-            (domain.encode(), f"domains[{number}]")
-            for number, domain in enumerate(provider.domains)
-        )
+        domains = enumerate(provider.domains)
+        in_table = ((domain.encode(), f"domains[{n}]") for n, domain in domains)
         in_file = ((domain, "domains_file") for domain in provider.listed)
         # The domains that another provider claims, by their place and that provider.
         doubles: dict[tuple[str, int], list[bytes]] = {}

@@ -48,11 +48,10 @@ SocketType = Literal["SSL", "STARTTLS", "plain"]
 # The programs that the page can offer; page/programs.toml describes each of them.
 _OnPhone = Literal["iphone", "gmail", "gmail-ios", "samsung", "outlook-mobile", "spark"]
 _OnAndroid = Literal["thunderbird-mobile", "davx5", "k9", "fairemail"]
-_OnComputer = Literal[
-    "mac", "outlook-mac", "outlook-new", "outlook-classic", "em-client"
-]
+_OnMac = Literal["mac", "outlook-mac"]
+_OnWindows = Literal["outlook-new", "outlook-classic", "em-client"]
 _OnLinux = Literal["thunderbird", "evolution", "kmail", "gnome"]
-ProgramName = Literal[_OnPhone, _OnAndroid, _OnComputer, _OnLinux, "other"]
+ProgramName = Literal[_OnPhone, _OnAndroid, _OnMac, _OnWindows, _OnLinux, "other"]
 Programs = Annotated[
     tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
 ]
@@ -70,22 +69,14 @@ class AuthenticationMethod(Table, frozen=True):
     name: Line
 
 
-Method = (
-    Literal[
-        "password-cleartext",
-        "password-encrypted",
-        "OAuth2",
-        "GSSAPI",
-        "NTLM",
-        "TLS-client-cert",
-        "client-IP-address",
-        "smtp-after-pop",
-        "none",
-        "http-basic",
-        "http-digest",
-    ]
-    | AuthenticationMethod
-)
+_WithLogin = Literal[
+    "password-cleartext", "password-encrypted", "OAuth2", "GSSAPI", "NTLM"
+]
+_WithoutPassword = Literal[
+    "TLS-client-cert", "client-IP-address", "smtp-after-pop", "none"
+]
+_OverHttp = Literal["http-basic", "http-digest"]
+Method = Literal[_WithLogin, _WithoutPassword, _OverHttp] | AuthenticationMethod
 
 # Two spellings of the schemes of RFC 9110, section 11: version 1.1 of the format has the
 # word, version 1.2 a method with the system "http" and the scheme's name.

@@ -27,10 +27,7 @@ def dumps(config: Config) -> str:
 
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
-    """Yield a table's keys, then each of its tables below a heading of its own.
-
-    That is easier to edit than tables within a line.
-    """
+    """Yield a table's lines: inner tables get headings, which are easy to edit."""
     tables = {}
     for key, value in raw.items():
         items = value if isinstance(value, list) else [value]
@@ -57,15 +54,10 @@ def to_raw(table: Struct) -> dict[str, Any]:
             continue
         if field.name == "authentication" and len(value) == 1:
             value = value[0]
-        if isinstance(value, tuple):
-            raw[field.name] = list(map(_raw_value, value))
-        else:
-            raw[field.name] = _raw_value(value)
+        items = value if isinstance(value, tuple) else (value,)
+        plain = [to_raw(item) if isinstance(item, Struct) else item for item in items]
+        raw[field.name] = plain if isinstance(value, tuple) else plain[0]
     return raw
-
-
-def _raw_value(value: Any) -> Any:
-    return to_raw(value) if isinstance(value, Struct) else value
 
 
 def schema() -> dict[str, Any]:

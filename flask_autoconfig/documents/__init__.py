@@ -62,8 +62,7 @@ class Recipient(NamedTuple):
         """Return the provider's id, or the domain that stands for it to the recipient.
 
         Without an id, that is the first domain. With `list_domains = false`, which hides
-        customers' domains from each other, it is the requested domain, the domain of the
-        MX hosts, or "".
+        customers' domains, it is the requested domain, the one of the MX hosts, or "".
         """
         if provider.id or provider.list_domains:
             return provider.identity

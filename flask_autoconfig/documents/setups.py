@@ -5,7 +5,7 @@ import plistlib
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
 from ..config.ports import standard_port
@@ -13,6 +13,7 @@ from . import activesync, apple, outlook, pacc
 from .shapes import Slip, beginning, of_another, port_of, shapes, slips_of
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
+Values = TypeVar("Values")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
 _NO_NUMBER = re.compile(
     rb"<key>([^<]*)</key>\s*<(integer|real)(?:\s*/>|>(?!\s*[-+.\d])[^<]*</\2>)"
@@ -97,18 +98,14 @@ def _broken(
 Skip = Callable[[MeaninglessError], object] | None
 
 
-class _Item(NamedTuple):
-    """A server in a document."""
-
-    part: Any  # its element or dictionary
-    prefixes: tuple[str, ...]  # of its keys in the part
-    values: Any  # what the account is made of
+# A server: its element or dictionary, its keys' prefixes there, and the account's values.
+_Item = tuple[Any, tuple[str, ...], Values]
 
 
 def _setup(
     slips: Sequence[Slip],
-    items: Sequence[_Item],
-    account_of: Callable[[Any], Account],
+    items: Sequence[_Item[Values]],
+    account_of: Callable[[Values], Account],
     skip: Skip = None,
 ) -> Setup:
     """Return the accounts of items, without those that have a fatal slip."""
@@ -120,10 +117,9 @@ def _setup(
         raise _error(fatal)
     accounts = []
     for part, prefixes, values in items:
-        of_part = (slip for slip in fatal if slip.part is part)
-        own_slips = [slip for slip in of_part if slip.key.startswith(prefixes)]
-        if own_slips and skip is not None:
-            skip(_error(own_slips))
+        own = [s for s in fatal if s.part is part and s.key.startswith(prefixes)]
+        if own and skip is not None:
+            skip(_error(own))
             continue
         account = account_of(values)
         host = account.hostname.removesuffix(".").lower()
@@ -148,10 +144,7 @@ _OUTLOOK_SOCKET_TYPES = {
 
 
 def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
-    """Return what Outlook sets up, or another client that *ignores* an element.
-
-    Raises MeaninglessError.
-    """
+    """Return what Outlook sets up, or a client that *ignores* an element, or raise."""
     try:
         root = parse(body)
     except NotXmlError as error:
@@ -179,7 +172,7 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
     if not protocols:
         raise _without_servers(root, body, slips)
     servers = [
-        _Item(protocol, ("",), texts)
+        (protocol, ("",), texts)
         for protocol, texts in protocols
         if texts.get(outlook.TYPE, "").upper() in _OUTLOOK_TYPES
     ]
@@ -294,7 +287,7 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         most = f", more than {_MOST_SERVERS}" if payloads else ""
         raise MeaninglessError(f"the profile has {len(payloads)} payloads{most}")
     servers = [
-        _Item(payload, (prefix, *_APPLE_OTHER_KEYS.get(prefix, ())), (payload, prefix))
+        (payload, (prefix, *_APPLE_OTHER_KEYS.get(prefix, ())), (payload, prefix))
         for type_, payload in zip(types, payloads, strict=True)
         for prefix in _APPLE_PREFIXES.get(type_ if isinstance(type_, str) else "", ())
     ]
@@ -307,7 +300,6 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
-    """Return the server whose keys in a payload have a prefix."""
     payload, prefix = server
 
     def text(key: str) -> str:
@@ -358,15 +350,13 @@ def read_pacc(body: bytes) -> Setup:
     slips = slips_of("pacc", document)
     if fatal := [slip for slip in slips if slip.is_fatal]:
         raise _error(fatal)
-    protocols = document[pacc.PROTOCOLS]
     servers = [
-        _Item(None, (), (type_, protocols[name][pacc.HOST]))
+        (None, (), (type_, document[pacc.PROTOCOLS][name][pacc.HOST]))
         for name, type_ in _PACC_TYPES.items()
-        if name in protocols
+        if name in document[pacc.PROTOCOLS]
     ]
-    return _setup(slips, servers, _pacc_account)
 
+    def account(server: tuple[str, str]) -> Account:
+        return Account(*server, standard_port(server[0], "SSL") or 0, "SSL")
 
-def _pacc_account(server: tuple[str, str]) -> Account:
-    type_, host = server
-    return Account(type_, host, standard_port(type_, "SSL") or 0, "SSL")
+    return _setup(slips, servers, account)

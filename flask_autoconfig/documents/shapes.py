@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import partial
 from html.entities import html5
@@ -20,10 +20,7 @@ _SIMILARITY = 0.75  # of a name that is taken for a misspelt one
 _WORDS = {
     "autodiscover.mail": outlook.TYPES.values(),
     "autodiscover.servers": (outlook.TYPES | outlook.DAV_TYPES).values(),
-    "autodiscover.encryption": [
-        *(word for _, word in outlook.ENCRYPTION.values()),
-        "Auto",
-    ],
+    "autodiscover.encryption": [*(e for _, e in outlook.ENCRYPTION.values()), "Auto"],
     "profile.payloads": [apple.MAIL, apple.EXCHANGE, *apple.DAV.values()],
     "profile.types": apple.MAIL_TYPES.values(),
     "profile.methods": dict.fromkeys(apple.METHODS.values()),
@@ -64,9 +61,8 @@ def of_another(document: bytes, format_: str) -> tuple[str, str]:
     first = _FIRST_TAG.search(document[:4000].decode("utf-8", "replace"))
     for name, shape in shapes()["format"].items():
         if first and name != format_ and re.match(shape["begins"], first[0]):
-            expected = shapes()["format"][format_]["name"]
-            message = f"it is {shape['name']}, where {expected} belongs"
-            return message, f"publish {expected}"
+            right = shapes()["format"][format_]["name"]
+            return f"it is {shape['name']}, where {right} belongs", f"publish {right}"
     return "", ""
 
 
@@ -81,12 +77,9 @@ class _Part:
     def __init__(self, shape: dict[str, Any], path: str, node: Any) -> None:
         self.shape, self.path, self.node = shape, path, node
         self.children: dict[str, list[Any]] = {}  # by name
-        pairs: Iterable[tuple[str, Any]] = ()
-        if isinstance(node, Element):
-            pairs = ((local_name(child), child) for child in node)
-        elif isinstance(node, dict):
-            pairs = node.items()
-        for name, value in pairs:
+        is_xml = isinstance(node, Element)
+        elements = [(local_name(child), child) for child in node] if is_xml else []
+        for name, value in node.items() if isinstance(node, dict) else elements:
             values = value if isinstance(value, list) else [value]
             self.children.setdefault(name, []).extend(values[:_MOST])
 
@@ -96,8 +89,7 @@ class _Part:
         known = {*self.shape["known"], *(key for row in rows for key in row["keys"])}
         unknown = [name for name in self.children if name not in known][:_MOST]
         for row in rows:
-            conditions = row.get("when", {}).items()
-            if all(self._has(key, words) for key, words in conditions):
+            if all(self._has(*condition) for condition in row.get("when", {}).items()):
                 yield from self._row_slips(row, unknown)
         paths = (row["at"].removeprefix(f"{self.path}/") for row in self.shape["part"])
         for name in dict.fromkeys(paths):
@@ -119,9 +111,9 @@ class _Part:
 
     def _row_slips(self, row: dict[str, Any], unknown: list[str]) -> Iterator[Slip]:
         """Yield the slips in the keys of a row; `unknown` names may be misspelt keys."""
-        form, subject = self.shape["form"].format, row["says"]
+        form = self.shape["form"].format
         values = {key: self._value(key) for key in row.get("when", ())}
-        subject = subject.format(**values)
+        subject = row["says"].format(**values)
         missing = {key.lower(): key for key in row["keys"] if self._value(key) == ""}
         misspelt = {
             missing[key]: name
@@ -129,10 +121,10 @@ class _Part:
             for key in get_close_matches(name[:60].lower(), missing, 1, _SIMILARITY)
         }
         # At least one of these keys is required, perhaps only beside other keys.
-        alternatives = row.get("some", [])
+        some = row.get("some", [])
         is_required = "beside" not in row or any(map(self._value, row["beside"]))
-        has_any = any(map(self._value, alternatives))
-        lacking = {*alternatives} if is_required and not has_any else set()
+        is_lacking = is_required and not any(map(self._value, some))
+        lacking = {*some} if is_lacking else set()
         for key, spec in row["keys"].items():
             is_fatal, cure = key in lacking or "required" in spec, f"add {form(key)}"
             message = f"has no {form(key)}" if "required" in spec else ""
@@ -144,9 +136,8 @@ class _Part:
                 message = f"has {form(key)} {fault}" if fault else ""
                 is_fatal = "lax" not in spec
             if message:
-                cure = spec.get("cure", cure)
-                message, code = f"{subject} {message}", spec.get("code", "")
-                yield Slip(self.node, key, message, cure, is_fatal, code)
+                cure, code = spec.get("cure", cure), spec.get("code", "")
+                yield Slip(self.node, key, f"{subject} {message}", cure, is_fatal, code)
         if lacking:
             yield Slip(self.node, "", row["none"], row["cure"], is_fatal=True)
 
@@ -165,10 +156,9 @@ class _Part:
                 choice = f"{', '.join(words[:-1])} or {words[-1]}".removeprefix(" or ")
                 return f"{_cut(text)}, which is not {choice}", f"write {choice}"
         kind = shapes()["kind"][spec.get("kind", "any")]
-        matches = re.fullmatch(
-            kind["is"], unquoted if isinstance(self.node, Element) else text
-        )
-        if matches and (kind["no"] != "no host name" or is_host(unquoted)):
+        typed = unquoted if isinstance(self.node, Element) else text
+        is_valid = re.fullmatch(kind["is"], typed)
+        if is_valid and (kind["no"] != "no host name" or is_host(unquoted)):
             return "", ""
         cure = kind["cure"] if text.isascii() else no_host(unquoted)
         return f"{_cut(text)}, which is {kind['no']}", cure
@@ -195,19 +185,15 @@ _AROUND = 40  # characters of a text around the place of an error
 
 
 def beginning(document: bytes, error: object = "") -> tuple[str, str]:
-    """Describe the text of a document that cannot be parsed; return that and the cure.
-
-    `error` is that of the parser.
-    """
+    """Return what the text is of a document that a parser refuses, and the cure."""
     if document.startswith(b"\x1f\x8b"):
         return "it is gzip without a Content-Encoding", "serve it unpacked"
     if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:
         return "it is UTF-16", "save the file in UTF-8"
     start = document[:4000].lstrip(_BYTE_ORDER_MARK)
     before, xml, _ = start.partition(b"<?xml")
-    has_no_end = not error or re.search("no element|unclosed", str(error))
-    is_cut = b"<clientConfig" in document and b"</clientConfig>" not in document
-    if has_no_end and is_cut:
+    is_cut = not error or re.search("no element|unclosed", str(error))
+    if is_cut and b"<clientConfig" in document and b"</clientConfig>" not in document:
         return "it breaks off before </clientConfig>", "publish the whole document"
     has_start = start.lstrip().startswith((b"<clientConfig", b"{", b"["))
     if has_start or (xml and not before):

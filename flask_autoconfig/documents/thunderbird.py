@@ -109,6 +109,11 @@ _LOGIN_PAGE_INFO = (
     Table("password_field", "passwordField", _FORM_FIELD),
     Table("login_button", "loginButton", _FORM_FIELD),
 )
+_WEBMAIL = (
+    Text("login_page", "loginPage", "url"),
+    Table("login_page_info", "loginPageInfo", _LOGIN_PAGE_INFO),
+)
+_ENABLE = (Text("visit_url", attribute="visiturl"), Texts("instruction", "instruction"))
 _EXPLANATION = (Text("url", attribute="url"), Texts("descr", "descr"))
 
 # The fields of <emailProvider>, except its domains, and of <clientConfig>.
@@ -118,11 +123,7 @@ EMAIL_PROVIDER: tuple[Field, ...] = (
     Table("incoming", "incomingServer", _INCOMING, many=True),
     Table("outgoing", "outgoingServer", _OUTGOING, many=True),
     Table("documentation", "documentation", _EXPLANATION, many=True),
-    Table(
-        "enable",
-        "enable",
-        (Text("visit_url", attribute="visiturl"), Texts("instruction", "instruction")),
-    ),
+    Table("enable", "enable", _ENABLE),
     Table("instruction", "instruction", _EXPLANATION, many=True),
 )
 _OAUTH2 = (
@@ -140,14 +141,7 @@ CLIENT_CONFIG: tuple[Field, ...] = (
     Table("chat", "chatServer", _SERVER, many=True),
     Table("video_conference", "videoConference", _SERVER, many=True),
     Table("setup", "setupServer", _SERVER, many=True),
-    Table(
-        "webmail",
-        "webMail",
-        (
-            Text("login_page", "loginPage", "url"),
-            Table("login_page_info", "loginPageInfo", _LOGIN_PAGE_INFO),
-        ),
-    ),
+    Table("webmail", "webMail", _WEBMAIL),
     Table("oauth2", "oAuth2", _OAUTH2),
 )
 CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")

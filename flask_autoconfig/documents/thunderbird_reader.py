@@ -99,9 +99,7 @@ class Reader:
         self._note(element, f"<{_short_name(element)}> is left out: {reason}")
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
-        """Return the keys of a provider that its domains and its id give."""
-        domains: dict[str, None] = {}
-        mx_domains: dict[str, None] = {}
+        names: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
         repeated: dict[str, None] = {}  # plain domains that have purpose="mx" as well
         for element in provider.findall("domain"):
             self._read.add(element)
@@ -111,19 +109,16 @@ class Reader:
             except ValueError as error:
                 self._note(element, f"a <domain> is left out: {error.args[0]}")
                 continue
-            if element.get("purpose") == "mx":
-                mx_domains[name] = None
-            elif name in mx_domains:
+            is_mx = element.get("purpose") == "mx"
+            if not is_mx and name in names["mx_domains"]:
                 repeated[name] = None  # written for Mustang
             else:
-                domains[name] = None
-        domains = domains or repeated
+                names["mx_domains" if is_mx else "domains"][name] = None
+        names["domains"] = names["domains"] or repeated
 
-        raw: dict[str, Any] = {"domains": list(domains)} if domains else {}
-        if mx_domains:
-            raw["mx_domains"] = list(mx_domains)
+        raw: dict[str, Any] = {key: list(names[key]) for key in names if names[key]}
         identity = provider.get("id", "").strip()
-        if identity not in ("", next(iter(domains), ""), DOMAIN_PLACEHOLDER):
+        if identity not in ("", next(iter(names["domains"]), ""), DOMAIN_PLACEHOLDER):
             try:
                 raw["id"] = identifier(identity)
             except ValueError as error:
@@ -131,7 +126,6 @@ class Reader:
         return raw
 
     def _fields(self, fields: tuple[Field, ...], element: ET.Element) -> dict[str, Any]:
-        """Return the table of an element, and note its unknown children."""
         values = {field.key: self._value(field, element) for field in fields}
         raw = {key: value for key, value in values.items() if value is not None}
         tags = {field.key: field.tag for field in fields}
@@ -139,10 +133,11 @@ class Reader:
         read_tags = {child.tag for child in element if child in self._read}
         for child in element:
             if child not in self._read:
-                reason = "the format has no such element"
-                if child.tag in read_tags:
-                    reason = "the one before it counts"
-                self._leave_out(child, reason)
+                is_second = child.tag in read_tags
+                unknown = "the format has no such element"
+                self._leave_out(
+                    child, "the one before it counts" if is_second else unknown
+                )
         return raw
 
     def _value(self, field: Field, element: ET.Element) -> Any:
@@ -157,10 +152,10 @@ class Reader:
                 return self._tables(field, element)
 
     def _text(self, field: Text, element: ET.Element) -> Any:
-        children: list[ET.Element | None] = [element]
-        if field.tag:  # by its names in both versions
-            children = [element.find(field.tag), element.find(field.also or "-")]
-        elements = [child for child in children if child is not None]
+        elements = [element]
+        if field.tag:  # by its names in both versions of the format
+            children = map(element.find, (field.tag, field.also or "-"))
+            elements = [child for child in children if child is not None]
         if not elements:
             return None
         self._read.update(elements)
@@ -205,9 +200,7 @@ class Reader:
         if field.key == "pop3" and element.get("type") != "pop3":
             return None
         children = element.findall(field.tag)[: None if field.many else 1]
-        tables = [
-            self._table(field, child) for child in children if self._is_known(child)
-        ]
+        tables = [self._table(field, c) for c in children if self._is_known(c)]
         for child in element.findall(field.also or "-"):
             table = self._table(field, child)
             if table not in tables:  # most are the same table by its other name

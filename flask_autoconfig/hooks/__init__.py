@@ -33,7 +33,7 @@ class HookedProvider(NamedTuple):
 
 
 # What a hook has found: the id of a provider in the file, or a provider of its own.
-FoundProvider: TypeAlias = str | HookedProvider
+Found: TypeAlias = str | HookedProvider
 
 
 class Functions(dict[str, Any]):

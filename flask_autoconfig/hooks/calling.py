@@ -31,7 +31,7 @@ from ..config.tables import Provider
 from ..config.values import placeholder_text
 from ..errors import ConfigError
 from ..signals import answered
-from . import HOOK_NAMES, FoundProvider, Functions, HookedProvider, HookFailed
+from . import HOOK_NAMES, Found, Functions, HookedProvider, HookFailed
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -51,13 +51,8 @@ _RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
-# The first two functions validate a hook's result for a key. `previous` is that of an
-# earlier call.
-
-
-def _provider(
-    result: Any, key: str, previous: FoundProvider | None
-) -> FoundProvider | None:
+def _provider(result: Any, key: str, previous: Found | None) -> Found | None:
+    """Validate a hook's result for a key; `previous` is that of an earlier call."""
     if result is None:
         return None
     if isinstance(result, str):
@@ -254,8 +249,7 @@ def load_hooks(name: str) -> Functions:
         source: Any = import_module(module)
         for attribute in filter(None, path.split(".")):
             source = getattr(source, attribute)
-        has_hook = any(hasattr(source, hook) for hook in HOOK_NAMES)
-        if answered.receivers and not has_hook:
+        if answered.receivers and not any(hasattr(source, n) for n in HOOK_NAMES):
             return Functions()
         return Functions.of(source() if isinstance(source, type) else source)
     except (Exception, SystemExit) as error:

@@ -52,10 +52,8 @@ def environment() -> Environment:
     """
     from jinja2 import DictLoader, Environment
 
-    texts = {
-        str(file.relative_to(TEMPLATES)): file.read_text("utf-8")
-        for file in TEMPLATES.rglob("*.*")
-    }
+    files = {str(file.relative_to(TEMPLATES)): file for file in TEMPLATES.rglob("*.*")}
+    texts = {name: file.read_text("utf-8") for name, file in files.items()}
     environment = Environment(
         loader=DictLoader(texts),
         autoescape=True,

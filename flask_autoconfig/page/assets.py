@@ -29,6 +29,7 @@ CSS = "text/css; charset=utf-8"
 JAVASCRIPT = "text/javascript; charset=utf-8"
 _MASK = 0  # fixed: trying all eight masks takes four times as long
 _MAX_AGE = 3600  # seconds
+_COLOUR = re.compile("#[0-9a-f]{6}")
 _QR_POLICY = ("Content-Security-Policy", "default-src 'none'")
 # Lets an SVG contain a style, but neither run nor load anything.
 _LOGO_POLICY = (
@@ -99,8 +100,7 @@ _METHODS: dict[Method, int] = {
 def account_content(account: Account) -> bytes | None:
     """Return the content of the account's QR code.
 
-    Return None without the person's name, for an address beyond ASCII, or if the content
-    does not fit into a code.
+    None without the person's name, for an address beyond ASCII, or if it does not fit.
     """
     servers = account.mail_servers(_METHODS)
     address = str(account.address)
@@ -155,8 +155,7 @@ def logo(lookup: Lookup, request: Request) -> Answer:
 def colours(_lookup: Lookup, request: Request) -> Answer:
     keys = parse_qs(request.query[:100])
     chosen = {key: f"#{keys[key][0]}" for key in ("colour", "logo") if key in keys}
-    are_valid = all(re.fullmatch("#[0-9a-f]{6}", text) for text in chosen.values())
-    if not (chosen and are_valid):
+    if not chosen or not all(map(_COLOUR.fullmatch, chosen.values())):
         return NOT_SERVED
     brand = look.colours(chosen["colour"]) if "colour" in chosen else {}
     body = render("autoconfig/colours.css", logo=chosen.get("logo"), **brand).encode()

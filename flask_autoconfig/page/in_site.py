@@ -88,6 +88,5 @@ def _nonce() -> str:
     with suppress(Exception):  # from the site's functions; the page works without them
         current_app.update_template_context(context)
     nonce = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
-    if callable(nonce):
-        nonce = nonce()
+    nonce = nonce() if callable(nonce) else nonce
     return nonce if isinstance(nonce, str) else ""

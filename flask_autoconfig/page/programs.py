@@ -101,13 +101,11 @@ class Account:
         It reads only IMAP and SMTP servers, and rejects a document in which it cannot use
         one of those.
         """
-        types = set()
-        for server in (*self.provider.incoming, *self.provider.outgoing):
-            if server.type in ("imap", "smtp"):
-                if server.socket_type == "plain" or not server.username:
-                    return False
-                types.add(server.type)
-        return "thunderbird" in self.families and len(types) == 2
+        servers = (*self.provider.incoming, *self.provider.outgoing)
+        read = [server for server in servers if server.type in ("imap", "smtp")]
+        are_usable = all(s.socket_type != "plain" and s.username for s in read)
+        has_both = {server.type for server in read} == {"imap", "smtp"}
+        return "thunderbird" in self.families and are_usable and has_both
 
     @property
     def takes_password(self) -> bool:
@@ -121,12 +119,8 @@ class Account:
     @property
     def dav_services(self) -> list[Server]:
         """The calendars with a known URL, then the address books."""
-        provider = self.filled_provider
-        return [
-            server
-            for server in (*provider.calendar, *provider.address_book)
-            if server.type in ("caldav", "carddav") and server.url
-        ]
+        servers = (*self.filled_provider.calendar, *self.filled_provider.address_book)
+        return [s for s in servers if s.type in ("caldav", "carddav") and s.url]
 
 
 def _first_usable(
@@ -175,14 +169,12 @@ class Program(Struct, frozen=True):
         return bool(has_alternative or self.mail_servers(account))
 
 
-class _ProgramsFile(Struct):
+class _Data(Struct):
     oauth2_hosts: tuple[str, ...]
     program: tuple[Program, ...]
 
 
-_DATA = toml.decode(
-    Path(__file__).with_suffix(".toml").read_bytes(), type=_ProgramsFile
-)
+_DATA = toml.decode(Path(__file__).with_suffix(".toml").read_bytes(), type=_Data)
 PROGRAMS = _DATA.program
 BY_ID: dict[str, Program] = {program.id: program for program in PROGRAMS}
 _OAUTH2_HOSTS = tuple(f".{host}" for host in _DATA.oauth2_hosts)
@@ -193,49 +185,37 @@ def has_oauth2(host: str | None) -> bool:
     return f".{(host or '').strip().lower()}".endswith(_OAUTH2_HOSTS)
 
 
-def usable_programs(
-    account: Account, listed: Iterable[ProgramName] | None
-) -> list[Program]:
-    """Return the programs that the account can use, or "other" if there is none.
+def usable(account: Account, listed: Iterable[ProgramName] | None) -> list[Program]:
+    """Return the programs, of those that a provider lists, that the account can use.
 
-    If the provider lists programs, only those are returned, in its order.
+    If there is none, return the steps for any other program.
     """
     programs = [BY_ID[name] for name in dict.fromkeys(listed or BY_ID)]
-    usable = [program for program in programs if program.is_usable(account)]
-    return usable or [BY_ID["other"]]
+    programs = [program for program in programs if program.is_usable(account)]
+    return programs or [BY_ID["other"]]
 
 
-def choose_program(
-    programs: list[Program], requested: str, device: Device
-) -> Program | None:
+def choose(programs: list[Program], requested: str, device: Device) -> Program | None:
     """Return the requested program, or else the preinstalled or only one, or None."""
-    for program in programs:
-        if program.id == requested.lower():
-            return program
-    for program in programs:
-        if program.is_of_device and device in program.devices:
-            return program
-    return programs[0] if len(programs) == 1 else None
+    chosen = [p for p in programs if p.id == requested.lower()]
+    chosen += [p for p in programs if p.is_of_device and device in p.devices]
+    if len(programs) == 1:
+        chosen += programs
+    return chosen[0] if chosen else None
 
 
-def group_programs(
+def group(
     programs: list[Program], chosen: Program | None, device: Device, *, are_listed: bool
 ) -> tuple[list[Program], list[Program], list[Program]]:
     """Return the programs to show unfolded, then the other ones, then the rare ones.
 
     No program is rare if the provider's file lists them.
     """
-    unfolded: list[Program] = []
-    others: list[Program] = []
-    rare: list[Program] = []
-    for program in programs:
-        is_rare = program.is_rare and not are_listed
-        if program is chosen or (device in program.devices and not is_rare):
-            unfolded.append(program)
-        else:
-            (rare if is_rare else others).append(program)
-    return (
-        unfolded,
-        others,
-        sorted(rare, key=lambda program: device not in program.devices),
-    )
+    rare = [] if are_listed else [program for program in programs if program.is_rare]
+    rare = sorted(rare, key=lambda program: device not in program.devices)
+    common = [program for program in programs if program not in rare]
+    unfolded = [
+        p for p in programs if p is chosen or (p in common and device in p.devices)
+    ]
+    others = [program for program in common if program not in unfolded]
+    return unfolded, others, [program for program in rare if program is not chosen]

@@ -21,15 +21,7 @@ from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets
 from .alone import VARIABLE, render
-from .programs import (
-    BY_ID,
-    Account,
-    Program,
-    ServerPair,
-    choose_program,
-    group_programs,
-    usable_programs,
-)
+from .programs import BY_ID, Account, Program, ServerPair, choose, group, usable
 from .visit import Visit
 from .words import N_, best_match, best_text, languages, words_in
 
@@ -44,6 +36,8 @@ _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
 _MOST_WRONG = 2  # letters
 _NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
+_NO_ADDRESS = N_("This is not an e-mail address. An address looks like %(example)s.")
+_SPACE = N_("There is a space in the address. An address looks like %(example)s.")
 
 
 class Brand(NamedTuple):
@@ -64,14 +58,12 @@ def answer(lookup: Lookup, request: Request) -> Answer:
     """
     page = Page(lookup, Visit(request))
     html, policy = lookup.renderer().render_page(page, POLICY)
-    headers: list[Header] = [
+    retry: list[Header] = [answers.NO_STORE, ("Retry-After", "10")]
+    headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
+        *(retry if page.is_unavailable else [answers.PRIVATE]),
     ]
-    if page.is_unavailable:
-        headers += [answers.NO_STORE, ("Retry-After", "10")]
-    else:
-        headers.append(answers.PRIVATE)
     if policy:
         headers.append(("Content-Security-Policy", policy))
     return Answer(page.status, html.encode(), headers, common=answers.SECURITY_HEADERS)
@@ -177,14 +169,8 @@ class Page:
             return
         if error == answers.BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
-            text = N_(
-                "This is not an e-mail address. An address looks like %(example)s."
-            )
-            if any(map(str.isspace, typed)):
-                text = N_(
-                    "There is a space in the address. An address looks like %(example)s."
-                )
-            self.error = self.say(text, example=example)
+            has_space = any(map(str.isspace, typed))
+            self.error = self.say(_SPACE if has_space else _NO_ADDRESS, example=example)
             return
         self.is_unknown = True
         local, domain = parse_address(typed)
@@ -239,16 +225,14 @@ class Page:
             self.profile,
         )
         listed = provider.page.programs if provider.page else None
-        self.programs = programs = usable_programs(account, listed)
-        self.program = program = choose_program(programs, visit.program, visit.device)
+        self.programs = programs = usable(account, listed)
+        self.program = program = choose(programs, visit.program, visit.device)
         self.account, self.address = account, account.readable_address
         self.refused = BY_ID.get(visit.program.lower())
         self.is_refused = bool(visit.program) and self.refused not in programs
         self.settings = account.filled_provider
         self.servers = program.mail_servers(account) if program else None
-        self.groups = group_programs(
-            programs, program, visit.device, are_listed=bool(listed)
-        )
+        self.groups = group(programs, program, visit.device, are_listed=bool(listed))
 
         query = visit.query(address, program=program.id if program else "", device="")
         self.here = visit.url(query)
@@ -256,8 +240,8 @@ class Page:
             self.picture = f"{self.path}/qr.svg?{query}"
         person = f"emailaddress={quote(str(address))}"
         if assets.account_content(account) is not None:
-            query = f"{person}&name={quote(visit.name)}"
-            self.account_code = f"{self.path}/account.svg?{query}"
+            name = quote(visit.name)
+            self.account_code = f"{self.path}/account.svg?{person}&name={name}"
         if "thunderbird" in paths:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
 
@@ -270,11 +254,8 @@ def similar_domain(domain: str, loaded: Loaded) -> str | None:
 
     Two letters may differ. With more than 300 domains, none is suggested.
     """
-    domains = (
-        name
-        for provider in loaded.providers
-        for name in (provider.exact_domains if provider.list_domains else ())
-    )
+    providers = (provider for provider in loaded.providers if provider.list_domains)
+    domains = (name for provider in providers for name in provider.exact_domains)
     names = list(islice(domains, _MOST_COMPARED + 1))
     length = len(domain)
     if length not in _LENGTHS or len(names) > _MOST_COMPARED:
@@ -285,19 +266,13 @@ def similar_domain(domain: str, loaded: Loaded) -> str | None:
 
 
 def with_only_domain(typed: str, lookup: Lookup) -> str:
-    """Return a typed local part as an address, if only one domain can be meant.
-
-    That is the only domain that is served, and it is listed publicly.
-    """
+    """Return a typed local part with the domain, if only one is served and listed."""
     loaded, hooks = lookup.snapshot.loaded, lookup.hooks
     has_provider_hook = any(map(hooks.has, HOOK_NAMES[:2]))
     if not _NAME.fullmatch(typed) or has_provider_hook or len(loaded.claims) != 1:
         return typed
     domain = next(iter(loaded.claims)).decode()
-    is_listed = all(
-        provider.list_domains and not provider.mx_domains
-        for provider in loaded.providers
-    )
+    is_listed = all(p.list_domains and not p.mx_domains for p in loaded.providers)
     if "*" in domain or not is_listed or typed.lower().endswith(domain):
         return typed
     try:

@@ -50,8 +50,6 @@ _LONGEST_PROGRAM = 40
 
 
 class Visit:
-    """A request for the page or for one of its pictures."""
-
     def __init__(self, request: Request) -> None:
         self.request = request
         self.http = HttpRequest(request.environ or {})

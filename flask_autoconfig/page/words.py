@@ -47,18 +47,15 @@ def translations(
     catalog = gettext.translation("autoconfig", LOCALE, [folder], fallback=True)
     if site_catalogs is None:
         return catalog
-    site_catalog = gettext.translation(
-        "autoconfig", site_catalogs, [folder], fallback=True
-    )
-    site_catalog.add_fallback(catalog)
-    return site_catalog
+    own = gettext.translation("autoconfig", site_catalogs, [folder], fallback=True)
+    own.add_fallback(catalog)
+    return own
 
 
 def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
     """Return the available tag for the first wanted tag that has one, or None.
 
-    For `fr-CA` that is the same tag, or else `fr` (RFC 4647, section 3.4), or else French
-    of another region.
+    For `fr-CA` it is that, or else `fr` (RFC 4647, section 3.4), or else another region's.
     """
     tags = {_key(tag): tag for tag in available}
     for key in map(_key, wanted):

@@ -60,7 +60,7 @@ def unknown_key(
         if is_table:
             return key if key in keys else ""
         for ours in keys:
-            if name in (_normalized(ours), *_OTHER_NAMES.get(ours, ())):
+            if name == _normalized(ours) or name in _OTHER_NAMES.get(ours, ()):
                 return ours
         return ""
 
@@ -94,7 +94,6 @@ def invalid_text(error: ValueError, raw: str, place: str) -> tuple[str, str]:
 
 
 def invalid_value(type_: inspect.Type, raw: Any, place: str) -> tuple[str, str]:
-    """Return the message and the cure for a value that is not of its type."""
     expected = WORDS["kinds"].get(type(type_).__name__, "")
     if isinstance(type_, inspect.IntType):
         expected = f"an integer from {type_.ge} to {type_.le}"
@@ -198,7 +197,6 @@ _ANY = re.compile(
 
 
 def placeholder_cure(placeholder: str) -> str:
-    """Return what to write instead of a placeholder that no client knows."""
     if _placeholder_named(placeholder.strip("%")):
         return f"write {_with_our_placeholders(placeholder)}"
     for similar in difflib.get_close_matches(placeholder.upper(), PLACEHOLDERS, 1, 0.8):
@@ -208,8 +206,7 @@ def placeholder_cure(placeholder: str) -> str:
 
 def theirs_in(text: str) -> str:
     """Return the first placeholder of another program in a text, or ""."""
-    placeholders = (match[0] for match in _ANY.finditer(text))
-    return next((name for name in placeholders if name not in PLACEHOLDERS), "")
+    return next((m[0] for m in _ANY.finditer(text) if m[0] not in PLACEHOLDERS), "")
 
 
 def login_for(text: str) -> str:
@@ -223,8 +220,6 @@ def login_for(text: str) -> str:
 
 
 def _with_our_placeholders(text: str) -> str:
-    """Replace the placeholders of other programs by those of the format."""
-
     def replacement(match: re.Match[str]) -> str:
         name = match[match.lastindex] if match.lastindex else ""
         return _placeholder_named(name) or _ADDRESS if name else match[0]
@@ -259,7 +254,6 @@ _AT_FOR_DOT = re.compile(r"^(imaps?|mail\w*|mx\d*|pop3?s?|smtps?)@", re.IGNORECA
 
 
 def no_host(value: str) -> str:
-    """Return what to write instead of a value that is not a host name."""
     if match := LOOKALIKE.search(value[:254]):
         char = next(char for char in match[0] if not char.isascii())
         name = f"U+{ord(char):04X} ({unicodedata.name(char, 'nameless')})"
@@ -271,7 +265,6 @@ def no_host(value: str) -> str:
 
 
 def no_domain(value: str) -> tuple[str, str]:
-    """Return the message and the cure for a value that is not a domain."""
     host = _bare_host(value.removeprefix("*."))
     if host and is_ip(host):
         return f"{quote(value)} is an IP address", "write the mail domain"
