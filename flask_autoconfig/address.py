@@ -18,7 +18,7 @@ _LABEL = "[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
 _HOST = re.compile(rf"{_LABEL}(?>(?:\.{_LABEL})*)")
 _ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
-# Greek or Cyrillic beside Latin letters in a label, and what shows as nothing.
+# Greek or Cyrillic beside Latin letters in a label, and invisible characters.
 _GREEK = "[\u0370-\u052f]"
 LOOKALIKE = re.compile(
     rf"(?i)[a-z][^.]*{_GREEK}|{_GREEK}[^.]*[a-z]|[\xad\u200b\u200e\u200f\u2060\ufeff]"

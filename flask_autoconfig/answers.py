@@ -68,9 +68,8 @@ class Request(NamedTuple):
         """Read at most `most` + 1 bytes of the body; raises ValueError.
 
         A site's own limit is not applied, since an error must be in the client's format.
-        A timer, rather than a socket's timeout, which starts again with each byte, ends
-        reading after `_BODY_SECONDS`. Under a server that does not expose the connection,
-        only the server's own limits apply.
+        A timer ends reading after `_BODY_SECONDS`, as a socket's timeout starts again with
+        each byte. If the server hides its connection, only the server's own limits apply.
         """
         environ = self.environ or {}
         connection = environ.get("gunicorn.socket")

@@ -54,7 +54,7 @@ class Lookup:
         self._directory = snapshot.directory
         self._hook_max_age = snapshot.loaded.tables.hook_max_age
         self._unserved = unserved
-        # Before there is a sound configuration, an empty one that was never read is used.
+        # Until a valid configuration is loaded, an empty one is used, which was not read.
         self.is_ready = snapshot.loaded.modified > 0
 
     def find(self, query: str, host: str, *, only_domain: bool = False) -> Served:
@@ -76,10 +76,10 @@ class Lookup:
         return served
 
     def find_for_person(self, query: str, host: str) -> Served:
-        """Look up an address that a person typed, as `find` does for a program.
+        """Look up an address that a person typed.
 
-        An unknown domain is refused, since it is probably mistyped, although a program
-        gets the host's settings; but with `mx_domains`, the customers' domains are unknown.
+        Unlike for a program, an unknown domain does not get the host's settings, since it
+        is probably mistyped, unless the provider knows customers by their MX records alone.
         """
         served = self.find(query, host)
         address = served.address

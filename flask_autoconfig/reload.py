@@ -95,7 +95,7 @@ class Live(Generic[Built]):
         if time.monotonic() > self._stale_at:
             if self._pid != os.getpid():  # the first request, here or after a fork
                 self._pid = os.getpid()
-                self._lock = threading.Lock()  # the parent may have held the other
+                self._lock = threading.Lock()  # the old one may be held in the parent
                 watch = threading.Thread(
                     target=_watch, args=(weakref.ref(self),), daemon=True
                 )
@@ -116,7 +116,7 @@ class Live(Generic[Built]):
             if signature != self._known and self._is_settled(signature):
                 self._load(signature)
         except (OSError, MemoryError):
-            pass  # out of a resource: the next check tries again
+            pass  # for lack of memory or descriptors; the next check tries again
         except Exception:  # an internal error must not reach the requests
             self._known = signature
             reloads.exception("Cannot load %s. %s", self.file, self._consequence)
@@ -250,4 +250,4 @@ def _watch(reference: weakref.ref[Live[Built]]) -> None:
             return
         cpu_time = time.thread_time() - start
         wait = max(_CHECK_EVERY, min(_LONGEST_WAIT, _SHARE * cpu_time))
-        del live  # or it would never be freed
+        del live  # so that the instance can be freed while the thread sleeps

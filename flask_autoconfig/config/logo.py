@@ -78,7 +78,7 @@ def _count_drawn(
 ) -> int:
     """Count the elements that are drawn for one, with those that it refers to.
 
-    For an element that refers to itself, that is more than the limit. `counts` caches.
+    For an element that refers to itself, that is more than the limit. `counts` is a cache.
     """
     if element not in counts:
         counts[element] = _MOST_DRAWN + 1  # for a reference back to it

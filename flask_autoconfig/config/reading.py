@@ -97,8 +97,8 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
             message = f"there is no file {path}"
             cure = "create one with `flask-autoconfig init DOMAIN`, or name yours with "
             cure += "--config or in AUTOCONFIG_FILE"
-        problems = [Problem("", message, cure)]
-        raise ConfigError(problems, str(path), is_unread=True) from error
+        problem = Problem("", message, cure)
+        raise ConfigError([problem], str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
         raise
@@ -224,8 +224,7 @@ class _Reading:
         if old_state is None or old_state != state:
             providers = ()
             try:
-                raw = _parsed(text_of(path))
-                providers = builder.struct(Included, raw).provider
+                providers = builder.struct(Included, _parsed(text_of(path))).provider
                 rules.apply(providers, builder)
             except OSError as error:
                 self._is_unread = True

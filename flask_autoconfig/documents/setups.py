@@ -79,13 +79,12 @@ class RedirectedError(MeaninglessError):
 def _broken(
     message: str, document: bytes, error: Exception, format_: str
 ) -> MeaninglessError:
-    """Return the error for a document that cannot be parsed, with the text there."""
+    """Return the error for a document that cannot be parsed."""
     other_format = of_another(document, format_)
     if all(other_format):
         return MeaninglessError(*other_format)
     if match := _NO_NUMBER.search(document):
-        key = match[1].decode("utf-8", "replace")[:60]
-        tag = match[2].decode()
+        key, tag = (group.decode("utf-8", "replace")[:60] for group in match.groups())
         return MeaninglessError(f"{key} has no number in its <{tag}>", _NUMBER)
     reason = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
@@ -144,7 +143,7 @@ _OUTLOOK_SOCKET_TYPES = {
 
 
 def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
-    """Return what Outlook sets up, or a client that *ignores* an element, or raise."""
+    """Return what Outlook, or a client that *ignores* an element, sets up."""
     try:
         root = parse(body)
     except NotXmlError as error:
@@ -342,6 +341,10 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
 _PACC_TYPES = {word: type_ for type_, words in pacc.HOSTS.items() for word in words}
 
 
+def _pacc_account(server: tuple[str, str]) -> Account:
+    return Account(*server, standard_port(server[0], "SSL") or 0, "SSL")
+
+
 def read_pacc(body: bytes) -> Setup:
     try:
         document = json.loads(body)
@@ -355,8 +358,4 @@ def read_pacc(body: bytes) -> Setup:
         for name, type_ in _PACC_TYPES.items()
         if name in document[pacc.PROTOCOLS]
     ]
-
-    def account(server: tuple[str, str]) -> Account:
-        return Account(*server, standard_port(server[0], "SSL") or 0, "SSL")
-
-    return _setup(slips, servers, account)
+    return _setup(slips, servers, _pacc_account)

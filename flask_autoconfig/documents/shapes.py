@@ -57,7 +57,7 @@ shapes = partial(table_beside, __file__, "shapes.toml")
 
 
 def of_another(document: bytes, format_: str) -> tuple[str, str]:
-    """Return that a document is of another format, and the cure, or two empty strings."""
+    """Return the message and cure for a document of another format, or empty strings."""
     first = _FIRST_TAG.search(document[:4000].decode("utf-8", "replace"))
     for name, shape in shapes()["format"].items():
         if first and name != format_ and re.match(shape["begins"], first[0]):
@@ -123,8 +123,7 @@ class _Part:
         # At least one of these keys is required, perhaps only beside other keys.
         some = row.get("some", [])
         is_required = "beside" not in row or any(map(self._value, row["beside"]))
-        is_lacking = is_required and not any(map(self._value, some))
-        lacking = {*some} if is_lacking else set()
+        lacking = {*some} if is_required and not any(map(self._value, some)) else set()
         for key, spec in row["keys"].items():
             is_fatal, cure = key in lacking or "required" in spec, f"add {form(key)}"
             message = f"has no {form(key)}" if "required" in spec else ""
@@ -142,7 +141,7 @@ class _Part:
             yield Slip(self.node, "", row["none"], row["cure"], is_fatal=True)
 
     def _fault(self, key: str, spec: dict[str, Any]) -> tuple[str, str]:
-        """Return the value with what is wrong about it and the cure, or two times ""."""
+        """Return the value with what is wrong about it, and the cure, or empty strings."""
         value, words = self._value(key), _words(spec.get("words", ()))
         text = f"a {type(value).__name__}"  # a list may be long, when written out
         if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**64):
@@ -185,7 +184,7 @@ _AROUND = 40  # characters of a text around the place of an error
 
 
 def beginning(document: bytes, error: object = "") -> tuple[str, str]:
-    """Return what the text is of a document that a parser refuses, and the cure."""
+    """Return what is wrong with a text that a parser refuses, and the cure."""
     if document.startswith(b"\x1f\x8b"):
         return "it is gzip without a Content-Encoding", "serve it unpacked"
     if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:

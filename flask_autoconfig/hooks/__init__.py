@@ -58,7 +58,7 @@ class Functions(dict[str, Any]):
 
     @classmethod
     def of(cls, source: object) -> Functions:
-        """Return those of an object, module or `Autoconfig`; raises TypeError."""
+        """Return the hooks of an object, module or `Autoconfig`; raises TypeError."""
         hooks = getattr(source, "functions", None)
         if not isinstance(hooks, cls):
             hooks = cls(**{name: getattr(source, name, None) for name in HOOK_NAMES})

@@ -186,9 +186,9 @@ def has_oauth2(host: str | None) -> bool:
 
 
 def usable(account: Account, listed: Iterable[ProgramName] | None) -> list[Program]:
-    """Return the programs, of those that a provider lists, that the account can use.
+    """Return the listed programs (by default, all) that the account can use.
 
-    If there is none, return the steps for any other program.
+    If there are none, return the entry for other programs.
     """
     programs = [BY_ID[name] for name in dict.fromkeys(listed or BY_ID)]
     programs = [program for program in programs if program.is_usable(account)]

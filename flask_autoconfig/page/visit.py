@@ -91,9 +91,8 @@ class Visit:
         """The device that the visitor chose or the request comes from, or ""."""
         if self.chosen_device:
             return self.chosen_device
-        headers = self.http.headers
         names = ("Sec-CH-UA-Platform", "User-Agent")
-        text = " ".join(headers.get(name, "") for name in names)
+        text = " ".join(self.http.headers.get(name, "") for name in names)
         matches = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
         return next(matches, "")
 

@@ -121,8 +121,8 @@ class Words:
     def label(self, name: str, description: str = "") -> Markup:
         """Quote a label in a program's user interface.
 
-        *name* is its key in labels.toml. Where the label is not known in the visitor's
-        language, the description is translated instead, if there is one.
+        *name* is its key in labels.toml. If nobody has seen the label in the visitor's
+        language, *description* is translated instead.
         """
         texts = labels().get(name, {})
         tag = best_match([self.language], texts.keys() - {"source", "unseen"})
