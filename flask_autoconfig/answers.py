@@ -64,8 +64,8 @@ class Request(NamedTuple):
         is_reported = "HTTP_X_FORWARDED_PROTO" in environ
         return trusted and is_reported and environ["wsgi.url_scheme"] == "http"
 
-    def body(self, most: int) -> bytes:
-        """Read at most `most` + 1 bytes of the body; raises ValueError.
+    def body(self, max_bytes: int) -> bytes:
+        """Read at most `max_bytes` + 1 bytes of the body; raises ValueError.
 
         A site's own limit is not applied, since an error must be in the client's format.
         A timer ends reading after `_BODY_SECONDS`, as a socket's timeout starts again with
@@ -78,22 +78,22 @@ class Request(NamedTuple):
         if isinstance(connection, socket.socket):
             timer.start()
         try:
-            return _read(environ, most)
+            return _read(environ, max_bytes)
         except Exception:  # of the server, and with bytes of the body in the message
             raise ValueError("the body did not come whole") from None
         finally:
             timer.cancel()
 
 
-def _read(environ: WSGIEnvironment, most: int) -> bytes:
+def _read(environ: WSGIEnvironment, max_bytes: int) -> bytes:
     from werkzeug.wsgi import get_content_length, get_input_stream
 
     stream = get_input_stream(environ)
-    body = stream.read(most + 1)
+    body = stream.read(max_bytes + 1)
     for _ in range(64):  # some clients read the answer only after sending everything
-        if not stream.read(most):
+        if not stream.read(max_bytes):
             break
-    if len(body) < min(get_content_length(environ) or 0, most + 1):
+    if len(body) < min(get_content_length(environ) or 0, max_bytes + 1):
         raise ValueError("the body is shorter than announced")
     return body
 

@@ -14,11 +14,11 @@ def is_seen(char: str) -> bool:
     return unicodedata.category(char) == "Zs"  # a space other than U+0020
 
 
-def clean(text: str, most: int = 1000) -> str:
-    """Return *text* on one line, with `?` for invisible characters, cut to *most*."""
+def clean(text: str, limit: int = 1000) -> str:
+    """Return *text* on one line, with `?` for invisible characters, cut to *limit*."""
     if not (text.isascii() and text.isprintable()):
-        text = "".join(char if is_seen(char) else "?" for char in text[: most + 1])
-    return text if len(text) <= most else text[: most - 1] + "…"
+        text = "".join(char if is_seen(char) else "?" for char in text[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def clean_lines(text: str) -> str:

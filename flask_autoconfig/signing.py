@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 Read = TypeVar("Read")
-_LEAST_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
+_MIN_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
 _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
 
@@ -63,10 +63,10 @@ class Signer:
             message = f"every user of the machine may use it ({self._mode:04o})"
             yield "key", message, f"chmod 600 {shlex.quote(str(self._file))}"
         bits = self._key.key_size
-        if isinstance(self._key, rsa.RSAPrivateKey) and bits < _LEAST_BITS:
+        if isinstance(self._key, rsa.RSAPrivateKey) and bits < _MIN_BITS:
             cure = (
-                f"make one of {_LEAST_BITS} bits, and a certificate for it: "
-                f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{_LEAST_BITS}"
+                f"make one of {_MIN_BITS} bits, and a certificate for it: "
+                f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{_MIN_BITS}"
             )
             yield "key", f"an RSA key of {bits} bits can be broken", cure
 

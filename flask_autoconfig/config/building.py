@@ -133,8 +133,8 @@ class Builder:
                 except ValueError as error:
                     self.add(place, *self._hints.invalid_text(error, raw, place))
                     return NODEFAULT
-            case inspect.IntType(ge=least, le=most):
-                if type(raw) is int and (least or 0) <= raw <= (most or 0):
+            case inspect.IntType(ge=low, le=high):
+                if type(raw) is int and (low or 0) <= raw <= (high or 0):
                     return raw
             case inspect.LiteralType(values=words):
                 if raw in words:

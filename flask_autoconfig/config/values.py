@@ -46,9 +46,9 @@ def _unexpected(expected: str, value: str, cure: str) -> ValueError:
     return ValueError(f"expected {expected}, got {quote(value)}", cure)
 
 
-def line(value: str, most: int = _LONGEST_LINE) -> str:
-    if len(value) > most:
-        message = f"it has {len(value)} characters, more than {most}"
+def line(value: str, max_length: int = _LONGEST_LINE) -> str:
+    if len(value) > max_length:
+        message = f"it has {len(value)} characters, more than {max_length}"
         raise ValueError(message, "shorten it")
     if control := CONTROL.search(value):
         message = f"it contains a control character (U+{ord(control[0]):04X})"

@@ -14,12 +14,12 @@ LONGEST_NAME = 60
 LONGEST_SHORT_NAME = 20
 
 
-def shortened(name: str, most: int) -> str:
-    """Return a provider's name, cut to `most` characters but not within a placeholder."""
+def shortened(name: str, max_length: int) -> str:
+    """Return a provider's name, cut to a length but not within a placeholder."""
     for placeholder in re.finditer("|".join(PLACEHOLDERS), name):
-        if placeholder.start() < most < placeholder.end():
-            most = placeholder.start()
-    return name[:most].rstrip()
+        if placeholder.start() < max_length < placeholder.end():
+            max_length = placeholder.start()
+    return name[:max_length].rstrip()
 
 
 def usable(server: Server, methods: Container[Method]) -> Method | None:

@@ -15,7 +15,7 @@ from ..files import table_beside
 from . import apple, outlook
 from .xml import local_name
 
-_MOST = 100  # parts of one kind, and unknown names in a part
+_MAX_PARTS = 100  # parts of one kind, and unknown names in a part
 _SIMILARITY = 0.75  # of a name that is taken for a misspelt one
 _WORDS = {
     "autodiscover.mail": outlook.TYPES.values(),
@@ -81,13 +81,13 @@ class _Part:
         elements = [(local_name(child), child) for child in node] if is_xml else []
         for name, value in node.items() if isinstance(node, dict) else elements:
             values = value if isinstance(value, list) else [value]
-            self.children.setdefault(name, []).extend(values[:_MOST])
+            self.children.setdefault(name, []).extend(values[:_MAX_PARTS])
 
     def slips(self) -> Iterator[Slip]:
         """Yield the slips in the part and in those within it."""
         rows = [row for row in self.shape["part"] if row["at"] == self.path]
         known = {*self.shape["known"], *(key for row in rows for key in row["keys"])}
-        unknown = [name for name in self.children if name not in known][:_MOST]
+        unknown = [name for name in self.children if name not in known][:_MAX_PARTS]
         for row in rows:
             if all(self._has(*condition) for condition in row.get("when", {}).items()):
                 yield from self._row_slips(row, unknown)

@@ -37,7 +37,7 @@ class Text(Struct, frozen=True):
     attribute: str = ""
     kind: type = str
     also: str = ""  # the element's name in the other version of the format
-    most: int = 0  # the number of characters that are written; 0: all
+    max_length: int = 0  # the number of characters that are written; 0: all
 
 
 class Texts(Struct, frozen=True):
@@ -118,8 +118,8 @@ _EXPLANATION = (Text("url", attribute="url"), Texts("descr", "descr"))
 
 # The fields of <emailProvider>, except its domains, and of <clientConfig>.
 EMAIL_PROVIDER: tuple[Field, ...] = (
-    Text("display_name", "displayName", most=LONGEST_NAME),
-    Text("display_short_name", "displayShortName", most=LONGEST_SHORT_NAME),
+    Text("display_name", "displayName", max_length=LONGEST_NAME),
+    Text("display_short_name", "displayShortName", max_length=LONGEST_SHORT_NAME),
     Table("incoming", "incomingServer", _INCOMING, many=True),
     Table("outgoing", "outgoingServer", _OUTGOING, many=True),
     Table("documentation", "documentation", _EXPLANATION, many=True),
@@ -256,7 +256,7 @@ def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None
 
 def _write_text(field: Text, value: object, element: ET.Element) -> None:
     text = str(value).lower() if field.kind is bool else str(value)
-    text = shortened(text, field.most) if field.most else text
+    text = shortened(text, field.max_length) if field.max_length else text
     for tag in (field.tag, field.also) if field.also else (field.tag,):
         child = ET.SubElement(element, tag) if tag else element
         if field.attribute:

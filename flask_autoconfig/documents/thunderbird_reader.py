@@ -210,12 +210,12 @@ class Reader:
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether the element is no server of an unknown type, which is left out."""
+        """Whether the element is not a server of an unknown type, which is left out."""
         types, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
         if not types or not type_ or type_ in types:
             return True
-        hint = f"; {type_hint(type_)}".removesuffix("; ")
-        reason = f"the type {type_[:60]} is none of {', '.join(types)}{hint}"
+        cure = f"; {type_cure(type_)}".removesuffix("; ")
+        reason = f"the type {type_[:60]} is none of {', '.join(types)}{cure}"
         self._leave_out(element, reason)
         return False
 
@@ -249,7 +249,7 @@ def _short_name(element: ET.Element) -> str:
     return local_name(element)[:60]
 
 
-def type_hint(type_: str) -> str:
+def type_cure(type_: str) -> str:
     """Return what to write for a type in capitals, or with an "s" for TLS; else ""."""
     word = type_.lower().removesuffix("s")
     if word not in MAIL_TYPES:
@@ -275,7 +275,7 @@ def misplaced_servers(
             yield f"<{name}>", f"write <{tag}>"
     for element in chain.from_iterable(map(provider.iterfind, _TYPES)):
         type_, tag = element.get("type", ""), element.tag
-        start_tag, cure = f'<{tag} type="{type_[:40]}">', type_hint(type_)
+        start_tag, cure = f'<{tag} type="{type_[:40]}">', type_cure(type_)
         if start_tag not in cure and cure.startswith(starts):
             yield start_tag, cure
         for name in element.attrib if not type_ and tag in tags else ():

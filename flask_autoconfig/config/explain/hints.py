@@ -136,9 +136,9 @@ def _meant_value(key: str, type_: inspect.Type, raw: Any) -> str:
             return f"{{en = {quote(raw)}}}"
         case _ if isinstance(raw, list | dict):
             return ""
-        case inspect.IntType(ge=least, le=most) if re.fullmatch("[0-9]{1,9}", text):
+        case inspect.IntType(ge=low, le=high) if re.fullmatch("[0-9]{1,9}", text):
             number = int(text)
-            return str(number) if (least or 0) <= number <= (most or 0) else ""
+            return str(number) if (low or 0) <= number <= (high or 0) else ""
         case inspect.BoolType():
             return synonym("truth", text)
         case inspect.LiteralType():
