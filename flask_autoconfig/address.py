@@ -67,10 +67,8 @@ def fold(domain: str) -> str:
         except ValueError as error:
             raise ValueError("not a host name") from error
     domain = domain.lower().removesuffix(".")
-    is_short = len(domain) < 64 or (
-        len(domain) < 254 and not _LONG_LABEL.search(domain)
-    )
-    if not is_short or not _HOST.fullmatch(domain):
+    has_long_label = len(domain) > 63 and _LONG_LABEL.search(domain)
+    if len(domain) > 253 or has_long_label or not _HOST.fullmatch(domain):
         raise ValueError("not a host name")
     return domain
 

@@ -137,7 +137,6 @@ class Snapshot:
         # (format, provider, recipient) -> a text in which `%EMAILDOMAIN%` is to be
         # replaced, and whether it contains that placeholder.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
-
         self._answers: BoundedCache[_AnswerKey, Answer] = BoundedCache(_CACHE_BYTES)
         self._lock = threading.Lock()  # guards changes of `_answers`
 

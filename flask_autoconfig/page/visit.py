@@ -93,8 +93,10 @@ class Visit:
             return self.chosen_device
         names = ("Sec-CH-UA-Platform", "User-Agent")
         text = " ".join(self.http.headers.get(name, "") for name in names)
-        matches = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
-        return next(matches, "")
+        for pattern, device in _DEVICES.items():
+            if re.search(pattern, text):
+                return device
+        return ""
 
     @property
     def needs_safari(self) -> bool:
