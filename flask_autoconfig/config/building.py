@@ -82,7 +82,6 @@ class Builder:
 
     def struct(self, cls: type, raw: dict[str, Any], place: str = "") -> Any:
         """Build a struct; a faulty value gets its default, so that rules can run."""
-
         keys, required = keys_of(cls)
         values = {}
         for key, raw_value in raw.items():

@@ -7,7 +7,6 @@ from typing import Any
 from ..files import table_beside
 
 _types = partial(table_beside, __file__, "ports.toml")  # reads the file when first used
-
 MAIL_TYPES = ("imap", "pop3", "smtp")  # mail protocols, at a host and a port
 
 
