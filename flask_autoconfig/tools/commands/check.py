@@ -172,11 +172,11 @@ def _side_by_side(
     facts = Facts(network)
     turn = threading.Lock()
 
-    def once(case: Case, asked: list[Any]) -> Report:
+    def check_once(case: Case, keys: list[Any]) -> Report:
         for _ in range(_PASSES):  # each asks only what the one before had no time for
             within = Facts(run.reach(case, network), facts)
             checked = look(case, within, notify if len(cases) == 1 else lambda _: None)
-            asked += within.asked
+            keys += within.keys
             if not within.is_late or within.waited < network.timeout:
                 break  # or the time went to servers that do not answer
         is_told = not within.is_late or has_failure(checked.findings)
@@ -184,20 +184,20 @@ def _side_by_side(
         return checked.with_findings(late)
 
     def check(case: Case) -> Report:
-        asked: list[Any] = []
+        keys: list[Any] = []
         try:
             with turn if facts.is_limited else nullcontext():
-                checked = once(case, asked)
+                checked = check_once(case, keys)
             if len(cases) > 1 and facts.is_limited and checked.has("http.limited"):
                 with turn:
                     facts.forget_refusals()
-                    checked = once(case, asked)
+                    checked = check_once(case, keys)
             return checked
         except Exception as error:  # an unexpected response
             reason = f"{type(error).__name__}: {error}"[:300]
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
         finally:
-            facts.forget(case.domain, asked)
+            facts.forget(case.domain, keys)
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         waiting = iter(cases)
