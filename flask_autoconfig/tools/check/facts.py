@@ -48,9 +48,7 @@ class _WebServer:
         self.pause = 0.0  # seconds between requests, where it limits their rate
         self.answered = deque[Request](maxlen=30)  # the last, without refused ones
         self.down: set[str] = set()  # hosts whose service is unavailable
-        self.seconds_alone: dict[
-            Request, float
-        ] = {}  # of requests that were sent alone
+        self.seconds_alone: dict[Request, float] = {}  # of requests sent alone
         self.is_slow = False  # even for a request that is sent alone
         self.is_shut = False  # to this address, after too many requests
 
@@ -155,9 +153,7 @@ class Facts:
 
     def response(self, request: Request) -> Response:
         """Return the response to a request, without following redirects."""
-        return self._cached(
-            "response", request, partial(self._send_within_limits, request)
-        )
+        return self._cached("response", request, partial(self._send_limited, request))
 
     def _server_of(self, request: Request) -> _WebServer:
         host = _host_of(request)
@@ -191,7 +187,7 @@ class Facts:
             server.is_slow = server.is_slow or seconds > most
         return seconds
 
-    def _send_within_limits(self, request: Request) -> Response:
+    def _send_limited(self, request: Request) -> Response:
         server = self._server_of(request)
         if server.pause:
             return self._send_in_turn(server, request)
@@ -222,12 +218,13 @@ class Facts:
         if "User-Agent" in dict(request.headers) or not is_wall(response):
             return response
         as_client = request.with_agent(THUNDERBIRD.agent)
-        is_name_refused = self._cached(
+        host = _host_of(request)
+        is_refused = self._cached(
             "the name is refused",
-            _host_of(request),
+            host,
             lambda: not is_wall(self._fetch_once(as_client)),
         )
-        return self._fetch_once(as_client) if is_name_refused else response
+        return self._fetch_once(as_client) if is_refused else response
 
     def _fetch_once(self, request: Request) -> Response:
         return fetch_once(self.network.step(PATIENCE * self.network.timeout), request)

@@ -130,15 +130,9 @@ def finding(
     subject = clean(shown(subject))
     row = texts.row(code)
     error_kinds = {getattr(value, "kind", "") for value in values.values()}
-    return Finding(
-        code,
-        step or row.step,
-        subject,
-        _clean(values),
-        advice=clean(advice),
-        marks=frozenset(row.marks) | (error_kinds & {"late"}),
-        places=(subject,),
-    )
+    marks = frozenset(row.marks) | (error_kinds & {"late"})
+    first = (code, step or row.step, subject, _clean(values))
+    return Finding(*first, advice=clean(advice), marks=marks, places=(subject,))
 
 
 def _clean(values: dict[str, object]) -> Values:
@@ -267,16 +261,13 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         first = first.at(", ".join(places)).hurting(*found.clients)
         causes[key] = first._replace(places=places)
 
-    is_server_dead = any(
-        found.status == FAILURE and found.step == "server" for found in causes.values()
-    )
+    of_servers = [found for found in causes.values() if found.step == "server"]
+    is_dead = has_failure(of_servers)
 
     def weight(found: Finding) -> tuple[int, int, int]:
         step, follows = _STEPS.index(found.step), texts.row(found.code).follows
-        if follows and is_file_wrong:
-            step = len(_STEPS)
-        elif follows and is_server_dead:
-            step = max(step, _STEPS.index("dns"))
+        if follows and (is_dead or is_file_wrong):
+            step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
         return _badness(found), _ORDER.get(follows, 0), step
 
     return sorted(causes.values(), key=weight)

@@ -52,11 +52,10 @@ def servers_for_login(
 
     A server with a failure gets no password, nor does one that was not checked.
     """
-    has_failure: dict[str, bool] = {}  # of the servers that were checked
-    for found in findings:
-        for place in found.places if found.step == "server" else ():
-            is_failure = found.status == FAILURE
-            has_failure[place] = has_failure.get(place, False) or is_failure
+    of_servers = [found for found in findings if found.step == "server"]
+    failures = (found for found in of_servers if found.status == FAILURE)
+    checked = {place for found in of_servers for place in found.places}
+    faulty = {place for found in failures for place in found.places}
     chosen: dict[object, Server] = {}  # one for each URL
     others = []
     for server in servers:
@@ -66,9 +65,9 @@ def servers_for_login(
         subject = place_of(case, server)
         if not server.username:
             others.append(finding("login.no-user-name", subject))
-        elif subject not in has_failure:
+        elif subject not in checked:
             others.append(finding("login.server-unseen", subject))
-        elif has_failure[subject]:
+        elif subject in faulty:
             others.append(finding("login.server-faulty", subject))
         else:
             chosen.setdefault(subject if server.url else server, server)
@@ -79,17 +78,15 @@ def with_other_methods(
     case: Case, servers: Iterable[Server], results: Iterable[ClientResult]
 ) -> list[Server]:
     """Return the servers once for each other method that clients set up there."""
-    setups = (result.sets_up for result in results if result.sets_up is not None)
-    accounts = chain.from_iterable(setup.servers for setup in setups)
-    used = {
-        (account.authentication, Endpoint.of(account)): None for account in accounts
-    }
+    setups = (result.sets_up.servers for result in results if result.sets_up)
+    accounts = list(chain(*setups))
     return [
-        structs.replace(server, authentication=(method,))
+        structs.replace(server, authentication=(account.authentication,))
         for server in servers
-        for method, endpoint in used
-        if method in _MECHANISMS and method not in server.authentication
-        if endpoint == endpoint_of(case, server)
+        for account in accounts
+        if account.authentication in _MECHANISMS
+        if account.authentication not in server.authentication
+        if Endpoint.of(account) == endpoint_of(case, server)
     ]
 
 
@@ -106,8 +103,8 @@ def log_in_everywhere(
     password: str,
     may_retry: Callable[[str, str], bool],
     results: Sequence[ClientResult],
-) -> tuple[list[Finding], tuple[ClientResult, ...]]:
-    """Log in at the servers; return the findings, and the results of clients with them.
+) -> Iterator[Finding]:
+    """Log in at the servers; yield the findings, with the clients that they stop.
 
     At the first server that refuses the login, one more is tried, with another mechanism,
     at another address of the host or with the other form of the user name. *may_retry*
@@ -139,35 +136,25 @@ def log_in_everywhere(
             user = local if user == full else full
         if may_retry(user, place):
             (retry,) = log_in_at([refused.server], address, user, mechanism)
-    findings = _findings(case, logins, retry, password.isascii())
-    return _with_clients(case, findings, logins, results)
-
-
-def _with_clients(
-    case: Case,
-    findings: Iterable[Finding],
-    logins: Iterable[Login],
-    results: Sequence[ClientResult],
-) -> tuple[list[Finding], tuple[ClientResult, ...]]:
-    """Return the findings with the clients that they stop, and the clients' results."""
     by_subject = {login.subject: login for login in logins}
-    of_clients = []
-    stopped_by: dict[str, str] = {}
-    for found in findings:
-        if found.status == FAILURE and found.subject in by_subject:
-            login = by_subject[found.subject]
-            stopped = (
-                result.client for result in results if _uses(case, result, login)
-            )
-            found = found.hurting(*stopped)
-            stopped_by = dict.fromkeys(found.clients, str(found)) | stopped_by
-        of_clients.append(found)
-    return of_clients, tuple(
-        replace(result, works=False, stopped_by=stopped_by[result.client])
-        if result.works is not False and result.sets_up and result.client in stopped_by
-        else result
-        for result in results
-    )
+    for found in _findings(case, logins, retry, password.isascii()):
+        login = by_subject.get(found.subject)
+        if login is not None and found.status == FAILURE:
+            users = [result.client for result in results if _uses(case, result, login)]
+            found = found.hurting(*users)
+        yield found
+
+
+def with_logins(result: ClientResult, findings: Iterable[Finding]) -> ClientResult:
+    """Return the result for a client, by the findings of a check with logins."""
+    if not result.sets_up:
+        return result
+    affecting = (found for found in findings if result.client in found.clients)
+    failures = [found for found in affecting if found.status == FAILURE]
+    of_logins = [found for found in failures if found.step == "login"]
+    if of_logins and result.works is not False:
+        return replace(result, works=False, stopped_by=str(of_logins[0]))
+    return result if failures else replace(result, works=True, stopped_by="")
 
 
 def _uses(case: Case, result: ClientResult, login: Login) -> bool:
@@ -216,20 +203,15 @@ def combined(
 
 
 def _log_in(
-    case: Case,
-    network: Network,
-    password: str,
-    user: str,
-    mechanism: str,
-    server: Server,
+    case: Case, network: Network, password: str, user: str, sasl: str, server: Server
 ) -> Login:
-    """Log in; *user* and *mechanism*, unless empty, replace those of the server."""
+    """Log in; *user* and *sasl*, a mechanism, replace those of the server if not empty."""
     endpoint = endpoint_of(case, server)
     user = user or fill_in(server.username, case.domain, case.address)
     methods = server.authentication
     method = next((method for method in methods if method in _MECHANISMS), None)
     shown = method or methods[0]
-    name = mechanism or (shown if isinstance(shown, str) else shown.name)
+    name = sasl or (shown if isinstance(shown, str) else shown.name)
     subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {name}"
     if server.url:
         subject = place_of(case, server)
@@ -245,8 +227,8 @@ def _log_in(
         if server.url:
             outcome = dav.log_in(network, server.type, subject, user, password)
         else:
-            names = (mechanism,) if mechanism else _MECHANISMS[method]
-            outcome = log_in(network, endpoint, names, user, password, address)
+            mechanisms = (sasl,) if sasl else _MECHANISMS[method]
+            outcome = log_in(network, endpoint, mechanisms, user, password, address)
     except ProbeError as error:
         if error.kind in ("login", "private", "port"):
             code = "login.not-possible"
@@ -263,21 +245,17 @@ def _log_in(
     if failed_step in ("sender", "recipient"):
         code = texts.code_of("sending", response, code)
     code = texts.code_of(failed_step, response, code)
-    return login._replace(
-        finding=_refusal(code, login, address=address) if code else None
-    )
+    refusal = _refusal(code, login, address=address) if code else None
+    return login._replace(finding=refusal)
 
 
 # --- Findings -------------------------------------------------------------------------
 
 
 def _findings(
-    case: Case, logins: list[Login], retry: Login | None, is_ascii: bool
+    case: Case, logins: list[Login], retry: Login | None, is_ascii_password: bool
 ) -> list[Finding]:
-    """Return the findings of logins; *retry* repeated the first that was refused.
-
-    *is_ascii* is whether the password consists of ASCII characters.
-    """
+    """Return the findings of logins; *retry* repeated the first that was refused."""
     in_order = (retry, *reversed(logins))
     accepted = {login.user: login for login in in_order if login and login.is_accepted}
     refused = [login for login in logins if login.finding is None]
@@ -309,7 +287,7 @@ def _findings(
                 code = "login.other-hoster"
         elif retry is not None and retry.finding is None:
             code = "login.both-refused"
-        if not accepted and not is_ascii:
+        if not accepted and not is_ascii_password:
             code = "login.not-ascii"
         found = _refusal(code, login, **values)
         local, _, domain = login.user.rpartition("@")

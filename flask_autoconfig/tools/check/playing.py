@@ -375,9 +375,8 @@ class _Player:
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", response.url, found=f"{type_}{first}")
         if client.agent and response.seconds < _SLOW:
-            response, problem = web.asked(
-                self.case, self.facts, request.with_agent(client.agent)
-            )
+            request = request.with_agent(client.agent)
+            response, problem = web.asked(self.case, self.facts, request)
             if problem and response.status and not response.is_limited:
                 return finding("http.agent-refused", request.url, got=problem.seen)
         return None

@@ -30,24 +30,22 @@ _REASONS = {
     SHUT: "not checked for {}: the settings require a login, which is not tried",
     ("http.limited",): "unknown for {}: the web server limits the rate of requests",
 }
-# The first domain with a finding, by the status, the step and the texts of the finding.
-FirstDomains = dict[tuple[str, ...], str]
+# The first domain with a finding, by its status, step and texts.
+Earlier = dict[tuple[str, ...], str]
 
 
 def as_json(report: Report) -> dict[str, object]:
     """Return the public form: `domain`, `clients`, `findings`."""
-    clients = []
-    for result in report.results:
-        servers = result.sets_up and [
-            account.as_json() for account in result.sets_up.servers
-        ]
-        client = {
+    clients = [
+        {
             "client": result.client,
             "works": result.works,
-            "sets_up": servers,
+            "sets_up": result.sets_up
+            and [account.as_json() for account in result.sets_up.servers],
             "stopped_by": result.stopped_by or None,
         }
-        clients.append(client)
+        for result in report.results
+    ]
     keys = ("code", "status", "step", "subject", "seen", "why", "cure", "clients")
     findings = [{key: getattr(found, key) for key in keys} for found in report.findings]
     return {"domain": report.domain, "clients": clients, "findings": findings}
@@ -113,11 +111,8 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 def _without_settings(report: Report) -> Iterator[str]:
     """Yield why clients that are not stopped have no settings."""
-    clients = _by_fame(
-        result.client
-        for result in report.results
-        if result.works is None and not result.sets_up
-    )
+    unset = (result for result in report.results if not result.sets_up)
+    clients = _by_fame(result.client for result in unset if result.works is None)
     for codes, text in _REASONS.items():
         hurt = hurt_by(report.findings, *codes)
         if named := [client for client in clients if client in hurt]:
@@ -160,12 +155,12 @@ def details(
     verbose: bool,
     quiet: bool = False,
     width: int | None = None,
-    first_domains: FirstDomains | None = None,
+    earlier: Earlier | None = None,
 ) -> Iterator[str]:
     """Yield the lines about findings, wrapped to *width* columns, if given.
 
-    Notes and good results are only counted, unless *verbose*. A finding that another
-    domain has in *first_domains* takes one line; the other findings are added there.
+    Notes and good results are only counted, unless *verbose*. A finding that is in
+    *earlier*, of another domain, takes one line; others are added to it.
     """
     indent = _INDENT if width is None or width >= _NARROW else 2
     counts = {NOTE: 0, OK: 0}
@@ -176,9 +171,9 @@ def details(
             counts[found.status] += 1
             continue
         first = report.domain
-        if first_domains is not None and found.status != OK:
+        if earlier is not None and found.status != OK:
             key = (found.status, found.step, found.seen, found.why, found.cure)
-            first = first_domains.setdefault(key, first)
+            first = earlier.setdefault(key, first)
         is_repeated = first != report.domain
         reference = f"as for {first}: " if is_repeated else ""
         place = f" {found.subject}" if is_repeated or len(found.places) == 1 else ""

@@ -173,15 +173,8 @@ def published(case: Case, facts: Facts, notify: Notify) -> Report:
     parked = _parked_domain(case, facts, plays)
     if parked is not None and parked.code not in case.ignored:
         return failed(case, parked)
-    context = Context(
-        case,
-        facts,
-        case.provider,
-        tuple(plays),
-        tuple(requests),
-        tuple(found),
-        tuple(faulty),
-    )
+    context = Context(case, facts, case.provider, tuple(plays), tuple(requests))
+    context = replace(context, documents=tuple(found), faulty=tuple(faulty))
     context = replace(context, names_for_all=comparing.names_for_all(context))
     context = replace(context, sources=() if case.provider else sources.ranked(context))
     context = replace(context, foreign=documents.foreign(context))
@@ -368,11 +361,8 @@ def _result_of(
     """Return the result for a client, by the findings that affect it."""
     client, setup = played.client.name, played.setup
     if setup is not None and case.address is None:
-        address = case.asker
-        placeholders = {
-            str(address): "%EMAILADDRESS%",
-            address.local: "%EMAILLOCALPART%",
-        }
+        address, local = str(case.asker), case.asker.local
+        placeholders = {address: "%EMAILADDRESS%", local: "%EMAILLOCALPART%"}
         accounts = []
         for account in setup.servers:
             name = placeholders.get(account.username or "", account.username)

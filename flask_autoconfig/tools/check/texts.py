@@ -67,19 +67,14 @@ def code_on(step: str, kind: str, default: str) -> str:
 @cache
 def patterns(kind: str) -> dict[str, re.Pattern[str]]:
     """Return patterns of responses, by code: kind is page, refusal, login or sending."""
-    return {
-        code: re.compile("|".join(row[kind]), re.I)
-        for code, row in _file().items()
-        if kind in row
-    }
+    rows = {code: row[kind] for code, row in _file().items() if kind in row}
+    return {code: re.compile("|".join(parts), re.I) for code, parts in rows.items()}
 
 
 def code_of(kind: str, response: str, default: str = "") -> str:
     """Return the first code whose pattern a response matches."""
-    for code, pattern in patterns(kind).items():
-        if pattern.search(response):
-            return code
-    return default
+    codes = (code for code, words in patterns(kind).items() if words.search(response))
+    return next(codes, default)
 
 
 @lru_cache(maxsize=4096)  # bounded: servers choose the values

@@ -24,7 +24,7 @@ from .. import ending, options, project, terminal
 from ..check import findings, report, run, texts
 from ..check import login as logins
 from ..check.facts import Facts
-from ..check.findings import FAILURE, Case, Finding, finding, has_failure
+from ..check.findings import Case, Finding, finding, has_failure
 from ..check.run import Report
 from ..net.tcp import Network
 from ..warnings import ASKED, find_warnings
@@ -42,41 +42,40 @@ def _known_code(code: str) -> str:
 
 
 @options.command("check", "resolver", "network", ignored=_known_code)
-def command(arguments: options.Asked) -> int:
-    if arguments.is_list:
+def command(args: options.Asked) -> int:
+    if args.is_list:
         for code in texts.codes():
             row = texts.row(code)
             terminal.echo(f"{code:30}  {row.status:7}  {row.means}")
         return 0
-    arguments.login = arguments.login or arguments.password_fd is not None
-    arguments.address = (
-        project.address(arguments.subject) if "@" in arguments.subject else None
-    )
-    arguments.service = _service(arguments.subject)
-    if problem := _misuse(arguments):
+    args.login = args.login or args.password_fd is not None
+    subject = args.subject
+    args.address = project.address(subject) if "@" in subject else None
+    args.service = _service(subject)
+    if problem := _misuse(args):
         raise click.UsageError(problem)
-    cases = _cases(arguments)
-    return 1 if _check(arguments, cases, options.network(arguments)) else 0
+    cases = _cases(args)
+    return 1 if _check(args, cases, options.network(args)) else 0
 
 
-def _check(arguments: options.Asked, cases: list[Case], network: Network) -> list[str]:
+def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str]:
     """Check the domains and print the reports; return those that failed."""
     failed: list[str] = []
-    is_several = arguments.every or len(cases) > 1
-    first_domains: report.FirstDomains | None = {} if is_several else None
-    check = run.unpublished if arguments.unpublished else run.published
+    is_several = args.every or len(cases) > 1
+    earlier: report.Earlier | None = {} if is_several else None
+    check = run.unpublished if args.unpublished else run.published
     notify = report.Progress()
     notify(f"checking {cases[0].domain if not cases[1:] else f'{len(cases)} domains'}")
     with ending.at_once():
         for case, result in _side_by_side(cases, check, network, notify):
-            result = result.with_findings(_findings_of_file(arguments.service, case))
+            result = result.with_findings(_findings_of_file(args.service, case))
             notify.end()
-            if arguments.login:
-                result = _with_logins(arguments, case, network, result)
+            if args.login:
+                result = _with_logins(args, case, network, result)
             if has_failure(result.findings):
                 failed.append(result.domain)
-            _print(arguments, result, first_domains)
-        if is_several and not arguments.quiet:
+            _print(args, result, earlier)
+        if is_several and not args.quiet:
             terminal.tell(report.closing(len(cases), failed), err=True)
     return failed
 
@@ -84,16 +83,16 @@ def _check(arguments: options.Asked, cases: list[Case], network: Network) -> lis
 # --- What to check ----------------------------------------------------------------------
 
 
-def _misuse(arguments: options.Asked) -> str:
+def _misuse(args: options.Asked) -> str:
     """Return what is wrong with the options together, "" for nothing."""
-    service, is_piped = arguments.service, arguments.login and not sys.stdin.isatty()
+    service, is_piped = args.service, args.login and not sys.stdin.isatty()
     misuses = {
-        "login-without-address": arguments.login and arguments.address is None,
-        "all-and-one": arguments.every and arguments.subject,
-        "no-file": service is None and (arguments.every or arguments.unpublished),
-        "no-subject": service is None and not arguments.subject,
-        "no-password": is_piped and arguments.password_fd is None,
-        "no-answer": is_piped and not (service or arguments.yes),
+        "login-without-address": args.login and args.address is None,
+        "all-and-one": args.every and args.subject,
+        "no-file": service is None and (args.every or args.unpublished),
+        "no-subject": service is None and not args.subject,
+        "no-password": is_piped and args.password_fd is None,
+        "no-answer": is_piped and not (service or args.yes),
     }
     messages = table_beside(options.__file__, "options.toml")["misuse"]
     return next((messages[name] for name, is_so in misuses.items() if is_so), "")
@@ -115,32 +114,24 @@ def _service(subject: str) -> Service | None:
     return service
 
 
-def _cases(arguments: options.Asked) -> list[Case]:
-    service: Service | None = arguments.service
-    address, ignored = arguments.address, frozenset(arguments.ignored)
+def _cases(args: options.Asked) -> list[Case]:
+    service: Service | None = args.service
+    address, ignored = args.address, frozenset(args.ignored)
     if service is None:
-        domain, usual = project.domain(arguments.subject), families.chosen(None, "")
+        domain, usual = project.domain(args.subject), families.chosen(None, "")
         return [Case(domain, usual, address=address, ignored=ignored)]
 
-    domains = project.domains(service, arguments.subject)
-    if len(domains) > _MOST_DOMAINS and not arguments.every:
+    domains = project.domains(service, args.subject)
+    if len(domains) > _MOST_DOMAINS and not args.every:
         message = f"the file has {len(domains)} domains: name one, or add --all"
         raise click.UsageError(message)
     signs = service.snapshot.loaded.tables.sign is not None
     cases = []
     for domain in domains:
         served = project.served(service, domain, address)
-        case = Case(
-            domain,
-            service.families,
-            served.provider,
-            served.match.exact,
-            address,
-            signs,
-            served.login is not None,
-            ignored,
-        )
-        cases.append(case)
+        settings = (served.provider, served.match.exact, address, signs)
+        has_own_login = served.login is not None
+        cases.append(Case(domain, service.families, *settings, has_own_login, ignored))
     return cases
 
 
@@ -222,37 +213,33 @@ def _side_by_side(
             yield case, result
 
 
-def _print(
-    arguments: options.Asked, result: Report, first_domains: report.FirstDomains | None
-) -> None:
+def _print(args: options.Asked, result: Report, earlier: report.Earlier | None) -> None:
     """Print a report; *first_domains* is None for the report of a single domain."""
     bad_statuses = (findings.FAILURE, findings.WARNING)
     bad = tuple(found for found in result.findings if found.status in bad_statuses)
-    if arguments.as_json:
-        result = replace(result, findings=bad) if arguments.quiet else result
-        indent = 2 if first_domains is None else None
+    if args.as_json:
+        result = replace(result, findings=bad) if args.quiet else result
+        indent = 2 if earlier is None else None
         terminal.echo(json.dumps(report.as_json(result), indent=indent))
         return
-    if arguments.quiet and not bad:
+    if args.quiet and not bad:
         return
-    verbose, quiet, width = arguments.verbose, arguments.quiet, terminal.width()
+    verbose, quiet, width = args.verbose, args.quiet, terminal.width()
     terminal.show(report.verdict(result, width))
-    if first_domains is None or has_failure(result.findings) or verbose or quiet:
-        lines = report.details(
-            result,
-            verbose=verbose,
-            quiet=quiet or first_domains is not None,
-            width=width,
-            first_domains=first_domains,
+    if earlier is None or has_failure(result.findings) or verbose or quiet:
+        quiet = quiet or earlier is not None
+        terminal.show(
+            report.details(
+                result, verbose=verbose, quiet=quiet, width=width, earlier=earlier
+            )
         )
-        terminal.show(lines)
 
 
 # --- Logins -----------------------------------------------------------------------------
 
 
 def _with_logins(
-    arguments: options.Asked, case: Case, network: Network, result: Report
+    args: options.Asked, case: Case, network: Network, result: Report
 ) -> Report:
     """Return the report with real logins, at the servers that may get the password.
 
@@ -270,11 +257,10 @@ def _with_logins(
         # With a file this means that the lookup of the domain failed.
         code = "login.domain-faulty" if case.provider else "login.untrusted"
         return without_login(code)
-    published = [server for _, server in result.provider.servers]
-    more = logins.with_other_methods(case, published, result.results)
-    servers, others = logins.servers_for_login(
-        case, [*published, *result.led_to, *more], result.findings
-    )
+    servers = [server for _, server in result.provider.servers]
+    more = logins.with_other_methods(case, servers, result.results)
+    servers += [*result.led_to, *more]
+    servers, others = logins.servers_for_login(case, servers, result.findings)
     result = result.with_findings(others)
     if not servers:
         return result if others else without_login("login.no-server")
@@ -282,28 +268,21 @@ def _with_logins(
     places = dict.fromkeys(logins.place_of(case, server) for server in servers)
     # Never shortened: a server that is not shown must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, places))}"
-    is_agreed = arguments.yes or case.provider is not None
+    is_agreed = args.yes or case.provider is not None
     if not (is_agreed or _confirm(f"Send the password of {where}?")):
         return without_login("login.declined")
 
     def may_retry(user: str, server: str) -> bool:
         text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
-        return arguments.yes or (sys.stdin.isatty() and _confirm(text))
+        return args.yes or (sys.stdin.isatty() and _confirm(text))
 
-    password = _password(arguments.password_fd, where)
-    of_logins, results = logins.log_in_everywhere(
+    password = _password(args.password_fd, where)
+    of_logins = logins.log_in_everywhere(
         case, network, servers, password, may_retry, result.results
     )
     whose = "the file" if case.provider else "config-v1.1.xml"
-    combined = [*logins.combined(result.findings, of_logins, whose)]
-    failures = (found for found in combined if found.status == FAILURE)
-    stopped = {client for found in failures for client in found.clients}
-    results = tuple(
-        replace(client, works=True, stopped_by="")
-        if client.sets_up and client.client not in stopped
-        else client
-        for client in results
-    )
+    combined = [*logins.combined(result.findings, [*of_logins], whose)]
+    results = tuple(logins.with_logins(client, combined) for client in result.results)
     return replace(result, results=results, findings=()).with_findings(combined)
 
 

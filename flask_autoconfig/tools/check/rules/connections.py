@@ -87,11 +87,8 @@ def web_servers(context: Context) -> list[Finding]:
                 by_host[host] = request, certificate  # https counts before http
 
     findings = (found for play in context.plays for found in play.findings)
-    explained = {
-        split_url(found.subject).hostname
-        for found in findings
-        if "at-address" in dict(found.around)
-    }
+    at_one = (found for found in findings if "at-address" in dict(found.around))
+    explained = {split_url(found.subject).hostname for found in at_one}
 
     def check(host: str) -> Iterator[Finding]:
         request, certificate = by_host[host]
@@ -128,9 +125,7 @@ def failures_at_addresses(
     if endpoint.type in MAIL_TYPES:
         step, subject, whose = "server", str(endpoint), f"{endpoint.host} has"
     count = len(results)
-    are_all_bad = all(
-        certificate and certificate.problem for certificate in certificates
-    )
+    are_bad = all(certificate and certificate.problem for certificate in certificates)
     for address, result in results.items() if certificates else ():
         certificate = result.certificate
         if isinstance(result, ProbeError):
@@ -147,7 +142,7 @@ def failures_at_addresses(
                 reason=reason if address in reason else f"{address}: {reason}",
                 kind="AAAA" if ":" in address else "A",
             )
-        elif certificate and certificate.problem and not are_all_bad:
+        elif certificate and certificate.problem and not are_bad:
             bad = of_certificate(step, subject, certificate, endpoint.host)
             yield bad.within("address", whose=whose, count=count, address=address)
 
@@ -155,10 +150,7 @@ def failures_at_addresses(
 def inside(
     facts: Facts, prefix: str, at: str, host: str, port: int, is_meant: bool = False
 ) -> Iterator[Finding]:
-    """Report addresses of a host that are not on the internet, unless *is_meant*.
-
-    *prefix* is the first part of the code, and *at* the subject.
-    """
+    """Report addresses of a host that are not on the internet, unless *is_meant*."""
     network, every = facts.network, facts.addresses(host) if facts.exists(host) else []
     is_meant |= network.allow_private or (host, port) in network.connect_to
     natures = {address: kind_of(address, "nowhere", "inside") for address in every}

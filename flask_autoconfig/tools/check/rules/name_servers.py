@@ -21,17 +21,14 @@ from . import servers
 
 
 def authorities(context: Context) -> Iterator[Finding]:
-    """Report records that name servers of the zone, or the resolver, have otherwise.
-
-    They are compared with those of the name server that has the newest zone.
-    """
+    """Report name servers, and a resolver, with other records than the newest zone has."""
     network, domain = context.facts.network, context.case.domain
     services = [service for service, *_ in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
     digests = [family.digest for family in context.case.families if family.digest]
     questions = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in services)]
     questions += [(f"{digest.name}.{domain}", "TXT") for digest in digests]
 
-    def look_up(resolver: Resolver) -> tuple[int, list[frozenset[str]]] | LookupFailed:
+    def query(resolver: Resolver) -> tuple[int, list[frozenset[str]]] | LookupFailed:
         """Return the zone's serial number, and the records for each question."""
         answers = []
         try:
@@ -47,9 +44,7 @@ def authorities(context: Context) -> Iterator[Finding]:
     except LookupFailed:
         return
     resolvers = [network.resolver, *(server.resolver for server in listed)]
-    cached, *results = side_by_side(
-        partial(look_up, resolver) for resolver in resolvers
-    )
+    cached, *results = side_by_side(partial(query, resolver) for resolver in resolvers)
     pairs = list(zip(results, listed, strict=True))
     zones = [(data, host) for data, host in pairs if not isinstance(data, LookupFailed)]
     if not zones:
@@ -100,8 +95,8 @@ def delegation(context: Context) -> Iterator[Finding]:
         above = network.resolver.delegated(domain, network.allow_private)
         own = network.resolver.name_servers(domain)
         if above and own and {*above}.isdisjoint(own):
-            names = {"above": ", ".join(above), "own": ", ".join(own)}
-            yield finding("dns.delegation-differs", f"{domain} NS", **names)
+            named, at = ", ".join(above), f"{domain} NS"
+            yield finding("dns.delegation-differs", at, above=named, own=", ".join(own))
 
 
 def dnssec(context: Context) -> Iterator[Finding]:

@@ -249,9 +249,8 @@ def _findings_of(
         found = _unreachable(facts, endpoint, server)
         others = _usual_endpoints(endpoint) if found.code in _GROUPS["one_port"] else ()
         if other := next((other for other in others if is_alive(facts, other)), None):
-            found = found.within(
-                "beside", port=other.port, socket_type=other.socket_type
-            )
+            port, socket_type = other.port, other.socket_type
+            found = found.within("beside", port=port, socket_type=socket_type)
         yield found
         return
     if certificate and not certificate.problem:
@@ -311,12 +310,11 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         return finding(code, subject, reason=error, host=host, proxy=proxy)
     others = _other_endpoints(endpoint, error)
     results = side_by_side(partial(facts.tried, other) for other in others)
-    responding = [
-        (other, result)
-        for other, result in zip(others, results, strict=True)
-        if isinstance(result, MailServer)
+    pairs = zip(others, results, strict=True)
+    answers = [
+        (other, server) for other, server in pairs if isinstance(server, MailServer)
     ]
-    other, server = responding[0] if responding else (endpoint, MailServer())
+    other, server = answers[0] if answers else (endpoint, MailServer())
     software = server.software if other.type == endpoint.type else ""
     reason: object = error  # whose kind the finding needs
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
