@@ -163,9 +163,6 @@ class Context:
         return any(map(play.reads, documents))
 
 
-# --- The requests of a client ---------------------------------------------------------
-
-
 def mx_domains(hosts: list[str], domain: str) -> list[str]:
     """Return the domains of MX hosts: each without its first label, and registered."""
     pairs = ((host.partition(".")[2], base_domain(host)) for host in hosts[:2])

@@ -33,10 +33,10 @@ _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
 _MOST_TRIES, _MOST_REPEATED = 5, 8
 _PAUSES_WHEN_SLOW = (1.0, 2.0, 3.0)  # seconds before the repetitions of a slow request
 
-# The result at one of a host's addresses.
-AddressResult = Response | MailServer | ProbeError
-# The kind of a result, and what was looked up or requested.
-_Key = tuple[str, Hashable]
+AddressResult = Response | MailServer | ProbeError  # at one of a host's addresses
+_Key = tuple[
+    str, Hashable
+]  # of a result: its kind, and what was looked up or requested
 
 
 class _WebServer:
@@ -50,7 +50,7 @@ class _WebServer:
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.seconds_alone: dict[Request, float] = {}  # of requests sent alone
         self.is_slow = False  # even for a request that is sent alone
-        self.is_shut = False  # to this address, after too many requests
+        self.is_blocking = False  # this machine's address, after too many requests
 
 
 def _lookup(method: Callable[[Resolver, str], T]) -> Callable[["Facts", str], T]:
@@ -107,10 +107,9 @@ class Facts:
     def forget(self, domain: str, keys: Iterable[_Key]) -> None:
         """Forget the results with these keys that concern no other domain."""
         with self._lock:
-            for key in keys:
-                _, of = key
+            for kind, of in keys:
                 if domain in str(of):
-                    self._futures.pop(key, None)
+                    self._futures.pop((kind, of), None)
                 if isinstance(of, Request):  # a server with an address may have others
                     self._servers.pop(_host_of(of), None)
         self.network.resolver.forget(domain)
@@ -171,8 +170,8 @@ class Facts:
             return response.seconds
         server, request = self._server_of(request), request._replace(url=response.url)
         with server.turn:
+            seconds = server.seconds_alone.get(request, response.seconds)
             for pause in _PAUSES_WHEN_SLOW:
-                seconds = server.seconds_alone.get(request, response.seconds)
                 if server.is_slow or seconds <= most:
                     break
                 if time.monotonic() + pause + most >= self.network.until:
@@ -182,8 +181,8 @@ class Facts:
                     return most
                 time.sleep(pause)
                 with suppress(ProbeError):
-                    server.seconds_alone[request] = self._send(request).seconds
-            seconds = server.seconds_alone.get(request, response.seconds)
+                    seconds = self._send(request).seconds
+                    server.seconds_alone[request] = seconds
             server.is_slow = server.is_slow or seconds > most
         return seconds
 
@@ -200,33 +199,32 @@ class Facts:
         if response.status in _REFUSALS:
             return self._send_in_turn(server, request, response)
         if response.status == 403:
-            return replace(response, is_limited=self._is_shut_out(server, request))
+            return replace(response, is_limited=self._is_blocked(server, request))
         server.answered.append(request)
         return response
 
-    def _is_shut_out(self, server: _WebServer, request: Request) -> bool:
+    def _is_blocked(self, server: _WebServer, request: Request) -> bool:
         """Return whether the host also refuses a request that it answered before."""
         host, answered = _host_of(request), list(server.answered)
-        answered = [request for request in answered if _host_of(request) == host]
-        server.is_shut = server.is_shut or any(map(self._is_refused, answered[-1:]))
-        return server.is_shut
+        at_host = [request for request in answered if _host_of(request) == host]
+        if not server.is_blocking:
+            server.is_blocking = any(map(self._is_refused, at_host[-1:]))
+        return server.is_blocking
 
     def _send(self, request: Request) -> Response:
         """Send a request, as Thunderbird if a firewall refuses the name of this program."""
-        response = self._fetch_once(request)
+        response = self._fetch(request)
         self.waited += response.seconds
         if "User-Agent" in dict(request.headers) or not is_wall(response):
             return response
         as_client = request.with_agent(THUNDERBIRD.agent)
         host = _host_of(request)
         is_refused = self._cached(
-            "the name is refused",
-            host,
-            lambda: not is_wall(self._fetch_once(as_client)),
+            "the name is refused", host, lambda: not is_wall(self._fetch(as_client))
         )
-        return self._fetch_once(as_client) if is_refused else response
+        return self._fetch(as_client) if is_refused else response
 
-    def _fetch_once(self, request: Request) -> Response:
+    def _fetch(self, request: Request) -> Response:
         return fetch_once(self.network.step(PATIENCE * self.network.timeout), request)
 
     def _send_in_turn(
@@ -241,9 +239,8 @@ class Facts:
         with server.turn:
             for _ in range(_MOST_TRIES):
                 pause = server.pause or _FIRST_PAUSE
-                if refusal is not None and host in server.down:
-                    break
-                if time.monotonic() + pause >= self.network.until:
+                is_down = refusal is not None and host in server.down
+                if is_down or time.monotonic() + pause >= self.network.until:
                     break
                 time.sleep(pause)
                 response = self._send(request)
@@ -266,7 +263,7 @@ class Facts:
 
     def _is_refused(self, request: Request) -> bool:
         with suppress(ProbeError):
-            return self._fetch_once(request).status in (403, *_REFUSALS)
+            return self._fetch(request).status in (403, *_REFUSALS)
         return False
 
     @property

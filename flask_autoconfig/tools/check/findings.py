@@ -21,7 +21,6 @@ _MARKS: dict[str, str] = texts.table("marks")
 _GROUPS = texts.table("groups")  # of codes
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 _BAD_VALUES = ("document.bad-value", "document.bad-username", "setup.private-host")
-_REFUSED_METHOD = "server.method-un"  # the start of codes
 
 # The place of a code among those of its status, by its `follows` in texts.toml.
 _ORDER = {"nothing": -1, "anything": 1, "mail": 2}
@@ -170,9 +169,6 @@ def from_problem(
     return found.hurting(*(clients or filter(None, [name])))
 
 
-# --- All findings of a case --------------------------------------------------------------
-
-
 def has_failure(findings: Iterable[Finding]) -> bool:
     """Return whether one of the findings is a failure."""
     return any(found.status == FAILURE for found in findings)
@@ -195,8 +191,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     bad_values = [found for found in failures if found.code in _BAD_VALUES]
     places_of_bad_values = {place for found in bad_values for place in found.places}
     clients_of_bad_values = hurt_by(failures, *_BAD_VALUES)
-    refusing = (found for found in findings if found.code.startswith(_REFUSED_METHOD))
-    refusing_servers = {found.subject for found in refusing}
+    lacking = (found for found in findings if found.code.startswith("server.method-un"))
+    servers_without_method = {found.subject for found in lacking}
     cached_names = {found.subject for found in findings if found.code == "dns.cached"}
     of_documents = (found for found in failures if found.step == "document")
     unread = (found for found in of_documents if not found.code.startswith("setup."))
@@ -213,7 +209,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             has_bad_value = found.subject in places_of_bad_values
             is_caused = has_bad_value and (is_by_values or not is_failure)
         elif found.code in _GROUPS["methods"]:
-            is_caused = found.subject in refusing_servers
+            is_caused = found.subject in servers_without_method
         elif found.code.startswith("setup."):
             is_caused = clients <= clients_without_setup
         follows_from = texts.row(found.code).follows_from

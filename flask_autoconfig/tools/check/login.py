@@ -199,9 +199,6 @@ def combined(
         yield found
 
 
-# --- One login ------------------------------------------------------------------------
-
-
 def _log_in(
     case: Case, network: Network, password: str, user: str, sasl: str, server: Server
 ) -> Login:
@@ -215,8 +212,7 @@ def _log_in(
     subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {name}"
     if server.url:
         subject = place_of(case, server)
-        host = split_url(subject).hostname or ""
-        endpoint = endpoint._replace(host=host)
+        endpoint = endpoint._replace(host=split_url(subject).hostname or "")
     login = Login(server, subject, endpoint, user)
     if method is None:
         return login._replace(finding=finding("login.other-method", subject))
@@ -247,9 +243,6 @@ def _log_in(
     code = texts.code_of(failed_step, response, code)
     refusal = _refusal(code, login, address=address) if code else None
     return login._replace(finding=refusal)
-
-
-# --- Findings -------------------------------------------------------------------------
 
 
 def _findings(

@@ -46,7 +46,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             break
     played.findings = list(_findings_of(outcomes, played, case, facts))
     if played.found and played.found.response.status and not played.is_by_ispdb:
-        played.findings += _findings_of_response(case, facts, played.found.response)
+        played.findings += _of_response(case, facts, played.found.response)
     return played
 
 
@@ -56,9 +56,6 @@ def _is_final(client: Client, outcome: Outcome) -> bool:
         return False
     is_404 = outcome.response.status in (404, 410)
     return client.takes_empty_404 if is_404 else client.takes_empty
-
-
-# --- Findings ---------------------------------------------------------------------------
 
 
 def _findings_of(
@@ -83,7 +80,7 @@ def _findings_of(
             is_last = is_far or outcome.url.startswith("http:")
             is_new = bool(causes) and found.seen not in causes
             found = found.marked(
-                *_marks_of(played, outcome, case, facts),
+                *_marks(played, outcome, case, facts),
                 "exchange" if is_shut else "",
                 "elsewhere" if is_new and is_last else "",
             )
@@ -92,9 +89,7 @@ def _findings_of(
         yield found
 
 
-def _marks_of(
-    played: Play, outcome: Outcome, case: Case, facts: Facts
-) -> Iterator[str]:
+def _marks(played: Play, outcome: Outcome, case: Case, facts: Facts) -> Iterator[str]:
     """Yield the marks for the problem of an outcome; "" is no mark."""
     host = split_url(outcome.url).hostname or ""
     outlook_host = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
@@ -139,9 +134,7 @@ def counts(response: Response) -> bool:
     return False
 
 
-def _findings_of_response(
-    case: Case, facts: Facts, response: Response
-) -> Iterator[Finding]:
+def _of_response(case: Case, facts: Facts, response: Response) -> Iterator[Finding]:
     """Yield findings about the redirects, the encryption and the speed of a response."""
     first, *_ = urls = [*response.redirects, response.url]
     if response.redirects:
@@ -157,9 +150,6 @@ def _findings_of_response(
             yield finding("http.unencrypted", first)
     if response.seconds > _SLOW:
         yield finding("http.slow", first, seconds=f"{response.seconds:.0f}")
-
-
-# --- Requests ---------------------------------------------------------------------------
 
 
 class _UnsafeError(MeaninglessError):
@@ -240,18 +230,18 @@ class _Player:
             if is_absent or is_forbidden or not response.status:
                 problem = web.by_redirect(self.facts, request, problem, "redirect")
         if problem and not response.status:
-            return self._with_cause(outcome, request, problem)
+            return self._explain(outcome, request, problem)
         if problem is not None and problem.code == "http.exchange":
             return outcome._replace(problem=problem)
         if step.kind == "v2":
-            return self._follow_v2(step, outcome, problem)
+            return self._by_v2(step, outcome, problem)
         if problem is not None and step.kind in ("xml", "pox"):
             about = (self.case, self.facts, step, request)
             problem = causes.by_form(*about, problem)
             problem = causes.by_query(*about, response, problem)
             problem = causes.by_login(self.facts, request, response, problem)
         if problem is not None:
-            return self._with_cause(outcome, request, problem)
+            return self._explain(outcome, request, problem)
         seconds = self.facts.seconds(request, response, _SLOW)
         response = replace(response, seconds=seconds)
         outcome = self._with_setup(step, request, outcome._replace(response=response))
@@ -260,7 +250,7 @@ class _Player:
         problem = self._refusal(step, request, response)
         if problem is not None:
             outcome = outcome._replace(setup=None)
-            return self._with_cause(outcome, request, problem)
+            return self._explain(outcome, request, problem)
         return outcome
 
     def _with_setup(self, step: Step, request: Request, outcome: Outcome) -> Outcome:
@@ -279,7 +269,7 @@ class _Player:
             has_pop3_alone = set(re.findall(pattern, response.body)) == {b"pop3"}
             mark = "POP3 alone" if has_pop3_alone else ""
             unusable = unusable.marked(ABSENT if is_get else mark)
-            return self._with_cause(outcome, request, unusable)
+            return self._explain(outcome, request, unusable)
         unfilled = None if step.kind == "xml" else web.unfilled(outcome.url, response)
         return outcome._replace(setup=setup, problem=unfilled)
 
@@ -319,9 +309,7 @@ class _Player:
             visited = (*self.visited, target)
             yield from replace(self, case=case, visited=visited).outcomes()
 
-    def _with_cause(
-        self, outcome: Outcome, request: Request, problem: Finding
-    ) -> Outcome:
+    def _explain(self, outcome: Outcome, request: Request, problem: Finding) -> Outcome:
         """Return the outcome with the problem, and with the cause that DNS has for it."""
         if problem.code == "http.no-connection" and self._is_redirecting(outcome.url):
             return outcome._replace(problem=problem.marked(ABSENT))
@@ -381,18 +369,14 @@ class _Player:
                 return finding("http.agent-refused", request.url, got=problem.seen)
         return None
 
-    # --- Outlook ----------------------------------------------------------------------
-
-    def _follow_v2(
-        self, step: Step, outcome: Outcome, problem: Finding | None
-    ) -> Outcome:
+    def _by_v2(self, step: Step, outcome: Outcome, problem: Finding | None) -> Outcome:
         """Follow the URL in a response of version 2, unless Outlook requests it anyway."""
         response = outcome.response
         if problem is not None:
             # Outlook goes on where version 2 is missing or refused.
             is_harmless = 400 <= response.status < 500 and not response.is_forged
             problem = problem.marked(ABSENT if is_harmless else "")
-            return self._with_cause(outcome, Request(outcome.url), problem)
+            return self._explain(outcome, Request(outcome.url), problem)
         target = web.url_of_v2(response)
         if not target:
             problem = finding("autodiscover.v2-without-url", outcome.url)

@@ -18,13 +18,8 @@ _INDENT = 9  # columns for a status
 _NARROW = 50  # columns: narrower terminals get a smaller indent
 _MOST_NAMED = 20  # domains in the closing line
 _MOST_PLACES = 6  # of one finding
-# Clients that people know; all others are named after them.
-_FAMOUS = (
-    "Outlook (classic)",
-    "iPhone",
-    "Thunderbird",
-    "Thunderbird for Android (K-9)",
-)
+# Clients that people know are named before all others.
+_FIRST = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
 # Why nothing is known of clients, by the codes of findings that affect them.
 _REASONS = {
     SHUT: "not checked for {}: the settings require a login, which is not tried",
@@ -49,9 +44,6 @@ def as_json(report: Report) -> dict[str, object]:
     keys = ("code", "status", "step", "subject", "seen", "why", "cure", "clients")
     findings = [{key: getattr(found, key) for key in keys} for found in report.findings]
     return {"domain": report.domain, "clients": clients, "findings": findings}
-
-
-# --- The verdict ------------------------------------------------------------------------
 
 
 def verdict(report: Report, width: int | None = None) -> Iterator[str]:
@@ -135,7 +127,7 @@ def _without_settings(report: Report) -> Iterator[str]:
 
 
 def _by_fame(clients: Iterable[str]) -> list[str]:
-    return sorted(clients, key=lambda client: [*_FAMOUS, client].index(client))
+    return sorted(clients, key=lambda client: [*_FIRST, client].index(client))
 
 
 def _red(text: str) -> str:
@@ -144,9 +136,6 @@ def _red(text: str) -> str:
 
 def _quoted(place: str, text: str) -> str:
     return f"{place}: {clean(text, 300)}"
-
-
-# --- Findings ---------------------------------------------------------------------------
 
 
 def details(

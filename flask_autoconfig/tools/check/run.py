@@ -105,9 +105,6 @@ class Report:
         return replace(self, findings=tuple(merged([*self.findings, *shown])))
 
 
-# --- The network ------------------------------------------------------------------------
-
-
 def reach(case: Case, network: Network, wait: float | None = None) -> Network:
     """Return the network for a domain: with its deadline, and the file's hosts allowed.
 
@@ -141,9 +138,6 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
         parts = split_url(with_domain(server.url or "", case.domain))
         port = parts.port or (80 if parts.scheme == "http" else 443)
         yield parts.hostname or "", port
-
-
-# --- The check --------------------------------------------------------------------------
 
 
 def unpublished(case: Case, facts: Facts, notify: Notify) -> Report:
@@ -264,9 +258,8 @@ def _domain_above(case: Case, facts: Facts) -> str:
         return ""
     services = [service for service, *_ in zone.MAIL_SERVICES]
     hosts = filter(facts.exists, case.hosts)
-    if any(not facts.is_by_wildcard(host, above) for host in hosts) or any(
-        facts.targets(f"{service}.{case.domain}") for service in services
-    ):
+    is_own = any(not facts.is_by_wildcard(host, above) for host in hosts)
+    if is_own or any(facts.targets(f"{name}.{case.domain}") for name in services):
         return ""
     targets = (facts.targets(f"{service}.{above}") for service in services)
     mail_hosts = {host for pairs in targets for host, _ in pairs}
@@ -297,9 +290,6 @@ def _may_have_mail(case: Case, facts: Facts, host: str) -> bool:
         return True
     is_parking = web.is_same_host(facts, host, case.domain)
     return exists and not (is_parking and facts.is_by_wildcard(host, case.domain))
-
-
-# --- Clients ----------------------------------------------------------------------------
 
 
 def clients_of(case: Case) -> list[Client]:

@@ -214,7 +214,7 @@ def _side_by_side(
 
 
 def _print(args: options.Asked, result: Report, earlier: report.Earlier | None) -> None:
-    """Print a report; *first_domains* is None for the report of a single domain."""
+    """Print a report; *earlier* is None for a single domain."""
     bad_statuses = (findings.FAILURE, findings.WARNING)
     bad = tuple(found for found in result.findings if found.status in bad_statuses)
     if args.as_json:

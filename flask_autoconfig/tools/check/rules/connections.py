@@ -175,9 +175,6 @@ def inside(
     yield found.marked("" if is_mixed or is_nowhere else "inside")
 
 
-# --- Logins -----------------------------------------------------------------------------
-
-
 def of_logins(
     endpoint: Endpoint, methods: Methods, server: MailServer, code: str
 ) -> Iterator[Finding]:

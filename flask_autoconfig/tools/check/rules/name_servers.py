@@ -58,8 +58,7 @@ def authorities(context: Context) -> Iterator[Finding]:
             yield silent.marked(result.kind)
 
     (newest_serial, newest), first = max(zones, key=lambda zone: zone[0][0])
-    labels = (family.label for family in context.case.families)
-    ports = {f"{label}.{domain}": 443 for label in labels if label}  # by host
+    ports = dict.fromkeys(context.case.hosts, 443)  # by host
     for endpoint in servers.endpoints(context.case, context.provider):
         if context.case.has(endpoint.host):
             ports[endpoint.host] = endpoint.port

@@ -229,13 +229,11 @@ def look(context: Context) -> Iterator[Finding]:
 def of(facts: Facts, endpoint: Endpoint, methods: Methods = ()) -> Iterator[Finding]:
     """Report the problems of a server, or that it is good."""
     software = ("software", facts.tried(endpoint).software)
-    for found in _findings_of(facts, endpoint, methods):
+    for found in _problems(facts, endpoint, methods):
         yield found._replace(values=(software, *found.values))
 
 
-def _findings_of(
-    facts: Facts, endpoint: Endpoint, methods: Methods
-) -> Iterator[Finding]:
+def _problems(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Finding]:
     server = facts.tried(endpoint)
     subject, host, certificate = str(endpoint), endpoint.host, server.certificate
     if certificate is not None:
@@ -282,9 +280,6 @@ def _certificate_cure(facts: Facts, host: str, certificate: Certificate) -> str:
         if is_certified and name != host and web.is_same_host(facts, host, name):
             return str(shared["other_name"]).format(name=name, host=host)
     return f"{certificate.cure}; {shared['moved'].format(host=host)}"
-
-
-# --- Servers that cannot be reached -----------------------------------------------------
 
 
 def _web_proxy(facts: Facts, host: str) -> str:
