@@ -148,25 +148,25 @@ def failures_at_addresses(
 
 
 def inside(
-    facts: Facts, prefix: str, at: str, host: str, port: int, is_meant: bool = False
+    facts: Facts, prefix: str, subject: str, host: str, port: int, allow: bool = False
 ) -> Iterator[Finding]:
-    """Report addresses of a host that are not on the internet, unless *is_meant*."""
+    """Report addresses of a host that are not on the internet, unless *allow*."""
     network, every = facts.network, facts.addresses(host) if facts.exists(host) else []
-    is_meant |= network.allow_private or (host, port) in network.connect_to
+    allow |= network.allow_private or (host, port) in network.connect_to
     natures = {address: kind_of(address, "nowhere", "inside") for address in every}
     addresses = [address for address in every if not is_public(address)]
-    wrong = [address for address in addresses if kind_of(address, "nowhere")]
-    is_nowhere = bool(wrong)
+    bad = [address for address in addresses if kind_of(address, "nowhere")]
+    is_nowhere = bool(bad)
     is_mixed = len(set(map(bool, natures.values()))) > 1
-    if is_mixed and not wrong:
-        wrong = [address for address in addresses if natures[address]]
-    if not addresses or (is_meant and not is_nowhere):
+    if is_mixed and not bad:
+        bad = [address for address in addresses if natures[address]]
+    if not addresses or (allow and not is_nowhere):
         return
-    first, *_ = shown = wrong or addresses
+    first, *_ = shown = bad or addresses
     found = finding(
         f"{prefix}.address-{'nowhere' if is_nowhere else 'private'}",
-        at,
-        advice=not_public(first) if wrong else "",
+        subject,
+        advice=not_public(first) if bad else "",
         host=host,
         addresses=", ".join(shown[:4]),
         nature=f": {natures[first]}" if natures[first] else "",

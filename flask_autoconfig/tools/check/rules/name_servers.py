@@ -40,13 +40,13 @@ def authorities(context: Context) -> Iterator[Finding]:
             return error
 
     try:
-        listed = network.resolver.authorities(domain, network.allow_private)
+        name_servers = network.resolver.authorities(domain, network.allow_private)
     except LookupFailed:
         return
-    resolvers = [network.resolver, *(server.resolver for server in listed)]
+    resolvers = [network.resolver, *(server.resolver for server in name_servers)]
     cached, *results = side_by_side(partial(query, resolver) for resolver in resolvers)
-    pairs = list(zip(results, listed, strict=True))
-    zones = [(data, host) for data, host in pairs if not isinstance(data, LookupFailed)]
+    pairs = list(zip(results, name_servers, strict=True))
+    zones = [(data, ns) for data, ns in pairs if not isinstance(data, LookupFailed)]
     if not zones:
         return  # a firewall may keep this machine from asking them
     for result, server in pairs:
@@ -94,8 +94,8 @@ def delegation(context: Context) -> Iterator[Finding]:
         above = network.resolver.delegated(domain, network.allow_private)
         own = network.resolver.name_servers(domain)
         if above and own and {*above}.isdisjoint(own):
-            named, at = ", ".join(above), f"{domain} NS"
-            yield finding("dns.delegation-differs", at, above=named, own=", ".join(own))
+            code, subject = "dns.delegation-differs", f"{domain} NS"
+            yield finding(code, subject, above=", ".join(above), own=", ".join(own))
 
 
 def dnssec(context: Context) -> Iterator[Finding]:
@@ -120,7 +120,7 @@ def dnssec(context: Context) -> Iterator[Finding]:
 
 
 def _differing_address(
-    network: Network, one: Authority, other: Authority, destination: tuple[str, int]
+    network: Network, first: Authority, second: Authority, destination: tuple[str, int]
 ) -> Iterator[str]:
     """Yield the address record of a host that only one of two name servers leads to.
 
@@ -128,10 +128,10 @@ def _differing_address(
     """
     host, port = destination
     with suppress(LookupFailed):
-        addresses = [server.resolver.addresses(host) for server in (one, other)]
+        addresses = [server.resolver.addresses(host) for server in (first, second)]
         leads = list(map(bool, addresses))
         are_same = addresses[0] == addresses[1]
-        for index, server in enumerate(() if are_same else (one, other)):
+        for index, server in enumerate(() if are_same else (first, second)):
             try:
                 replace(network, resolver=server.resolver).connect(host, port).close()
             except ProbeError as error:

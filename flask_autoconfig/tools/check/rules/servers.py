@@ -156,17 +156,17 @@ def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
 def _closed_tls_ports(facts: Facts, checked: list[Endpoint], host: str) -> list[str]:
     """Return the TLS ports of a host, if nothing listens at any of them."""
     by_tls = (endpoint for endpoint in checked if endpoint.socket_type == "SSL")
-    at_host = [one for one in by_tls if web.is_same_host(facts, one.host, host)]
+    at_host = [other for other in by_tls if web.is_same_host(facts, other.host, host)]
     kinds = {getattr(facts.tried(endpoint), "kind", "") for endpoint in at_host}
     return sorted({str(endpoint.port) for endpoint in at_host if kinds == {"connect"}})
 
 
-def look(context: Context) -> Iterator[Finding]:
+def each_server(context: Context) -> Iterator[Finding]:
     """Report problems of the servers that are published or set up by a client."""
     case, facts = context.case, context.facts
     published, set_up = _published(context), _set_up(context)
-    listed = list({**published, **set_up})
-    checked = listed if case.provider else listed[:MOST]
+    all_endpoints = list({**published, **set_up})
+    checked = all_endpoints if case.provider else all_endpoints[:MOST]
     stopped = (play.client for play in context.plays if play.setup is None)
     # Clients that refuse a document because of a server without encryption.
     refusing = [client.name for client in stopped if client.rules.all_or_nothing]
@@ -220,7 +220,7 @@ def look(context: Context) -> Iterator[Finding]:
             yield found.hurting(*names)
 
     yield from each_of(check, checked)
-    rest = listed[len(checked) :]
+    rest = all_endpoints[len(checked) :]
     if rest:
         hosts = ", ".join(endpoint.host for endpoint in rest)[:500]
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
