@@ -41,11 +41,7 @@ Notify = Callable[[str], None]
 
 _Rule = Callable[[Context], Iterable[Finding]]
 # Rules that only need the file, and apply before anything is published.
-_RULES_OF_FILE: tuple[_Rule, ...] = (
-    servers.each_server,
-    servers.each_address,
-    dav.look,
-)
+_RULES_OF_FILE: tuple[_Rule, ...] = (servers.mail, servers.each_address, dav.look)
 _RULES: tuple[_Rule, ...] = (
     names.hosts,
     names.mx,

@@ -161,7 +161,7 @@ def _closed_tls_ports(facts: Facts, checked: list[Endpoint], host: str) -> list[
     return sorted({str(endpoint.port) for endpoint in at_host if kinds == {"connect"}})
 
 
-def each_server(context: Context) -> Iterator[Finding]:
+def mail(context: Context) -> Iterator[Finding]:
     """Report problems of the servers that are published or set up by a client."""
     case, facts = context.case, context.facts
     published, set_up = _published(context), _set_up(context)
