@@ -162,7 +162,7 @@ class Facts:
             return self._servers.setdefault(host, _WebServer())
 
     def seconds(self, request: Request, response: Response, most: float) -> float:
-        """Return how long the response takes; if longer than *most*, when sent alone.
+        """Return the seconds of a response; if more than *most*, measure them again, alone.
 
         A server may delay the many requests of a check, and not those of a client.
         """
@@ -286,7 +286,7 @@ class Facts:
         )
 
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
-        """Return what a mail server offers, or the error of the connection."""
+        """Return the mail server and its capabilities, or the error of the connection."""
         obtain = partial(mail_server, self.network, endpoint)
         try:
             return self._cached("server", endpoint, obtain)
@@ -294,7 +294,7 @@ class Facts:
             return error
 
     def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
-        """Return what a client of TLS 1.2 receives first; an empty set if unknown.
+        """Return the types of the first messages to a client of TLS 1.2; none if unknown.
 
         nginx fetches a *staple* only when a first client has connected, and other servers
         need a rest: where the first connection fails, a second one counts.

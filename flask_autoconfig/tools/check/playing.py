@@ -337,7 +337,7 @@ class _Player:
     def _refusal(
         self, step: Step, request: Request, response: Response
     ) -> Finding | None:
-        """Return why the client refuses a response with settings, if it does."""
+        """Return the finding that the client refuses a response with settings, if so."""
         client, number = self.client, len(response.redirects)
         to_client = partial(finding, subject=request.url, client=client.name)
         if number > client.redirects:

@@ -62,7 +62,7 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
-    """Yield what works, what fails and what is unknown, with the clients or servers."""
+    """Yield the clients that work, that fail and that are unknown, with the causes."""
     works = _by_fame(result.client for result in report.results if result.works)
     stopped_by: dict[str, list[str]] = {}  # clients by the cause
     unknown: dict[str, list[str]] = {}
@@ -86,23 +86,23 @@ def _outcomes(report: Report) -> Iterator[str]:
         yield click.style("the servers of the file work", fg="green")
     for found in logins:
         if not found.clients or not stopped.issuperset(found.clients):
-            yield f"{_red('the login fails at')} {_quoted(found.subject, found.seen)}"
+            yield f"{_red('the login fails at')} {_labelled(found.subject, found.seen)}"
     for cause, clients in stopped_by.items():
-        yield f"{_red('fails in')} {_quoted(', '.join(_by_fame(clients)), cause)}"
+        yield f"{_red('fails in')} {_labelled(', '.join(_by_fame(clients)), cause)}"
     for cause, clients in unknown.items():
-        yield f"unknown for {_quoted(', '.join(_by_fame(clients)), cause)}"
+        yield f"unknown for {_labelled(', '.join(_by_fame(clients)), cause)}"
     if works:  # failures that affect none of the listed clients
         places: dict[str, str] = {}  # the first of each cause
         for found in failures:
             if not found.clients and found not in logins:
                 places.setdefault(found.why or found.seen, found.places[0])
         for cause, place in places.items():
-            yield f"{_red('fails at')} {_quoted(place, cause)}"
+            yield f"{_red('fails at')} {_labelled(place, cause)}"
     yield from _without_settings(report)
 
 
 def _without_settings(report: Report) -> Iterator[str]:
-    """Yield why clients that are not stopped have no settings."""
+    """Yield the clients without settings that no failure stops, with the reasons."""
     unset = (result for result in report.results if not result.sets_up)
     clients = _by_fame(result.client for result in unset if result.works is None)
     for codes, text in _REASONS.items():
@@ -134,7 +134,7 @@ def _red(text: str) -> str:
     return click.style(text, fg="red")
 
 
-def _quoted(place: str, text: str) -> str:
+def _labelled(place: str, text: str) -> str:
     return f"{place}: {clean(text, 300)}"
 
 

@@ -115,7 +115,7 @@ def reach(case: Case, network: Network, wait: float | None = None) -> Network:
 
 
 def seconds(network: Network) -> float:
-    """Return how long the check of one domain may wait for servers."""
+    """Return the most seconds that the check of one domain waits for servers."""
     return _TIMEOUTS * network.timeout
 
 

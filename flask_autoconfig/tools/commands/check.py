@@ -84,7 +84,7 @@ def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str
 
 
 def _misuse(args: options.Asked) -> str:
-    """Return what is wrong with the options together, "" for nothing."""
+    """Return the message about options that do not go together, or ""."""
     service, is_piped = args.service, args.login and not sys.stdin.isatty()
     misuses = {
         "login-without-address": args.login and args.address is None,
