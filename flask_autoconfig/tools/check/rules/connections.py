@@ -206,12 +206,12 @@ def of_logins(
 
 def without_login(endpoint: Endpoint, methods: Methods, server: MailServer) -> str:
     """Return the code for a server on which nobody can log in, or ""."""
-    is_shut = server.mechanisms <= {"LOGIN"}
-    if endpoint.socket_type == "plain" and server.starttls and is_shut:
+    lacks_mechanisms = server.mechanisms <= {"LOGIN"}
+    if endpoint.socket_type == "plain" and server.starttls and lacks_mechanisms:
         return "server.starttls-first"
-    if endpoint.socket_type == "SSL" and server.starttls and is_shut:
+    if endpoint.socket_type == "SSL" and server.starttls and lacks_mechanisms:
         return "server.starttls-inside"
-    if server.login_disabled and is_shut:
+    if server.login_disabled and lacks_mechanisms:
         return "server.logindisabled"
     if server.mechanisms:
         return ""
