@@ -179,7 +179,7 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     return merged(_distinct(_without_consequences(list(findings))))
 
 
-def hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+def affected_by(findings: Iterable[Finding], *codes: str) -> set[str]:
     """Return the clients that are affected by findings with one of the codes."""
     return {name for found in findings if found.code in codes for name in found.clients}
 
@@ -190,7 +190,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     differing = [found for found in failures if found.code == "document.differs"]
     bad_values = [found for found in failures if found.code in _BAD_VALUES]
     places_of_bad_values = {place for found in bad_values for place in found.places}
-    clients_of_bad_values = hurt_by(failures, *_BAD_VALUES)
+    clients_of_bad_values = affected_by(failures, *_BAD_VALUES)
     lacking = (found for found in findings if found.code.startswith("server.method-un"))
     servers_without_method = {found.subject for found in lacking}
     cached_names = {found.subject for found in findings if found.code == "dns.cached"}
@@ -214,7 +214,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             is_caused = clients <= clients_without_setup
         follows_from = texts.row(found.code).follows_from
         worse = (other for other in findings if _badness(other) <= _badness(found))
-        stopped = hurt_by(worse, *follows_from) if follows_from else set()
+        stopped = affected_by(worse, *follows_from) if follows_from else set()
         if not (is_caused or set() < clients <= stopped):
             is_cached = not cached_names.isdisjoint(found.places)
             yield found.marked("explained" if is_cached else "")

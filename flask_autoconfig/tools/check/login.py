@@ -149,8 +149,8 @@ def with_logins(result: ClientResult, findings: Iterable[Finding]) -> ClientResu
     """Return the result for a client, by the findings of a check with logins."""
     if not result.sets_up:
         return result
-    affecting = (found for found in findings if result.client in found.clients)
-    failures = [found for found in affecting if found.status == FAILURE]
+    of_client = (found for found in findings if result.client in found.clients)
+    failures = [found for found in of_client if found.status == FAILURE]
     of_logins = [found for found in failures if found.step == "login"]
     if of_logins and result.works is not False:
         return replace(result, works=False, stopped_by=str(of_logins[0]))

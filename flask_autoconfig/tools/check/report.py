@@ -9,7 +9,7 @@ import click
 from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, width, wrapped
-from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure, hurt_by
+from .findings import FAILURE, NOTE, OK, WARNING, Finding, affected_by, has_failure
 from .rules.web import SHUT
 from .run import Report
 
@@ -106,14 +106,14 @@ def _without_settings(report: Report) -> Iterator[str]:
     unset = (result for result in report.results if not result.sets_up)
     clients = _by_fame(result.client for result in unset if result.works is None)
     for codes, text in _REASONS.items():
-        hurt = hurt_by(report.findings, *codes)
-        if named := [client for client in clients if client in hurt]:
+        affected = affected_by(report.findings, *codes)
+        if named := [client for client in clients if client in affected]:
             yield text.format(", ".join(named))
-            clients = [client for client in clients if client not in hurt]
+            clients = [client for client in clients if client not in affected]
     if not clients:
         return
     names = ", ".join(clients)
-    ispdb_unknown = hurt_by(report.findings, "ispdb.not-reached") & {*clients}
+    ispdb_unknown = affected_by(report.findings, "ispdb.not-reached") & {*clients}
     more = "; Thunderbird's ISP database could not be asked" if ispdb_unknown else ""
     if report.has("check.no-time"):
         yield f"unknown for {names}: the check ran out of time"

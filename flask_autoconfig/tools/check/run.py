@@ -359,14 +359,14 @@ def _result_of(
             accounts.append(account._replace(username=name))
         setup = Setup(tuple(accounts))
     works = None if setup is None else True
-    affecting = [found for found in findings if client in found.clients]
-    stops = [found for found in affecting if found.status == FAILURE]
+    of_client = [found for found in findings if client in found.clients]
+    stops = [found for found in of_client if found.status == FAILURE]
     if stops:
         is_silent = {found.code for found in stops} == {"server.timeout"}
         works = None if is_silent and seconds(facts.network) < _PATIENCE else False
     elif setup is None:
-        stops = [found for found in affecting if found.status == WARNING]
-    elif stops := [found for found in affecting if found.code == "ispdb.differs"]:
+        stops = [found for found in of_client if found.status == WARNING]
+    elif stops := [found for found in of_client if found.code == "ispdb.differs"]:
         works = None  # either may be out of date
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return ClientResult(client, works, setup, stopped_by)
