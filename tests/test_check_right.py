@@ -529,12 +529,12 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     row = CHECKS["CRAM-MD5, by which a server with hashed passwords lets nobody in"]
     make(here, row)
     asked: list[tuple[str, str]] = []
-    logged_in: Any = login.logged_in
+    log_in_everywhere: Any = login.log_in_everywhere
 
     def refusing(*given: Any) -> Any:
-        return logged_in(*given[:4], lambda *said: asked.append(said), given[5])
+        return log_in_everywhere(*given[:4], lambda *said: asked.append(said), given[5])
 
-    monkeypatch.setattr(login, "logged_in", refusing)
+    monkeypatch.setattr(login, "log_in_everywhere", refusing)
     codes = login_codes(log_in(here, written(tmp_path, *row["file"].items())))
     assert asked == [(USER, f"imap {IMAP_NAME}:993 SSL by PLAIN")]
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]
