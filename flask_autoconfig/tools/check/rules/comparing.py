@@ -87,7 +87,7 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
     listed = servers.endpoints(context.case, own[0].provider if own else None)
     of_document = [*documents.with_file(context, file, own[0])] if own else []
     differing: dict[tuple[str, str], list[tuple[Account, Account]]] = {}
-    for ours, theirs in _differing(expected, play, who):
+    for ours, theirs in sources.unexpected(expected, play.accounts, who):
         if play.is_by_ispdb:
             yield _in_ispdb(context, play, "the file says", ours, theirs)
             continue
@@ -214,6 +214,7 @@ def _expected(context: Context, client: Client) -> tuple[Account, ...]:
 def _without_file(context: Context, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
     client, is_document = play.client, context.has_document(play)
+    who = context.case.asker
     for account in play.mail:
         reason = "" if is_document else sources.of_own_network(account)
         if reason:
@@ -236,13 +237,13 @@ def _without_file(context: Context, play: Play) -> Iterator[Finding]:
     provider = context.provider if client.family == "apple" else None
     listed = [it for _, it in provider.servers if it.url] if provider else []
     named = [Account(it.type, "", 0, "", it.username, url=str(it.url)) for it in listed]
-    for pair in _differing(named, play, context.case.asker):
+    for pair in sources.unexpected(named, play.accounts, who):
         if pair[0].url == pair[1].url:  # only the user names differ
             known = ("profile.other-name", play.place, "config-v1.1.xml says")
-            yield sources.difference(*known, context.case.asker, pair)
+            yield sources.difference(*known, who, pair)
     if play.is_by_ispdb and context.measure:
         accounts, whose = context.measure.accounts, sources.said_by(context.measure)
-        for ours, theirs in _differing(accounts, play, context.case.asker):
+        for ours, theirs in sources.unexpected(accounts, play.accounts, who):
             yield _in_ispdb(context, play, whose, ours, theirs)
 
 
@@ -252,16 +253,6 @@ def _in_ispdb(
     code, who = "ispdb.differs", context.case.asker
     found = sources.difference(code, play.place, whose, who, (ours, theirs))
     return found.marked("only way" if sources.is_faulty(context, theirs) else "")
-
-
-def _differing(
-    ours: Sequence[Account], play: Play, who: Address
-) -> Iterator[tuple[Account, Account]]:
-    """Yield the accounts of the client that are none of ours: ours of its type, and it."""
-    for their in play.accounts:
-        same_type = [one for one in ours if one.type == their.type]
-        if same_type and not any(sources.is_same(one, their, who) for one in same_type):
-            yield same_type[0], their
 
 
 def replaced_profiles(context: Context) -> Iterator[Finding]:
@@ -360,7 +351,7 @@ def _some(context: Context, plays: list[Play]) -> Iterator[Finding]:
 def _no_document(context: Context, family: Family) -> Finding:
     domain, plays = context.case.domain, context.plays
     name = f"{family.label}.{domain}"
-    mark = "elsewhere" if documents.is_hosted(context) else ""
+    mark = "elsewhere" if sources.is_hosted(context) else ""
     if any(play.found and play.found.place.startswith("mx") for play in plays):
         return finding("document.none-at-domain", domain, name=name).marked(mark)
     if any(play.is_by_ispdb for play in plays):

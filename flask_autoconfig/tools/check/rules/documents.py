@@ -242,24 +242,13 @@ def is_foreign(context: Context, document: Document) -> bool:
     """Return whether a document is for other domains, which the MX host is not in."""
     # A proxy may rewrite the names of its own site in everything that passes it.
     others = {*others_of(context.case, document)} - {f"www.{context.case.domain}"}
-    return bool(others) and not _is_of_mx(context, others)
+    return bool(others) and not is_of_mx(context, others)
 
 
-def _is_of_mx(context: Context, names: Iterable[str]) -> bool:
+def is_of_mx(context: Context, names: Iterable[str]) -> bool:
     ends = tuple(f".{name}" for name in names)
     hosts = context.facts.mx_hosts(context.case.domain) if ends else []
     return any(f".{host}".endswith(ends) for host in hosts)
-
-
-def is_hosted(context: Context) -> bool:
-    """Return whether the settings at the MX host are meant for the domain, too."""
-    case, plays = context.case, [play for play in context.plays if play.setup]
-    found = [play.found for play in plays if play.found]
-    by_mx = [it.response.body for it in found if it.place.startswith("mx")]
-    if case.provider is None:  # or somebody has published others in the domain
-        listed = rf">({re.escape(case.domain)}|%EMAILDOMAIN%)</domain".encode()
-        return len(by_mx) < len(found) or any(re.search(listed, it) for it in by_mx)
-    return bool(by_mx) and _is_of_mx(context, case.provider.mx_domains)
 
 
 def foreign(context: Context) -> tuple[Document, ...]:
@@ -287,7 +276,7 @@ def _other_domain(context: Context, document: Document) -> Iterator[Finding]:
         found = finding(code, document.place, **said)
         if (count := document.body.count(b"<emailProvider")) > 1:
             found = found.within("several-providers", count=count, domain=domain)
-        if code == "document.other-domain" and _is_of_mx(context, patterns):
+        if code == "document.other-domain" and is_of_mx(context, patterns):
             found = found.marked("explained")  # it is that of the domain's hoster
         plays = [play for play in context.plays if context.is_foreign(play)]
         plays += [
@@ -356,10 +345,8 @@ def with_file(
     context: Context, file: Provider, document: Document
 ) -> Iterator[Finding]:
     """Yield the differences of a document from the provider of the file."""
-    case, recipient = (
-        context.case,
-        Recipient(context.case.domain, exact=context.case.exact),
-    )
+    case = context.case
+    recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(file, list_domains=False)  # only servers count
     ours = provider_of(thunderbird.write(alone, recipient))
     told = names_for_all(case, [document])  # by another rule

@@ -32,7 +32,7 @@ from ..context import Context, Outcome, Play, request_of, requests_of
 from ..facts import Facts, Request
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
 from ..playing import counts
-from . import causes, documents, servers, web
+from . import causes, servers, sources, web
 
 _CAPITALS = "/Autodiscover/Autodiscover.xml"
 _TYPE = "application/x-apple-aspen-config"
@@ -184,7 +184,7 @@ def _missing(context: Context, clients: list[Client], family: Family) -> Finding
         if is_later or is_led or case.provider is None:
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
-        return found.marked("elsewhere" if documents.is_hosted(context) else "")
+        return found.marked("elsewhere" if sources.is_hosted(context) else "")
     _, wrong = web.asked(case, facts, request)
     reason = "the response has no settings"
     if wrong is not None:

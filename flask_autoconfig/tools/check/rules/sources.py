@@ -1,6 +1,7 @@
 """The sources that publish settings, and how they contradict each other without a file."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import product
 
@@ -146,6 +147,17 @@ def own_programs(facts: Facts, domain: str) -> Iterator[Finding]:
                 yield finding(code, domain, hoster=hoster, how=how)
 
 
+def is_hosted(context: Context) -> bool:
+    """Return whether the settings at the MX host are meant for the domain, too."""
+    case, plays = context.case, [play for play in context.plays if play.setup]
+    found = [play.found for play in plays if play.found]
+    by_mx = [it.response.body for it in found if it.place.startswith("mx")]
+    if case.provider is None:  # or somebody has published others in the domain
+        listed = rf">({re.escape(case.domain)}|%EMAILDOMAIN%)</domain".encode()
+        return len(by_mx) < len(found) or any(re.search(listed, it) for it in by_mx)
+    return bool(by_mx) and documents.is_of_mx(context, case.provider.mx_domains)
+
+
 # --- Comparisons ------------------------------------------------------------------------
 
 
@@ -205,6 +217,16 @@ def disagreements(
     ]
     if all(incoming) and incoming[0].keys().isdisjoint(incoming[1]):
         yield next(iter(incoming[0].values())), next(iter(incoming[1].values()))
+
+
+def unexpected(
+    expected: Iterable[Account], accounts: Iterable[Account], who: Address
+) -> Iterator[tuple[Account, Account]]:
+    """Yield each account that is not expected, after the first expected of its type."""
+    for account in accounts:
+        same_type = [other for other in expected if other.type == account.type]
+        if same_type and not any(is_same(it, account, who) for it in same_type):
+            yield same_type[0], account
 
 
 def is_same(one: Account, other: Account, who: Address) -> bool:

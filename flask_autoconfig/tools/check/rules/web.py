@@ -233,8 +233,7 @@ def of_response(case: Case, response: Response, asked: str) -> Finding | None:
     if response.is_forged and response.certificate is not None:
         host = split_url(url).hostname or ""
         return of_certificate("https", url, response.certificate, host)
-    lost = _lost_path(response, asked)
-    if lost:
+    if lost := _lost_path(response, asked):
         return lost
     if response.status >= 400 and _SERVER.search(unpacked(response)):
         return finding("http.settings-with-status", url, status=response.status)
@@ -249,11 +248,9 @@ def of_response(case: Case, response: Response, asked: str) -> Finding | None:
     if response.status == 204 or (response.status == 200 and not response.body.strip()):
         status = " (status 204)" if response.status == 204 else ""
         return finding("http.empty", url, status=status)
+    is_text = is_web_page(response) or _is_plain_text(response)
     wrong = _login_wall(case, response, asked)
-    is_told = (
-        response.status != 200 or is_web_page(response) or _is_plain_text(response)
-    )
-    if wrong is None and is_told:
+    if wrong is None and (is_text or response.status != 200):
         wrong = _by_text(response, asked)
     if wrong:
         return _by_program(wrong, response)
@@ -383,9 +380,8 @@ def words_of(response: Response) -> list[str]:
 
 def beyond_status(response: Response) -> str:
     """Return what a page says beside its status and the standard phrase, in brackets."""
-    phrases = filter(
-        None, (str(response.status), http.client.responses.get(response.status))
-    )
+    status = str(response.status)
+    phrases = (status, http.client.responses.get(response.status, status))
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
     said = (re.sub(alone, "", it, flags=re.I) for it in words_of(response))
     words = _NUMBER.split(next(filter(None, said), ""), 1)[0].rstrip(" -")
