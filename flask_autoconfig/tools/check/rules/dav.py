@@ -238,7 +238,7 @@ def _without_password(response: Response) -> str:
 
 
 def _not_dav(response: Response, url: str, type_: str) -> Finding:
-    code, title = "dav.none", web.words_of(response)[0]
+    code, title = "dav.none", web.title_and_text(response)[0]
     where = f" (“{title}”)" if title else ""
     if response.redirects:
         where += f" at {shown(response.url)}, where it redirects to"
