@@ -7,14 +7,8 @@ from dataclasses import replace
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
 from ....config.tables import Provider
-from ....documents import Recipient, activesync, apple, outlook
-from ....documents.setups import (
-    Account,
-    MeaninglessError,
-    Setup,
-    read_outlook,
-    read_profile,
-)
+from ....documents import Recipient, activesync, apple, outlook, setups
+from ....documents.setups import Account, MeaninglessError, Setup
 from ....documents.thunderbird_reader import NotAutoconfigError
 from ....errors import ConfigError
 from ....families import Family
@@ -28,9 +22,8 @@ from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..context import Context, Document, Play, request_of, requests_of
 from ..facts import Request
-from ..findings import FAILURE, WARNING, Case, Finding, finding
+from ..findings import FAILURE, WARNING, Case, Finding, finding, has_failure
 from . import connections, documents, servers, single, sources, web
-from .sources import Pair
 
 # What keeps this program, but not clients, from settings.
 _UNTOLD = ("http.limited", *web.SHUT)
@@ -44,7 +37,7 @@ def reference(context: Context) -> Document | None:
         outcomes = [play.found for play in context.plays if play.is_by_ispdb]
         requests = (Request(outcome.url) for outcome in outcomes if outcome)
         listed, _ = documents.found(requests, context.case, context.facts)
-    return next((each for each in listed if each not in context.foreign), None)
+    return next((doc for doc in listed if doc not in context.foreign), None)
 
 
 # --- Accounts ---------------------------------------------------------------------------
@@ -56,17 +49,15 @@ def differences(context: Context) -> Iterator[Finding]:
     for play in context.own_plays:
         if play.setup is None or play.client.family == "dav" or play.failures():
             continue
-        compared = (
-            _with_file(context, play, file) if file else _without_file(context, play)
-        )
+        compared = _with_file(context, play, file) if file else _faults(context, play)
         findings = [*compared]
         for account in () if context.has_document(play) else play.mail:
             if account.username in context.names_for_all:
                 name = str(account.username)
                 findings.append(_shared_name(context.case, play.place, name))
         for slip in play.setup.slips:
-            code, said = slip.code or "document.ignored", {"message": slip.message}
-            findings.append(finding(code, play.place, advice=slip.cure, **said))
+            code, values = slip.code or "document.ignored", {"message": slip.message}
+            findings.append(finding(code, play.place, advice=slip.cure, **values))
         yield from (found.hurting(play.client.name) for found in findings)
     yield from sources.contradictions(context)
 
@@ -90,10 +81,10 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         return
     yield from _dead_exchange(context, play) or _incomplete(context, play, expected)
     # The first document may have the same other servers.
-    own = [each for each in context.documents[:1] if each not in context.foreign]
+    own = [doc for doc in context.documents[:1] if doc not in context.foreign]
     published = servers.endpoints(context.case, own[0].provider if own else None)
     of_document = [*documents.with_file(context, file, own[0])] if own else []
-    differing: dict[tuple[str, str], list[Pair]] = {}
+    differing: dict[tuple[str, str], list[sources.Pair]] = {}
     for wanted, actual in pairs:
         if "none" in (wanted.authentication, actual.authentication):
             refused = [*connections.refused_method(facts, actual, play.client)]
@@ -146,12 +137,11 @@ def _incomplete(
         theirs = f"{listed} and no {words}" if listed else "no mail account"
         ours = ", ".join(map(str, missing))
         found = finding("setup.incomplete", play.place, theirs=theirs, ours=ours)
-        is_beside = "imap" in types and {account.type for account in missing} == {
-            "pop3"
-        }
+        is_beside = "imap" in types and all(one.type == "pop3" for one in missing)
         is_alive = not {401, 403}.isdisjoint(_exchange_statuses(context, play))
-        found = found.marked("beside" if is_beside else "")
-        yield found.marked("exchange" if is_alive else "")
+        yield found.marked(
+            "beside" if is_beside else "", "exchange" if is_alive else ""
+        )
 
 
 def _exchange(play: Play) -> list[Account]:
@@ -196,7 +186,7 @@ def phones(context: Context) -> Iterator[Finding]:
         response, problem = web.asked(case, context.facts, request)
         try:
             body = web.unpacked(response)
-            setup = read_outlook(body) if response.status else Setup(())
+            setup = setups.read_outlook(body) if response.status else Setup(())
             for dead in _dead_exchange(context, replace(play, setup=setup)):
                 yield dead.hurting("ActiveSync phones")
         except MeaninglessError as error:
@@ -214,14 +204,18 @@ def _expected(context: Context, client: Client) -> tuple[Account, ...]:
     if case.provider is not None and client.family == "apple":
         body = apple.write(case.provider, recipient)
         with suppress(MeaninglessError):
-            setup = servers.settled(context.facts, read_profile(body)) if body else None
+            setup = (
+                servers.settled(context.facts, setups.read_profile(body))
+                if body
+                else None
+            )
     elif case.provider is not None and client.steps:
         ((_, reading),) = readings_of([client], case.provider, recipient)
         setup = reading.setup
     return setup.servers if setup else ()
 
 
-def _without_file(context: Context, play: Play) -> Iterator[Finding]:
+def _faults(context: Context, play: Play) -> Iterator[Finding]:
     """Report accounts that do not work, or contradict other settings of the client."""
     client, asker = play.client, context.case.asker
     has_document = context.has_document(play)
@@ -260,7 +254,7 @@ def _without_file(context: Context, play: Play) -> Iterator[Finding]:
         yield from (_in_ispdb(context, play, by, pair) for pair in pairs)
 
 
-def _in_ispdb(context: Context, play: Play, by: str, pair: Pair) -> Finding:
+def _in_ispdb(context: Context, play: Play, by: str, pair: sources.Pair) -> Finding:
     asker, is_faulty = context.case.asker, sources.is_faulty(context, pair[1])
     found = sources.difference("ispdb.differs", play.place, by, asker, pair)
     return found.marked("only way" if is_faulty else "")
@@ -294,7 +288,7 @@ def names_for_all(context: Context) -> frozenset[str]:
         elif suspect and response and play.client.family == "outlook":
             with suppress(ProbeError, MeaninglessError):
                 request = request_of(OUTLOOK.steps[1], another, response.url)
-                setup = read_outlook(web.unpacked(context.facts.fetch(request)))
+                setup = setups.read_outlook(web.unpacked(context.facts.fetch(request)))
         accounts = setup.servers if setup else ()
         shared |= suspect & {account.username or "" for account in accounts}
     return shared
@@ -305,7 +299,7 @@ def names_for_all(context: Context) -> frozenset[str]:
 
 def nothing(context: Context) -> Iterator[Finding]:
     """Report that there is no config-v1.1.xml where there should be one."""
-    served = [each for each in context.case.families if each.name == "thunderbird"]
+    served = [kind for kind in context.case.families if kind.name == "thunderbird"]
     codes = {found.code for play in context.plays for found in play.findings}
     is_there = context.documents or context.faulty or "document.not-read" in codes
     absent = None if is_there or not served else _no_document(context, served[0])
@@ -325,10 +319,8 @@ def nothing(context: Context) -> Iterator[Finding]:
         yield from own
     elif absent and not (is_meant or absent.advice):  # such as another name
         met = [found for play in plays for found in play.findings]
-        failures = [found for play in plays for found in play.failures()]
-        is_explained = any(found.code in _UNTOLD for found in met) or any(
-            found.step == "document" or found.code == "http.empty" for found in failures
-        )
+        bad = [one for one in met if one.step == "document" or one.code == "http.empty"]
+        is_explained = has_failure(bad) or any(found.code in _UNTOLD for found in met)
         at = ""
         with suppress(LookupFailed):
             hosts = context.facts.network.resolver.name_servers(context.case.domain)
@@ -368,9 +360,8 @@ def _no_document(context: Context, family: Family) -> Finding:
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain, name=name).marked(mark)
     own = [play for play in plays if play.client.family == family.name]
-    has_cause = any(play.failures() for play in own) or any(
-        found.code == "http.limited" for play in own for found in play.findings
-    )
+    met = [found for play in own for found in play.findings]
+    has_cause = has_failure(met) or any(found.code == "http.limited" for found in met)
     stopped = [play.client.name for play in own if play.setup is None]
     askers = enumerated(stopped) if 0 < len(stopped) < len(own) else family.askers
     values = {"name": name, "domain": domain, "askers": askers}

@@ -74,7 +74,7 @@ def found(
 
 def _for_everybody(provider: Provider, requests: Sequence[Request]) -> Provider:
     """Return the provider with placeholders for the one address that all asked with."""
-    addresses = {address_in_query(split_url(asked.url).query) for asked in requests}
+    addresses = {address_in_query(split_url(request.url).query) for request in requests}
     address = next(iter(addresses)) if len(addresses) == 1 else ""
     names = {address: "%EMAILADDRESS%", address.rpartition("@")[0]: "%EMAILLOCALPART%"}
 
@@ -128,15 +128,15 @@ def _of_faulty(context: Context, document: FaultyDocument) -> Iterator[Finding]:
         clients = [client for client, fault in stopped if fault.place in wrong]
         faults = [fault for _, fault in stopped if fault.place in wrong]
         words = enumerated([named(place, document.types) for place in wrong])
-        said = f"{words}: {message}" if words else message
+        text = f"{words}: {message}" if words else message
         if wrong == [""]:  # the message about what is missing has the TOML's words
             if clients:
                 continue  # the clients' faults say it
             asker = context.case.asker
             faults = [*read(document.body, THUNDERBIRD.rules, asker).faults]
-            said = faults[0].message if faults else said
+            text = faults[0].message if faults else text
         cure = faults[0].cure if faults else cure
-        found = finding(code, document.requests[0].url, advice=cure, problem=said)
+        found = finding(code, document.requests[0].url, advice=cure, problem=text)
         if clients:
             found = found.marked("only way")._replace(places=_urls(document))
         yield found.hurting(*clients, *readers)
@@ -250,7 +250,7 @@ def foreign(context: Context) -> tuple[Document, ...]:
         documents = [source.document for source in sources if source.is_foreign]
         return tuple(filter(None, documents))
     differs = partial(with_file, context, context.case.provider)
-    others = (each for each in context.documents if is_foreign(context, each))
+    others = (doc for doc in context.documents if is_foreign(context, doc))
     return tuple(document for document in others if any(differs(document)))
 
 
@@ -355,14 +355,12 @@ def with_file(
 
 def _with_reference(context: Context, document: Document) -> Iterator[Finding]:
     """Report how a document differs from the one that others are compared with."""
-    reference = next(
-        one for one in context.documents if one.provider is context.provider
-    )
+    same = [doc for doc in context.documents if doc.provider is context.provider]
+    reference = same[0]
     where, compared = reference.place, (reference.provider, document.provider)
     if differing := differences(context, *compared, "another says"):
-        code = (
-            "document.has-more" if all(differing.values()) else "document.contradicts"
-        )
+        is_minor = all(differing.values())
+        code = "document.has-more" if is_minor else "document.contradicts"
         if where == document.place:
             where = "the same URL for a request with another form of the address"
             without_names = replace(context.case, has_own_login=True)

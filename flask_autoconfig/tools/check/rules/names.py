@@ -352,14 +352,14 @@ def _contradicted(
     if measure is None or measure.is_foreign:
         return None
     accounts = [account for account in measure.accounts if account.type == type_]
-    alive = [each for each in accounts if not sources.is_faulty(context, each)]
+    alive = [row for row in accounts if not sources.is_faulty(context, row)]
     by = sources.attribution(measure)
     wanted = _listed([(account.hostname, account.port) for account in alive])
     if not targets[0][0]:  # the service is not offered
         records = (source for source in context.sources if source.place == sources.SRV)
         offered = {account.type for source in records for account in source.accounts}
         # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
-        if type_ in offered or all(one.socket_type != socket_type for one in alive):
+        if type_ in offered or all(row.socket_type != socket_type for row in alive):
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
         return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)

@@ -97,14 +97,13 @@ def _other_setups(context: Context, published: list[Source]) -> Iterator[Source]
         yield source._replace(is_foreign=bool(hosts) and hosts <= foreign_hosts)
 
 
-def _srv_records(context: Context) -> Iterator[Source]:
+def _srv_records(context: Context) -> list[Source]:
     accounts = [
         Account(type_, *target, socket_type)
         for name, type_, socket_type in zone.MAIL_SERVICES
         for target in context.facts.targets(f"{name}.{context.case.domain}")[:1]
     ]
-    if accounts:
-        yield Source(SRV, tuple(accounts))
+    return [Source(SRV, tuple(accounts))] if accounts else []
 
 
 def is_faulty(context: Context, account: Account) -> bool:
@@ -234,8 +233,7 @@ def _by_login(
 ) -> set[str]:
     """Return the former provider whose Exchange asks for a login at Autodiscover.
 
-    *asked* are the host of Autodiscover and its aliases, *names* those of the servers
-    where people read their mail.
+    *asked* are the names of its host, *names* those of the servers where people read.
     """
     facts = context.facts
     met = (found for play in context.plays for found in play.findings)
@@ -260,17 +258,13 @@ def _by_login(
 
 
 def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[str]:
-    """Return the domain of the MX hosts if people can log in there, as at no filter.
-
-    Return none if one of the *names* of the mail servers is in that domain, or is one of
-    the first MX host.
-    """
+    """Return the domain of the MX hosts if it is another, where people can log in."""
     first, domain = mx_hosts[0], base_domain(mx_hosts[0])
     every = {*mx_hosts, *names}
     in_domain = {host for host in every if f".{host}".endswith(f".{domain}")}
     is_own = any(web.is_same_host(facts, first, name) for name in names)
     is_other = in_domain == {*mx_hosts} and not is_own
-    imap = Endpoint("imap", first, 993, "SSL")
+    imap = Endpoint("imap", first, 993, "SSL")  # which a mail filter has not
     return {domain} if is_other and servers.is_alive(facts, imap) else set()
 
 
@@ -278,10 +272,7 @@ def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[
 
 
 def contradictions(context: Context) -> Iterator[Finding]:
-    """Yield what other formats than documents and SRV records say against the first source.
-
-    Documents and SRV records are compared by rules of their own.
-    """
+    """Report how other formats than documents and SRV contradict the first source."""
     measure, asker = context.measure, context.case.asker
     if measure is None:
         return
@@ -348,7 +339,7 @@ def unexpected(
     """Yield each account that is not expected, after the first expected of its type."""
     for account in accounts:
         same_type = [other for other in expected if other.type == account.type]
-        if same_type and not any(is_same(one, account, asker) for one in same_type):
+        if same_type and not any(is_same(other, account, asker) for other in same_type):
             yield same_type[0], account
 
 
@@ -363,10 +354,8 @@ def is_same(account: Account, other: Account, asker: Address) -> bool:
 
 
 def _have_same_username(account: Account, other: Account, asker: Address) -> bool:
-    names = {
-        fill_in(name, asker.domain, asker)
-        for name in (account.username, other.username)
-    }
+    pair = (account.username, other.username)
+    names = {fill_in(name, asker.domain, asker) for name in pair}
     return not all(names) or len(names) == 1
 
 

@@ -227,20 +227,20 @@ def is_same_host(facts: Facts, host: str, other: str) -> bool:
 # --- A response that is no document -----------------------------------------------------
 
 
-def of_response(case: Case, response: Response, asked: str) -> Finding | None:
-    """Return why a response to a request for *asked* can be no document, or None."""
+def of_response(case: Case, response: Response, requested: str) -> Finding | None:
+    """Return why a response to a request for *requested* can be no document, or None."""
     url = response.url
     if response.is_forged and response.certificate is not None:
         host = split_url(url).hostname or ""
         return of_certificate("https", url, response.certificate, host)
-    if path_lost := _lost_path(response, asked):
+    if path_lost := _lost_path(response, requested):
         return path_lost
     if response.status >= 400 and _SERVER.search(unpacked(response)):
         return finding("http.settings-with-status", url, status=response.status)
     if response.status in (404, 410):
         if not response.body.strip():
             return finding("http.empty-404", url, status=response.status)
-        by_text = _by_text(response, asked)
+        by_text = _by_text(response, requested)
         is_site = split_url(url).hostname == case.domain  # which need not have settings
         if by_text.code in texts.patterns("missing") and not is_site:
             return by_text
@@ -249,9 +249,9 @@ def of_response(case: Case, response: Response, asked: str) -> Finding | None:
         status = " (status 204)" if response.status == 204 else ""
         return finding("http.empty", url, status=status)
     is_text = is_web_page(response) or _is_plain_text(response)
-    problem = _login_wall(case, response, asked)
+    problem = _login_wall(case, response, requested)
     if problem is None and (is_text or response.status != 200):
-        problem = _by_text(response, asked)
+        problem = _by_text(response, requested)
     if problem:
         return _by_program(problem, response)
     if response.damage:
@@ -267,18 +267,18 @@ def of_response(case: Case, response: Response, asked: str) -> Finding | None:
     return None
 
 
-def _lost_path(response: Response, asked: str) -> Finding | None:
+def _lost_path(response: Response, requested: str) -> Finding | None:
     """Return the finding for a site that redirects all paths to its front page, or None."""
-    path, target = split_url(asked).path, split_url(response.url).path
+    path, target = split_url(requested).path, split_url(response.url).path
     is_front = response.redirects and target in ("", "/") and path not in ("", "/")
     if not is_front or not (is_web_page(response) or response.status in (404, 410)):
         return None
     if _PASSWORD_FIELD.search(response.body[:_MOST_PAGE]):
         return None  # a login page is another finding
-    return finding("http.path-lost", asked, target=shown(response.url))
+    return finding("http.path-lost", requested, target=shown(response.url))
 
 
-def _login_wall(case: Case, response: Response, asked: str) -> Finding | None:
+def _login_wall(case: Case, response: Response, requested: str) -> Finding | None:
     url = shown(response.url)
     if response.status == 401:
         host = split_url(url).hostname or ""
@@ -288,11 +288,11 @@ def _login_wall(case: Case, response: Response, asked: str) -> Finding | None:
         has_exchange = any(server.type in EXCHANGE_TYPES for _, server in servers)
         is_others = schemes and case.provider is None and not case.has(host)
         how = f" ({', '.join(windows)})" if windows else ""
-        is_pox = "autodiscover" in split_url(asked).path.lower()
+        is_pox = "autodiscover" in split_url(requested).path.lower()
         if windows and not (is_others or is_pox):
             return finding("http.windows-login", url, how=how)
         if is_others or (windows and (has_exchange or case.provider is None)):
-            return finding("http.exchange", asked, host=host, how=how)
+            return finding("http.exchange", requested, host=host, how=how)
         if windows:
             return finding("http.exchange-login", url, host=host, how=how)
     if response.status in (401, 407):
@@ -303,7 +303,9 @@ def _login_wall(case: Case, response: Response, asked: str) -> Finding | None:
     is_redirect = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(response.body[:_MOST_PAGE])
     if response.status == 200 and (is_redirect or has_field) and is_web_page(response):
-        return finding("http.login-page", asked, where=_redirected(response, asked))
+        return finding(
+            "http.login-page", requested, where=_redirected(response, requested)
+        )
     return None
 
 
@@ -340,21 +342,21 @@ def _is_plain_text(response: Response) -> bool:
     return False
 
 
-def _redirected(response: Response, asked: str) -> str:
+def _redirected(response: Response, requested: str) -> str:
     """Return a clause on where a redirect led, or ""; no host, so that hosts are merged."""
-    target, host = split_url(response.url), split_url(asked).netloc
+    target, host = split_url(response.url), split_url(requested).netloc
     url = target.path if target.netloc == host else shown(response.url)
     return f" (after a redirect to {url})" if response.redirects else ""
 
 
-def _by_text(response: Response, asked: str) -> Finding:
+def _by_text(response: Response, requested: str) -> Finding:
     status, text = response.status, response.body[:20_000].decode("utf-8", "replace")
     title, words = title_and_text(response)
     if status == 200:
         said = title or words[:_MOST_WORDS]
-        quoted = (f" (“{said}”)" if said else "") + _redirected(response, asked)
+        quoted = (f" (“{said}”)" if said else "") + _redirected(response, requested)
         other = "http.plain-text" if _is_plain_text(response) else "http.web-page"
-        return finding(texts.code_of("page", text, other), asked, title=quoted)
+        return finding(texts.code_of("page", text, other), requested, title=quoted)
 
     said = beyond_status(response)
     other = "http.server-error" if status >= 500 else "http.status"
