@@ -32,12 +32,12 @@ _WITHOUT_CHOICE = ("outlook", "apple")  # families of clients that try one setup
 
 def reference(context: Context) -> Document | None:
     """Return the document of the best source, else that of the ISP database."""
-    listed = [source.document for source in context.sources if source.document]
-    if not listed:
+    published = [source.document for source in context.sources if source.document]
+    if not published:
         outcomes = [play.found for play in context.plays if play.is_by_ispdb]
         requests = (Request(outcome.url) for outcome in outcomes if outcome)
-        listed, _ = documents.found(requests, context.case, context.facts)
-    return next((doc for doc in listed if doc not in context.foreign), None)
+        published, _ = documents.found(requests, context.case, context.facts)
+    return next((doc for doc in published if doc not in context.foreign), None)
 
 
 # --- Accounts ---------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         yield from (_in_ispdb(context, play, "the file says", pair) for pair in pairs)
         return
     yield from _dead_exchange(context, play) or _incomplete(context, play, expected)
-    # The first document may have the same other servers.
+    # The first document may have the same other servers, and what differs in it tells more.
     own = [doc for doc in context.documents[:1] if doc not in context.foreign]
     published = servers.endpoints(context.case, own[0].provider if own else None)
     of_document = [*documents.with_file(context, file, own[0])] if own else []
@@ -132,9 +132,9 @@ def _incomplete(
     provided = context.case.provider.servers if context.case.provider else ()
     has_exchange = any(server.type in web.EXCHANGE_TYPES for _, server in provided)
     if missing and not (has_exchange and exchange):
-        listed = ", ".join(map(str, [*play.mail, *exchange]))
+        set_up = ", ".join(map(str, [*play.mail, *exchange]))
         words = enumerated([SERVERS[account.type] for account in missing], "or")
-        theirs = f"{listed} and no {words}" if listed else "no mail account"
+        theirs = f"{set_up} and no {words}" if set_up else "no mail account"
         ours = ", ".join(map(str, missing))
         found = finding("setup.incomplete", play.place, theirs=theirs, ours=ours)
         is_beside = "imap" in types and all(one.type == "pop3" for one in missing)
@@ -321,11 +321,11 @@ def nothing(context: Context) -> Iterator[Finding]:
         met = [found for play in plays for found in play.findings]
         bad = [one for one in met if one.step == "document" or one.code == "http.empty"]
         is_explained = has_failure(bad) or any(found.code in _UNTOLD for found in met)
-        at = ""
+        where = ""
         with suppress(LookupFailed):
             hosts = context.facts.network.resolver.name_servers(context.case.domain)
-            at = f" at its name servers, {enumerated(hosts)}" if hosts else ""
-        found = finding("document.none", context.case.domain, at=at)
+            where = f" at its name servers, {enumerated(hosts)}" if hosts else ""
+        found = finding("document.none", context.case.domain, at=where)
         yield found.marked("explained" if is_explained else "")
 
 
@@ -360,8 +360,8 @@ def _no_document(context: Context, family: Family) -> Finding:
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain, name=name).marked(mark)
     own = [play for play in plays if play.client.family == family.name]
-    met = [found for play in own for found in play.findings]
-    has_cause = has_failure(met) or any(found.code == "http.limited" for found in met)
+    codes = {found.code for play in own for found in play.findings}
+    has_cause = "http.limited" in codes or any(play.failures() for play in own)
     stopped = [play.client.name for play in own if play.setup is None]
     askers = enumerated(stopped) if 0 < len(stopped) < len(own) else family.askers
     values = {"name": name, "domain": domain, "askers": askers}

@@ -33,9 +33,7 @@ _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
 _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.open"
 _OF_SERVER = ("dav.method-refused", "dav.no-principal")  # whose cure fits its URL, too
-_NO_SITE = texts.table("groups")[
-    "no_site"
-]  # codes of what affects every path of a host
+_NO_SITE = texts.table("groups")["no_site"]  # what affects every path of a host
 _BY_PATH = ("dav.none", "dav.not-published", "dav.led-astray", "dav.web-page")
 URL_TYPES = (*_TYPES, "webdav", "jmap")
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
@@ -52,9 +50,7 @@ def url_requests(client: Client, case: Case) -> list[Request]:
     """Return the requests for the .well-known URLs, in the order of the types."""
     routes = case.family(client.family).routes
     paths = {route.path.rpartition("/")[2]: route.path for route in routes}
-    return [
-        request_of(type_, f"https://{case.domain}{paths[type_]}") for type_ in _TYPES
-    ]
+    return [request_of(kind, f"https://{case.domain}{paths[kind]}") for kind in _TYPES]
 
 
 # --- What a client finds ----------------------------------------------------------------
@@ -98,7 +94,7 @@ def _follow(
 ) -> tuple[Account | None, Finding]:
     """Follow a URL, by the SRV record *srv_name* or the .well-known one, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
-    response, problem = _fetched(case, facts, request_of(type_, url), type_)
+    response, problem = _fetched(case, facts, type_, url)
     is_meant = response.redirects or srv_name or case.provider
     if response.status == 401 and not is_meant:
         # A site that asks for a login everywhere may have no calendars.
@@ -125,8 +121,8 @@ def _follow(
             problem = problem._replace(advice=f"redirect to {shown(wanted)}")
         return None, missing if is_missing else problem
 
-    here = "the server answers at this URL"
-    led = f"it leads to {shown(response.url)}" if response.redirects else here
+    target = f"it leads to {shown(response.url)}"
+    answer = target if response.redirects else "the server answers at this URL"
     # The URL of the file stays, even where the server redirects further.
     known = known_part(wanted, case.domain) if wanted else ""
     final = known if known in (*response.redirects, response.url) else response.url
@@ -136,12 +132,12 @@ def _follow(
     if problem is None and response.url.startswith("http:"):
         code, target = "dav.unencrypted", shown(response.url)
         return account, finding(code, record, type=type_, target=target)
-    return account, problem or finding("dav.found", url, type=type_, led=led)
+    return account, problem or finding("dav.found", url, type=type_, led=answer)
 
 
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
     """Report a wrong redirect of the .well-known URL, needless beside SRV records."""
-    response, problem = _fetched(case, facts, request_of(type_, url), type_)
+    response, problem = _fetched(case, facts, type_, url)
     # What stands in the way of every path has a finding of its own.
     if problem and not response.is_forged and problem.code not in (*_NO_SITE, _OPEN):
         path, final = (split_url(one).path.strip("/") for one in (url, response.url))
@@ -179,14 +175,13 @@ def _quotation_marks(case: Case, facts: Facts, type_: str) -> list[Finding]:
     return []
 
 
-def _fetched(
-    case: Case, facts: Facts, request: Request, type_: str
-) -> tuple[Response, Finding | None]:
+def _fetched(case: Case, facts: Facts, type_: str, url: str) -> web.Answer:
     """Return the response of a server, of status 0 without any, and its problem."""
+    request = request_of(type_, url)
     response, problem = web.asked(case, facts, request)
     if response.status == 405 and "dav" not in response.headers:
         # A web server without DAV refuses PROPFIND even where it has nothing.
-        page, absent = web.asked(case, facts, Request(request.url))
+        page, absent = web.asked(case, facts, Request(url))
         if page.status == 404:
             response, problem = page, absent
     is_dav = _is_dav(response, type_)
@@ -195,16 +190,16 @@ def _fetched(
         kept = (*texts.patterns("refusal"), "http.page-leads")
         is_kept = response.status >= 500 or (problem and problem.code in kept)
         if problem is None or not is_kept:
-            problem = _not_dav(response, request.url, type_)
+            problem = _not_dav(response, url, type_)
         problem = None if is_jmap or is_dav else problem._replace(around=())
         if problem is None and type_ in _TYPES and _principals(response) == [""]:
-            problem = finding(_OPEN, request.url, type=type_)
+            problem = finding(_OPEN, url, type=type_)
     elif problem is not None and not response.status:
         problem = web.by_redirect(facts, request, problem, "dav-redirect")
-    for url, target in pairwise(web.hops(facts, request)):
-        if url.startswith("https:") and target.startswith("http:"):
+    for hop, target in pairwise(web.hops(facts, request)):
+        if hop.startswith("https:") and target.startswith("http:"):
             got = f"it redirects from https to http: {shown(target)}"
-            problem = finding(_DOWNGRADED, request.url, type=type_, got=got)
+            problem = finding(_DOWNGRADED, url, type=type_, got=got)
             problem = problem.marked("" if is_dav else "only way")
     return response, problem
 
@@ -228,16 +223,16 @@ def _principals(response: Response) -> list[str]:
 
 def _without_password(response: Response) -> str:
     """Return the schemes of a server that takes no password, or ""."""
-    takes_none = response.status == 401 and _schemes(response).isdisjoint(
-        _WITH_PASSWORD
-    )
-    return ", ".join(sorted(response.schemes)) if takes_none else ""
+    takes_none = _schemes(response).isdisjoint(_WITH_PASSWORD)
+    is_shut = takes_none and response.status == 401
+    return ", ".join(sorted(response.schemes)) if is_shut else ""
 
 
 def _not_dav(response: Response, url: str, type_: str) -> Finding:
     """Return the finding for a response that is none of DAV."""
     code, title = "dav.none", web.title_and_text(response)[0]
     where = f" (“{title}”)" if title else ""
+    is_dav_url = "dav" in split_url(response.url).path.lower()
     if response.redirects:
         where += f" at {shown(response.url)}, where it redirects to"
     if response.status == 401:
@@ -246,9 +241,7 @@ def _not_dav(response: Response, url: str, type_: str) -> Finding:
         code, where = "dav.no-principal", shown(response.url)
     elif response.status == 200 and web.is_web_page(response):
         code, where = "dav.web-page", shown(response.url)
-    elif response.status == 405 and (
-        not response.redirects or "dav" in split_url(response.url).path.lower()
-    ):
+    elif response.status == 405 and (is_dav_url or not response.redirects):
         code = "dav.method-refused"
     elif response.redirects:
         code = "dav.led-astray"
@@ -308,6 +301,7 @@ def _by_jmap_record(context: Context) -> Iterator[Finding]:
 
 
 def _server(context: Context, server: Server) -> Iterator[Finding]:
+    """Report whether a server answers at its URL, and takes a password."""
     case, facts = context.case, context.facts
     url = fill_in_url(server.url, case.domain, case.address)
     url = url or known_part(server.url or "", case.domain)
@@ -315,7 +309,7 @@ def _server(context: Context, server: Server) -> Iterator[Finding]:
         yield finding("dav.not-tried", server.url or "")
         return
     type_ = server.type
-    response, problem = _fetched(case, facts, request_of(type_, url), type_)
+    response, problem = _fetched(case, facts, type_, url)
     host = split_url(response.url).hostname or ""
     if response.certificate is not None:
         yield of_certificate("server", url, response.certificate, host)

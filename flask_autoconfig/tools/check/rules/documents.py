@@ -340,7 +340,7 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
 def with_file(
     context: Context, file: Provider, document: Document
 ) -> Iterator[Finding]:
-    """Yield the differences of a document from the provider of the file."""
+    """Report how a document differs from that of the file."""
     case = context.case
     recipient = Recipient(case.domain, exact=case.exact)
     servers_only = structs.replace(file, list_domains=False)

@@ -241,13 +241,13 @@ def _no_records(context: Context, name: str, wanted: list[Target]) -> Iterator[F
     is_served = types.get(name) in {types[key] for key in served}  # imap, pop3 or smtp
     if other := _of_other_type(context.facts, right, domain):
         type_, data = other
-        code, at = "srv.other-type", f"{right} {type_}"
-        yield _weighed(context, finding(code, at, type=type_, data=data))
+        code, place = "srv.other-type", f"{right} {type_}"
+        yield _weighed(context, finding(code, place, type=type_, data=data))
     elif not is_served and (misnamed := _misnamed(context, name, wanted)):
         is_slip = misnamed.removesuffix(f".{domain}") in zone.slips(name)
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
-        code, at = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
-        yield _weighed(context, finding(code, at, domain=domain, right=right))
+        code, place = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
+        yield _weighed(context, finding(code, place, domain=domain, right=right))
     elif name == "_submissions._tcp" and not (is_served or context.case.provider):
         if served and not any(play.mail for play in context.plays):
             yield finding("srv.reading-alone", f"{right} SRV")

@@ -214,11 +214,8 @@ def _spelt(context: Context, url: str) -> str:
     request = request_of(OUTLOOK.steps[2], context.case, spelt)
     with suppress(ProbeError, MeaninglessError):
         response = context.facts.fetch(request)
-        if (
-            response.status == 200
-            and setups.read_outlook(web.unpacked(response)).servers
-        ):
-            return spelt
+        setup = setups.read_outlook(web.unpacked(response))
+        return spelt if response.status == 200 and setup.servers else ""
     return ""
 
 
@@ -307,14 +304,14 @@ def paths(context: Context) -> Iterator[Finding]:
         try:
             response = facts.fetch(request)
             problem = web.of_response(case, response, request.url)
-            said = web.beyond_status(response)
+            words = web.beyond_status(response)
             # What else is wrong has a finding of its own.
             is_absent = problem and web.ABSENT in problem.marks
             reason = f"status {response.status}" if is_absent else ""
         except ProbeError as error:
-            reason, said = "" if error.kind in _UNSEEN else str(error), ""
+            reason, words = "" if error.kind in _UNSEEN else str(error), ""
         if request in by_https and reason in ("status 404", "status 410"):
-            found = finding("document.path-lost", request.url, said=said)
+            found = finding("document.path-lost", request.url, said=words)
             yield web.with_cache(found, "cache", facts.fetch(request))
         elif reason and request.url.replace("http:", "https:", 1) in urls:
             with suppress(ProbeError):

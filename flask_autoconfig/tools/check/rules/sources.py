@@ -185,7 +185,7 @@ def is_hosted(context: Context) -> bool:
 def other_hosters(
     context: Context, subject: str, mx_hosts: list[str]
 ) -> Iterator[Finding]:
-    """Report providers of MX hosts and of Autodiscover at which nobody reads mail."""
+    """Report MX hosts and Autodiscover of other providers than the mail servers."""
     case, facts = context.case, context.facts
     published = [host for _, host, *_ in _incoming(context) if facts.exists(host)]
     hosts = [f"{label}.{case.domain}" for label in ("imap", "mail")]  # clients guess
@@ -196,19 +196,21 @@ def other_hosters(
         return
     names = [name for host in reading for name in web.names_of(facts, host)]
     owners, receivers = texts.hosters("read", names), texts.hosters("mx", mx_hosts)
-    alias_of = web.names_of(facts, reading[0])[-1]
-    is_own = alias_of in reading or case.has(alias_of)
-    server = reading[0] if is_own else f"{reading[0]} (an alias of {alias_of})"
+    target = web.names_of(facts, reading[0])[-1]
+    is_own = target in reading or case.has(target)
+    server = reading[0] if is_own else f"{reading[0]} (an alias of {target})"
 
     families = [family for family in case.families if family.srv and published]
-    for host in [f"{family.label}.{case.domain}" for family in families[:1]]:
-        asked = web.names_of(facts, host)
-        former = texts.hosters("asked", asked[1:])
-        former = former or _by_login(context, asked, mx_hosts, names)
+    for autodiscover in [f"{family.label}.{case.domain}" for family in families[:1]]:
+        chain = web.names_of(facts, autodiscover)
+        former = texts.hosters("asked", chain[1:])
+        former = former or _by_login(context, chain, mx_hosts, names)
         for hoster in former - owners - receivers:
-            target = (asked[1:] or facts.addresses(host))[0]
+            target = (chain[1:] or facts.addresses(autodiscover))[0]
             code, named = "dns.old-hoster", {"hoster": hoster, "server": server}
-            yield finding(code, host, target=target, **named).hurting(OUTLOOK.name)
+            yield finding(code, autodiscover, target=target, **named).hurting(
+                OUTLOOK.name
+            )
 
     for hoster in (receivers or _with_mailboxes(facts, mx_hosts, names)) - owners:
         code = "mx.elsewhere" if published else "mx.guess-elsewhere"
@@ -229,32 +231,32 @@ def _incoming(context: Context) -> list[Endpoint]:
 
 
 def _by_login(
-    context: Context, asked: list[str], mx_hosts: list[str], names: list[str]
+    context: Context, chain: list[str], mx_hosts: list[str], names: list[str]
 ) -> set[str]:
     """Return the former provider whose Exchange asks for a login at Autodiscover.
 
-    *asked* are the names of its host, *names* those of the servers where people read.
+    *chain* is its host with the aliases, *names* are those of the incoming servers.
     """
     facts = context.facts
-    met = (found for play in context.plays for found in play.findings)
-    values = [dict(found.values) for found in met if found.code == "http.exchange"]
-    logins = [login["how"] for login in values if login["host"] in asked]
-    outlook = (play for play in context.plays if play.client == OUTLOOK)
-    if not logins or any(play.setup for play in outlook):
+    findings = (found for play in context.plays for found in play.findings)
+    values = [dict(found.values) for found in findings if found.code == "http.exchange"]
+    logins = [login["how"] for login in values if login["host"] in chain]
+    set_up = {play.client.name for play in context.plays if play.setup}
+    if not logins or OUTLOOK.name in set_up:
         return set()
     # One organization has domains below several top-level domains.
     known = {base_domain(name).split(".")[0] for name in (*mx_hosts, *names)}
-    domains = {base_domain(alias) for alias in asked[1:2]}
+    domains = {base_domain(alias) for alias in chain[1:2]}
     if others := {domain for domain in domains if domain.split(".")[0] not in known}:
         return others
     # Or an Exchange of the domain's own has been replaced by another program.
-    is_mail_server = any(web.is_same_host(facts, asked[0], name) for name in names)
-    if not any(logins) or is_mail_server or not facts.exists(asked[0]):
+    is_mail_server = any(web.is_same_host(facts, chain[0], name) for name in names)
+    if not any(logins) or is_mail_server or not facts.exists(chain[0]):
         return set()
     mail = [server for server in _incoming(context) if server.type in MAIL_TYPES]
     software = [facts.tried(server).software for server in mail[: servers.MOST]]
     programs = {name.partition(" ")[0] for name in software} - {"", "Microsoft"}
-    return {asked[-1]} if programs else set()
+    return {chain[-1]} if programs else set()
 
 
 def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[str]:
@@ -367,10 +369,9 @@ def is_one_server(context: Context, account: Account, other: Account) -> bool:
 
 
 def difference(code: str, place: str, by: str, asker: Address, *pairs: Pair) -> Finding:
-    """Return the finding for accounts at *place* that differ from another source's.
+    """Return the finding for pairs of accounts that differ: the expected, and the actual.
 
-    Of each pair, the first is the account of the source that *by* names, such as "the
-    file says"; the second is what clients set up.
+    *by* says whose the expected ones are, such as "the file says".
     """
     listed = [text for pair in pairs for text in _difference(by, asker, *pair)]
     return finding(code, place, differences="; ".join(listed))

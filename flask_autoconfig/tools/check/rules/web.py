@@ -20,6 +20,7 @@ from ..facts import Facts, Request
 from ..findings import Case, Finding, finding, shown
 from .connections import of_certificate
 
+Answer = tuple[Response, Finding | None]  # and what is wrong with it
 _MOST = 1024 * 1024  # bytes of a document after decompression
 _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
@@ -80,9 +81,7 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     return finding(code, url, advice=advice, reason=error)
 
 
-def asked(
-    case: Case, facts: Facts, request: Request
-) -> tuple[Response, Finding | None]:
+def asked(case: Case, facts: Facts, request: Request) -> Answer:
     """Return the response to a request, of status 0 without any, and its problem."""
     try:
         response = facts.fetch(request)
@@ -126,8 +125,8 @@ def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> 
     if is_slashed and (is_missing or is_folder):
         code = "http.folder" if is_folder else "http.slash-appended"
         return finding(code, request.url, name=paths[0].rpartition("/")[2])
-    is_told = found.code in texts.table("groups")["redirects"]
-    if len(urls) == 1 or is_told or found.step == "dns":
+    is_reported = found.code in texts.table("groups")["redirects"]
+    if len(urls) == 1 or is_reported or found.step == "dns":
         return found
     found = found.within(around, target=shown(urls[1])).at(shown(request.url))
     return found._replace(marks=found.marks - {ABSENT})
@@ -281,8 +280,7 @@ def _lost_path(response: Response, requested: str) -> Finding | None:
 def _login_wall(case: Case, response: Response, requested: str) -> Finding | None:
     url = shown(response.url)
     if response.status == 401:
-        host = split_url(url).hostname or ""
-        schemes = response.schemes
+        host, schemes = split_url(url).hostname or "", response.schemes
         windows = sorted(schemes & {"NTLM", "Negotiate"})
         servers = case.provider.servers if case.provider else ()
         has_exchange = any(server.type in EXCHANGE_TYPES for _, server in servers)
@@ -303,9 +301,8 @@ def _login_wall(case: Case, response: Response, requested: str) -> Finding | Non
     is_redirect = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(response.body[:_MOST_PAGE])
     if response.status == 200 and (is_redirect or has_field) and is_web_page(response):
-        return finding(
-            "http.login-page", requested, where=_redirected(response, requested)
-        )
+        where = _redirected(response, requested)
+        return finding("http.login-page", requested, where=where)
     return None
 
 
@@ -350,6 +347,7 @@ def _redirected(response: Response, requested: str) -> str:
 
 
 def _by_text(response: Response, requested: str) -> Finding:
+    """Return the finding for a response that a person would read, by its words."""
     status, text = response.status, response.body[:20_000].decode("utf-8", "replace")
     title, words = title_and_text(response)
     if status == 200:
@@ -397,10 +395,10 @@ def beyond_status(response: Response) -> str:
 
 def unfilled(url: str, response: Response) -> Finding | None:
     """Return the finding if a document for clients without placeholders has one."""
-    found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(response)))
-    if found is None:
+    match = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(response)))
+    if match is None:
         return None
-    return finding("document.unfilled", url, name=found[0].decode("ascii", "replace"))
+    return finding("document.unfilled", url, name=match[0].decode("ascii", "replace"))
 
 
 def unpacked(response: Response) -> bytes:
