@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
@@ -74,12 +75,13 @@ def _shared_name(case: Case, place: str, name: str) -> Finding:
 def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding]:
     """Yield how the accounts of a client differ from those of the file."""
     facts, asker, family = context.facts, context.case.asker, play.client.family
-    expected = _expected(context, play.client)
+    expected = _expected(context, play.client, file)
     pairs = [*sources.unexpected(expected, play.accounts, asker)]
     if play.is_by_ispdb:
         yield from (_in_ispdb(context, play, "the file says", pair) for pair in pairs)
         return
-    yield from _dead_exchange(context, play) or _incomplete(context, play, expected)
+    dead = _dead_exchange(context, play)
+    yield from dead or _incomplete(context, play, file, expected)
     # The first document may have the same other servers, and what differs in it tells more.
     own = [doc for doc in context.documents[:1] if doc not in context.foreign]
     published = servers.endpoints(context.case, own[0].provider if own else None)
@@ -95,19 +97,14 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         is_same_server = actual == wanted._replace(username=actual.username)
         if is_same_server and actual.username in context.names_for_all:
             continue  # the user name has a finding of its own
-        is_faulty = sources.is_faulty(context, actual)
-        is_moved = not (is_faulty or actual.url) and sources.is_faulty(context, wanted)
-        is_moved = is_moved and servers.is_alive(facts, Endpoint.of(actual))
-        is_beside = servers.is_as_good(context, wanted, actual)
-        reported = [one for one in of_document if is_beside or one.status == FAILURE]
-        is_elsewhere = not is_moved and wanted[1:4] != actual[1:4]
+        code, mark = _code_and_mark(context, play, wanted, actual)
+        is_minor = servers.is_as_good(context, wanted, actual)
+        reported = [one for one in of_document if is_minor or one.status == FAILURE]
+        is_elsewhere = code == "setup.differs" and wanted[1:4] != actual[1:4]
         if is_elsewhere and reported and Endpoint.of(actual) in published:
             yield from (found.at(play.place) for found in reported)
-            continue
-        is_beside |= any(sources.is_same(wanted, mail, asker) for mail in play.mail)
-        code = "setup.file-outdated" if is_moved else "setup.differs"
-        mark = "beside" if is_beside and not is_faulty else ""
-        differing.setdefault((code, mark), []).append((wanted, actual))
+        else:
+            differing.setdefault((code, mark), []).append((wanted, actual))
     place = play.found.place if play.found else ""
     for (code, mark), alike in differing.items():
         found = sources.difference(code, play.place, "the file says", asker, *alike)
@@ -122,15 +119,28 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         yield found.marked(mark)
 
 
+def _code_and_mark(
+    context: Context, play: Play, wanted: Account, actual: Account
+) -> tuple[str, str]:
+    """Return the code for an account that differs from the file's, and its mark."""
+    is_faulty = sources.is_faulty(context, actual)
+    is_moved = not (is_faulty or actual.url) and sources.is_faulty(context, wanted)
+    is_moved = is_moved and servers.is_alive(context.facts, Endpoint.of(actual))
+    is_same = partial(sources.is_same, wanted, asker=context.case.asker)
+    is_beside = any(map(is_same, play.mail))
+    is_beside = is_beside or servers.is_as_good(context, wanted, actual)
+    code = "setup.file-outdated" if is_moved else "setup.differs"
+    return code, "beside" if is_beside and not is_faulty else ""
+
+
 def _incomplete(
-    context: Context, play: Play, expected: Sequence[Account]
+    context: Context, play: Play, file: Provider, expected: Sequence[Account]
 ) -> Iterator[Finding]:
     """Report accounts of the file that a client does not set up."""
     types, exchange = {account.type for account in play.accounts}, _exchange(play)
     mail = [account for account in expected if account.type in MAIL_TYPES]
     missing = [one for one in mail if not one.url and one.type not in types]
-    provided = context.case.provider.servers if context.case.provider else ()
-    has_exchange = any(server.type in web.EXCHANGE_TYPES for _, server in provided)
+    has_exchange = any(server.type in web.EXCHANGE_TYPES for _, server in file.servers)
     if missing and not (has_exchange and exchange):
         set_up = ", ".join(map(str, [*play.mail, *exchange]))
         words = enumerated([SERVERS[account.type] for account in missing], "or")
@@ -139,9 +149,8 @@ def _incomplete(
         found = finding("setup.incomplete", play.place, theirs=theirs, ours=ours)
         is_beside = "imap" in types and all(one.type == "pop3" for one in missing)
         is_alive = not {401, 403}.isdisjoint(_exchange_statuses(context, play))
-        yield found.marked(
-            "beside" if is_beside else "", "exchange" if is_alive else ""
-        )
+        found = found.marked("beside" if is_beside else "")
+        yield found.marked("exchange" if is_alive else "")
 
 
 def _exchange(play: Play) -> list[Account]:
@@ -155,8 +164,7 @@ def _exchange_statuses(context: Context, play: Play) -> Iterator[int]:
     for account in _exchange(play):
         try:
             has_host = context.facts.addresses(split_url(account.url).hostname or "")
-            request = Request(account.url)
-            yield context.facts.fetch(request).status if has_host else 0
+            yield context.facts.fetch(Request(account.url)).status if has_host else 0
         except ProbeError as error:
             yield 0 if error.kind == "connect" else 500
         except LookupFailed:
@@ -197,20 +205,15 @@ def phones(context: Context) -> Iterator[Finding]:
                 yield found.hurting("ActiveSync phones")
 
 
-def _expected(context: Context, client: Client) -> tuple[Account, ...]:
+def _expected(context: Context, client: Client, file: Provider) -> tuple[Account, ...]:
     """Return what a client would set up with the documents of the file."""
     case, setup = context.case, None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)
-    if case.provider is not None and client.family == "apple":
-        body = apple.write(case.provider, recipient)
+    if client.family == "apple" and (profile := apple.write(file, recipient)):
         with suppress(MeaninglessError):
-            setup = (
-                servers.settled(context.facts, setups.read_profile(body))
-                if body
-                else None
-            )
-    elif case.provider is not None and client.steps:
-        ((_, reading),) = readings_of([client], case.provider, recipient)
+            setup = servers.settled(context.facts, setups.read_profile(profile))
+    elif client.steps:
+        ((_, reading),) = readings_of([client], file, recipient)
         setup = reading.setup
     return setup.servers if setup else ()
 
@@ -218,10 +221,9 @@ def _expected(context: Context, client: Client) -> tuple[Account, ...]:
 def _faults(context: Context, play: Play) -> Iterator[Finding]:
     """Report accounts that do not work, or contradict other settings of the client."""
     client, asker = play.client, context.case.asker
-    has_document = context.has_document(play)
     has_one_setup = client.family in _WITHOUT_CHOICE
     for account in play.mail:
-        reason = "" if has_document else sources.of_own_network(account)
+        reason = "" if context.has_document(play) else sources.of_own_network(account)
         if reason:
             code = "setup.private-host"
             found = finding(code, play.place, account=account, reason=reason)
@@ -342,8 +344,7 @@ def _some(context: Context, plays: list[Play]) -> Iterator[Finding]:
     for client in clients[:1]:
         domain, names = context.case.domain, [client.name for client in clients]
         host = f"{context.case.family(client.family).label}.{domain}"
-        askers = enumerated(names)
-        found = finding("document.some", domain, askers=askers, name=host)
+        found = finding("document.some", domain, askers=enumerated(names), name=host)
         # Another finding reports a host that lacks the documents of others.
         is_reported = client.family == "thunderbird" and context.documents
         is_absent = context.facts.exists(host) or not is_reported

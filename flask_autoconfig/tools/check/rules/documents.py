@@ -238,6 +238,7 @@ def is_foreign(context: Context, document: Document) -> bool:
 
 
 def has_mx_in(context: Context, domains: Iterable[str]) -> bool:
+    """Return whether an MX host is in one of the domains."""
     ends = tuple(f".{domain}" for domain in domains)
     hosts = context.facts.mx_hosts(context.case.domain) if ends else []
     return any(f".{host}".endswith(ends) for host in hosts)

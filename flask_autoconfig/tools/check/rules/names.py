@@ -214,11 +214,10 @@ def _web_service(context: Context, name: str) -> Iterator[Finding]:
         targets = context.facts.srv(full_name)
         if not targets:
             yield from _no_records(context, name, [])
+        set_up = {play.client.name for play in context.plays if play.setup}
+        client = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
         for fault in _faults(context.facts, f"{full_name} SRV", targets):
-            client = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
-            plays = (play for play in context.plays if play.client.name == client)
-            is_set_up = any(play.setup for play in plays)
-            yield fault.marked("" if is_set_up else "only way").hurting(client)
+            yield fault.marked("" if client in set_up else "only way").hurting(client)
 
 
 def _weighed(context: Context, found: Finding) -> Finding:

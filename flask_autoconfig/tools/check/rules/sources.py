@@ -1,13 +1,12 @@
 """The sources that publish settings, and how they contradict each other without a file."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import product
 
 from ....address import Address, fill_in, is_ip
 from ....config.ports import MAIL_TYPES
-from ....config.tables import Server
 from ....documents.setups import Account
 from ... import zone
 from ...clients import OUTLOOK
@@ -208,9 +207,8 @@ def other_hosters(
         for hoster in former - owners - receivers:
             target = (chain[1:] or facts.addresses(autodiscover))[0]
             code, named = "dns.old-hoster", {"hoster": hoster, "server": server}
-            yield finding(code, autodiscover, target=target, **named).hurting(
-                OUTLOOK.name
-            )
+            found = finding(code, autodiscover, target=target, **named)
+            yield found.hurting(OUTLOOK.name)
 
     for hoster in (receivers or _with_mailboxes(facts, mx_hosts, names)) - owners:
         code = "mx.elsewhere" if published else "mx.guess-elsewhere"
@@ -221,13 +219,11 @@ def other_hosters(
 
 def _incoming(context: Context) -> list[Endpoint]:
     """Return the servers where people read their mail, of the file or the best source."""
-    accounts: Sequence[Server | Account] = ()
-    if context.provider:
-        accounts = context.provider.incoming
-    elif context.measure:
-        accounts = context.measure.accounts
-    read = [one for one in accounts if one.hostname and one.type != "smtp"]
-    return [servers.endpoint_of(context.case, account) for account in read]
+    of_source = context.measure.accounts if context.measure else ()
+    accounts = context.provider.incoming if context.provider else of_source
+    read = (account for account in accounts if account.type != "smtp")
+    endpoints = [servers.endpoint_of(context.case, account) for account in read]
+    return [endpoint for endpoint in endpoints if endpoint.host]
 
 
 def _by_login(
@@ -276,6 +272,7 @@ def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[
 def contradictions(context: Context) -> Iterator[Finding]:
     """Report how other formats than documents and SRV contradict the first source."""
     measure, asker = context.measure, context.case.asker
+    has_fault = partial(is_faulty, context)
     if measure is None:
         return
     for source in context.sources:
@@ -283,11 +280,8 @@ def contradictions(context: Context) -> Iterator[Finding]:
         is_compared = not (source.is_foreign or source.place == SRV or are_documents)
         if source is measure or not is_compared:
             continue
-        pairs = [
-            pair
-            for pair in disagreements(context, measure, source, strict=True)
-            if not any(map(partial(is_faulty, context), pair))
-        ]
+        differing = disagreements(context, measure, source, strict=True)
+        pairs = [pair for pair in differing if not any(map(has_fault, pair))]
         if pairs:
             by, code = attribution(measure), "setup.contradicts"
             found = difference(code, source.place, by, asker, *pairs)
