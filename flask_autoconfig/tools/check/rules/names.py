@@ -158,44 +158,9 @@ def _service(
     offered = [target for target in targets if target[0]]
     if fault := next(_faults(facts, subject, offered), None):
         yield fault
-        return
-    if not targets:
+    elif not targets:
         yield from _no_records(context, name, wanted)
-        return
-    rows = [row for row in zone.MAIL_SERVICES if row[0] == name]
-
-    def endpoints_of(targets: list[Target]) -> list[Endpoint]:
-        return [Endpoint(row[1], *target, row[2]) for row in rows for target in targets]
-
-    is_differing = case.provider is not None and set(offered) != set(wanted)
-    # A spare server may sleep, but not one of those that clients try first.
-    is_tried = is_differing or not case.provider
-    preferred = _preferred(facts, full_name, offered) if is_tried else []
-    # The rule of servers reports what is wrong with those that other sources publish.
-    others = (source for source in context.sources if source.place != sources.SRV)
-    known = {Endpoint.of(account) for other in others for account in other.accounts}
-    tried = endpoints_of(preferred)
-    unknown = [server for server in tried if server not in known]
-    failing = next(filter(None, map(partial(_failing, facts, subject), unknown)), None)
-    dead = (server for server in endpoints_of(wanted) if servers.is_dead(facts, server))
-    is_file_dead = is_differing and any(dead)
-    if failing and (failing.code == "srv.other-service" or is_file_dead or not wanted):
-        for play in context.plays:
-            is_misled = not {*tried}.isdisjoint(map(Endpoint.of, play.mail))
-            failing = failing.hurting(*[play.client.name] if is_misled else ())
-        yield failing
-    elif is_differing:
-        code = "srv.file-outdated" if is_file_dead else "srv.differs"
-        differs = _difference(code, subject, _listed(offered), _listed(wanted))
-        extra = [target for target in offered if target not in wanted]
-        if wanted and {*wanted} < {*offered}:
-            advice = f"remove the records that name {_listed(extra)}"
-            differs = differs._replace(advice=advice)
-        # The file's servers beside others or spare ones, or their other names and ports.
-        is_same = {*wanted} <= {*preferred} and not failing
-        is_same = is_same or _are_of_file(case, facts, endpoints_of(offered))
-        yield differs.marked("same server" if is_same and not is_file_dead else "")
-    elif rows and not case.provider and (found := _contradicted(context, *rows[0])):
+    elif found := _astray(context, name, wanted, offered):
         yield found
     elif paths and path not in map(unquoted, paths):  # dav.py reports quotation marks
         yield _difference("srv.differs", subject, f"TXT {paths[0]}", path)
@@ -205,6 +170,46 @@ def _service(
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
             for target in web.names_of(facts, host)[1:2]:
                 yield finding("srv.is-alias", subject, host=host, target=target)
+
+
+def _astray(
+    context: Context, name: str, wanted: list[Target], offered: list[Target]
+) -> Finding | None:
+    """Return the finding if records lead to other servers or to dead ones, else None."""
+    case, facts = context.case, context.facts
+    rows = [row for row in zone.MAIL_SERVICES if row[0] == name]
+
+    def endpoints_of(targets: list[Target]) -> list[Endpoint]:
+        return [Endpoint(row[1], *target, row[2]) for row in rows for target in targets]
+
+    if case.provider and {*offered} == {*wanted}:
+        return None
+    # A spare server may sleep, but not one of those that clients try first.
+    preferred = _preferred(facts, f"{name}.{case.domain}", offered)
+    # The rule of servers reports what is wrong with those that other sources publish.
+    others = (source for source in context.sources if source.place != sources.SRV)
+    known = {Endpoint.of(account) for other in others for account in other.accounts}
+    subject, tried = f"{name}.{case.domain} SRV", endpoints_of(preferred)
+    unknown = [server for server in tried if server not in known]
+    failing = next(filter(None, map(partial(_failing, facts, subject), unknown)), None)
+    is_file_dead = any(map(partial(servers.is_dead, facts), endpoints_of(wanted)))
+    if failing and (failing.code == "srv.other-service" or is_file_dead or not wanted):
+        for play in context.plays:
+            is_misled = not {*tried}.isdisjoint(map(Endpoint.of, play.mail))
+            failing = failing.hurting(*[play.client.name] if is_misled else ())
+        return failing
+    if case.provider is None:
+        return _contradicted(context, *rows[0])
+    code = "srv.file-outdated" if is_file_dead else "srv.differs"
+    differs = _difference(code, subject, _listed(offered), _listed(wanted))
+    extra = [target for target in offered if target not in wanted]
+    if wanted and {*wanted} < {*offered}:
+        advice = f"remove the records that name {_listed(extra)}"
+        differs = differs._replace(advice=advice)
+    # The file's servers beside others or spare ones, or their other names and ports.
+    is_same = {*wanted} <= {*preferred} and not failing
+    is_same = is_same or _are_of_file(case, facts, endpoints_of(offered))
+    return differs.marked("same server" if is_same and not is_file_dead else "")
 
 
 def _web_service(context: Context, name: str) -> Iterator[Finding]:
