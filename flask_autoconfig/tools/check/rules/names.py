@@ -94,7 +94,7 @@ def mx(context: Context) -> list[Finding]:
     domains = case.provider.mx_domains if case.provider else ()
     if domains and not documents.has_mx_in(context, domains):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
-    findings += sources.other_hosters(context, subject, hosts)
+    findings += sources.other_hosters(context)
     return findings or [finding("mx.found", subject, hosts=listed)]
 
 
@@ -363,7 +363,7 @@ def _contradicted(
         records = (source for source in context.sources if source.place == sources.SRV)
         offered = {account.type for source in records for account in source.accounts}
         # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
-        if type_ in offered or all(row.socket_type != socket_type for row in alive):
+        if type_ in offered or socket_type not in {row.socket_type for row in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
         return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)

@@ -181,9 +181,7 @@ def is_hosted(context: Context) -> bool:
     return has_own_settings or any(re.search(listed, body) for body in by_mx)
 
 
-def other_hosters(
-    context: Context, subject: str, mx_hosts: list[str]
-) -> Iterator[Finding]:
+def other_hosters(context: Context) -> Iterator[Finding]:
     """Report MX hosts and Autodiscover of other providers than the mail servers."""
     case, facts = context.case, context.facts
     published = [host for _, host, *_ in _incoming(context) if facts.exists(host)]
@@ -194,6 +192,7 @@ def other_hosters(
     if not reading:
         return
     names = [name for host in reading for name in web.names_of(facts, host)]
+    mx_hosts = facts.mx_hosts(case.domain)
     owners, receivers = texts.hosters("read", names), texts.hosters("mx", mx_hosts)
     target = web.names_of(facts, reading[0])[-1]
     is_own = target in reading or case.has(target)
@@ -203,7 +202,7 @@ def other_hosters(
     for autodiscover in [f"{family.label}.{case.domain}" for family in families[:1]]:
         chain = web.names_of(facts, autodiscover)
         former = texts.hosters("asked", chain[1:])
-        former = former or _by_login(context, chain, mx_hosts, names)
+        former = former or _by_login(context, chain, names)
         for hoster in former - owners - receivers:
             target = (chain[1:] or facts.addresses(autodiscover))[0]
             code, named = "dns.old-hoster", {"hoster": hoster, "server": server}
@@ -213,7 +212,7 @@ def other_hosters(
     for hoster in (receivers or _with_mailboxes(facts, mx_hosts, names)) - owners:
         code = "mx.elsewhere" if published else "mx.guess-elsewhere"
         named = {"hoster": hoster, "server": server}
-        found = finding(code, subject, host=mx_hosts[0], **named)
+        found = finding(code, f"{case.domain} MX", host=mx_hosts[0], **named)
         yield found.marked("filter" if hoster == "Microsoft 365" else "")
 
 
@@ -226,9 +225,7 @@ def _incoming(context: Context) -> list[Endpoint]:
     return [endpoint for endpoint in endpoints if endpoint.host]
 
 
-def _by_login(
-    context: Context, chain: list[str], mx_hosts: list[str], names: list[str]
-) -> set[str]:
+def _by_login(context: Context, chain: list[str], names: list[str]) -> set[str]:
     """Return the former provider whose Exchange asks for a login at Autodiscover.
 
     *chain* is its host with the aliases, *names* are those of the incoming servers.
@@ -241,7 +238,8 @@ def _by_login(
     if not logins or OUTLOOK.name in set_up:
         return set()
     # One organization has domains below several top-level domains.
-    known = {base_domain(name).split(".")[0] for name in (*mx_hosts, *names)}
+    hosts = (*facts.mx_hosts(context.case.domain), *names)
+    known = {base_domain(host).split(".")[0] for host in hosts}
     domains = {base_domain(alias) for alias in chain[1:2]}
     if others := {domain for domain in domains if domain.split(".")[0] not in known}:
         return others
