@@ -221,8 +221,8 @@ def _incoming(context: Context) -> list[Endpoint]:
     of_source = context.measure.accounts if context.measure else ()
     accounts = context.provider.incoming if context.provider else of_source
     read = (account for account in accounts if account.type != "smtp")
-    endpoints = [servers.endpoint_of(context.case, account) for account in read]
-    return [endpoint for endpoint in endpoints if endpoint.host]
+    fixed = [account for account in read if "%" not in (account.hostname or "%")]
+    return [servers.endpoint_of(context.case, account) for account in fixed]
 
 
 def _by_login(context: Context, chain: list[str], names: list[str]) -> set[str]:
