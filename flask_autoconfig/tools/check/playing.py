@@ -228,7 +228,7 @@ class _Player:
             is_absent = ABSENT in problem.marks and step.place == "host"
             is_forbidden = problem.code == "http.forbidden"
             if is_absent or is_forbidden or not response.status:
-                problem = web.by_redirect(self.facts, request, problem, "redirect")
+                problem = causes.by_redirect(self.facts, request, problem, "redirect")
         if problem and not response.status:
             return self._explain(outcome, request, problem)
         if problem is not None and problem.code == "http.exchange":
@@ -362,11 +362,8 @@ class _Player:
             count = [name for name, _ in response.every].count("content-type")
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", response.url, found=f"{type_}{first}")
-        if client.agent and response.seconds < _SLOW:
-            request = request.with_agent(client.agent)
-            response, problem = web.asked(self.case, self.facts, request)
-            if problem and response.status and not response.is_limited:
-                return finding("http.agent-refused", request.url, got=problem.seen)
+        if response.seconds < _SLOW:
+            return causes.by_agent(self.case, self.facts, client, request)
         return None
 
     def _by_v2(self, step: Step, outcome: Outcome, problem: Finding | None) -> Outcome:

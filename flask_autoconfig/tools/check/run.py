@@ -11,7 +11,7 @@ from ...config.tables import Provider, Server
 from ...documents.setups import Setup
 from .. import zone
 from ..clients import CLIENTS, Client, Step
-from ..net.http import Response
+from ..net.http import PATIENCE, Response
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -36,7 +36,7 @@ from .rules import (
 
 _ABSENT = ("document.no", "document.some")  # the start of codes
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
-_PATIENCE = 30  # seconds that every client waits for a mail server
+_MAIL_PATIENCE = 30  # seconds that every client waits for a mail server
 Notify = Callable[[str], None]
 
 _Rule = Callable[[Context], Iterable[Finding]]
@@ -362,8 +362,14 @@ def _result_of(
     of_client = [found for found in findings if client in found.clients]
     stops = [found for found in of_client if found.status == FAILURE]
     if stops:
-        is_silent = {found.code for found in stops} == {"server.timeout"}
-        works = None if is_silent and seconds(facts.network) < _PATIENCE else False
+        waited = PATIENCE * facts.network.timeout  # for a web server
+        undecided = {
+            "server.timeout": seconds(facts.network) < _MAIL_PATIENCE,
+            "http.timeout": waited <= played.client.patience,
+        }
+        for found in stops:
+            is_undecided = undecided.get(found.code) or "undecided" in found.marks
+            works = None if is_undecided and works is not False else False
     elif setup is None:
         stops = [found for found in of_client if found.status == WARNING]
     elif stops := [found for found in of_client if found.code == "ispdb.differs"]:

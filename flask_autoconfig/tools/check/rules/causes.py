@@ -1,8 +1,9 @@
 """The causes of wrong responses, as other requests and DNS show them."""
 
 from contextlib import suppress
+from itertools import pairwise
 
-from ...clients import POX, Step
+from ...clients import POX, Client, Step
 from ...net.http import Response
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
@@ -64,6 +65,29 @@ def by_query(
     return finding("http.query-lost", request.url, target=shown(response.url), got=got)
 
 
+def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> Finding:
+    """Return the finding within a text at the URL that redirected elsewhere, if one did."""
+    urls = web.hops(facts, request)
+    targets = [split_url(url) for url in urls]
+    paths = [target.path for target in targets]
+    is_missing = found.code == "http.bad-redirect" or web.ABSENT in found.marks
+    is_folder = found.code == "http.forbidden"
+    is_slashed = any(target == f"{path}/" for path, target in pairwise(paths))
+    if is_slashed and (is_missing or is_folder):
+        code = "http.folder" if is_folder else "http.slash-appended"
+        return finding(code, request.url, name=paths[0].rpartition("/")[2])
+    is_reported = found.code in _GROUPS["redirects"]
+    if len(urls) == 1 or is_reported or found.step == "dns":
+        return found
+    port, is_same_host = targets[-1].port, targets[0].hostname == targets[-1].hostname
+    if is_same_host and port not in (None, 80, 443):
+        found = found.within("redirect-port", port=port)
+    else:
+        found = found.within(around, target=shown(urls[1]))
+    found = found.at(shown(request.url))
+    return found._replace(marks=found.marks - {web.ABSENT})
+
+
 def by_login(
     facts: Facts, request: Request, response: Response, problem: Finding
 ) -> Finding:
@@ -79,6 +103,18 @@ def by_login(
             code, status = "autodiscover.asks-login", response.status
             return finding(code, request.url, status=status, named=named)
     return problem
+
+
+def by_agent(
+    case: Case, facts: Facts, client: Client, request: Request
+) -> Finding | None:
+    """Return a finding if the server refuses the client's User-Agent, else None."""
+    if client.agent:
+        request = request.with_agent(client.agent)
+        response, problem = web.asked(case, facts, request)
+        if problem and response.status and not response.is_limited:
+            return finding("http.agent-refused", request.url, got=problem.seen)
+    return None
 
 
 def by_name(case: Case, facts: Facts, found: Finding, request: Request) -> Finding:

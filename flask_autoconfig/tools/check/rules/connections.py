@@ -144,7 +144,8 @@ def failures_at_addresses(
             )
         elif certificate and certificate.problem and not are_bad:
             bad = of_certificate(step, subject, certificate, endpoint.host)
-            yield bad.within("address", whose=whose, count=count, address=address)
+            bad = bad.within("address", whose=whose, count=count, address=address)
+            yield bad.marked("undecided")  # clients may take another address
 
 
 def inside(

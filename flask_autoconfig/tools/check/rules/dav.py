@@ -22,7 +22,7 @@ from .. import texts
 from ..context import Context, Play
 from ..facts import Facts, Request, each_of
 from ..findings import OK, Case, Finding, finding, shown
-from . import web
+from . import causes, web
 from .connections import of_certificate
 
 _PROPFIND = (
@@ -195,7 +195,7 @@ def _fetched(case: Case, facts: Facts, type_: str, url: str) -> web.Answer:
         if problem is None and type_ in _TYPES and _principals(response) == [""]:
             problem = finding(_OPEN, url, type=type_)
     elif problem is not None and not response.status:
-        problem = web.by_redirect(facts, request, problem, "dav-redirect")
+        problem = causes.by_redirect(facts, request, problem, "dav-redirect")
     for hop, target in pairwise(web.hops(facts, request)):
         if hop.startswith("https:") and target.startswith("http:"):
             got = f"it redirects from https to http: {shown(target)}"

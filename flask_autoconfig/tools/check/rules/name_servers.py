@@ -88,11 +88,14 @@ def authorities(context: Context) -> Iterator[Finding]:
 
 
 def delegation(context: Context) -> Iterator[Finding]:
-    """Report a parent zone that delegates to none of the zone's own name servers."""
+    """Report name servers without an address, or others than the parent zone names."""
     network, domain = context.facts.network, context.case.domain
     with suppress(LookupFailed):
         above = network.resolver.delegated(domain, network.allow_private)
         own = network.resolver.name_servers(domain)
+        for server in own:
+            if not context.facts.addresses(server):
+                yield finding("dns.server-unknown", f"{domain} NS", server=server)
         if above and own and {*above}.isdisjoint(own):
             code, subject = "dns.delegation-differs", f"{domain} NS"
             yield finding(code, subject, above=", ".join(above), own=", ".join(own))

@@ -190,12 +190,14 @@ def _astray(
     others = (source for source in context.sources if source.place != sources.SRV)
     known = {Endpoint.of(account) for other in others for account in other.accounts}
     subject, tried = f"{name}.{case.domain} SRV", endpoints_of(preferred)
-    unknown = [server for server in tried if server not in known]
-    failing = next(filter(None, map(partial(_failing, facts, subject), unknown)), None)
+    failing = None
+    for server in (server for server in tried if server not in known):
+        if failing := _failing(facts, subject, server):
+            break
     is_file_dead = any(map(partial(servers.is_dead, facts), endpoints_of(wanted)))
     if failing and (failing.code == "srv.other-service" or is_file_dead or not wanted):
         for play in context.plays:
-            is_misled = not {*tried}.isdisjoint(map(Endpoint.of, play.mail))
+            is_misled = server in map(Endpoint.of, play.mail)
             failing = failing.hurting(*[play.client.name] if is_misled else ())
         return failing
     if case.provider is None:

@@ -122,8 +122,15 @@ def _set_up(context: Context) -> dict[Endpoint, list[tuple[Client, str]]]:
 
 def each_address(context: Context) -> list[Finding]:
     """Report failures at single addresses of mail servers."""
-    endpoints = {**_published(context), **_set_up(context)}
-    return each_of(partial(failures_at_addresses, context.facts), endpoints)
+    set_up = _set_up(context)
+
+    def look(endpoint: Endpoint) -> Iterator[Finding]:
+        clients = [client.name for client, _ in set_up.get(endpoint, ())]
+        for found in failures_at_addresses(context.facts, endpoint):
+            # Clients only go on to another address where they cannot connect.
+            yield found.hurting(*(clients if "undecided" in found.marks else ()))
+
+    return each_of(look, {**_published(context), **set_up})
 
 
 def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:

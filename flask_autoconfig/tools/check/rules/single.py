@@ -30,6 +30,7 @@ from . import causes, servers, sources, web
 
 _CAPITALS = "/Autodiscover/Autodiscover.xml"
 _TYPE = "application/x-apple-aspen-config"
+_OF_PROFILES = ("http.shown", "http.pem-profile", "http.agent-refused")
 _FEW_DAYS = 14  # before the expiry date
 _SECONDS = 4  # for openssl
 _OPENSSL = shutil.which("openssl")
@@ -269,7 +270,9 @@ def autodiscover(context: Context) -> Iterator[Finding]:
             continue
         # Another finding says what is wrong with a host that Outlook asks anyway.
         wrong = " ".join(found.subject for found in play.findings if found.status != OK)
-        is_reported = f"//{host}/" in wrong if play.found else facts.exists(host)
+        is_reported = f"//{host}/" in wrong
+        if play.found is None and web.ABSENT not in problem.marks:
+            is_reported = facts.exists(host)
         if not is_reported and problem.code not in _REPORTED:
             code = "srv.autodiscover-dead"
             advice = web.in_full(host, case.domain, facts)
@@ -336,13 +339,14 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
     first, last = profile_requests(client, case)
     for request in (first, last):
         response, problem = web.asked(case, facts, request)
+        plain = web.unpacked(response) if problem is None else b""
+        is_profile = response.content_type == _TYPE or b"plist" in plain
+        if problem is None and case.provider is None and not is_profile:
+            continue  # a site answers: nobody else uses this URL
+        problem = problem or causes.by_agent(case, facts, client, request)
         if problem is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
-            plain = web.unpacked(response)
-            is_profile = response.content_type == _TYPE or b"plist" in plain
-            if case.provider is None and not is_profile:
-                continue  # a site answers: nobody else uses this URL
             content, setup = _read_profile(case, request.url, response)
             played.setup = servers.settled(facts, setup)
             played.found = Outcome(request.url, response=response)
@@ -351,8 +355,7 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
         # Other clients report a host without any response.
         if request == first and response.status and web.ABSENT not in problem.marks:
             host = split_url(request.url).hostname or ""
-            is_profile = problem.code in ("http.shown", "http.pem-profile")
-            is_meant = is_profile or case.provider is not None
+            is_meant = case.provider is not None or problem.code in _OF_PROFILES
             is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
             problem = causes.by_name(case, facts, problem, request)
             played.findings.append(problem.marked("by chance" if is_chance else ""))

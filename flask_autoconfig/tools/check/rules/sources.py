@@ -285,6 +285,8 @@ def contradictions(context: Context) -> Iterator[Finding]:
             found = difference(code, source.place, by, asker, *pairs)
             is_one = all(is_one_server(context, *pair) for pair in pairs)
             found = found.marked("same server" if is_one else "")
+            if not measure.is_decided:  # either may be right
+                found = found.marked("undecided").hurting(*measure.clients)
             yield found.hurting(*source.clients)
 
 

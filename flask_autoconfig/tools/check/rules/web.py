@@ -6,7 +6,6 @@ import json
 import re
 import zlib
 from contextlib import suppress
-from itertools import pairwise
 
 from ....address import is_ip
 from ... import zone
@@ -39,6 +38,7 @@ ABSENT = "absent"  # the mark where nothing is published, and need not be
 ENDING = frozenset(("http.empty", "http.empty-404"))
 SHUT = ("http.exchange", "autodiscover.asks-login")  # Outlook asks for a password
 _MOST_ALIASES, _MOST_HOPS = 8, 3
+_LOOPBACK = {"127.0.0.1", "::1"}  # what control panels and hosts files put into a zone
 _GZIP = b"\x1f\x8b"
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
@@ -70,6 +70,8 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if is_unanswered and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
+    if is_unanswered and facts.exists(host) and {*facts.addresses(host)} <= _LOOPBACK:
+        code, advice = "http.loopback", ""
     is_redirect = error.kind in ("private", "redirect")
     if is_redirect and any(map(_is_inside, hops(facts, Request(url))[1:])):
         code, advice = f"http.{error.kind}-inside", ""
@@ -113,23 +115,6 @@ def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> F
     """Return the finding for a lookup that failed."""
     found = finding(code, name, advice=error.cure, reason=error.reason)
     return found.marked(error.kind)
-
-
-def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> Finding:
-    """Return the finding within a text at the URL that redirected elsewhere, if one did."""
-    urls = hops(facts, request)
-    paths = [split_url(url).path for url in urls]
-    is_missing = found.code == "http.bad-redirect" or ABSENT in found.marks
-    is_folder = found.code == "http.forbidden"
-    is_slashed = any(target == f"{path}/" for path, target in pairwise(paths))
-    if is_slashed and (is_missing or is_folder):
-        code = "http.folder" if is_folder else "http.slash-appended"
-        return finding(code, request.url, name=paths[0].rpartition("/")[2])
-    is_reported = found.code in texts.table("groups")["redirects"]
-    if len(urls) == 1 or is_reported or found.step == "dns":
-        return found
-    found = found.within(around, target=shown(urls[1])).at(shown(request.url))
-    return found._replace(marks=found.marks - {ABSENT})
 
 
 def unresolved(prefix: str, facts: Facts, host: str, code: str) -> Finding | None:
