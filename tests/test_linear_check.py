@@ -303,7 +303,7 @@ def test_records_are_compared_and_written_in_linear_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [clean, clean_lines, quote, terminal.echo, terminal.tell]
+    "call", [clean, clean_lines, quote, terminal.echo, terminal.print_line]
 )
 def test_text_is_cleaned_and_printed_in_linear_time(
     call: Any, capsys: pytest.CaptureFixture[str]

@@ -77,7 +77,7 @@ def show(lines: Iterable[str], *, err: bool = False) -> None:
         echo(line, styled=True, err=err)
 
 
-def tell(text: str, *, err: bool = False, **style: Any) -> None:
+def print_line(text: str, *, err: bool = False, **style: Any) -> None:
     """Print *text*, cleaned, as one line of that style, wrapped on a terminal."""
     line = click.style(clean(text), **style) if style else clean(text)
     click.echo(wrapped(line, width(err=err)), err=err)

@@ -77,7 +77,7 @@ def _check(asked: options.Asked, cases: list[Case], network: Network) -> list[st
                 failed.append(result.domain)
             _print(asked, result, known)
         if is_several and not asked.quiet:
-            terminal.tell(report.closing(len(cases), failed), err=True)
+            terminal.print_line(report.closing(len(cases), failed), err=True)
     return failed
 
 

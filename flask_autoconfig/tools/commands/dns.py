@@ -38,7 +38,7 @@ def command(asked: options.Asked) -> int:
     claims = service.snapshot.loaded.claims
     if not domain and any(claim.startswith(b"*") for claim in claims):
         note = "note: patterns have no records: name a domain that one of them matches"
-        terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
+        terminal.print_line(f"{note}, as `dns DOMAIN`", err=True)
     if not asked.diff:
         _output(name, published, asked.folder)
         return 0
@@ -98,7 +98,7 @@ def _compared(
             name = outcome.domain
             failed += [Problem(name, fault, "") for fault in outcome.faults]
             for note in outcome.notes:
-                terminal.tell(f"note: {name}: {note}", err=True)
+                terminal.print_line(f"note: {name}: {note}", err=True)
             if outcome.records or outcome.outdated:
                 different.append(outcome)
     return different, failed

@@ -22,7 +22,7 @@ _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 def command(asked: options.Asked) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
     for sentence in export(project.service(), asked.directory, for_nginx=asked.nginx):
-        terminal.tell(f"note: {sentence}", err=True)
+        terminal.print_line(f"note: {sentence}", err=True)
 
 
 def export(service: Service, directory: Path, *, for_nginx: bool = False) -> list[str]:

@@ -11,6 +11,6 @@ from .. import importers, options, terminal
 def command(asked: options.Asked) -> None:
     text = importers.import_files(
         (name if "://" in name else Path(name) for name in asked.files),
-        lambda note: terminal.tell(f"warning: {note}", err=True),
+        lambda note: terminal.print_line(f"warning: {note}", err=True),
     )
     terminal.write(text.encode())  # TOML is UTF-8 in every locale

@@ -32,11 +32,11 @@ def command(asked: options.Asked) -> None:
             check_replaceable(output)
     discovery = _discover(domain, options.network(asked))
     for note in discovery.notes:
-        terminal.tell(f"note: {note}", err=True)
+        terminal.print_line(f"note: {note}", err=True)
     if discovery.config is None:
         raise ConfigError.of(domain, "too little was found", discovery.cure, "")
     for warning in discovery.warnings:
-        terminal.tell(f"warning: {warning}", err=True, fg="yellow", bold=True)
+        terminal.print_line(f"warning: {warning}", err=True, fg="yellow", bold=True)
 
     head = f"# {domain}: what `flask-autoconfig init` found\n"
     head += "".join(f"# Warning: {clean(each)}\n" for each in discovery.warnings)
@@ -58,7 +58,7 @@ def _discover(domain: str, network: Network) -> Discovery:
     limit = 2 * seconds(network) + _MARGIN
     with ending.at_once(), ending.within(limit, domain):
         try:
-            return discover(domain, network, partial(terminal.tell, err=True))
+            return discover(domain, network, partial(terminal.print_line, err=True))
         except (OSError, ConfigError):
             raise
         except Exception as error:  # a fault of our own

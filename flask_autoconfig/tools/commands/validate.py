@@ -41,7 +41,9 @@ def command(asked: options.Asked) -> int:
     else:
         terminal.show(shown(problems, file, "error", terminal.width()))
         terminal.show(shown(warnings, file, "warning", terminal.width()))
-        terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
+        terminal.print_line(
+            f"{file}: {_count(problems, 'problem')}, {counted}", err=True
+        )
     return 1 if problems else 0
 
 
