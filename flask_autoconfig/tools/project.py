@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 
 def named_file() -> Path | None:
-    named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
-    return named
+    """Return the file of --config, if it is given."""
+    file: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
+    return file
 
 
 def script_info() -> ScriptInfo | None:
-    """Return what `flask autoconfig …` knows of its project, None without one."""
+    """Return the ScriptInfo of `flask autoconfig …`, None for `flask-autoconfig`."""
     from flask.cli import ScriptInfo
 
     return click.get_current_context().find_object(ScriptInfo)
@@ -45,14 +46,14 @@ def flask_app() -> Flask | None:
     try:
         return info.load_app()
     except NoAppException:
-        if info.app_import_path:  # --app named one that does not exist
+        if info.app_import_path:  # --app names an app that does not exist
             raise
         return None
 
 
 def service_of(app: Flask | None) -> Service | None:
-    found: Service | None = app.extensions.get("autoconfig") if app else None
-    return found
+    service: Service | None = app.extensions.get("autoconfig") if app else None
+    return service
 
 
 def of_project() -> Service | None:
@@ -66,8 +67,8 @@ def of_project() -> Service | None:
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
     try:
-        if found := of_project():
-            return Path(found.live.file)
+        if service := of_project():
+            return Path(service.live.file)
     except ConfigError as error:
         if not Path(error.file).is_absolute():
             raise
@@ -77,14 +78,14 @@ def file() -> Path:
 
 def is_there() -> bool:
     """Return whether there is a configuration: a Flask project's mapping, or a file."""
-    found = of_project()
-    return (found is not None and found.live.is_static) or file().is_file()
+    service = of_project()
+    return (service is not None and service.live.is_static) or file().is_file()
 
 
 def loaded() -> Loaded:
-    found = of_project()
-    if found is not None and found.live.is_static:
-        return found.snapshot.loaded
+    service = of_project()
+    if service is not None and service.live.is_static:
+        return service.snapshot.loaded
     return read(file())
 
 
@@ -92,31 +93,32 @@ def loaded() -> Loaded:
 
 
 def service() -> Service:
+    """Return the service of the Flask project, or one for the file; raises ConfigError."""
     app = None if named_file() else flask_app()
-    found = service_of(app)
-    if app is None or found is None:
+    own = service_of(app)
+    if app is None or own is None:
         hooks = name_in_environment()
         return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
-    if not found.live.current().lookup.is_ready:  # the site started with a faulty file
-        return Service(Path(found.live.file), hooks=found.hooks)
-    # The hooks may ask the site's database.
+    if not own.live.current().lookup.is_ready:  # the site started with a faulty file
+        return Service(Path(own.live.file), hooks=own.hooks)
+    # The hooks may use the site's database.
     click.get_current_context().with_resource(app.app_context())
-    return found
+    return own
 
 
 def served(service: Service, domain: str, address: Address | None = None) -> Served:
-    """Return who serves a folded domain, or an address in it; raises ConfigError."""
+    """Return what is served for a folded domain, or an address; raises ConfigError."""
     lookup = service.lookup
     with asking(service, domain):
         by_address = address and lookup.find_address(address, "")
-        found = by_address if address else lookup.find_domain(domain)
-    if found is None:
+        result = by_address if address else lookup.find_domain(domain)
+    if result is None:
         message, cure = "the file does not serve it", "add it to a provider's domains"
-        above = domain.partition(".")[2]
-        if above.encode() in service.snapshot.loaded.claims:
-            cure = f"name {above}; if addresses end in @{domain}, {cure}"
+        parent = domain.partition(".")[2]
+        if parent.encode() in service.snapshot.loaded.claims:
+            cure = f"name {parent}; if addresses end in @{domain}, {cure}"
         raise ConfigError.of(domain, message, cure, str(service.live.file))
-    return found
+    return result
 
 
 @contextmanager
@@ -133,7 +135,7 @@ def asking(service: Service, subject: str) -> Iterator[None]:
 
 
 def domain(text: str) -> str:
-    """Return the folded domain that the user typed, or that of an address."""
+    """Return the folded domain of an argument, which may be an address."""
     try:
         folded = fold(text.rpartition("@")[2])
         if is_ip(folded):
@@ -152,10 +154,10 @@ def address(text: str) -> Address:
         raise click.BadParameter(message, param_hint="ADDRESS") from None
 
 
-def domains(service: Service, asked: str) -> list[str]:
-    """Return the domain asked about, or all exact domains; raises ConfigError."""
-    if asked:
-        name = domain(asked)
+def domains(service: Service, text: str) -> list[str]:
+    """Return the domain of an argument, or all if it is ""; raises ConfigError."""
+    if text:
+        name = domain(text)
         served(service, name)
         return [name]
     claims = service.snapshot.loaded.claims

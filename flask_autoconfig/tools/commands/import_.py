@@ -1,4 +1,4 @@
-"""`import`: turns what other servers have into one TOML."""
+"""`import`: converts the files of other servers to one TOML."""
 
 from pathlib import Path
 

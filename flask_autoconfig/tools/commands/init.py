@@ -1,4 +1,4 @@
-"""`init`: find a domain's servers and write the file that fits them."""
+"""`init`: finds a domain's servers and writes the file that fits them."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ from ..discover import Discovery, discover, seconds
 from ..files import check_replaceable, reported, write_file
 from ..net.tcp import Network
 
-_MARGIN = 10.0  # seconds for computing, on top of waiting for servers
+_MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
 @options.command("init", "resolver", "network")
@@ -39,7 +39,7 @@ def command(asked: options.Asked) -> None:
         terminal.print_line(f"warning: {warning}", err=True, fg="yellow", bold=True)
 
     head = f"# {domain}: what `flask-autoconfig init` found\n"
-    head += "".join(f"# Warning: {clean(each)}\n" for each in discovery.warnings)
+    head += "".join(f"# Warning: {clean(warning)}\n" for warning in discovery.warnings)
     content = (head + _explained(dumps(discovery.config), discovery.reasons)).encode()
     if to_stdout:
         terminal.write(content)
@@ -61,17 +61,18 @@ def _discover(domain: str, network: Network) -> Discovery:
             return discover(domain, network, partial(terminal.print_line, err=True))
         except (OSError, ConfigError):
             raise
-        except Exception as error:  # a fault of our own
+        except Exception as error:  # a bug
             reason = f"the search failed: {type(error).__name__}: {error}"
             cure = "this is a fault of `init`: report it as an issue"
             raise ConfigError.of(domain, clean(reason, 300), cure, "") from error
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
-    left = {f"[[provider.{key}]]": list(each) for key, each in reasons.items()}
+    """Add the reasons for the servers of each key as comments above their tables."""
+    remaining = {f"[[provider.{key}]]": list(reasons[key]) for key in reasons}
     lines = []
     for line in text.splitlines():
-        if left.get(line):
-            lines.append(f"# {clean(left[line].pop(0))}")
+        if remaining.get(line):
+            lines.append(f"# {clean(remaining[line].pop(0))}")
         lines.append(line)
     return "\n".join(lines) + "\n"
