@@ -71,9 +71,6 @@ class _Group(click.Group):
                 ctx.fail(f"{option} goes before the command: {example}")
 
 
-# --- Errors ------------------------------------------------------------------------------
-
-
 @contextmanager
 def _errors_reported() -> Iterator[None]:
     """Report an error that the user can act on, and end with its exit code."""
@@ -127,9 +124,6 @@ def _report_unexpected(*error: Any) -> None:
     from . import terminal
 
     terminal.echo("".join(traceback.format_exception(*error)), nl=False, err=True)
-
-
-# --- The group ---------------------------------------------------------------------------
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

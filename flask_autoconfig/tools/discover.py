@@ -23,7 +23,7 @@ from .check.rules.connections import without_login
 from .check.rules.sources import own_programs
 from .check.rules.web import in_full, names_of
 from .check.texts import hosters
-from .importers.imported import DAV
+from .importers.imported import DAV, Raw
 from .naming import base_domain
 from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
@@ -111,7 +111,7 @@ class _Search(Publications):
             cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
             return Discovery(None, self.notes, {}, [], cure)
         broken_imap = [
-            f"users get only POP3, although there is {ep}: {_problem_of(ep, server)}; "
+            f"users get only POP3, although there is {ep}: {_problem(ep, server)}; "
             "fix that, and run init again"
             for ep, server in self.servers.items()
             if ep.type == "imap" and not imap and self.sources[ep] != "chance"
@@ -131,9 +131,7 @@ class _Search(Publications):
         return is_named or types >= {"imap", "smtp"}
 
     def _usable(self) -> list[Endpoint]:
-        return [
-            ep for ep, server in self.servers.items() if not _problem_of(ep, server)
-        ]
+        return [ep for ep, server in self.servers.items() if not _problem(ep, server)]
 
     def _leave_out_accidental(self) -> None:
         """Leave out own names at the web site's address, or by a wildcard record.
@@ -161,7 +159,7 @@ class _Search(Publications):
         """Return whether its servers work as it says; add notes if they do not."""
         for endpoint, methods in document.servers.items():
             server = self.servers.get(endpoint)
-            is_usable = server and not _problem_of(endpoint, server)
+            is_usable = server and not _problem(endpoint, server)
             if not server or not is_usable or _method_of(server) not in methods:
                 problem = f"{endpoint} {_TEXTS['stale']}"
                 self.notes.append(f"{document.url} is left out: {problem}")
@@ -213,10 +211,8 @@ class _Search(Publications):
                 warnings[hoster] = _TEXTS["hoster"].format(hoster=hoster, server=server)
         return [*warnings.values()]
 
-    def _from_hosted(
-        self, hosted: Hosted, hosts: list[str], calendars: _Tables
-    ) -> Discovery:
-        """Return published settings, with the calendars if they have none.
+    def _from_hosted(self, hosted: Hosted, hosts: list[str], dav: _Tables) -> Discovery:
+        """Return published settings, with calendars and address books if they have none.
 
         Without *hosts* they are the domain's own, else those for domains with one of these
         MX hosts or aliases.
@@ -237,7 +233,7 @@ class _Search(Publications):
             if key in ("incoming", "outgoing", *DAV.values())
         }
         warnings = self._warnings_of_others(tables, "name-it" if hosts else "correct")
-        return self._discovery(hosted.provider, {**calendars, **tables}, warnings)
+        return self._discovery(hosted.provider, {**dav, **tables}, warnings)
 
     def _best_of_each_type(self, entries: list[Entry]) -> list[Entry]:
         """Return one mail server of each type, with implicit TLS if there is one."""
@@ -250,9 +246,7 @@ class _Search(Publications):
                 self.notes.append(f"{type_} {host}:{port} is left out: {_TEXTS['one']}")
         return [entry for entry in entries if entry in best.values()]
 
-    def _discovery(
-        self, raw: dict[str, Any], tables: _Tables, warnings: list[str]
-    ) -> Discovery:
+    def _discovery(self, raw: Raw, tables: _Tables, warnings: list[str]) -> Discovery:
         servers = {key: [table for table, _ in tables[key]] for key in tables}
         reasons = {key: [reason for _, reason in tables[key]] for key in tables}
         provider = {**raw, "domains": [self.domain], **servers}
@@ -260,7 +254,7 @@ class _Search(Publications):
         return Discovery(config, self.notes, reasons, warnings)
 
     def _collect_candidates(self) -> None:
-        named = self.find_by_srv()
+        named = list(self.find_by_srv())
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if named[_MOST_TARGETS:]:
             self.notes.append(_TEXTS["more"])
@@ -352,7 +346,7 @@ class _Search(Publications):
             if endpoint.type != type_ or self.sources[endpoint] == "chance":
                 continue
             is_uncertain = type_ != "imap" and self.sources[endpoint] in _UNCERTAIN
-            if problem := _problem_of(endpoint, server):
+            if problem := _problem(endpoint, server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_uncertain and base_domain(endpoint.host) != self.hoster:
                 self.elsewhere[endpoint] = f"{_TEXTS['elsewhere']}: {_TEXTS['own']}"
@@ -381,7 +375,7 @@ class _Search(Publications):
         It is about the server or record that needs the least to be usable.
         """
         for endpoint, server in self.servers.items():
-            problem = _problem_of(endpoint, server)
+            problem = _problem(endpoint, server)
             is_foreign = self.sources[endpoint] in ("MX", "chance")
             if problem and endpoint.type in missing and not is_foreign:
                 return f"fix {endpoint}, and run init again: {problem}"
@@ -425,7 +419,7 @@ def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...
     )
 
 
-def _problem_of(endpoint: Endpoint, server: MailServer) -> str:
+def _problem(endpoint: Endpoint, server: MailServer) -> str:
     """Return why a server cannot be used, "" if it can."""
     if server.certificate is not None and server.certificate.problem:
         return f"its certificate is bad: {server.certificate.problem}"

@@ -36,7 +36,10 @@ def shown(
     *file* is the main file, *label* is `error` or `warning`. Of many similar problems
     the first ones are shown, followed by the number of the others.
     """
-    kinds = list(map(_kind_of, problems))
+    kinds = [
+        (p.client, p.file, _VARIABLE.sub("", f"{p.place}\n{p.message}\n{p.cure}"))
+        for p in problems
+    ]
     totals = Counter(kinds)
     counts: Counter[tuple[str, ...]] = Counter()
     lines = _lines_of(problems, Path(file))
@@ -47,11 +50,6 @@ def shown(
             yield from _block(problem, str(file), label, text, width)
         elif counts[kind] == _MOST_ALIKE + 1:
             yield f"  and {totals[kind] - _MOST_ALIKE:,} more like it"
-
-
-def _kind_of(problem: Problem) -> tuple[str, ...]:
-    text = f"{problem.place}\n{problem.message}\n{problem.cure}"
-    return problem.client, problem.file, _VARIABLE.sub("", text)
 
 
 def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +61,6 @@ def of_project() -> Service | None:
     return None if named_file() else service_of(flask_app())
 
 
-# --- The file ----------------------------------------------------------------------------
-
-
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
     try:
@@ -87,9 +84,6 @@ def loaded() -> Loaded:
     if service is not None and service.live.is_static:
         return service.snapshot.loaded
     return read(file())
-
-
-# --- What is served ----------------------------------------------------------------------
 
 
 def service() -> Service:
@@ -131,27 +125,21 @@ def asking(service: Service, subject: str) -> Iterator[None]:
         raise ConfigError.of(subject, message, "see the line above", file_) from None
 
 
-# --- Domains -----------------------------------------------------------------------------
-
-
 def domain(text: str) -> str:
     """Return the folded domain of an argument, which may be an address."""
-    try:
+    with suppress(ValueError):
         folded = fold(text.rpartition("@")[2])
-        if is_ip(folded):
-            raise ValueError("an IP address")
-        return folded
-    except ValueError:
-        message = f"{text!r} is not a domain; write one like example.com"
-        raise click.BadParameter(message, param_hint="DOMAIN") from None
+        if not is_ip(folded):
+            return folded
+    message = f"{text!r} is not a domain; write one like example.com"
+    raise click.BadParameter(message, param_hint="DOMAIN")
 
 
 def address(text: str) -> Address:
-    try:
+    with suppress(ValueError):
         return parse_address(text)
-    except ValueError:
-        message = f"{text!r} is not an e-mail address"
-        raise click.BadParameter(message, param_hint="ADDRESS") from None
+    message = f"{text!r} is not an e-mail address"
+    raise click.BadParameter(message, param_hint="ADDRESS")
 
 
 def domains(service: Service, text: str) -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import chain, starmap
 from typing import Any, NamedTuple
 
 from ..address import NOBODY, fold
@@ -64,29 +63,27 @@ class Publications:
         self.notify(f"{type_} {name}: {error}")
         self.lookup_errors.append(error)
 
-    def find_by_srv(self) -> list[Endpoint]:
-        """Return the mail servers of the domain's SRV records."""
-        return list(chain.from_iterable(starmap(self._by_srv, MAIL_SERVICES)))
-
-    def _by_srv(self, service: str, type_: str, socket_type: str) -> Iterator[Endpoint]:
-        name = f"{service}.{self.domain}"
-        try:
-            targets = self.net.resolver.srv(name)
-        except LookupFailed as error:
-            self.note_lookup_error("SRV", name, error)
-            return
-        for host, port in targets:
-            self.notify(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
-            if not host:
-                # POP3 is denied as a whole; of IMAP and submission, which a domain needs,
-                # only the encryption of this record.
-                kinds = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
-                self.denied |= {(type_, kind): name for kind in kinds}
-            elif port and is_host_name(host):
-                yield Endpoint(type_, host, port, socket_type)
-            else:
-                problem = "not a host name" if port else "at port 0 in its SRV record"
-                self.notes.append(f"{host} is left out: it is {problem}")
+    def find_by_srv(self) -> Iterator[Endpoint]:
+        """Yield the mail servers of the domain's SRV records."""
+        for service, type_, socket_type in MAIL_SERVICES:
+            name, targets = f"{service}.{self.domain}", []
+            try:
+                targets = self.net.resolver.srv(name)
+            except LookupFailed as error:
+                self.note_lookup_error("SRV", name, error)
+            for host, port in targets:
+                offer = f"{host} {port}" if host else "not offered"
+                self.notify(f"SRV {name}: {offer}")
+                if not host:
+                    # POP3 is denied as a whole; of IMAP and submission, which a domain
+                    # needs, only the encryption of this record.
+                    kinds = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
+                    self.denied |= {(type_, kind): name for kind in kinds}
+                elif port and is_host_name(host):
+                    yield Endpoint(type_, host, port, socket_type)
+                else:
+                    fault = "not a host name" if port else "at port 0 in its SRV record"
+                    self.notes.append(f"{host} is left out: it is {fault}")
 
     def find_own(self) -> Hosted | None:
         """Return the settings that the domain itself publishes for all its users."""
@@ -102,10 +99,8 @@ class Publications:
         """
         urls = [f"{ISPDB}{self.domain}"]
         for base in mx_domains(hosts, self.domain):
-            urls += [
-                f"https://autoconfig.{base}{CONFIG}{self._query}",
-                f"{ISPDB}{base}",
-            ]
+            config = f"https://autoconfig.{base}{CONFIG}{self._query}"
+            urls += [config, f"{ISPDB}{base}"]
         return next(self._read_all(urls), None)
 
     @property

@@ -213,8 +213,7 @@ def _compare(result: Published, records: list[Record], resolver: Resolver) -> No
     wildcard = set()
     for owner, kind in {record[:2] for record in extra}:
         random = "".join(("no-such-name-e3b0c442", *owner.partition(".")[1:]))
-        answers = look_up(random, [kind])
-        wildcard |= {record._replace(name=owner) for record in answers}
+        wildcard |= {row._replace(name=owner) for row in look_up(random, [kind])}
     result.outdated.extend(record for record in extra if record not in wildcard)
     for record in [row for row in extra if row in wildcard and row.name == name][:1]:
         result.notes.append(texts()["wildcard"].format(host=host, record=record))

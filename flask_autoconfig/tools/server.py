@@ -178,9 +178,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         self.load, self.refresh = load_app, refresh
-        self._options = {
-            key: options[key] for key in options if options[key] is not None
-        }
+        self._options = {k: v for k, v in options.items() if v is not None}
         super().__init__()
         _check_ports(self.cfg)
         # Otherwise Python prints a record that cannot be written, with the query in it.
@@ -205,7 +203,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
         try:
             words = self.cfg.get_cmd_args_from_env()
             parsed = vars(self.cfg.parser().parse_args(words))
-            given = {key: parsed[key] for key in parsed if parsed[key] is not None}
+            given = {k: v for k, v in parsed.items() if v is not None}
             name = "config"
             if file := given.pop(name, ""):
                 given = self.load_config_from_file(file) | given
@@ -317,7 +315,7 @@ class Logger(Statsd):  # type: ignore[misc]
             "bytes": atoms["B"],
             "duration": duration.total_seconds(),
         }
-        texts = {name: "-" if fields[name] is None else fields[name] for name in fields}
+        texts = {k: "-" if v is None else v for k, v in fields.items()}
         return {**texts, "t": atoms["t"], "json": json.dumps(fields)}
 
 

@@ -57,9 +57,6 @@ def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
                     yield domain, path, answer
 
 
-# --- With a map for nginx -----------------------------------------------------------------
-
-
 def _files_for_nginx(
     answers: Iterable[_Static], directory: Path
 ) -> Iterator[tuple[Path, bytes]]:

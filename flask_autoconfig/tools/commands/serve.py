@@ -88,8 +88,8 @@ def _serve(
     app = create_app(config, proxies=asked.proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     if hooks or names:
-        load = partial(_project_hooks, project.script_info())
-        load = partial(load_hooks, hooks) if hooks else load
+        project_hooks = partial(_project_hooks, project.script_info())
+        load = partial(load_hooks, hooks) if hooks else project_hooks
         _defer_import(service.hooks.functions, names, load)
 
     def load_app() -> Flask:

@@ -31,10 +31,8 @@ def command(asked: options.Asked) -> int:
 
     if asked.as_json:
         report: dict[str, Any] = {"file": str(file)}
-        for key, rows in (("problems", problems), ("warnings", warnings)):
-            report[key] = [
-                row._asdict() | {"file": row.file or str(file)} for row in rows
-            ]
+        for key, found in (("problems", problems), ("warnings", warnings)):
+            report[key] = [p._asdict() | {"file": p.file or str(file)} for p in found]
             for row in report[key]:
                 del row["excerpt"]  # programs have line and column
         terminal.echo(json.dumps(report, indent=2))

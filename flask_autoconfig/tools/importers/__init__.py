@@ -129,8 +129,6 @@ def _fetch(url: str) -> bytes:
     return response.body
 
 
-# --- Invalid values -------------------------------------------------------------------
-
 # One round removes values, the next one tables that need them, and so on.
 _MOST_ROUNDS = 5
 _STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
@@ -185,14 +183,10 @@ def _container_of(provider: Raw, place: str) -> tuple[Any, Any]:
     return container, key
 
 
-# --- Providers of several files -------------------------------------------------------
-
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _merged(
-    imported: Iterable[tuple[Source, Raw]], problems: list[Problem]
-) -> list[Raw]:
+def _merged(pairs: Iterable[tuple[Source, Raw]], problems: list[Problem]) -> list[Raw]:
     """Merge providers that differ only by their domains.
 
     The provider's domain in a display name becomes a placeholder. Add a problem for each
@@ -200,7 +194,7 @@ def _merged(
     """
     merged: dict[str, Raw] = {}
     owners: dict[str, tuple[Raw, Source]] = {}
-    for file, provider in imported:
+    for file, provider in pairs:
         shared = {key: provider[key] for key in provider if key not in _DOMAINS}
         for domain in provider.get("domains", ())[:1]:
             for key in shared.keys() & {"display_name", "display_short_name"}:

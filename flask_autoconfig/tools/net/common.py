@@ -45,10 +45,7 @@ def software_of(lines: Iterable[str]) -> str:
 
 
 def for_software(cure: str, software: str, protocol: str) -> str:
-    """Return a cure that names the settings of this software.
-
-    Where the software is unknown, it is the most common one for the protocol.
-    """
+    """Return a cure with the settings of a software, by default the protocol's usual."""
     usual = texts()["usual"]
     name = software or usual.get(protocol, usual[""])
 

@@ -1,6 +1,7 @@
 """The protocols of mail servers: IMAP, POP3 and SMTP, line by line."""
 
 import base64
+import hmac
 import re
 import socket
 from collections.abc import Callable
@@ -137,7 +138,30 @@ class Conversation:
         """Return the capabilities in SMTP's form, such as `STARTTLS`, `AUTH PLAIN`."""
         raise NotImplementedError
 
+    def authenticate(self, mechanism: str, user: str, password: str) -> list[str]:
+        """Log in by PLAIN (RFC 4616), CRAM-MD5 (RFC 2195) or LOGIN; return the response."""
+        if mechanism == "LOGIN":
+            return self.login(user, password)
+        command, message = f"{self.sasl} {mechanism}", f"\0{user}\0{password}"
+        if mechanism == "PLAIN" and self.has_initial_response:
+            return self.command(f"{command} {in_base64(message)}")
+        lines = self.command(command)
+        if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith(
+            "+OK"
+        ):
+            return lines
+        if mechanism != "PLAIN":
+            challenge = b""
+            with suppress(ValueError):
+                challenge = base64.b64decode(lines[-1].partition(" ")[2])
+            digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+            self._secrets.add(digest)  # a weak password can be found from it
+            message = f"{user} {digest}"
+        self.send(in_base64(message))
+        return self.read_response()
+
     def login(self, user: str, password: str) -> list[str]:
+        """Log in by the protocol's own command; return the response."""
         raise NotImplementedError
 
     def use_account(self, address: str) -> tuple[str, str]:
@@ -210,8 +234,7 @@ class Imap(Conversation):
 
     def use_account(self, address: str) -> tuple[str, str]:
         # 163.com opens no inbox for clients that have not named themselves (RFC 2971).
-        offer = re.compile(r"\* CAPABILITY.* ID\b", re.I)
-        if any(map(offer.match, self.transcript)):
+        if re.search(r"(?im)^\* CAPABILITY.* ID\b", "\n".join(self.transcript)):
             self.command('ID ("name" "flask-autoconfig")')
         failed, words = super().use_account(address)
         if not failed:

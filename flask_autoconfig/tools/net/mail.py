@@ -1,7 +1,5 @@
 """What IMAP, POP3 and SMTP servers offer, and logins at them."""
 
-import base64
-import hmac
 import re
 import socket
 import time
@@ -13,7 +11,7 @@ from typing import Any, NamedTuple
 from ...config.tables import Method
 from ...documents.setups import Account
 from .common import ProbeError, software_of, texts
-from .conversations import CONVERSATIONS, Conversation, in_base64
+from .conversations import CONVERSATIONS, Conversation
 from .tcp import Network, failures
 from .tls import Certificate, address_of
 from .untrusted import Secrets
@@ -258,8 +256,8 @@ def log_in(
     if any(char in user + password + address for char in "\r\n\0"):
         raise ProbeError("login", "a line break or NUL in the user name or password")
     patient = replace(network, timeout=max(network.timeout, PATIENCE))
-    secrets = Secrets(password)
-    with _conversation(patient, endpoint, PATIENCE, secrets) as (conversation, server):
+    conversing = _conversation(patient, endpoint, PATIENCE, Secrets(password))
+    with conversing as (conversation, server):
         if server.certificate is None or server.certificate.problem:
             raise ProbeError("login", "the connection cannot be trusted")
         offered = [name for name in mechanisms if name in server.mechanisms]
@@ -267,16 +265,13 @@ def log_in(
             wanted = " or ".join(mechanisms)
             raise ProbeError("login", f"the server does not offer {wanted}")
         mechanism = offered[0]
-        if mechanism == "LOGIN":
-            lines = conversation.login(user, password)
-        else:
-            lines = _authenticate(conversation, mechanism, user, password, secrets)
+        lines = conversation.authenticate(mechanism, user, password)
         if not conversation.is_success(lines):
             words, peer = conversation.quoted(lines[-1], 200), server.address
-            is_about_it = re.search(texts()["by_mechanism"], words, re.I)
-            may_retry = mechanism == "CRAM-MD5" or is_about_it
-            others = PASSWORDS & server.mechanisms - {mechanism} if may_retry else ()
-            other = max(others, default="")
+            is_mechanism_refused = re.search(texts()["by_mechanism"], words, re.I)
+            others = PASSWORDS & server.mechanisms - {mechanism}
+            may_retry = mechanism == "CRAM-MD5" or is_mechanism_refused
+            other = max(others, default="") if may_retry else ""
             addresses = network.addresses(endpoint.host, endpoint.port)
             more = [address for address in addresses if address != peer][:1]
             return Outcome("login", words, server.software, other, peer, *more)
@@ -286,28 +281,3 @@ def log_in(
             failed = "sender" if endpoint.type == "smtp" else "inbox"
             words = f"no answer ({error})"
         return Outcome(failed, conversation.quoted(words, 200), server.software)
-
-
-def _authenticate(
-    conversation: Conversation,
-    mechanism: str,
-    user: str,
-    password: str,
-    secrets: Secrets,
-) -> list[str]:
-    """Log in by PLAIN (RFC 4616) or CRAM-MD5 (RFC 2195); return the response."""
-    begin, answer = f"{conversation.sasl} {mechanism}", f"\0{user}\0{password}"
-    if mechanism == "PLAIN" and conversation.has_initial_response:
-        return conversation.command(f"{begin} {in_base64(answer)}")
-    lines = conversation.command(begin)
-    if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith("+OK"):
-        return lines
-    if mechanism != "PLAIN":
-        challenge = b""
-        with suppress(ValueError):
-            challenge = base64.b64decode(lines[-1].partition(" ")[2])
-        digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
-        secrets.add(digest)  # a weak password can be found from it
-        answer = f"{user} {digest}"
-    conversation.send(in_base64(answer))
-    return conversation.read_response()

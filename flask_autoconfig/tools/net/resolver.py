@@ -56,8 +56,7 @@ class Resolver:
         self, server: tuple[str, int] | None = None, timeout: float = 5.0
     ) -> None:
         self._is_private = server is not None and not is_public(server[0])
-        # Answers where the name server of a zone delegates a name.
-        self._recursive: Resolver | None = None
+        self._recursive: Resolver | None = None  # for names that a zone delegates
         try:
             self._resolver = dns.resolver.Resolver(configure=server is None)
         except dns.resolver.NoResolverConfiguration:  # every lookup will fail
@@ -102,19 +101,18 @@ class Resolver:
         for zone in _zones(name):
             if not hosts and not self.alias(zone):
                 hosts = self.delegated(zone, allow_private) or self.name_servers(zone)
-        return list(self._authorities_at(hosts, allow_private))
+        return list(self._servers(hosts, allow_private))
 
     def name_servers(self, zone: str) -> list[str]:
         hosts = (_host(record.target) for record in self.records(zone, "NS"))
         return sorted(filter(None, hosts))
 
-    def _authorities_at(
-        self, hosts: list[str], allow_private: bool
-    ) -> "Iterator[Authority]":
+    def _servers(self, hosts: list[str], allow_private: bool) -> "Iterator[Authority]":
         for host in hosts[:_MOST_SERVERS]:
             with suppress(LookupFailed):
-                ipv4_first = sorted(self.addresses(host), key=lambda text: ":" in text)
-                for address in ipv4_first:
+                for address in sorted(
+                    self.addresses(host), key=lambda text: ":" in text
+                ):
                     if allow_private or self._is_private or is_public(address):
                         yield Authority(host, address, self.with_server(address))
                         break
@@ -124,7 +122,7 @@ class Resolver:
         parent = zone.partition(".")[2]
         with suppress(LookupFailed, dns.exception.DNSException, OSError):
             hosts = self.name_servers(parent)
-            for server in self._authorities_at(hosts, allow_private):
+            for server in self._servers(hosts, allow_private):
                 resolver, left = server.resolver._resolver, self._seconds_left(zone)
                 response = resolver.resolve(
                     f"{zone}.", "NS", lifetime=left, raise_on_no_answer=False
@@ -266,8 +264,7 @@ class Resolver:
         """Return the domain's MX hosts by preference; raises LookupFailed."""
         records = sorted(self.records(domain, "MX"), key=attrgetter("preference"))
         if only_best:
-            best = min((record.preference for record in records), default=0)
-            records = [record for record in records if record.preference == best]
+            records = [mx for mx in records if mx.preference == records[0].preference]
         return [host for record in records if (host := _host(record.exchange))]
 
     def srv(self, name: str) -> list[tuple[str, int]]:
@@ -287,8 +284,6 @@ class Resolver:
 
 
 class Authority(NamedTuple):
-    """A name server of a zone."""
-
     host: str
     address: str
     resolver: Resolver
@@ -324,7 +319,7 @@ def _reason(error: Exception) -> tuple[str, str]:
         servers = sorted({f"{_address(query[0])} port {query[2]}" for query in queries})
         suffix = f" ({', '.join(servers[:3])})" if servers else ""
         return "timeout", f"no name server answers{suffix}"
-    reasons = [_reason_of_query(_address(query[0]), *query[3:5]) for query in queries]
+    reasons = [_query_reason(_address(query[0]), *query[3:5]) for query in queries]
     if reasons:
         return next((reason for reason in reasons if reason[0]), reasons[0])
     if isinstance(error, dns.resolver.NoNameservers):
@@ -332,9 +327,7 @@ def _reason(error: Exception) -> tuple[str, str]:
     return "", str(error).partition("\n")[0][:200] or type(error).__name__
 
 
-def _reason_of_query(
-    address: str, failure: Any, response: Any = None
-) -> tuple[str, str]:
+def _query_reason(address: str, failure: Any, response: Any = None) -> tuple[str, str]:
     """Return the kind and the reason of the failure at one name server."""
     if isinstance(failure, dns.message.ChainTooLong):
         return "loop", "its alias (CNAME) is a loop"

@@ -189,10 +189,7 @@ def _no_connection(
 
 
 def _nature(addresses: Iterable[str]) -> tuple[str, str]:
-    """Return a clause about the first address that is special, and the cure if wrong.
-
-    Both are "" if there is nothing to say.
-    """
+    """Return a clause about a special address among these, and the cure if it is wrong."""
     for address in addresses:
         if words := kind_of(address, "nowhere", "inside"):
             cure = not_public(address) if kind_of(address, "nowhere") else ""
@@ -224,12 +221,10 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def failures(
-    kind: str, location: Callable[[], str], prefix: str = ""
-) -> Iterator[None]:
-    """Raise ProbeError for any failure in the block, with the location of the server.
+def failures(kind: str, peer: Callable[[], str], prefix: str = "") -> Iterator[None]:
+    """Raise ProbeError for any failure in the block, with the address of the server.
 
-    *location* returns its address, with the port if that must be named, or "".
+    *peer* returns the address, with the port if that must be named, or "".
     *kind* and *prefix* are for an error that is neither of TLS nor a timeout.
     """
     try:
@@ -249,7 +244,7 @@ def failures(
             failure = tls.explained(error, "TLS breaks off", end)
     else:
         return
-    address, message = location(), str(failure)
+    address, message = peer(), str(failure)
     if address and address.partition(" ")[0] not in message:
         message = f"{address}: {message}"
     raise ProbeError(failure.kind, message, failure.cure) from cause

@@ -69,7 +69,7 @@ def start_tls(
         if _is_hangup(error) or "HANDSHAKE_FAILURE" in _reason(error):
             with suppress(OSError, ValueError, ProbeError):
                 return start_tls(connect, host, is_old=True)
-        raise _handshake_error(error, connect, received) from error
+        raise _failure(error, connect, received) from error
 
     chain = _chain(secure) or [dict(secure.getpeercert() or {})]
     alternatives = chain[0].get("subjectAltName", ())
@@ -94,9 +94,7 @@ def _context(is_old: bool, *_trusted: str | None) -> ssl.SSLContext:
     """Return the context for these variables of OpenSSL; cached, as it takes 25 ms."""
     context = ssl.create_default_context()
     context.set_ciphers(_OLD_CIPHERS if is_old else _CIPHERS)
-    context.check_hostname = (
-        False  # `judge` distinguishes a wrong name from a bad chain
-    )
+    context.check_hostname = False  # `judge` tells a wrong name from a bad chain
     return context
 
 
@@ -110,13 +108,8 @@ def _unverifying() -> ssl.SSLContext:
     return context
 
 
-class _Messages(threading.local):
-    """The types of the messages that came in a thread's last handshake."""
-
-    received: set[int]
-
-
-_messages = _Messages()
+# `received` has the types of the messages in a thread's last handshake.
+_messages = threading.local()
 
 
 def _record_messages(context: ssl.SSLContext) -> set[int]:
@@ -125,8 +118,8 @@ def _record_messages(context: ssl.SSLContext) -> set[int]:
     It stays empty in versions of Python that do not provide them.
     """
     context._msg_callback = _record  # type: ignore[attr-defined]
-    _messages.received = set()
-    return _messages.received
+    _messages.received = received = set[int]()
+    return received
 
 
 def _record(_: Any, direction: str, version: Any, kind: int, *message: Any) -> None:
@@ -219,8 +212,7 @@ def _extended(hello: bytearray, padding: bytes) -> bytes:
 # The certificates that a server sent, as the ssl module describes them, its own first.
 Chain = Sequence[Mapping[str, Any]]
 
-# X509_V_ERR_… of OpenSSL.
-_NO_ISSUER, _EXPIRED = frozenset((2, 19, 20, 21, 27)), 10
+_NO_ISSUER, _EXPIRED = frozenset((2, 19, 20, 21, 27)), 10  # OpenSSL's X509_V_ERR_…
 
 
 def judge(
@@ -277,9 +269,8 @@ def _problem_of(certificate: Certificate, host: str, chain: Chain, code: int) ->
         return "expired"
     rows = texts()["certificate"].items()
     if code not in _NO_ISSUER:
-        return next(
-            (kind for kind, row in rows if code in row.get("codes", ())), "other"
-        )
+        kinds = (kind for kind, row in rows if code in row.get("codes", ()))
+        return next(kinds, "other")
     # Clients do not know the last issuer, or the server does not send its certificate.
     path = _path(chain)
     last = path[-1] if path else {}
@@ -307,13 +298,9 @@ def _path(chain: Chain) -> list[Mapping[str, Any]]:
     return path
 
 
-def _name(certificates: Chain, part: str = "issuer") -> str:
-    names = dict(
-        pair
-        for link in certificates
-        for parts in link.get(part) or ()
-        for pair in parts
-    )
+def _name(chain: Chain, part: str = "issuer") -> str:
+    pairs = [pair for link in chain for rdn in link.get(part) or () for pair in rdn]
+    names = dict(pairs)
     return str(names.get("commonName") or names.get("organizationName") or "")[:80]
 
 
@@ -341,9 +328,7 @@ _HANGUPS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _SERVER_HELLO, _CERTIFICATE_REQUEST = 2, 13  # messages (RFC 8446, section 4)
 
 
-def _handshake_error(
-    error: Exception, connect: _Connect, received: set[int]
-) -> ProbeError:
+def _failure(error: Exception, connect: _Connect, received: set[int]) -> ProbeError:
     reason = _reason(error)
     is_refused = _is_hangup(error) or "ALERT" in reason
     is_about_version = "PROTOCOL_VERSION" in reason
@@ -357,16 +342,14 @@ def _handshake_error(
     return explained(error, failure, f"{failure}: the server hangs up", reason)
 
 
-def explained(
-    error: Exception, failure: str, hangup: str, reason: str = ""
-) -> ProbeError:
-    """Return the error in words, which are *hangup* if the server hung up."""
+def explained(error: Exception, failure: str, end: str, reason: str = "") -> ProbeError:
+    """Return the error in words, which are *end* if the server hung up."""
     cures, reason = texts()["cures"], reason or _reason(error)
     for row in texts()["handshake"]:
         if any(part in reason for part in row["reasons"]):
             return ProbeError("tls", row["problem"], row["cure"].format(**cures))
     if _is_hangup(error):
-        return ProbeError("tls", hangup, cures["log"])
+        return ProbeError("tls", end, cures["log"])
     other = reason or getattr(error, "strerror", None) or error
     return ProbeError("tls", f"{failure}: {other}"[:200], cures["log"])
 
