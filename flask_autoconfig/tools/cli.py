@@ -50,9 +50,8 @@ class _Group(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         """Write the list of commands from the table, without importing them."""
-        rows = [(name, row["does"]) for name, row in _commands().items()]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(key, row["does"]) for key, row in _commands().items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _errors_reported():  # --help prints here already

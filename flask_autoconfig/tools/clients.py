@@ -66,9 +66,8 @@ def _family(name: FamilyName) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
-CONFIG, _WELL_KNOWN, _MAIL_V1 = (
-    route.path for route in _family("thunderbird").routes[:3]
-)
+_XML_PATHS = [route.path for route in _family("thunderbird").routes]
+CONFIG, _WELL_KNOWN, _MAIL_V1 = _XML_PATHS[:3]
 POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 _PATHS = {"config": CONFIG, "well-known": _WELL_KNOWN, "mail-v1": _MAIL_V1}
 _PATHS |= {"pox": POX, "v2": _V2, "": ""}

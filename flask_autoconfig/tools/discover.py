@@ -184,10 +184,7 @@ class _Search(Publications):
                 )
 
     def _warnings_of_others(self, tables: _Tables, advice: str) -> list[str]:
-        """Return warnings of IMAP servers at other addresses than those of the file.
-
-        *advice* is the key of the text for servers of the domain.
-        """
+        """Return warnings of IMAP servers elsewhere; *advice* is the key of a text."""
         incoming = [table for table, _ in tables["incoming"]]
         chosen = [table["hostname"] for table in incoming if table["type"] == "imap"]
         addresses = self._addresses(*chosen)
@@ -214,8 +211,7 @@ class _Search(Publications):
     def _from_hosted(self, hosted: Hosted, hosts: list[str], dav: _Tables) -> Discovery:
         """Return published settings, with calendars and address books if they have none.
 
-        Without *hosts* they are the domain's own, else those for domains with one of these
-        MX hosts or aliases.
+        *hosts* are the MX hosts or aliases that led to them; none for the domain's own.
         """
         reason = f"{hosted.url} names it"
         for host in [host for host in hosts if base_domain(host) in hosted.url][:1]:
@@ -370,10 +366,7 @@ class _Search(Publications):
         return [(table, "; ".join(reasons) + _TEXTS.get(method, ""))]
 
     def _cure(self, missing: tuple[str, ...]) -> str:
-        """Return the cure if no servers of these types are usable.
-
-        It is about the server or record that needs the least to be usable.
-        """
+        """Return the cure for the lack of these types, about the most usable server."""
         for endpoint, server in self.servers.items():
             problem = _problem(endpoint, server)
             is_foreign = self.sources[endpoint] in ("MX", "chance")

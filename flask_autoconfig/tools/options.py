@@ -80,21 +80,21 @@ def _parameter(names: str, types: dict[str, Any], **values: Any) -> click.Parame
     return click.Option(names.split(), type=type_, **values)
 
 
-def resolver_of(asked: Asked) -> Resolver:
-    resolver: Endpoint | None = asked.resolver
+def resolver_of(args: Asked) -> Resolver:
+    resolver: Endpoint | None = args.resolver
     if resolver and not is_ip(resolver[0]):
         addresses, reason = [], "it has no address"
         try:
-            addresses = Resolver(None, asked.timeout).addresses(resolver[0])
+            addresses = Resolver(None, args.timeout).addresses(resolver[0])
         except LookupFailed as error:
             reason = error.reason
         if not addresses:
             message = f"there is no name server {resolver[0]!r}: {reason}"
             raise click.BadParameter(message, param_hint="--resolver")
         resolver = (addresses[0], resolver[1])
-    return Resolver(resolver, asked.timeout)
+    return Resolver(resolver, args.timeout)
 
 
-def network(asked: Asked) -> Network:
-    connect_to, private = dict(asked.connect_to), asked.allow_private
-    return Network(resolver_of(asked), asked.timeout, connect_to, allow_private=private)
+def network(args: Asked) -> Network:
+    connect_to, private = dict(args.connect_to), args.allow_private
+    return Network(resolver_of(args), args.timeout, connect_to, allow_private=private)

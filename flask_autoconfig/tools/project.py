@@ -89,15 +89,17 @@ def loaded() -> Loaded:
 def service() -> Service:
     """Return the service of the Flask project, or one for the file; raises ConfigError."""
     app = None if named_file() else flask_app()
-    own = service_of(app)
-    if app is None or own is None:
+    existing = service_of(app)
+    if app is None or existing is None:
         hooks = name_in_environment()
         return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
-    if not own.live.current().lookup.is_ready:  # the site started with a faulty file
-        return Service(Path(own.live.file), hooks=own.hooks)
+    if (
+        not existing.live.current().lookup.is_ready
+    ):  # the site started with a faulty file
+        return Service(Path(existing.live.file), hooks=existing.hooks)
     # The hooks may use the site's database.
     click.get_current_context().with_resource(app.app_context())
-    return own
+    return existing
 
 
 def served(service: Service, domain: str, address: Address | None = None) -> Served:

@@ -403,15 +403,15 @@ class _Reader:
         rules, methods = self.rules, server.methods
         if rules.ignores_methods or not methods:
             return ""
-        known = [name for name in methods if not rules.methods or name in rules.methods]
+        names = [name for name in methods if not rules.methods or name in rules.methods]
         if rules.oauth == "unknown":
-            known = [name for name in known if name != _OAUTH] or ["none"]
+            names = [name for name in names if name != _OAUTH] or ["none"]
         if rules.oauth == "by host" and not self._is_oauth_host(server):
-            known = [name for name in known if name != _OAUTH]
+            names = [name for name in names if name != _OAUTH]
         if rules.cleartext_last:
-            known = [name for name in known if name in _METHODS] or known
-            known.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
-        return known[0] if known else ""
+            names = [name for name in names if name in _METHODS] or names
+            names.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
+        return names[0] if names else ""
 
 
 _parsed = lru_cache(maxsize=8)(client_config)  # clients read the same document

@@ -162,10 +162,10 @@ def _compare(result: Published, records: list[Record], resolver: Resolver) -> No
             for rdata in resolver.records(f"{name}.{result.domain}", type_)
         )
 
-    found = [(_key(rdata, is_single), rdata) for rdata in resolver.records(host, type_)]
-    keys = {key for key, _ in found}
+    pairs = [(_key(rdata, is_single), rdata) for rdata in resolver.records(host, type_)]
+    keys = {key for key, _ in pairs}
     extra: list[Record] = []
-    for _, alias in found if type_ == "CNAME" else ():
+    for _, alias in pairs if type_ == "CNAME" else ():
         for hoster in hosters("asked", [str(alias).removesuffix(".")]):
             is_in_use = hoster in hosters("mx", resolver.mx(result.domain))
             text = texts()["exchange" if is_in_use else "left_exchange"]
@@ -178,9 +178,9 @@ def _compare(result: Published, records: list[Record], resolver: Resolver) -> No
         for record in records
     }
     if type_ == "CNAME" and keys != expected.keys():
-        extra, addresses = [] if found else look_up(name, _BESIDE), []
+        extra, addresses = [] if pairs else look_up(name, _BESIDE), []
         with suppress(LookupFailed):  # such as of an alias that is a loop
-            addresses = resolver.addresses(host) if found or extra else []
+            addresses = resolver.addresses(host) if pairs or extra else []
         # Addresses of the target are as good as an alias, and so is an alias of them.
         if addresses and {*addresses} <= {*resolver.addresses(data.rstrip("."))}:
             return
@@ -196,10 +196,10 @@ def _compare(result: Published, records: list[Record], resolver: Resolver) -> No
     purposes = {_purpose(key) for key in expected} - {b""}
     extra += sorted(
         Record(name, type_, rdata.to_text())
-        for key, rdata in found
+        for key, rdata in pairs
         if key not in expected and _purpose(key) in purposes
     )
-    if not found:  # people create records at other names, or of other types
+    if not pairs:  # people create records at other names, or of other types
         extra += look_up(host, [type_])  # web panels often append the domain themselves
         # No SRV record can stand beside an alias.
         near = look_up(name, ("CNAME", "TXT")) if type_ == "SRV" else []

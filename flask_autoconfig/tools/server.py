@@ -235,10 +235,9 @@ def is_activated() -> bool:
 
 
 def _check_ports(config: Any) -> None:
-    """Raise ClickException for an address that cannot be bound.
+    """Raise ClickException for an address that gunicorn would retry for seconds.
 
-    gunicorn would retry for seconds. Sockets that come from systemd or, after USR2, from
-    another server are bound already.
+    Sockets from systemd or, after USR2, from another server are bound already.
     """
     if is_activated() or "GUNICORN_FD" in os.environ:
         return

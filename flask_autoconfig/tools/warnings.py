@@ -49,8 +49,7 @@ def find_warnings(
 
     Only clients of the families *served* count. *origins* are the places of the providers,
     by default all in one file. With ``ours=False`` somebody else publishes the settings:
-    no client is simulated, and rules about our documents are left out. Warnings with the
-    code *without* are left out, too.
+    no client is simulated; rules about our documents, and the code *without*, are left out.
     """
     families = {family.name: family for family in served}
     rules = [*_OF_SETTINGS]
@@ -111,8 +110,6 @@ _STANDARD = {
     for type_ in MAIL_TYPES
     for socket_type in ("SSL", "STARTTLS")
 }
-
-
 # A placeholder without its percent sign at the end.
 _BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
 

@@ -30,23 +30,23 @@ def _host(target: str) -> str:
 
 
 @options.command("dns", "resolver", target=_host, name=click.Choice(list(FORMATS)))
-def command(asked: options.Asked) -> int:
-    domain = asked.domain
-    name = "json" if asked.as_json else asked.name
+def command(args: options.Asked) -> int:
+    domain = args.domain
+    name = "json" if args.as_json else args.name
     service = project.service()
-    published = _records_of(service, domain, asked.target, asked.previous)
+    published = _records_of(service, domain, args.target, args.previous)
     claims = service.snapshot.loaded.claims
     if not domain and any(claim.startswith(b"*") for claim in claims):
         note = "note: patterns have no records: name a domain that one of them matches"
         terminal.print_line(f"{note}, as `dns DOMAIN`", err=True)
-    if not asked.diff:
-        _output(name, published, asked.folder)
+    if not args.diff:
+        _output(name, published, args.folder)
         return 0
     with ending.at_once():
-        resolver = options.resolver_of(asked)
-        different, errors = _compare_all(published, resolver, asked.target)
+        resolver = options.resolver_of(args)
+        different, errors = _compare_all(published, resolver, args.target)
     if different:
-        _output(name, different, asked.folder)
+        _output(name, different, args.folder)
     width = terminal.width(err=True)
     terminal.show(problems.shown(errors, "", "error", width), err=True)
     return 1 if different or errors else 0

@@ -20,9 +20,9 @@ _Static = tuple[str, str, Answer]  # a domain, a path, and its answer
 
 
 @options.command("export")
-def command(asked: options.Asked) -> None:
+def command(args: options.Asked) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # cleans up first
-    for note in export(project.service(), asked.directory, for_nginx=asked.nginx):
+    for note in export(project.service(), args.directory, for_nginx=args.nginx):
         terminal.print_line(f"note: {note}", err=True)
 
 
@@ -34,10 +34,8 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
     """
     notes: list[str] = []
     answers = _static_answers(service, notes)
-    files: Iterable[tuple[Path, bytes]]
-    files = ((Path(domain + path), answer.body) for domain, path, answer in answers)
-    if for_nginx:
-        files = _files_for_nginx(answers, directory)
+    tree = ((Path(domain + path), answer.body) for domain, path, answer in answers)
+    files = _files_for_nginx(answers, directory) if for_nginx else tree
     written = {directory / path for path in write_all(directory, files)}
     paths = families.static_paths(families.FAMILIES)
     existing = {file for path in paths for file in directory.glob("*" + path)}
@@ -69,7 +67,7 @@ def _files_for_nginx(
     """
     written: set[str] = set()
     # By path: the documents' names by domain, the headers, and the previous document.
-    found: dict[str, dict[str, str]] = {}
+    names: dict[str, dict[str, str]] = {}
     headers: dict[str, dict[str, str]] = {}
     previous: dict[str, bytes] = {}
     for domain, path, answer in answers:
@@ -83,18 +81,18 @@ def _files_for_nginx(
         if name not in written:
             written.add(name)
             yield Path(_DOCUMENTS, name), text
-        found.setdefault(path, {})[domain] = name
+        names.setdefault(path, {})[domain] = name
         headers.setdefault(path, dict(answer.headers))
 
     maps: list[dict[str, str]] = []  # paths with the same documents share a map
-    for documents in found.values():
+    for documents in names.values():
         if documents not in maps:
             maps.append(documents)
     values = {
         "labels": families.labels(),
         "domains": list(dict.fromkeys(chain.from_iterable(maps))),
         "maps": maps,
-        "found": found,
+        "names": names,
         "headers": headers,
         "root": str(directory.absolute() / _DOCUMENTS),
         "mark": _MARK.decode(),

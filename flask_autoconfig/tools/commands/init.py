@@ -20,17 +20,17 @@ _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
 @options.command("init", "resolver", "network")
-def command(asked: options.Asked) -> None:
-    domain, output = project.domain(asked.domain), asked.output
+def command(args: options.Asked) -> None:
+    domain, output = project.domain(args.domain), args.output
     to_stdout = str(output) == "-"
     if not to_stdout:
-        if os.path.lexists(output) and not asked.force:
+        if os.path.lexists(output) and not args.force:
             message = "the file exists already, and is left alone"
             cure = "name another file with -o, or overwrite it with --force"
             raise ConfigError.of(str(output), message, cure, "")
         with reported(output):
             check_replaceable(output)
-    discovery = _discover(domain, options.network(asked))
+    discovery = _discover(domain, options.network(args))
     for note in discovery.notes:
         terminal.print_line(f"note: {note}", err=True)
     if discovery.config is None:
@@ -45,7 +45,7 @@ def command(asked: options.Asked) -> None:
         terminal.write(content)
         return
     with reported(output):
-        write_file(output, content, replace=asked.force)
+        write_file(output, content, replace=args.force)
     is_plugin = click.get_current_context().find_root().info_name == "flask"
     program = "flask autoconfig" if is_plugin else "flask-autoconfig"
     if str(output) != DEFAULT_FILE:

@@ -43,33 +43,33 @@ def _address(value: str) -> str:
 
 
 @options.command("serve", bind=_address)
-def command(asked: options.Asked) -> None:
-    settings: dict[str, Any] = {"bind": asked.bind, "workers": asked.processes}
+def command(args: options.Asked) -> None:
+    settings: dict[str, Any] = {"bind": args.bind, "workers": args.processes}
     # Neither a faulty file nor hooks that cannot be imported may end a service of systemd:
     # after a few restarts systemd gives up the service and its socket, and a correction
     # does not bring them back. Only in the service's main process do these variables have
     # its own id; shells inherit them (systemd.exec(5) since 248, sd_listen_fds(3)).
     service_ids = (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
-    if asked.strict is None:
-        asked.strict = str(os.getpid()) not in service_ids
+    if args.strict is None:
+        args.strict = str(os.getpid()) not in service_ids
     announce: Callable[[str], None] = partial(terminal.echo, err=True)
-    if asked.log_format == "json":
+    if args.log_format == "json":
         server.log_json()
         settings["access_log_format"] = server.JSON
         announce = log.info
     try:
-        _serve(asked, announce, settings)
+        _serve(args, announce, settings)
     except (ConfigError, click.ClickException, OSError) as error:
-        if asked.log_format == "text":
+        if args.log_format == "text":
             raise
         log.error("%s", error)
         raise click.exceptions.Exit(1) from None
 
 
 def _serve(
-    asked: options.Asked, announce: Callable[[str], None], settings: dict[str, Any]
+    args: options.Asked, announce: Callable[[str], None], settings: dict[str, Any]
 ) -> None:
-    hooks = asked.hooks or name_in_environment()
+    hooks = args.hooks or name_in_environment()
     if project.named_file() is None and project.script_info():
         config, names = _call_in_child(_project_settings)
     else:
@@ -78,14 +78,14 @@ def _serve(
         try:
             names = _call_in_child(lambda: _names_of(load_hooks(hooks)))
         except (ConfigError, click.ClickException) as error:
-            if asked.strict:
+            if args.strict:
                 raise
             log.error(
                 "%s\nRequests are answered with 503 until it is corrected.", error
             )
             names = HOOK_NAMES
-    config["AUTOCONFIG_STRICT"] = asked.strict
-    app = create_app(config, proxies=asked.proxies, hooks=Functions())
+    config["AUTOCONFIG_STRICT"] = args.strict
+    app = create_app(config, proxies=args.proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     if hooks or names:
         project_hooks = partial(_project_hooks, project.script_info())

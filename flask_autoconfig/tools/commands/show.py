@@ -10,8 +10,8 @@ from .. import options, project, terminal
 
 
 @options.command("show", name=click.Choice([*families.formats(families.FAMILIES)]))
-def command(asked: options.Asked) -> None:
-    subject, name = asked.subject, asked.name
+def command(args: options.Asked) -> None:
+    subject, name = args.subject, args.name
     service = project.service()
     whom = f"for {subject}" if subject else "without an address"
     message = f"nothing is served {whom}"

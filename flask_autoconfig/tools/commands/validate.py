@@ -19,7 +19,7 @@ _SILENT_CURE = "leave that family out of `clients`, if you like"
 
 
 @options.command("validate")
-def command(asked: options.Asked) -> int:
+def command(args: options.Asked) -> int:
     file = project.file()
     warnings: Sequence[Problem] = ()
     count = "and warnings once it is mended"
@@ -29,10 +29,10 @@ def command(asked: options.Asked) -> int:
     except ConfigError as error:
         problems = error.problems
 
-    if asked.as_json:
+    if args.as_json:
         report: dict[str, Any] = {"file": str(file)}
-        for key, found in (("problems", problems), ("warnings", warnings)):
-            report[key] = [p._asdict() | {"file": p.file or str(file)} for p in found]
+        for key, rows in (("problems", problems), ("warnings", warnings)):
+            report[key] = [p._asdict() | {"file": p.file or str(file)} for p in rows]
             for row in report[key]:
                 del row["excerpt"]  # programs have line and column
         terminal.echo(json.dumps(report, indent=2))

@@ -116,7 +116,7 @@ def _fetch(url: str) -> bytes:
     own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
     network = Network(Resolver(), own=own).step(_MOST_SECONDS)
     try:
-        response = follow_redirects(lambda at: fetch_once(network, Request(at)), url)
+        response = follow_redirects(lambda hop: fetch_once(network, Request(hop)), url)
     except ProbeError as error:
         raise unreadable(f"cannot fetch it: {error}", _DOWNLOAD) from error
     fault = response.certificate.problem if response.certificate else ""

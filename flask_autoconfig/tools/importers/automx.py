@@ -385,7 +385,6 @@ class _Database:
                 limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
                 raise unreadable(f"its tables hold {limit}")
         tables = [dict(zip(names, row, strict=True)) for row in rows]
-        # `msgspec.convert` is newer than the oldest version that is required.
-        packed = msgspec.msgpack.encode(tables)
+        packed = msgspec.msgpack.encode(tables)  # `convert` needs a newer msgspec
         decoded: list[Any] = msgspec.msgpack.decode(packed, type=list[type_])
         return decoded

@@ -31,15 +31,15 @@ def read_autodiscover(_file: Path, data: bytes) -> Imported:
             row._replace(authentication=row.authentication.replace("NTLM", ""))
             for row in accounts
         ]
-    known = {*_PROTOCOLS, "MOBILESYNC"}
+    supported = {*_PROTOCOLS, "MOBILESYNC"}
     if any(account.type == "ews" for account in accounts):
-        known |= {"EXCH", "EXPR"}
+        supported |= {"EXCH", "EXPR"}
     addresses, notes = [], list(map(_SKIPPED.format, errors))
     for element in parse(data).iter():
         name, text = local_name(element), text_of(element)
         if name in _ADDRESS_ELEMENTS:
             addresses.append(text)
-        elif name == outlook.TYPE and text.upper() not in known:
+        elif name == outlook.TYPE and text.upper() not in supported:
             notes.append(f"the protocol {text[:60]} is left out: it is not supported")
     return _imported(accounts, addresses, notes)
 

@@ -57,10 +57,7 @@ def for_software(cure: str, software: str, protocol: str) -> str:
 
 
 def in_thread(function: Callable[[], T]) -> Future[T]:
-    """Call *function* in a daemon thread, which does not keep the process from ending.
-
-    The threads of an executor would.
-    """
+    """Call *function* in a daemon thread; an executor would keep the process alive."""
     future: Future[T] = Future()
 
     def run() -> None:

@@ -114,7 +114,6 @@ class Conversation:
         return lines
 
     def command(self, text: str) -> list[str]:
-        """Send a command and return the response."""
         self.send(self.tag + text)
         return self.read_response()
 

@@ -100,7 +100,7 @@ def follow_redirects(fetch: Callable[[str], Response], url: str) -> Response:
 
     *fetch* returns the response to one URL.
     """
-    seen: list[str] = []
+    visited: list[str] = []
     is_verified = True
     while True:
         response = fetch(url)
@@ -108,12 +108,12 @@ def follow_redirects(fetch: Callable[[str], Response], url: str) -> Response:
         is_verified = is_verified and is_good
         target = response.target
         if not target:
-            return replace(response, redirects=seen, is_verified=is_verified)
-        seen.append(url)
+            return replace(response, redirects=visited, is_verified=is_verified)
+        visited.append(url)
         url = target
-        if url in seen or len(seen) > MOST_REDIRECTS:
-            hops = [split_url(hop) for hop in (*seen[-2:], url)]
-            if url in seen and len({(hop.hostname, hop.path) for hop in hops}) == 1:
+        if url in visited or len(visited) > MOST_REDIRECTS:
+            hops = [split_url(hop) for hop in (*visited[-2:], url)]
+            if url in visited and len({(hop.hostname, hop.path) for hop in hops}) == 1:
                 raise ProbeError("itself", "it redirects to itself without end")
             hosts = dict.fromkeys(f"{hop.scheme}://{hop.netloc}"[:200] for hop in hops)
             message = f"redirects without end, by way of {' and '.join(hosts)}"

@@ -110,9 +110,7 @@ class Resolver:
     def _servers(self, hosts: list[str], allow_private: bool) -> "Iterator[Authority]":
         for host in hosts[:_MOST_SERVERS]:
             with suppress(LookupFailed):
-                for address in sorted(
-                    self.addresses(host), key=lambda text: ":" in text
-                ):
+                for address in sorted(self.addresses(host), key=lambda ip: ":" in ip):
                     if allow_private or self._is_private or is_public(address):
                         yield Authority(host, address, self.with_server(address))
                         break
@@ -149,11 +147,9 @@ class Resolver:
         records = self._answers[name, type_]
         return records and list(records)
 
-    def _query(
-        self, name: str, type_: str, flags: int | None = None
-    ) -> list[Any] | None:
+    def _query(self, name: str, type_: str, flags: int = 0) -> list[Any] | None:
         resolver, left = copy.copy(self._resolver), self._seconds_left(name)
-        resolver.flags = flags
+        resolver.flags = flags or None  # by default, dnspython's
         try:
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
         except dns.resolver.NXDOMAIN:
@@ -167,7 +163,7 @@ class Resolver:
             return []
         except (dns.exception.DNSException, OSError) as error:
             kind, reason = _reason(error)
-            if kind == "servfail" and flags is None:
+            if kind == "servfail" and not flags:
                 # Find out whether it succeeds without DNSSEC validation.
                 unchecked = self.until(time.monotonic() + 1.0)
                 with suppress(LookupFailed):
@@ -186,10 +182,10 @@ class Resolver:
         if (key := (host, "AAAA and A")) not in self._answers:
             limited = self.until(time.monotonic() + self._timeout)
             self._answers[key] = limited._look_up_addresses(host)
-        found = [ip_address(record.address) for record in self._answers[key] or ()]
+        addresses = [ip_address(record.address) for record in self._answers[key] or ()]
         # Every run must connect to the same server, whatever the order of the records.
-        found.sort(key=lambda address: (-address.version, address.packed))
-        return list(map(str, found))
+        addresses.sort(key=lambda address: (-address.version, address.packed))
+        return list(map(str, addresses))
 
     def _look_up_addresses(self, host: str) -> list[Any]:
         """Return the AAAA and A records of a host, looked up side by side.

@@ -163,13 +163,11 @@ def _close(attempt: Future[socket.socket]) -> None:
         attempt.result().close()
 
 
-def _no_connection(
-    attempts: Mapping[Future[socket.socket], str], port: int
-) -> ProbeError:
+def _no_connection(dials: Mapping[Future[socket.socket], str], port: int) -> ProbeError:
     """Return the error with the reason at each address, those without a route last."""
     errors = {
-        address: (attempt.exception() if attempt.done() else None) or TimeoutError()
-        for attempt, address in attempts.items()
+        address: (dial.exception() if dial.done() else None) or TimeoutError()
+        for dial, address in dials.items()
     }
     reasons: dict[str, list[str]] = {}
     for address in sorted(errors, key=lambda name: _has_no_route(errors[name])):
@@ -181,7 +179,7 @@ def _no_connection(
     routed = [error for error in errors.values() if not _has_no_route(error)]
     is_late = all(isinstance(error, TimeoutError) for error in routed)
     kind = "silent" if is_late else "connect"
-    clause, cure = _nature(attempts.values())
+    clause, cure = _nature(dials.values())
     if not (routed or cure):
         # Outside their network, nobody has a route to private addresses.
         kind = "private" if clause else "no-route"

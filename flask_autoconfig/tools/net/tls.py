@@ -113,10 +113,7 @@ _messages = threading.local()
 
 
 def _record_messages(context: ssl.SSLContext) -> set[int]:
-    """Return a set to which this thread's next handshake adds the types of messages.
-
-    It stays empty in versions of Python that do not provide them.
-    """
+    """Return a set that collects this thread's messages, if Python provides them."""
     context._msg_callback = _record  # type: ignore[attr-defined]
     _messages.received = received = set[int]()
     return received
@@ -128,10 +125,7 @@ def _record(_: Any, direction: str, version: Any, kind: int, *message: Any) -> N
 
 
 def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
-    """Return the certificates that the server sent, its own first.
-
-    The list is empty in versions of Python that do not provide them.
-    """
+    """Return the certificates that the server sent, [] if Python does not provide them."""
     try:
         sent = secure._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
         return [dict(certificate.get_info()) for certificate in sent]
