@@ -35,12 +35,10 @@ _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers of SRV records, or of documents
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # settings, outside the server's table
 _TEXTS: dict[str, str] = texts()["init"]
-# Where a candidate comes from: the keys of _TEXTS for this are the possible sources.
+# Sources of candidates: keys of _TEXTS, which says how a server was found.
 _AUTODISCOVER = "Autodiscover"
 _BY_DOMAIN = ("SRV", _AUTODISCOVER, "document")  # the domain itself names it
 _UNCERTAIN = ("MX", "certificate")  # another provider may run it
-
-
 _Tables = dict[str, list[Entry]]  # the servers of each key of the provider
 
 
@@ -55,7 +53,7 @@ class Discovery(NamedTuple):
 
 
 def seconds(net: Network) -> float:
-    """Return how long the discovery of one domain may take."""
+    """Return the seconds that the discovery of one domain may take."""
     return _STEPS * net.timeout
 
 
@@ -234,9 +232,7 @@ class _Search(Publications):
     def _best_of_each_type(self, entries: list[Entry]) -> list[Entry]:
         """Return one mail server of each type, with implicit TLS if there is one."""
         best: dict[Any, Entry] = {}
-        for entry in sorted(
-            entries, key=lambda row: row[0].get("socket_type") != "SSL"
-        ):
+        for entry in sorted(entries, key=lambda e: e[0].get("socket_type") != "SSL"):
             type_, host, port = map(entry[0].get, ("type", "hostname", "port"))
             if best.setdefault((type_, entry[0].get("url")), entry) is not entry:
                 self.notes.append(f"{type_} {host}:{port} is left out: {_TEXTS['one']}")

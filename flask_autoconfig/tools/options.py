@@ -18,7 +18,7 @@ Endpoint = tuple[str, int]  # host and port
 
 
 def _name_server(value: str) -> Endpoint:
-    """Parse HOST, HOST:PORT or an IPv6 address, which takes brackets before a port."""
+    """Parse HOST, HOST:PORT, or an IPv6 address, in brackets before a port."""
     if is_ip(value):
         return value, 53
     parts = split_url(f"//{value}")

@@ -428,7 +428,7 @@ def _as_in_gecko(document: bytes) -> bytes:
 
 
 def odd_name(name: str | None, address: Address) -> str:
-    """Return why nobody can have a user name, once it is filled in, as a clause, or ""."""
+    """Return the fault of a user name that no account can have, as a clause, or ""."""
     filled = fill_in(name, address.domain, address).lower()
     if filled.endswith(f"@{address.domain}@{address.domain}"):
         return "with the domain twice"

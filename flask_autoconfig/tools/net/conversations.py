@@ -82,7 +82,7 @@ class Conversation:
         """Return a line of the server for a message, shortened and without secrets."""
         return self._secrets.quoted(line)[:most]
 
-    def has_greeted(self) -> bool:
+    def read_greeting(self) -> bool:
         """Read the greeting; return False if it does not come in time."""
         try:
             line = self.read_line()

@@ -165,7 +165,7 @@ def fetch_once(network: Network, request: Request) -> Response:
         with connection.getresponse() as raw:
             response.status = raw.status
             response.every = [(key.lower(), value) for key, value in raw.getheaders()]
-            response.headers = dict(reversed(response.every))  # clients take the first
+            response.headers = dict(reversed(response.every))  # clients use the first
             response.body, response.damage = _read_body(raw)
     response.seconds = time.monotonic() - start
     if len(response.body) > MOST_BODY:

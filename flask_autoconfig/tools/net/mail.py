@@ -158,10 +158,10 @@ class _Session:
     def _greeted(self, sock: socket.socket) -> Conversation:
         """Return a conversation after the greeting, which may be slow (RFC 9051, 7.1.5)."""
         conversation, start = self._conversation(sock), time.monotonic()
-        if not conversation.has_greeted():
+        if not conversation.read_greeting():
             self._diagnose_silence()
             self._begin_step(_GREETING * self.base_network.timeout)
-            if not conversation.has_greeted():
+            if not conversation.read_greeting():
                 is_inside_tls = self.endpoint.socket_type == "SSL"
                 row = texts()["silent"]["inside" if is_inside_tls else "plain"]
                 cure = row["cure"].format(type=self.endpoint.type)
