@@ -113,7 +113,7 @@ def _report(error: ConfigError) -> None:
     from . import problems, terminal
 
     with suppress(OSError):
-        terminal.show(problems.of_error(error, terminal.width(err=True)), err=True)
+        terminal.show(problems.error_lines(error, terminal.width(err=True)), err=True)
 
 
 def _report_unexpected(*error: Any) -> None:

@@ -28,18 +28,18 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
     The folder must exist. With *replace* an ordinary file of that name is overwritten;
     its mode is kept if it belongs to this user.
     """
-    with opened(path.parent) as folder:
+    with open_folder(path.parent) as folder:
         if not replace:
             folder.write(path.name, data)
             return
         with folder.staging() as staging:
             staging.write("0", data)
-            folder.take(staging, [PurePath(path.name)])
+            folder.move_from(staging, [PurePath(path.name)])
 
 
 def check_replaceable(path: Path) -> None:
     """Raise OSError if the folder is missing, or if the path is no ordinary file."""
-    with opened(path.parent) as folder:
+    with open_folder(path.parent) as folder:
         folder.mode_of(path.name)
 
 
@@ -51,20 +51,20 @@ def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
     file is refused. Raises ConfigError.
     """
     paths: list[Path] = []
-    with reported(folder):
+    with errors_reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with opened(folder) as root, root.staging() as staging:
+        with open_folder(folder) as root, root.staging() as staging:
             for number, (path, data) in enumerate(files):
                 staging.write(str(number), data)
                 paths.append(path)
-            root.take(staging, paths)
+            root.move_from(staging, paths)
     count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
     terminal.echo(f"{count} written below {folder}", err=True)
     return paths
 
 
 @contextmanager
-def reported(path: Path) -> Iterator[None]:
+def errors_reported(path: Path) -> Iterator[None]:
     """Raise ConfigError for an OSError of the block; the user named *path*."""
     try:
         yield
@@ -78,7 +78,7 @@ def reported(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Folder]:
+def open_folder(path: Path) -> Iterator[Folder]:
     descriptor = os.open(path, _FOLDER)
     try:
         yield Folder(descriptor, path)
@@ -165,7 +165,7 @@ class Folder:
         is_own = status.st_uid == os.geteuid()
         return stat.S_IMODE(status.st_mode) & 0o777 if is_own else None
 
-    def take(self, staging: Folder, paths: Sequence[PurePath]) -> None:
+    def move_from(self, staging: Folder, paths: Sequence[PurePath]) -> None:
         """Move the files 0, 1, 2, … of *staging* to these paths below this folder.
 
         All paths are checked before the first file is moved.

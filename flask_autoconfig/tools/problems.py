@@ -28,7 +28,7 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 _VARIABLE = re.compile(r'"[^"]*"|(?<![^\s"])[^\s"][^\s".]*+\.[^\s"]++|\d+')
 
 
-def shown(
+def as_lines(
     problems: Sequence[Problem], file: Path | str, label: str, width: int | None = None
 ) -> Iterator[str]:
     """Yield lines for people, wrapped to *width* columns if there is a width.
@@ -52,7 +52,7 @@ def shown(
             yield f"  and {totals[kind] - _MOST_ALIKE:,} more like it"
 
 
-def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
+def error_lines(error: ConfigError, width: int | None = None) -> Iterator[str]:
     """Yield the lines of an error's problems, below a line with the file's name."""
     problems = error.problems
     head = _head("Error", "red")
@@ -63,7 +63,7 @@ def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
     count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
     name = error.file or "the configuration"
     yield wrapped(f"{head} {clean(name)}: {count}", width)
-    yield from shown(problems, error.file, "error", width)
+    yield from as_lines(problems, error.file, "error", width)
 
 
 def _block(

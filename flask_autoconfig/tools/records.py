@@ -79,7 +79,7 @@ FORMATS: dict[str, Callable[[Published], str]] = {
 }
 
 
-def joined(name: str, published: Iterable[Published]) -> str:
+def as_text(name: str, published: Iterable[Published]) -> str:
     if name == "json":
         return _json(*published)
     return "\n".join(map(FORMATS[name], published))
@@ -91,18 +91,18 @@ def joined(name: str, published: Iterable[Published]) -> str:
 _PURPOSE = re.compile(rb"v=[A-Za-z0-9]*|[A-Za-z0-9]*=")
 
 
-def compared(published: Published, resolver: Resolver) -> Published:
+def compare(published: Published, resolver: Resolver) -> Published:
     """Return the records that DNS lacks, and those to remove.
 
     The zone's own name servers are asked, or the resolver if none of them answers.
     Raises LookupFailed.
     """
     domain, total = published.domain, len(published.records)
-    resolved = _compared(published, resolver)
+    resolved = _compare_with(published, resolver)
 
     def ask(server: Authority) -> Iterator[tuple[int, int, Authority, Published]]:
         with suppress(LookupFailed):
-            result = _compared(published, server.resolver)
+            result = _compare_with(published, server.resolver)
             size = len(result.records) + len(result.outdated)
             yield server.resolver.serial(domain), -size, server, result
 
@@ -129,7 +129,7 @@ def compared(published: Published, resolver: Resolver) -> Published:
     return result._replace(notes=notes, faults=faults)
 
 
-def _compared(published: Published, resolver: Resolver) -> Published:
+def _compare_with(published: Published, resolver: Resolver) -> Published:
     """Compare each set of records; raise LookupFailed if none can be looked up."""
     result = published._replace(
         records=[], outdated=[], was_compared=True, notes=[], faults=[]
@@ -140,7 +140,7 @@ def _compared(published: Published, resolver: Resolver) -> Published:
     errors = 0
     for count, records in enumerate(sets.values(), 1):
         try:
-            _compare(result, records, resolver)
+            _compare_set(result, records, resolver)
         except LookupFailed as error:
             errors += 1
             is_unreachable = error.kind == "timeout" and errors == count
@@ -150,7 +150,7 @@ def _compared(published: Published, resolver: Resolver) -> Published:
     return result
 
 
-def _compare(result: Published, records: list[Record], resolver: Resolver) -> None:
+def _compare_set(result: Published, records: list[Record], resolver: Resolver) -> None:
     """Add the differences of a set of records to the result; raises LookupFailed."""
     name, type_, data = records[0]
     host, is_single = f"{name}.{result.domain}", len(records) == 1

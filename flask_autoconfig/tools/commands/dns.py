@@ -15,7 +15,7 @@ from ...snapshot import Directory
 from .. import ending, options, problems, project, terminal, zone
 from ..files import write_all
 from ..net.resolver import LookupFailed, Resolver
-from ..records import FORMATS, Published, compared, joined
+from ..records import FORMATS, Published, as_text, compare
 
 _WORKERS = 16  # domains compared at a time
 
@@ -48,7 +48,7 @@ def command(args: options.Asked) -> int:
     if different:
         _output(name, different, args.folder)
     width = terminal.width(err=True)
-    terminal.show(problems.shown(errors, "", "error", width), err=True)
+    terminal.show(problems.as_lines(errors, "", "error", width), err=True)
     return 1 if different or errors else 0
 
 
@@ -85,15 +85,15 @@ def _compare_all(
         if error.kind == "timeout":  # other lookups would time out, too
             return [], [Problem("nothing was compared", str(error), error.cure)]
 
-    def compare(domain: Published) -> Published | Problem:
+    def compare_domain(domain: Published) -> Published | Problem:
         try:
-            return compared(domain, resolver)
+            return compare(domain, resolver)
         except LookupFailed as error:
             cure = error.cure or "check the name servers of the domain"
             return Problem(domain.domain, f"not compared: {error}", cure)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for result in pool.map(compare, published):
+        for result in pool.map(compare_domain, published):
             if isinstance(result, Problem):
                 errors.append(result)
                 continue
@@ -108,7 +108,7 @@ def _compare_all(
 
 def _output(name: str, published: Iterable[Published], folder: Path | None) -> None:
     if folder is None:
-        terminal.echo(joined(name, published), nl=False)
+        terminal.echo(as_text(name, published), nl=False)
         return
     suffix, write = ("txt" if name == "table" else name), FORMATS[name]
     files = ((Path(f"{row.domain}.{suffix}"), write(row).encode()) for row in published)

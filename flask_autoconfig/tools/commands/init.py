@@ -13,7 +13,7 @@ from ...errors import ConfigError
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import Discovery, discover, seconds
-from ..files import check_replaceable, reported, write_file
+from ..files import check_replaceable, errors_reported, write_file
 from ..net.tcp import Network
 
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
@@ -28,7 +28,7 @@ def command(args: options.Asked) -> None:
             message = "the file exists already, and is left alone"
             cure = "name another file with -o, or overwrite it with --force"
             raise ConfigError.of(str(output), message, cure, "")
-        with reported(output):
+        with errors_reported(output):
             check_replaceable(output)
     discovery = _discover(domain, options.network(args))
     for note in discovery.notes:
@@ -44,7 +44,7 @@ def command(args: options.Asked) -> None:
     if to_stdout:
         terminal.write(content)
         return
-    with reported(output):
+    with errors_reported(output):
         write_file(output, content, replace=args.force)
     is_plugin = click.get_current_context().find_root().info_name == "flask"
     program = "flask autoconfig" if is_plugin else "flask-autoconfig"

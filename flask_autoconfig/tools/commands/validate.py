@@ -9,7 +9,7 @@ from ... import families
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
 from .. import options, project, terminal
-from ..problems import shown
+from ..problems import as_lines
 from ..warnings import find_warnings
 
 # About a family that gets no answers because of a project's hooks.
@@ -38,8 +38,8 @@ def command(args: options.Asked) -> int:
         terminal.echo(json.dumps(report, indent=2))
     else:
         count = f"{_count(problems, 'problem')}, {count}"
-        terminal.show(shown(problems, file, "error", terminal.width()))
-        terminal.show(shown(warnings, file, "warning", terminal.width()))
+        terminal.show(as_lines(problems, file, "error", terminal.width()))
+        terminal.show(as_lines(warnings, file, "warning", terminal.width()))
         terminal.print_line(f"{file}: {count}", err=True)
     return 1 if problems else 0
 

@@ -218,7 +218,7 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.is_complete:
             return 0
-        self._sock.settimeout(self._network.left())
+        self._sock.settimeout(self._network.seconds_left())
         count: int | None = self._raw.readinto(buffer)
         self._bytes_left -= count or 0
         if self._bytes_left < 0:

@@ -151,7 +151,7 @@ class _Session:
     def _conversation(self, sock: socket.socket) -> Conversation:
         self.stack.callback(sock.close)
         protocol = CONVERSATIONS[self.endpoint.type]
-        conversation = protocol(sock, self.secrets, lambda: self.network.left())
+        conversation = protocol(sock, self.secrets, lambda: self.network.seconds_left())
         conversation.transcript = self.server.heard
         return conversation
 
@@ -232,7 +232,7 @@ def first_messages(network: Network, endpoint: Endpoint, padding: bytes) -> set[
 
         def connect() -> socket.socket:
             connection = session.connect_for_tls()
-            connection.settimeout(session.network.left())
+            connection.settimeout(session.network.seconds_left())
             return connection
 
         return network.first_messages(connect, endpoint.host, padding)

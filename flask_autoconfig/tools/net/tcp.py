@@ -54,7 +54,7 @@ class Network:
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return the seconds left for the step; raises ProbeError if there are none."""
         left = self.until - time.monotonic()
         if left <= 0:
@@ -97,7 +97,7 @@ class Network:
         if self.only:
             addresses = [self.only]
         _, port = self.connect_to.get((host, port), (host, port))
-        until = time.monotonic() + self.left()
+        until = time.monotonic() + self.seconds_left()
         attempts: dict[Future[socket.socket], str] = {}
         connected = None
         try:
@@ -138,7 +138,7 @@ class Network:
             address, connection = "", connect()
             address = address_of(connection)
             try:
-                connection.settimeout(self.left())  # for the whole handshake
+                connection.settimeout(self.seconds_left())  # for the whole handshake
             except ProbeError:
                 connection.close()
                 raise
