@@ -93,9 +93,8 @@ def service() -> Service:
     if app is None or existing is None:
         hooks = name_in_environment()
         return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
-    if (
-        not existing.live.current().lookup.is_ready
-    ):  # the site started with a faulty file
+    is_ready = existing.live.current().lookup.is_ready
+    if not is_ready:  # the site started with a faulty file
         return Service(Path(existing.live.file), hooks=existing.hooks)
     # The hooks may use the site's database.
     click.get_current_context().with_resource(app.app_context())

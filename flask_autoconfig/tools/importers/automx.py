@@ -24,7 +24,7 @@ from .imported import DAV, Imported, Raw, add_server, prune, unreadable
 # The types of mail servers, as config-v1.1.xml has them.
 _TYPES = {"imap": "imap", "pop": "pop3", "pop3": "pop3", "smtp": "smtp"}
 _URL = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
-_WORDS: dict[str, dict[str, str]] = table_beside(__file__, "automx.toml")
+_TABLES: dict[str, dict[str, str]] = table_beside(__file__, "automx.toml")
 _YES, _NO = {"1", "y", "yes", "t", "true", "on"}, {"", "no", "false", "off", "0"}
 _LONGEST_VALUE = 1000  # characters
 
@@ -86,8 +86,8 @@ class _Section:
 
     def settings(self) -> Raw:
         raw: Raw = {
-            "display_name": self._filled("account_name") or None,
-            "display_short_name": self._filled("account_name_short") or None,
+            "display_name": self._with_placeholders("account_name") or None,
+            "display_short_name": self._with_placeholders("account_name_short") or None,
         }
         backend = self._get("backend")
         if backend in ("ldap", "sql", "static_append", "ldap_append", "sql_append"):
@@ -96,23 +96,23 @@ class _Section:
         for key in ("imap", "pop", "smtp", *DAV):
             if self._get(key).lower() in _YES and (server := self._server(key)):
                 add_server(raw, server)
-        if url := self._filled("server_url"):
+        if url := self._with_placeholders("server_url"):
             add_server(raw, {"type": "activesync", "url": url})
-        for key, reason in _WORDS["lost"].items():
+        for key, reason in _TABLES["lost"].items():
             if self._get(key).lower() not in _NO:
                 self._leave_out(key, reason)
         return raw
 
     def _server(self, key: str) -> Raw | None:
-        type_, host = _TYPES.get(key, key), self._filled(f"{key}_server")
+        type_, host = _TYPES.get(key, key), self._with_placeholders(f"{key}_server")
         if not host:
             self._note(f"the {type_} server is left out: it has no known host")
             return None
         server: Raw = {"type": type_, "username": "%EMAILLOCALPART%"}  # as automx does
         if self._get(f"{key}_auth_identity"):
-            server["username"] = self._filled(f"{key}_auth_identity") or None
+            server["username"] = self._with_placeholders(f"{key}_auth_identity") or None
         if key not in DAV and (method := self._get(f"{key}_auth")):
-            server["authentication"] = _WORDS["methods"].get(method.lower())
+            server["authentication"] = _TABLES["methods"].get(method.lower())
             if not server["authentication"]:
                 self._leave_out(f"{key}_auth", "no client knows this method")
         text = self._get(f"{key}_port")
@@ -121,7 +121,7 @@ class _Section:
             self._leave_out(f"{key}_port", "it is no port")
 
         encryption = self._get(f"{key}_encryption").lower()
-        socket_type = _WORDS["socket_types"].get(encryption)
+        socket_type = _TABLES["socket_types"].get(encryption)
         if socket_type is None:
             is_direct = key in DAV or (port and port == standard_port(type_, "SSL"))
             socket_type = "SSL" if is_direct else "STARTTLS"
@@ -135,11 +135,11 @@ class _Section:
             raise unreadable(f"its {key} has {len(value):,} characters")
         return value
 
-    def _filled(self, key: str) -> str:
+    def _with_placeholders(self, key: str) -> str:
         """Return a value with this package's placeholders, "" if it needs a lookup."""
-        macros = _WORDS["macros"]
+        macros = _TABLES["macros"]
         text = re.sub("%[sud%]", lambda macro: macros[macro[0]], self._get(key))
-        for variable, placeholder in _WORDS["variables"].items():
+        for variable, placeholder in _TABLES["variables"].items():
             if variable in text:
                 text = text.replace(variable, placeholder)
                 self._note(f"{key}: {variable} became {placeholder}")
