@@ -104,7 +104,7 @@ class _Session:
         server, (_, host, port, socket_type) = self.server, self.endpoint
         is_starttls = socket_type == "STARTTLS"
         if socket_type == "plain":
-            conversation = self._greeted(self._connect())
+            conversation = self._await_greeting(self._connect())
         else:
             # A late greeting before STARTTLS may outlast the step.
             network = self.base_network if is_starttls else self.network
@@ -119,7 +119,7 @@ class _Session:
                         raise plain.refusal("it answers in clear text", line) from error
                 raise
             sock, server.certificate = tls
-            begin = self._conversation if is_starttls else self._greeted
+            begin = self._conversation if is_starttls else self._await_greeting
             conversation = begin(sock)
         words, server.mechanisms = conversation.capabilities()
         server.starttls = server.starttls or conversation.starttls in words
@@ -132,7 +132,7 @@ class _Session:
         """Return a connection whose server waits for TLS to begin; raises ProbeError."""
         if self.endpoint.socket_type != "STARTTLS":
             return self._connect()
-        conversation = self._greeted(self._connect())
+        conversation = self._await_greeting(self._connect())
         words, self.server.before_tls = conversation.capabilities()
         self.server.starttls = conversation.starttls in words
         if not self.server.starttls:
@@ -155,7 +155,7 @@ class _Session:
         conversation.transcript = self.server.heard
         return conversation
 
-    def _greeted(self, sock: socket.socket) -> Conversation:
+    def _await_greeting(self, sock: socket.socket) -> Conversation:
         """Return a conversation after the greeting, which may be slow (RFC 9051, 7.1.5)."""
         conversation, start = self._conversation(sock), time.monotonic()
         if not conversation.read_greeting():
@@ -205,7 +205,7 @@ def _conversation(
     seconds: float | None = None,
     secrets: Secrets | None = None,
 ) -> Iterator[tuple[Conversation, MailServer]]:
-    """Hold a conversation, which ends with the command for that; raises ProbeError."""
+    """Begin a conversation, and end it by the command `logout`; raises ProbeError."""
     with ExitStack() as stack:
         session = _Session(network, seconds, endpoint, secrets or Secrets(), stack)
         try:
