@@ -104,7 +104,7 @@ def service() -> Service:
 def served(service: Service, domain: str, address: Address | None = None) -> Served:
     """Return what is served for a folded domain, or an address; raises ConfigError."""
     lookup = service.lookup
-    with asking(service, domain):
+    with hook_failures_reported(service, domain):
         by_address = address and lookup.find_address(address, "")
         result = by_address if address else lookup.find_domain(domain)
     if result is None:
@@ -117,7 +117,7 @@ def served(service: Service, domain: str, address: Address | None = None) -> Ser
 
 
 @contextmanager
-def asking(service: Service, subject: str) -> Iterator[None]:
+def hook_failures_reported(service: Service, subject: str) -> Iterator[None]:
     """Turn the failure of a hook into a ConfigError about *subject*."""
     try:
         yield

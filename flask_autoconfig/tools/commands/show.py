@@ -22,7 +22,7 @@ def command(args: options.Asked) -> None:
         message = f"{name} is not among the clients that are served"
         cure = f"add {family} to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
         raise _error(service, message, f"{cure} in the file")
-    with project.asking(service, subject):
+    with project.hook_failures_reported(service, subject):
         if "@" in subject or not subject:
             address = project.address(subject) if subject else None
             served = service.lookup.look_up(address, "")
