@@ -18,7 +18,7 @@ _LABEL = "[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
 _HOST = re.compile(rf"{_LABEL}(?>(?:\.{_LABEL})*)")
 _ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
-# Greek or Cyrillic beside Latin letters in a label, and what shows as nothing.
+# Greek or Cyrillic beside Latin letters in a label, and invisible characters.
 _GREEK = "[\u0370-\u052f]"
 LOOKALIKE = re.compile(
     rf"(?i)[a-z][^.]*{_GREEK}|{_GREEK}[^.]*[a-z]|[\xad\u200b\u200e\u200f\u2060\ufeff]"
@@ -67,10 +67,8 @@ def fold(domain: str) -> str:
         except ValueError as error:
             raise ValueError("not a host name") from error
     domain = domain.lower().removesuffix(".")
-    is_short = len(domain) < 64 or (
-        len(domain) < 254 and not _LONG_LABEL.search(domain)
-    )
-    if not is_short or not _HOST.fullmatch(domain):
+    has_long_label = len(domain) > 63 and _LONG_LABEL.search(domain)
+    if len(domain) > 253 or has_long_label or not _HOST.fullmatch(domain):
         raise ValueError("not a host name")
     return domain
 
@@ -91,12 +89,11 @@ def parse_address(text: str) -> Address:
     """Split `local@domain`; raises ValueError if it is not an address (RFC 5321)."""
     if "@" not in text and "%40" in text:  # a redirect has encoded it twice
         text = unquote(text)
-    local, at, domain = text.strip().rpartition("@")
-    if not at or not _LOCAL_PART.fullmatch(local):
+    local, _, domain = text.strip().rpartition("@")  # without an @, `local` is ""
+    if not _LOCAL_PART.fullmatch(local) or len(local.encode()) > _LONGEST_LOCAL_PART:
         raise ValueError("not an e-mail address")
     address = Address(local, fold(domain))
-    octets, length = len(local.encode()), len(str(address).encode())
-    if octets > _LONGEST_LOCAL_PART or length > LONGEST_ADDRESS:
+    if len(str(address).encode()) > LONGEST_ADDRESS:
         raise ValueError("not an e-mail address")
     return address
 
@@ -126,7 +123,7 @@ def decoded(value: str) -> str:
 
 
 def person_name(text: str) -> str:
-    """Return a typed name on one line, without control characters, and cut."""
+    """Return a typed name on one line, without control characters, cut if it is long."""
     return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON].rstrip()
 
 
@@ -136,7 +133,7 @@ def is_authority(host: str) -> bool:
 
 
 def host_of(authority: str) -> str:
-    """Return the folded host name of a Host header, "" for an IP address or no name."""
+    """Return the folded host name in a Host header, or "" if it has none."""
     try:
         host = fold(authority.partition(":")[0])
     except ValueError:
@@ -177,15 +174,15 @@ def fill_in_host(host: str | None, domain: str | None, address: Address | None) 
     """
     if not host or "%" not in host:
         return host or ""
-    for name in USER_PLACEHOLDERS:
+    for placeholder in USER_PLACEHOLDERS:
         # The file's own domain must follow the label with the placeholder.
-        after = host.partition(name)[2].replace(DOMAIN_PLACEHOLDER, "a.domain")
-        if name in host and "." not in after.partition(".")[2]:
+        rest = host.partition(placeholder)[2].replace(DOMAIN_PLACEHOLDER, "a.domain")
+        if placeholder in host and "." not in rest.partition(".")[2]:
             return ""
     values = {
-        name: value.lower()
-        for name, value in _values(domain, address).items()
-        if name == DOMAIN_PLACEHOLDER or _ONE_LABEL.fullmatch(value)
+        placeholder: value.lower()
+        for placeholder, value in _values(domain, address).items()
+        if placeholder == DOMAIN_PLACEHOLDER or _ONE_LABEL.fullmatch(value)
     }
     try:
         return fold(_filled(host, values))
@@ -212,7 +209,7 @@ def fill_in_url(url: str | None, domain: str | None, address: Address | None) ->
         authority = f"{host}{colon}{port}"
     # A path or query may contain "@" (section 3.3), which is easier to read than %40.
     values = _values(domain, address).items()
-    filled = _filled(rest, {name: quote(value, safe="@") for name, value in values})
+    filled = _filled(rest, {key: quote(value, safe="@") for key, value in values})
     return f"{start}{authority}{filled}" if filled or not rest else ""
 
 
@@ -243,10 +240,10 @@ def is_for_all(text: str) -> bool:
 
 
 def known_part(url: str, domain: str | None) -> str:
-    """Return as much of a URL as is known without an address.
+    """Return the part of a URL that is known without an address.
 
-    It ends with the folder before the first unknown placeholder, and is "" if that is in
-    the host.
+    It ends with the folder before the first unknown placeholder, and is "" if the host has
+    one.
     """
     url = with_domain(url, domain)
     unknown = _PLACEHOLDER.search(url)

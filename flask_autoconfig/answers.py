@@ -1,6 +1,6 @@
-"""HTTP without a framework: requests, responses, their headers, and 304.
+"""HTTP without a framework: requests, responses, and conditional requests.
 
-A response is called an answer here, to tell it from Flask's `Response`.
+A response is called an answer here, to distinguish it from Flask's `Response`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SECURITY_HEADERS: tuple[Header, ...] = (
     ("Referrer-Policy", "no-referrer"),
     ("X-Robots-Tag", "noindex"),
 )
-# Every document is public, and any page's script may read it.
+# Documents are public: scripts of any site may read them.
 _COMMON_HEADERS = (("Access-Control-Allow-Origin", "*"), *SECURITY_HEADERS)
 NO_STORE: Header = ("Cache-Control", "no-store")
 PRIVATE: Header = ("Cache-Control", "private, no-store")
-# How long a shared cache keeps an answer. An edit is taken up within two seconds, so that
-# everybody gets it within ten.
+# How long a shared cache keeps an answer. An edit is loaded within two seconds, and so
+# reaches everybody within ten.
 _SHARED_SECONDS = 5
 _BODY_SECONDS = 5.0  # for a whole body
 
@@ -64,12 +64,12 @@ class Request(NamedTuple):
         is_reported = "HTTP_X_FORWARDED_PROTO" in environ
         return trusted and is_reported and environ["wsgi.url_scheme"] == "http"
 
-    def body(self, most: int) -> bytes:
-        """Read the body, at most `most` + 1 bytes, in `_BODY_SECONDS`; raises ValueError.
+    def body(self, max_bytes: int) -> bytes:
+        """Read at most `max_bytes` + 1 bytes of the body; raises ValueError.
 
         A site's own limit is not applied, since an error must be in the client's format.
-        A socket's timeout starts again with each byte. Where the server does not expose
-        its connection, only the server's own limits apply.
+        A timer ends reading after `_BODY_SECONDS`, as a socket's timeout starts again with
+        each byte. If the server hides its connection, only the server's own limits apply.
         """
         environ = self.environ or {}
         connection = environ.get("gunicorn.socket")
@@ -78,22 +78,22 @@ class Request(NamedTuple):
         if isinstance(connection, socket.socket):
             timer.start()
         try:
-            return _read(environ, most)
-        except Exception:  # of the server's own, with the bytes in it
+            return _read(environ, max_bytes)
+        except Exception:  # of the server, and with bytes of the body in the message
             raise ValueError("the body did not come whole") from None
         finally:
             timer.cancel()
 
 
-def _read(environ: WSGIEnvironment, most: int) -> bytes:
+def _read(environ: WSGIEnvironment, max_bytes: int) -> bytes:
     from werkzeug.wsgi import get_content_length, get_input_stream
 
     stream = get_input_stream(environ)
-    body = stream.read(most + 1)
-    for _ in range(64):  # a client reads the answer only when it has sent everything
-        if not stream.read(most):
+    body = stream.read(max_bytes + 1)
+    for _ in range(64):  # some clients read the answer only after sending everything
+        if not stream.read(max_bytes):
             break
-    if len(body) < min(get_content_length(environ) or 0, most + 1):
+    if len(body) < min(get_content_length(environ) or 0, max_bytes + 1):
         raise ValueError("the body is shorter than announced")
     return body
 
@@ -143,12 +143,12 @@ class Answer:
             environ, self.etag, last_modified=self.modified
         ):
             return self
-        kept = [pair for pair in self.headers if pair[0] == "Cache-Control"]
+        headers = [pair for pair in self.headers if pair[0] == "Cache-Control"]
         status, etag, modified = "304 Not Modified", self.etag, self.modified
-        return Answer(status, b"", kept, etag=etag, modified=modified)
+        return Answer(status, b"", headers, etag=etag, modified=modified)
 
 
-def kept_for(max_age: int) -> str:
+def public_cache_control(max_age: int) -> str:
     """Return the Cache-Control value of an answer that clients may keep for `max_age`."""
     shared = min(max_age, _SHARED_SECONDS)
     return f"public, max-age={max_age}, s-maxage={shared}, no-transform"
@@ -157,7 +157,7 @@ def kept_for(max_age: int) -> str:
 def public(
     body: bytes, headers: Iterable[Header], *, cache_control: str, modified: str
 ) -> Answer:
-    """Return an answer for everybody of a domain; `modified` is an HTTP date."""
+    """Return an answer for all users of a domain; `modified` is an HTTP date."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = [*headers, ("Cache-Control", cache_control)]
     return Answer(OK, body, headers, etag=etag, modified=modified)
@@ -168,16 +168,16 @@ def private(body: bytes, headers: Iterable[Header], *, outcome: str = "") -> Ans
     return Answer(OK, body, [*headers, PRIVATE], outcome=outcome)
 
 
-def text_answer(status: str, text: str, *more: Header) -> Answer:
+def text_answer(status: str, text: str, *headers: Header) -> Answer:
     """Return an answer of one line of text. Kontact takes an empty 404 for success."""
-    headers = [("Content-Type", TEXT), NO_STORE, *more]
+    headers = (("Content-Type", TEXT), NO_STORE, *headers)
     return Answer(status, text.encode() + b"\n", headers)
 
 
 def wrong_method(methods: Iterable[str], *, preflights: bool) -> Answer:
     """Return 405 with the allowed methods (RFC 9110, section 15.5.6).
 
-    `preflights` says that OPTIONS is allowed too.
+    `preflights` says that OPTIONS, as in preflight requests, is allowed too.
     """
     text = f"Use {', '.join(methods)} here."
     allowed = dict.fromkeys((*methods, "OPTIONS") if preflights else methods)
@@ -218,7 +218,7 @@ BAD_ADDRESS = text_answer(
 
 
 class Refused(Exception):  # noqa: N818 (a state, not a mistake)
-    """There are no settings for a request; `answer` says why."""
+    """There are no settings for a request; `answer` is the error to send."""
 
     def __init__(self, answer: Answer, reason: str = "") -> None:
         super().__init__(reason)

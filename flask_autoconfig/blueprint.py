@@ -172,7 +172,7 @@ class Autoconfig(Blueprint):
             in_site=True,
         )
         app.extensions["autoconfig"] = service
-        # The extension of a site may be initialized at any time before that request.
+        # A site may initialize Flask-WTF at any time before the first request.
         request_started.connect(self._exempt_from_csrf, app)
         _warn_of_refused_hosts(app, service)
         # Wrong methods are answered here, not by the site's error page.
@@ -187,14 +187,14 @@ class Autoconfig(Blueprint):
         for family in service.at_start:
             for route in family.routes:
                 rule, endpoint = _rule(app, route), route.endpoint or family.name
-                routes[rule] = first = FamilyRoute(family.name, route)
-                view = views.setdefault(endpoint, _view(app, service, routes, first))
+                routes[rule] = default = FamilyRoute(family.name, route)
+                view = views.setdefault(endpoint, _view(app, service, routes, default))
                 for subdomain in _subdomains(state):
                     options["subdomain"] = subdomain
                     state.add_url_rule(rule, endpoint, view, **options)
 
     def _exempt_from_csrf(self, app: Flask, **_: object) -> None:
-        """Exempt the views from Flask-WTF's CSRF check, with the app's first request.
+        """Exempt the views from Flask-WTF's CSRF check, at the app's first request.
 
         The views change nothing, and Outlook sends POST without a token.
         """
@@ -204,14 +204,14 @@ class Autoconfig(Blueprint):
         request_started.disconnect(self._exempt_from_csrf, app)
 
     def _keep_body(self, _endpoint: object, _values: object) -> None:
-        """Let no function of the site read XML that a client sends as a form."""
+        """Keep the site from consuming, as a form, the XML in the body of a request."""
         if request.method == "POST":
             request.environ["CONTENT_TYPE"] = "text/xml"
 
 
-def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
+def _add_host(prefix: str, endpoint: str, values: dict[str, Any]) -> None:
     """Let `url_for` use the requested host in an app with host matching."""
-    if endpoint.startswith(ours) and _HOST not in values:
+    if endpoint.startswith(prefix) and _HOST not in values:
         host = request.host if has_request_context() else None
         values[_HOST] = host or current_app.config["SERVER_NAME"]
 
@@ -223,8 +223,8 @@ def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
     app = state.app
     if app.url_map.host_matching or not app.subdomain_matching:
         return (state.subdomain,)
-    own = state.subdomain or app.url_map.default_subdomain
-    return tuple(dict.fromkeys([own, *families.labels()]))
+    subdomain = state.subdomain or app.url_map.default_subdomain
+    return tuple(dict.fromkeys([subdomain, *families.labels()]))
 
 
 def _rule(app: App, route: Route) -> str:
@@ -242,22 +242,22 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    app: App, service: Service, routes: dict[str, FamilyRoute], first: FamilyRoute
+    app: App, service: Service, routes: dict[str, FamilyRoute], default: FamilyRoute
 ) -> Callable[..., Response]:
     def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
-        # A site may let a slash follow a path, and lead paths of its own to a view.
-        found = routes.get(str(current.url_rule), first)
+        # A site may add rules of its own for this view, such as one with a final slash.
+        family_route = routes.get(str(current.url_rule), default)
         environ = current.environ
-        read: bytes | None = getattr(current, "_cached_data", None)
-        if read:  # by the site, before this view
-            environ = {**environ, "wsgi.input": BytesIO(read)}
+        body: bytes | None = getattr(current, "_cached_data", None)
+        if body:  # the site has read the stream before this view
+            environ = {**environ, "wsgi.input": BytesIO(body)}
         host = environ.get("HTTP_HOST", "")
         if not is_authority(host) or host.endswith((":80", ":443")):
             host = current.host  # "", or without the port that the scheme implies
         query, method = environ["QUERY_STRING"], current.method
-        asked = Request(current.path, query, host, method, environ)
-        answer = service.answer_at(found, asked)
+        plain_request = Request(current.path, query, host, method, environ)
+        answer = service.answer_at(family_route, plain_request)
         response_class: Any = app.response_class
         if response_class is Response:
             return _Prepared(answer)
@@ -269,7 +269,7 @@ def _view(
 class _Prepared(Response):
     """A response with the complete headers of an answer.
 
-    The headers are copied only when something reads or changes them.
+    They are copied only when the site reads or changes them.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -296,7 +296,7 @@ class _Prepared(Response):
         return self.headers
 
 
-_NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
+_NO_DEFAULTS = Headers([("Content-Type", "")])  # spares Response computing its own
 
 
 # --- The app's configuration ------------------------------------------------------------
@@ -322,18 +322,18 @@ def source_of(app: App) -> Path | Loaded:
 
 def _file_of(app: App) -> Path:
     root = Path(app.root_path)
-    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
-    if isinstance(named, str | os.PathLike):
-        return root / named
+    file = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
+    if isinstance(file, str | os.PathLike):
+        return root / file
     cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
-    if named:
-        raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
+    if file:
+        raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {file!r}", cure)
     folders = [Path(app.instance_path), root] if isinstance(app, Flask) else [root]
     candidates = [folder / DEFAULT_FILE for folder in folders]
-    if found := next(filter(Path.is_file, candidates), None):
-        return found
-    tried = " or ".join(map(str, candidates))
-    message = f"no configuration: it is not set, and there is no {tried}"
+    if file := next(filter(Path.is_file, candidates), None):
+        return file
+    paths = " or ".join(map(str, candidates))
+    message = f"no configuration: it is not set, and there is no {paths}"
     raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
 
 
@@ -355,9 +355,9 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
 
     labels = [family.label for family in service.at_start if family.label]
     providers = service.live.built.lookup.snapshot.loaded.providers
-    domains = islice((name for it in providers for name in it.exact_domains), 3)
-    names = (f"{at}.{name}" for name in domains for at in labels)
-    refused = [name for name in names if not host_is_trusted(name, trusted)]
+    domains = (name for provider in providers for name in provider.exact_domains)
+    hosts = (f"{label}.{name}" for name in islice(domains, 3) for label in labels)
+    refused = [host for host in hosts if not host_is_trusted(host, trusted)]
     if refused:
         log.warning(
             "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "

@@ -7,15 +7,15 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Bounded(Generic[Key, Value]):
-    """A cache of at most *most* bytes. The oldest entry goes first, the newest stays.
+class BoundedCache(Generic[Key, Value]):
+    """A cache of at most *max_bytes*. The oldest entry goes first, the newest stays.
 
-    Reading is thread-safe; callers hold a lock for changes.
+    Reading is thread-safe; callers must hold a lock for changes.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._entries: dict[Key, tuple[Value, int]] = {}  # the oldest first
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: dict[Key, tuple[Value, int]] = {}  # with sizes, the oldest first
         self.bytes = 0
 
     def get(self, key: Key) -> Value | None:
@@ -26,7 +26,7 @@ class Bounded(Generic[Key, Value]):
         self.pop(key)
         self._entries[key] = value, size
         self.bytes += size
-        while self.bytes > self._most and len(self._entries) > 1:
+        while self.bytes > self._max_bytes and len(self._entries) > 1:
             self.pop(next(iter(self._entries)))
 
     def pop(self, key: Key) -> None:

@@ -1,12 +1,12 @@
 """Sanitizes untrusted text for a terminal, a log or a comment in a file.
 
-Text from a file, DNS, a server or a certificate may hold terminal escape sequences, line
-ends that forge a line, and characters that hide or reorder other text.
+Text from a file, DNS, a server or a certificate may contain terminal escape sequences,
+line ends that forge a line, and characters that hide or reorder other text.
 """
 
 
 def is_seen(char: str) -> bool:
-    """Whether the character is visible or a space: not of Unicode's C, Zl and Zp."""
+    """Whether the character is visible or a space (not in Unicode's C, Zl or Zp)."""
     if char.isprintable():
         return True
     import unicodedata
@@ -14,11 +14,11 @@ def is_seen(char: str) -> bool:
     return unicodedata.category(char) == "Zs"  # a space other than U+0020
 
 
-def clean(text: str, most: int = 1000) -> str:
-    """Return *text* on one line of at most *most* characters, `?` for invisible ones."""
+def clean(text: str, limit: int = 1000) -> str:
+    """Return *text* on one line, with `?` for invisible characters, cut to *limit*."""
     if not (text.isascii() and text.isprintable()):
-        text = "".join(char if is_seen(char) else "?" for char in text[: most + 1])
-    return text if len(text) <= most else text[: most - 1] + "…"
+        text = "".join(char if is_seen(char) else "?" for char in text[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def clean_lines(text: str) -> str:

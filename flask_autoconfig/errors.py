@@ -47,24 +47,24 @@ class Problem(NamedTuple):
 class ConfigError(Exception):
     """A configuration that cannot be served.
 
-    `problems` holds every :class:`Problem`, in the file's order. `file` is the file's
-    name, empty for a text; `named` are the files that it refers to and `patterns` those
-    of its `include`: a change of any may correct it. With `is_unread` a file could not be
-    read, which may succeed later without a change.
+    `problems` holds every :class:`Problem`, in the file's order. `file` is the name of the
+    file, "" for a mapping. A change to one of the `referenced` files, or to a file that
+    matches the `patterns` of `include`, may correct the problems. `is_unread` says that a
+    file could not be read, which may succeed later without a change.
     """
 
     def __init__(
         self,
         problems: Iterable[Problem],
         file: str = "",
-        named: Iterable[Path] = (),
+        referenced: Iterable[Path] = (),
         patterns: Iterable[str] = (),
         *,
         is_unread: bool = False,
     ) -> None:
         self.problems = tuple(problems)
         self.file = file
-        self.named = tuple(named)
+        self.referenced = tuple(referenced)
         self.patterns = tuple(patterns)
         self.is_unread = is_unread
         super().__init__(self.problems, file)
@@ -83,7 +83,7 @@ class ConfigError(Exception):
         """Return the problems, by default with their excerpts, for people."""
         count = len(self.problems)
         number = "1 problem" if count == 1 else f"{count} problems"
-        lines = [indent(show(it), "  ") for it in self.problems[:_MOST_SHOWN]]
+        lines = [indent(show(problem), "  ") for problem in self.problems[:_MOST_SHOWN]]
         if count > _MOST_SHOWN:
             lines.append(f"  and {count - _MOST_SHOWN} more: `validate` lists all")
         return "\n".join([f"{self.file or 'the configuration'}: {number}", *lines])

@@ -60,7 +60,7 @@ class Family(NamedTuple):
     routes: tuple[Route, ...]
     formats: tuple[Format, ...] = ()
     label: str = ""  # the first label of the host; "": the site's own host
-    askers: str = ""  # the clients that request LABEL.DOMAIN, for messages
+    askers: str = ""  # what messages call the clients that request LABEL.DOMAIN
     srv: str = ""  # the SRV record of that host (port 443)
     digest: Digest | None = None
     on_demand: bool = False  # served only if `clients` names it
@@ -73,10 +73,10 @@ class Family(NamedTuple):
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether the family has a document for the provider.
 
-        A text that serves many domains is there for each of them, and may be long.
+        A format with a `stand_in` always has one, which may be too long to be written here.
         """
         recipient = Recipient(domain)
-        return any(it.stand_in or it.write(provider, recipient) for it in self.formats)
+        return any(f.stand_in or f.write(provider, recipient) for f in self.formats)
 
 
 def _format(module: Any, **options: Any) -> Format:
@@ -93,6 +93,7 @@ _PACC = _format(pacc, implies_login=True)
 _POX = "/autodiscover/autodiscover.xml"
 AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # followed by `_V2_REST`
 _ISPDB = "/v1.1/"
+_PACC_PATH = "/.well-known/user-agent-configuration.json"
 # The methods of HTTP and WebDAV that reach a handler, which may answer 405.
 METHODS = (
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
@@ -106,20 +107,20 @@ _DAV_METHODS = (
 )
 
 _V2_REST = r"(?:/v1\.0/[^/]+)?"  # an address
-_CONFIG = partial(handlers.document, _THUNDERBIRD)
-_BY_DOMAIN = partial(handlers.by_domain, _ISPDB, _THUNDERBIRD)
-_ANSWER_POX = partial(handlers.autodiscover, _POX, _OUTLOOK, _ACTIVESYNC)
-_ANSWER_V2 = partial(handlers.autodiscover_v2, AUTODISCOVER_V2, _POX)
-_ANSWER_PACC = partial(handlers.document, _PACC, only_domain=True)
-_PROFILE = partial(handlers.profile, _APPLE)
+_CONFIG_HANDLER = partial(handlers.document, _THUNDERBIRD)
+_BY_DOMAIN_HANDLER = partial(handlers.by_domain, _ISPDB, _THUNDERBIRD)
+_POX_HANDLER = partial(handlers.autodiscover, _POX, _OUTLOOK, _ACTIVESYNC)
+_V2_HANDLER = partial(handlers.autodiscover_v2, AUTODISCOVER_V2, _POX)
+_PACC_HANDLER = partial(handlers.document, _PACC, only_domain=True)
+_PROFILE_HANDLER = partial(handlers.profile, _APPLE)
 
 
-def _page(path: str, module: str, name: str, endpoint: str = "") -> Route:
-    handler = partial(handlers.page, module, name)
+def _page_route(path: str, module: str, function: str, endpoint: str = "") -> Route:
+    handler = partial(handlers.page, module, function)
     return Route(f"/mail/setup{path}", handler, is_document=False, endpoint=endpoint)
 
 
-def _to_server(type_: str) -> Route:
+def _redirect_to_server(type_: str) -> Route:
     handler = partial(handlers.redirect, type_)
     return Route(f"/.well-known/{type_}", handler, _DAV_METHODS)
 
@@ -128,14 +129,16 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "thunderbird",
         (
-            Route("/mail/config-v1.1.xml", _CONFIG, is_file=True),
+            Route("/mail/config-v1.1.xml", _CONFIG_HANDLER, is_file=True),
             Route(
-                "/.well-known/autoconfig/mail/config-v1.1.xml", _CONFIG, is_file=True
+                "/.well-known/autoconfig/mail/config-v1.1.xml",
+                _CONFIG_HANDLER,
+                is_file=True,
             ),
             # The only URL that GNOME Online Accounts requests at the MX host, and
             # SnappyMail at `autoconfig.D` over https (earlier revisions of the draft).
-            Route("/.well-known/mail-v1.xml", _CONFIG, is_file=True),
-            Route("/v1.1/mail/config-v1.1.xml", _CONFIG),
+            Route("/.well-known/mail-v1.xml", _CONFIG_HANDLER, is_file=True),
+            Route("/v1.1/mail/config-v1.1.xml", _CONFIG_HANDLER),
         ),
         (_THUNDERBIRD,),
         label="autoconfig",
@@ -144,8 +147,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "outlook",
         (
-            Route(_POX, _ANSWER_POX, ("GET", "POST"), any_case=True),
-            Route(AUTODISCOVER_V2, _ANSWER_V2, rest=_V2_REST, any_case=True),
+            Route(_POX, _POX_HANDLER, ("GET", "POST"), any_case=True),
+            Route(AUTODISCOVER_V2, _V2_HANDLER, rest=_V2_REST, any_case=True),
         ),
         (_OUTLOOK, _ACTIVESYNC),
         label="autodiscover",
@@ -155,39 +158,37 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "apple",
         (
-            Route("/mail/mobileconfig", _PROFILE, endpoint="profile"),
-            Route("/email.mobileconfig", _PROFILE, is_file=True),
-            Route("/.well-known/apple-mail.mobileconfig", _PROFILE, is_file=True),
+            Route("/mail/mobileconfig", _PROFILE_HANDLER, endpoint="profile"),
+            Route("/email.mobileconfig", _PROFILE_HANDLER, is_file=True),
+            Route(
+                "/.well-known/apple-mail.mobileconfig", _PROFILE_HANDLER, is_file=True
+            ),
         ),
         (_APPLE,),
     ),
     Family(
         "pacc",
-        (
-            Route(
-                "/.well-known/user-agent-configuration.json", _ANSWER_PACC, is_file=True
-            ),
-        ),
+        (Route(_PACC_PATH, _PACC_HANDLER, is_file=True),),
         (_PACC,),
         label="ua-auto-config",
         askers="PACC clients",
         digest=Digest("_ua-auto-config", pacc.digest_record),
     ),
-    Family("dav", tuple(map(_to_server, ("caldav", "carddav", "jmap")))),
+    Family("dav", tuple(map(_redirect_to_server, ("caldav", "carddav", "jmap")))),
     Family(
         "page",
         (
-            _page("", "view", "answer", endpoint="setup"),
-            _page("/", "view", "without_slash"),
-            _page("/qr.svg", "assets", "qr_code"),
-            _page("/account.svg", "assets", "account_code"),
-            _page("/logo", "assets", "logo"),
-            _page("/colours.css", "assets", "colours"),
-            _page("/style.css", "assets", "file"),
-            _page("/script.js", "assets", "file"),
+            _page_route("", "view", "answer", endpoint="setup"),
+            _page_route("/", "view", "without_slash"),
+            _page_route("/qr.svg", "assets", "qr_code"),
+            _page_route("/account.svg", "assets", "account_code"),
+            _page_route("/logo", "assets", "logo"),
+            _page_route("/colours.css", "assets", "colours"),
+            _page_route("/style.css", "assets", "file"),
+            _page_route("/script.js", "assets", "file"),
         ),
     ),
-    Family("ispdb", (Route(_ISPDB, _BY_DOMAIN, rest="[^/]+"),), on_demand=True),
+    Family("ispdb", (Route(_ISPDB, _BY_DOMAIN_HANDLER, rest="[^/]+"),), on_demand=True),
 )
 
 
@@ -202,10 +203,10 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
     if isinstance(names, str):
         names = names.replace(",", " ").split() or ["of no name"]
     names = set(map(str, names if isinstance(names, Iterable) else [names]))
-    known = {family.name for family in FAMILIES}
-    if not names <= known:
-        message = f"there is no family {', '.join(sorted(names - known))}"
-        cure = f"choose from {', '.join(sorted(known))}"
+    all_names = {family.name for family in FAMILIES}
+    if not names <= all_names:
+        message = f"there is no family {', '.join(sorted(names - all_names))}"
+        cure = f"choose from {', '.join(sorted(all_names))}"
         raise ConfigError.of(place, message, cure, file="")
     return tuple(family for family in FAMILIES if family.name in names)
 
@@ -237,25 +238,24 @@ class Router:
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.first_paths: dict[str, str] = {}  # by the family's name
-        self._exact: dict[str, FamilyRoute] = {}
-        self._others: list[FamilyRoute] = []
+        self._by_path: dict[str, FamilyRoute] = {}
+        self._by_pattern: list[FamilyRoute] = []
         for family in families:
             self.first_paths[family.name] = family.routes[0].path
             for route in family.routes:
-                found = FamilyRoute(family.name, route)
                 if route.has_one_spelling:
-                    self._exact[route.path] = found
+                    self._by_path[route.path] = FamilyRoute(family.name, route)
                 else:
-                    self._others.append(found)
-        patterns = [f"({found.route.pattern})" for found in self._others]
+                    self._by_pattern.append(FamilyRoute(family.name, route))
+        patterns = [f"({route.pattern})" for _, route in self._by_pattern]
         self._match = re.compile("|".join(patterns) or "(?!)").fullmatch
 
     def find(self, path: str) -> FamilyRoute | None:
         """Return the route of a path, or None."""
-        found = self._exact.get(path)
-        if found is None and (match := self._match(path)) is not None:
-            return self._others[(match.lastindex or 1) - 1]
-        return found
+        family_route = self._by_path.get(path)
+        if family_route is None and (match := self._match(path)) is not None:
+            return self._by_pattern[(match.lastindex or 1) - 1]
+        return family_route
 
 
 def labels() -> tuple[str, ...]:

@@ -28,40 +28,40 @@ def file_in_environment() -> str | None:
     return os.environ.get("AUTOCONFIG_FILE") or None
 
 
-def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a regular file of at most `most` bytes; raises OSError."""
-    return b"".join(read_slices(path, _SLICE, most))
+def read_file(path: Path, max_bytes: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file of at most `max_bytes`; raises OSError."""
+    return b"".join(read_slices(path, _SLICE, max_bytes))
 
 
-def read_slices(path: Path, size: int, most: int = MOST_BYTES) -> Iterator[bytes]:
+def read_slices(path: Path, size: int, max_bytes: int = MOST_BYTES) -> Iterator[bytes]:
     """Yield the content in slices of about `size` bytes, each of whole lines."""
-    read = 0
-    with open(path, "rb", opener=_open_ordinary) as file:
-        while piece := file.read(size):
-            piece += file.readline(most)
-            read += len(piece)
-            if read > most:
-                raise refused(f"it has more than {most // 1024} KiB", path)
-            yield piece
+    total = 0
+    with open(path, "rb", opener=_open_regular_file) as file:
+        while slice_ := file.read(size):
+            slice_ += file.readline(max_bytes)
+            total += len(slice_)
+            if total > max_bytes:
+                raise refused(f"it has more than {max_bytes // 1024} KiB", path)
+            yield slice_
 
 
-def _open_ordinary(path: str, flags: int) -> int:
-    """Return the descriptor of a regular file that is opened.
+def _open_regular_file(path: str, flags: int) -> int:
+    """Open a regular file and return its descriptor.
 
-    A pipe, socket or device is refused without waiting for it. The check is made on the
-    open file, so that the file cannot be replaced in between.
+    A pipe, socket or device raises OSError without blocking. The check is made on the open
+    file, so that the file cannot be replaced in between.
     """
     try:
         # Opening a pipe without a writer would block.
-        number = os.open(path, flags | os.O_NONBLOCK)
+        descriptor = os.open(path, flags | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
             raise refused("it is no ordinary file", path) from error
         raise
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise refused("it is no ordinary file", path)
-    return number
+    return descriptor
 
 
 def refused(reason: str, path: str | Path) -> OSError:
@@ -71,18 +71,18 @@ def refused(reason: str, path: str | Path) -> OSError:
 def state_of(path: str | Path) -> State | None:
     """Return a value that differs between versions of a file, None for a missing file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def changed_since(state: State, time_: int) -> bool:
-    """Whether the file may have changed since `time_`, in nanoseconds since 1970."""
-    return state[3] >= time_ - CLOCK_STEP
+def changed_since(state: State, nanoseconds: int) -> bool:
+    """Whether the file may have changed since a time in nanoseconds since 1970."""
+    return state[3] >= nanoseconds - CLOCK_STEP
 
 
-def lasting_state(path: Path) -> State | None:
+def settled_state(path: Path) -> State | None:
     """Return the file's state, None if it is so recent that a change may not show."""
     state = state_of(path)
     return None if state is None or changed_since(state, time.time_ns()) else state

@@ -29,21 +29,21 @@ Handler = Callable[[Lookup, Request], Answer]
 def document(
     format_: Format, lookup: Lookup, request: Request, *, only_domain: bool = False
 ) -> Answer:
-    """Return a document by the query's address or the host.
+    """Return the document for the address in the query, or else for the host.
 
-    With `only_domain` it is the same for everybody of a domain, since DNS has its digest.
+    With `only_domain`, it is the same for all addresses, since DNS has its digest.
     """
     served = lookup.find(request.query, request.host, only_domain=only_domain)
     return served.snapshot.document(format_, served)
 
 
 def profile(format_: Format, lookup: Lookup, request: Request) -> Answer:
-    """Return a document with a person's name and language from the query.
+    """Return a document with the person's name and the language in the query.
 
-    `Accept-Language` is not used, so that caches need not know of it.
+    `Accept-Language` is ignored, so that the response needs no `Vary` header.
     """
-    served = lookup.find_person(request.query, request.host)
-    keys = _lower_keys(request.query)
+    served = lookup.find_for_person(request.query, request.host)
+    keys = _query_keys(request.query)
     person, language = person_name(keys.get("name", "")), keys.get("lang", "")
     served = served._replace(person=person, language=language)
     return served.snapshot.document(format_, served)
@@ -62,17 +62,17 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     served = lookup.find("", request.host)
     urls = (server.url for _, server in served.provider.servers if server.type == type_)
     url = known_part(next(urls, None) or "", served.domain_or_name)
-    parts, host = urlsplit(url), host_of(request.host)
-    here = (host, request.host.partition(":")[2] or "443", request.path)
-    if not url or (parts.hostname, str(parts.port or 443), parts.path) == here:
-        return NO_SUCH_SERVICE  # a redirect to the request's own URL would be a loop
+    target, port = urlsplit(url), request.host.partition(":")[2] or "443"
+    requested = (host_of(request.host), port, request.path)
+    if not url or (target.hostname, str(target.port or 443), target.path) == requested:
+        return NO_SUCH_SERVICE  # a redirect to the requested URL would be a loop
     # After 301 a client may turn PROPFIND into GET.
     is_get = request.method in ("GET", "HEAD")
     status = "301 Moved Permanently" if is_get else "308 Permanent Redirect"
-    return _redirected(status, url, ("Cache-Control", served.snapshot.cache_control))
+    return _redirection(status, url, ("Cache-Control", served.snapshot.cache_control))
 
 
-def _redirected(status: str, url: str, cache_control: Header) -> Answer:
+def _redirection(status: str, url: str, cache_control: Header) -> Answer:
     headers = [("Location", url), ("Content-Type", answers.TEXT), cache_control]
     return Answer(status, f"{url}\n".encode(), headers)
 
@@ -83,17 +83,17 @@ def _redirected(status: str, url: str, cache_control: Header) -> Answer:
 def autodiscover(
     path: str, format_: Format, mobile: Format, lookup: Lookup, request: Request
 ) -> Answer:
-    """Answer POX, by POST or as Delta Chat by GET (MS-OXDSCLI, section 3.1.5).
+    """Answer a POX request: a POST (MS-OXDSCLI, section 3.1.5), or Delta Chat's GET.
 
     ActiveSync phones name their own schema in the body and get the format `mobile`.
     """
     if request.method != "POST":
-        name = host_of(request.host)
-        if request.came_unencrypted and name:  # Outlook takes only a 302 there
+        host = host_of(request.host)
+        if request.came_unencrypted and host:  # Outlook takes only a 302 there
             served = lookup.look_up(None, request.host)
-            name = (served and served.provider.autodiscover_host) or name
-            return _redirected("302 Found", f"https://{name}{path}", answers.NO_STORE)
-        if lookup.is_shared(request.host) and not address_in_query(request.query):
+            host = (served and served.provider.autodiscover_host) or host
+            return _redirection("302 Found", f"https://{host}{path}", answers.NO_STORE)
+        if lookup.is_shared_host(request.host) and not address_in_query(request.query):
             return NOT_SERVED  # the settings of another domain would be wrong
         return document(format_, lookup, request)
 
@@ -106,8 +106,8 @@ def autodiscover(
     if served is None:
         return _pox_error(outlook.NOT_SERVED)
     answer = served.snapshot.document(mobile if is_phone else format_, served)
-    missing = outlook.SCHEMA_NOT_SUPPORTED if is_phone else outlook.NOT_SERVED
-    return _pox_error(missing) if answer is NO_SUCH_SERVICE else answer
+    code = outlook.SCHEMA_NOT_SUPPORTED if is_phone else outlook.NOT_SERVED
+    return _pox_error(code) if answer is NO_SUCH_SERVICE else answer
 
 
 def _pox_error(code: int) -> Answer:
@@ -120,8 +120,8 @@ def _pox_error(code: int) -> Answer:
 def autodiscover_v2(
     path: str, pox_path: str, lookup: Lookup, request: Request
 ) -> Answer:
-    """Answer version 2, with the address in the query or the path."""
-    keys = _lower_keys(request.query)
+    """Answer an Autodiscover v2 request, with the address in the path or the query."""
+    keys = _query_keys(request.query)
     text = request.path[len(path) :].removeprefix("/").partition("/")[2]
     text = text or keys.get("email", "")
     try:
@@ -134,15 +134,15 @@ def autodiscover_v2(
         return _v2_error("MandatoryParameterMissing", message)
 
     served = lookup.find_address(address, request.host)
-    name = host_of(request.host)
+    host = host_of(request.host)
     if served is not None:
         domain = served.domain_or_name
-        name = name or (domain and f"autodiscover.{domain}")
-        name = served.provider.autodiscover_host or name
-    if served is None or not name:
+        host = host or (domain and f"autodiscover.{domain}")
+        host = served.provider.autodiscover_host or host
+    if served is None or not host:
         message = "No settings are published here for this domain."
         return _v2_error("UserNotFound", message, "404 Not Found")
-    url = f"https://{name}{pox_path}"
+    url = f"https://{host}{pox_path}"
     body = outlook.write_v2(served.provider, protocol, url, served.recipient)
     if body is None:
         message = "The protocol is not offered; AutodiscoverV1 is."
@@ -150,7 +150,8 @@ def autodiscover_v2(
     return private(body, [("Content-Type", outlook.JSON_CONTENT_TYPE)])
 
 
-def _lower_keys(query: str) -> dict[str, Any]:
+def _query_keys(query: str) -> dict[str, Any]:
+    """Return the values in a query string by their keys in lower case."""
     if not query.isascii():  # raw bytes, which WSGI hands over as latin-1
         query = query.encode("latin-1", "replace").decode("utf-8", "replace")
     return {key.lower(): value for key, value in parse_qsl(query[:4096])}
@@ -165,7 +166,7 @@ def _v2_error(code: str, message: str, status: str = "400 Bad Request") -> Answe
 # --- The page -------------------------------------------------------------------------
 
 
-def page(module: str, name: str, lookup: Lookup, request: Request) -> Answer:
-    """Call a function of a module of the page, imported with the first request."""
-    handler: Handler = getattr(import_module(f".page.{module}", __package__), name)
+def page(module: str, function: str, lookup: Lookup, request: Request) -> Answer:
+    """Call a function of a module in `page/`, which the first request imports."""
+    handler: Handler = getattr(import_module(f".page.{module}", __package__), function)
     return handler(lookup, request)

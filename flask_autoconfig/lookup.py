@@ -43,24 +43,24 @@ class Lookup:
     def __init__(
         self,
         snapshot: Snapshot,
-        stage: Callable[[], Any],  # returns the page's renderer, see Service.stage
+        renderer: Callable[[], Any],  # returns the module that renders the page
         paths: Mapping[str, str],  # the first path of each served family, by its name
         unserved: UnservedLog,
     ) -> None:
         self.snapshot = snapshot
         self.hooks = snapshot.hooks
-        self.stage = stage
+        self.renderer = renderer
         self.paths = paths
         self._directory = snapshot.directory
         self._hook_max_age = snapshot.loaded.tables.hook_max_age
         self._unserved = unserved
-        # Before there is a sound configuration, an empty one that was never read is used.
+        # Until a valid configuration is loaded, an empty one is used, which was not read.
         self.is_ready = snapshot.loaded.modified > 0
 
     def find(self, query: str, host: str, *, only_domain: bool = False) -> Served:
         """Look up the address in the query, else the host; raises Refused.
 
-        With `only_domain` everybody of the address's domain gets the same.
+        With `only_domain`, all addresses of a domain get the same result.
         """
         if not self.is_ready:
             raise Refused(UNAVAILABLE)
@@ -75,52 +75,53 @@ class Lookup:
             raise Refused(NOT_SERVED)
         return served
 
-    def find_person(self, query: str, host: str) -> Served:
-        """Do the same as `find` for an address that a person typed.
+    def find_for_person(self, query: str, host: str) -> Served:
+        """Look up an address that a person typed.
 
-        An unknown domain is probably mistyped, even where a program would get a hoster's
-        settings, unless the provider knows customers by their MX records alone.
+        Unlike for a program, an unknown domain does not get the host's settings, since it
+        is probably mistyped, unless the provider knows customers by their MX records alone.
         """
         served = self.find(query, host)
         address = served.address
         if served.hooked or address is None or served.provider.mx_domains:
             return served
-        if self._by_address(address) or self.find_domain(address.domain):
+        if self._from_address_hook(address) or self.find_domain(address.domain):
             return served
         raise Refused(NOT_SERVED)
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """Look up an address, else the host; log a domain that is not served."""
-        found = self.look_up(address, host)
-        if found is None:
+        served = self.look_up(address, host)
+        if served is None:
             self._unserved.add(address.domain if address else host_of(host))
-        return found
+        return served
 
     def look_up(self, address: Address | None, host: str) -> Served | None:
         """Look up an address, else the host, without logging."""
         directory = self._directory
         if address is None:
             return (
-                self._served(directory.by_host(host))
-                or self._hooked(directory.asked_domain(host_of(host)))
-                or self._served(directory.only())
+                self._from_file(directory.by_host(host))
+                or self._from_domain_hook(directory.without_label(host_of(host)))
+                or self._from_file(directory.only_provider())
             )
 
-        found = self._by_address(address) or self._by_domain(address.domain, host)
-        found = found and found._replace(address=address)
-        if found is None or address.local == NOBODY:
-            return found
+        served = self._from_address_hook(address)
+        served = served or self._by_domain(address.domain, host)
+        served = served and served._replace(address=address)
+        if served is None or address.local == NOBODY:
+            return served
         if self.hooks.has("find_provider_by_address"):
-            found = found._replace(is_personal=True)
+            served = served._replace(is_personal=True)
         if not self.hooks.has("find_username"):
-            return found
+            return served
         login = self.hooks.cached["find_username"].get(str(address), self._hook_max_age)
-        return found._replace(login=login, is_personal=True)
+        return served._replace(login=login, is_personal=True)
 
     def find_domain(self, domain: str) -> Served | None:
         """Look up a folded domain, of an address or of an MX host."""
         match = self._directory.by_domain(domain) or self._directory.by_mx(domain)
-        return self._served(match) or self._hooked(domain)
+        return self._from_file(match) or self._from_domain_hook(domain)
 
     def serves_host(self, host: str) -> bool:
         """Whether clients send requests to this host: a served domain or its label.
@@ -128,54 +129,56 @@ class Lookup:
         Where a provider serves any domain (`*`), only names with a client's label count.
         """
         directory, name = self._directory, host_of(host)
-        asked = directory.asked_domain(name)
+        domain = directory.without_label(name)
         if not name:
             return False
         if name in self.snapshot.autodiscover_hosts:
             return True
-        if asked != name and "." in asked and directory.by_domain(asked):
+        if domain != name and "." in domain and directory.by_domain(domain):
             return True
-        names = {name, asked}
-        return any(map(directory.claims, names)) or any(map(self._hooked, names))
+        names = {name, domain}
+        is_claimed = any(map(directory.claims, names))
+        return is_claimed or any(map(self._from_domain_hook, names))
 
-    def is_shared(self, host: str) -> bool:
-        """Whether this is an `autodiscover_host` whose name tells no single domain."""
+    def is_shared_host(self, host: str) -> bool:
+        """Whether the host is an `autodiscover_host` that does not tell the domain."""
         name = host_of(host)
         if name not in self.snapshot.autodiscover_hosts:
             return False
         match = self._directory.by_domain(name)
         is_claimed = match and match.exact
-        return self._directory.asked_domain(name) == name and not is_claimed
+        return self._directory.without_label(name) == name and not is_claimed
 
-    def _by_address(self, address: Address) -> Served | None:
+    def _by_domain(self, domain: str, host: str) -> Served | None:
+        match = self._directory.by_domain(domain)
+        served = self._from_file(match) or self._from_domain_hook(domain)
+        if served is None and (match := self._directory.by_host(host)):
+            return self._from_file(Match(match.provider_index, domain, False))
+        return served
+
+    def _from_address_hook(self, address: Address) -> Served | None:
         if address.local == NOBODY:
             return None
         return self._from_hook("find_provider_by_address", str(address))
 
-    def _by_domain(self, domain: str, host: str) -> Served | None:
-        found = self._served(self._directory.by_domain(domain)) or self._hooked(domain)
-        if found is None and (match := self._directory.by_host(host)):
-            return self._served(Match(match.provider_index, domain, False))
-        return found
-
-    def _hooked(self, domain: str) -> Served | None:
+    def _from_domain_hook(self, domain: str) -> Served | None:
         return self._from_hook("find_provider", domain)
 
     def _from_hook(self, name: str, key: str) -> Served | None:
-        """Look up the provider that a hook has for a domain or an address."""
+        """Call a hook with a domain or an address."""
         if not self.hooks.has(name):
             return None
         hook, domain = self.hooks.cached[name], key.rpartition("@")[2]
-        found = hook.get(key, self._hook_max_age)
-        if found is None:
+        result = hook.get(key, self._hook_max_age)
+        if result is None:
             return None
-        if isinstance(found, HookedProvider):
-            return Served(self.snapshot, Match(-1, domain, True), hooked=found)
-        match = self._directory.by_id(found, domain)
+        if isinstance(result, HookedProvider):
+            return Served(self.snapshot, Match(-1, domain, True), hooked=result)
+        match = self._directory.by_id(result, domain)
         if match is None:
-            hook.log_failure(key, f"it named {found!r}, which the file does not have")
+            hook.log_failure(key, f"it named {result!r}, which the file does not have")
             raise HookFailed(UNAVAILABLE, name)
-        return self._served(match)
+        return self._from_file(match)
 
-    def _served(self, match: Match | None) -> Served | None:
+    def _from_file(self, match: Match | None) -> Served | None:
         return match and Served(self.snapshot, match)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Its modules import each other. Python gives unfinished modules to two threads that are
-# the first to import such modules.
+# Imported here, since the modules of Werkzeug import each other: two threads that are
+# the first to import one could get a module that is not complete.
 import werkzeug  # noqa: F401
 
 from .answers import Request
@@ -74,8 +74,8 @@ class AutoconfigMiddleware:
     ) -> Iterable[bytes]:
         """Answer the request, or call the application (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
-        found = self._live.current().router.find(path)
-        if found is None:
+        family_route = self._live.current().router.find(path)
+        if family_route is None:
             return self.app(environ, start_response)
         if self._forwarded is not None:
             environ = self._forwarded(environ)
@@ -84,7 +84,7 @@ class AutoconfigMiddleware:
         method = environ.get("REQUEST_METHOD", "GET")
         query, host = environ.get("QUERY_STRING") or "", environ.get("HTTP_HOST") or ""
         request = Request(path, query, host, method, environ)
-        answer = self.service.answer_at(found, request)
+        answer = self.service.answer_at(family_route, request)
         start_response(answer.status, list(answer.headers))
         return () if method == "HEAD" else (answer.body,)
 
@@ -101,7 +101,7 @@ class AutoconfigMiddleware:
 
 
 def within(app: Any, function: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return the function, called in an application context of its own."""
+    """Return a function that calls *function* in a new application context of *app*."""
 
     def call(key: str) -> Any:
         with app.app_context():
@@ -114,9 +114,9 @@ def _forwarded_by(proxies: int) -> Callable[[WSGIEnvironment], WSGIEnvironment]:
     """Return a function that applies the X-Forwarded headers of trusted proxies."""
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    def give_back(environ: WSGIEnvironment, _start: StartResponse) -> Any:
+    def return_environ(environ: WSGIEnvironment, _start: StartResponse) -> Any:
         return environ
 
-    # It passes a changed environ on, here back to the caller.
-    fix: Any = ProxyFix(give_back, x_for=proxies, x_proto=proxies, x_host=proxies)
+    # An application that returns the environ which ProxyFix has changed.
+    fix: Any = ProxyFix(return_environ, x_for=proxies, x_proto=proxies, x_host=proxies)
     return lambda environ: fix(dict(environ), None)

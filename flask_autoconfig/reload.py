@@ -22,7 +22,7 @@ Built = TypeVar("Built")
 # four times as fast for thousands of files.
 Signature = dict[str, State | None]
 log = logging.getLogger("flask_autoconfig")
-# What an edit did, which several processes may notice.
+# The effects of an edit, which every worker process logs.
 reloads = log.getChild("reload")
 
 _CHECK_EVERY = 0.4  # seconds between two checks of the files
@@ -45,17 +45,17 @@ class Live(Generic[Built]):
         source: str | os.PathLike[str] | Loaded,
         build: Callable[[Loaded], Built],
         fallback: Built | None,
-        change: Callable[[Built, Built], str],
+        advise: Callable[[Built, Built], str],
         prepare: Callable[[], object],
     ) -> None:
         """Read the file, or use a configuration without a file, which never changes.
 
         Raises ConfigError unless there is a `fallback`, which is used until a file that is
-        faulty or missing at the start is corrected. `change` returns what the user has to
+        faulty or missing at the start is corrected. `advise` returns what the user has to
         do after an edit, or "". The thread calls `prepare` after each check.
         """
         self._build = build
-        self._change = change
+        self._advise = advise
         self.prepare = prepare
         self._stale_at = float("-inf")  # on the monotonic clock
         self._pid = 0  # of the process that the thread runs in
@@ -72,11 +72,11 @@ class Live(Generic[Built]):
         # which may match more files.
         self._watched: tuple[Path, ...] = ()
         self._patterns: tuple[str, ...] = ()
-        # The state of the files that `built` was made of, or that were found faulty.
+        # The state of the files that were read last, be they valid or faulty.
         self._known: Signature = {}
-        # The last state that could not be read and was logged; reading is tried again.
+        # The last state that could not be read. It is logged once, but read again.
         self._unread: Signature = {}
-        self._loaded: Loaded | None = None  # the last valid one
+        self._loaded: Loaded | None = None  # the last valid configuration
         signature, started = self._signature(), time.time_ns()
         try:
             self._loaded, self.built = self._read()
@@ -95,7 +95,7 @@ class Live(Generic[Built]):
         if time.monotonic() > self._stale_at:
             if self._pid != os.getpid():  # the first request, here or after a fork
                 self._pid = os.getpid()
-                self._lock = threading.Lock()  # the parent may have held the other
+                self._lock = threading.Lock()  # the old one may be held in the parent
                 watch = threading.Thread(
                     target=_watch, args=(weakref.ref(self),), daemon=True
                 )
@@ -107,7 +107,7 @@ class Live(Generic[Built]):
         return self.built
 
     def look(self) -> None:
-        """Load what has changed, if it is complete; one thread at a time."""
+        """Reload files that have changed and are complete, in one thread at a time."""
         if self.is_static or not self._lock.acquire(blocking=False):
             return
         signature = self._pending
@@ -116,10 +116,10 @@ class Live(Generic[Built]):
             if signature != self._known and self._is_settled(signature):
                 self._load(signature)
         except (OSError, MemoryError):
-            pass  # out of a resource: the next check tries again
+            pass  # for lack of memory or descriptors; the next check tries again
         except Exception:  # an internal error must not reach the requests
             self._known = signature
-            reloads.exception("Cannot load %s. %s", self.file, self._goes_on)
+            reloads.exception("Cannot load %s. %s", self.file, self._consequence)
         finally:
             self._pending = signature
             self._stale_at = time.monotonic() + _STALE_AFTER
@@ -129,12 +129,12 @@ class Live(Generic[Built]):
         """Return the state of all files, with those that `include` matches now."""
         base = self.file.parent
         names = matching(self._patterns, base, self.file)
-        come = (os.path.join(base, name) for name in names)
-        paths = dict.fromkeys((str(self.file), *map(str, self._watched), *come))
+        included = (os.path.join(base, name) for name in names)
+        paths = dict.fromkeys((str(self.file), *map(str, self._watched), *included))
         return {path: state_of(path) for path in paths}
 
     def _is_settled(self, signature: Signature) -> bool:
-        """Whether writing has ended: an editor may truncate a file and then rewrite it."""
+        """Whether the files are complete: an editor may truncate a file, then write it."""
         if signature == self._pending:
             return True
         now = time.time_ns()
@@ -145,7 +145,7 @@ class Live(Generic[Built]):
 
     def _load(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
-        before, last = self._loaded, self.built
+        old_loaded, old_built = self._loaded, self.built
         try:
             loaded, built = self._read()
         except ConfigError as fault:
@@ -153,85 +153,86 @@ class Live(Generic[Built]):
                 self._remember(fault, signature, started)
             return
         if self._signature() != signature:
-            return  # it changed while it was read
+            return  # a file has changed while it was read
         self._remember(loaded, signature, started)
         self.built, self._loaded = built, loaded
-        took = round((time.monotonic() - clock) * 1000)
+        milliseconds = round((time.monotonic() - clock) * 1000)
         providers = _counted(len(loaded.providers), "provider")
         domains = _counted(len(loaded.claims), "domain")
-        news = f"{providers}, {domains}, in {took} milliseconds"
-        todo = self._change(last, built)
-        reloads.info("%s is loaded: %s", self.file, f"{news}; {todo}" if todo else news)
-        log_warnings(loaded, before)
+        summary = f"{providers}, {domains}, in {milliseconds} milliseconds"
+        if advice := self._advise(old_built, built):
+            summary += f"; {advice}"
+        reloads.info("%s is loaded: %s", self.file, summary)
+        log_warnings(loaded, old_loaded)
 
     def _read(self) -> tuple[Loaded, Built]:
-        """Read the file; raises ConfigError, or an error for lack of a resource."""
-        before, interval = self._loaded, sys.getswitchinterval()
+        """Read and build the configuration; raises ConfigError, OSError or MemoryError."""
+        last_valid, interval = self._loaded, sys.getswitchinterval()
         # Threads are switched more often, so that a large file does not delay requests.
         sys.setswitchinterval(min(interval, 0.0005))
         try:
-            loaded = read(self.file, before)
+            loaded = read(self.file, last_valid)
             # HTTP dates have whole seconds, and those of two versions must differ.
-            earliest = before.modified + 1 if before else 0.0
+            earliest = last_valid.modified + 1 if last_valid else 0.0
             loaded = loaded._replace(modified=max(loaded.modified, earliest))
             return loaded, self._build(loaded)
         finally:
             sys.setswitchinterval(interval)
 
     @property
-    def _goes_on(self) -> str:
+    def _consequence(self) -> str:
         if self._loaded is None:
             return "Requests are answered with 503 until it is corrected."
         return "The last valid configuration remains in use."
 
     def _remember(
-        self, found: Loaded | ConfigError, signature: Signature, started: int
+        self, result: Loaded | ConfigError, signature: Signature, started: int
     ) -> None:
         """Watch the files that were read, and remember their state at that time.
 
         The state of a file that was not watched before is known only after reading. If it
         may have changed since reading began, it is read again. A problem is logged once.
         """
-        is_unread = isinstance(found, ConfigError) and found.is_unread
-        if isinstance(found, Loaded):
-            self._watched, self._patterns = found.watched, found.patterns
+        is_unread = isinstance(result, ConfigError) and result.is_unread
+        if isinstance(result, Loaded):
+            self._watched, self._patterns = result.watched, result.patterns
         else:
             if not is_unread or self._unread != signature:
-                reloads.error("%s\n%s", found, self._goes_on)
-            self._watched = tuple(dict.fromkeys((*self._watched, *found.named)))
-            self._patterns = tuple(dict.fromkeys((*self._patterns, *found.patterns)))
-        known: Signature = {}
+                reloads.error("%s\n%s", result, self._consequence)
+            self._watched = tuple(dict.fromkeys((*self._watched, *result.referenced)))
+            self._patterns = tuple(dict.fromkeys((*self._patterns, *result.patterns)))
+        states: Signature = {}
         for path in map(str, (self.file, *self._watched)):
             state = signature[path] if path in signature else state_of(path)
             if state and path not in signature and changed_since(state, started):
-                state = (0,)  # that of no file
-            known[path] = state
-        self._unread = known if is_unread else {}
+                state = (0,)  # differs from the state of any file
+            states[path] = state
+        self._unread = states if is_unread else {}
         if not is_unread:
-            self._known = known
+            self._known = states
 
 
 def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
-    """Log the skipped lines of the files that were read, and warnings, once."""
-    known = _warnings(before) if before else {}
-    for head, problems in _warnings(loaded).items():
-        if not problems or problems == known.get(head):
+    """Log warnings, and the skipped lines of domains files, unless `before` had them."""
+    logged = _warnings(before) if before else {}
+    for heading, problems in _warnings(loaded).items():
+        if not problems or problems == logged.get(heading):
             continue
         lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
         if len(problems) > _MOST_LINES:
             lines.append(f"  and {len(problems) - _MOST_LINES} more")
-        reloads.warning("%s", "\n".join([f"{head}:", *lines]))
+        reloads.warning("%s", "\n".join([f"{heading}:", *lines]))
 
 
 def _warnings(loaded: Loaded) -> dict[str, Sequence[Problem]]:
-    return {
-        **{f"{path}: skipped": it.skipped for path, it in loaded.listings.items()},
-        "The configuration has warnings": loaded.warnings,
-    }
+    """Return the warnings and the skipped lines by their headings in the log."""
+    listings = loaded.listings.items()
+    skipped = {f"{path}: skipped": listing.skipped for path, listing in listings}
+    return {**skipped, "The configuration has warnings": loaded.warnings}
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _watch(reference: weakref.ref[Live[Built]]) -> None:
@@ -243,10 +244,10 @@ def _watch(reference: weakref.ref[Live[Built]]) -> None:
             return
         start = time.thread_time()
         live.look()
-        with suppress(Exception):  # logged where a request meets it
+        with suppress(Exception):  # the next request raises and logs the same
             live.prepare()
         if live.is_static:
             return
-        took = time.thread_time() - start
-        wait = max(_CHECK_EVERY, min(_LONGEST_WAIT, _SHARE * took))
-        del live  # or it would never be freed
+        cpu_time = time.thread_time() - start
+        wait = max(_CHECK_EVERY, min(_LONGEST_WAIT, _SHARE * cpu_time))
+        del live  # so that the instance can be freed while the thread sleeps

@@ -74,16 +74,16 @@ class Service:
 
         `clients` names the families to serve and overrides the file's own. Unless `strict`
         is set, a faulty or missing file raises nothing: requests get 503 until it is
-        corrected. `in_site` says that a Flask site renders the page, and that its routes
-        are those of the families at the start, which stay the same after a reload.
+        corrected. `in_site` says that a Flask site renders the page. The families are then
+        those at the start, even after a reload, since a site's routes are fixed.
         """
         self.hooks = hooks or Hooks()
-        self._stage = "in_site" if in_site else "alone"
+        self._renderer = "in_site" if in_site else "alone"  # a module of the page
         self._override = families.overriding(clients)  # None: the file's own
-        self._fixed: tuple[Family, ...] | None = None
+        self._fixed: tuple[Family, ...] | None = None  # the families of a site's routes
         self._unserved = UnservedLog()
         fallback = None if strict else self._build(Loaded(Config(), ()))
-        self.live = Live(source, self._build, fallback, self._change, self._prepare)
+        self.live = Live(source, self._build, fallback, self._advise, self._prepare)
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
@@ -101,27 +101,27 @@ class Service:
             )
         snapshot = Snapshot(loaded, self.hooks, families.labels(), self._words)
         router = Router(served)
-        lookup = Lookup(snapshot, self.stage, router.first_paths, self._unserved)
+        lookup = Lookup(snapshot, self.renderer, router.first_paths, self._unserved)
         return Current(lookup, served, router)
 
-    def _change(self, before: Current, now: Current) -> str:
-        """Return a message about digests in DNS that an edit made outdated, or ""."""
-        old, new = before.lookup.snapshot.loaded, now.lookup.snapshot.loaded
+    def _advise(self, before: Current, after: Current) -> str:
+        """Return which digests in DNS are outdated after an edit, or ""."""
+        old, new = before.lookup.snapshot.loaded, after.lookup.snapshot.loaded
         if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
-            return ""  # it would slow the reload down
+            return ""  # comparing them would slow the reload down
 
-        def document(format_: Format, of: Loaded, name: bytes) -> bytes | None:
-            provider = of.providers[of.claims[name]]
+        def document(format_: Format, loaded: Loaded, name: bytes) -> bytes | None:
+            provider = loaded.providers[loaded.claims[name]]
             return format_.write(provider, Recipient(name.decode()))
 
         messages = []
+        names = [name for name in new.claims if name in old.claims and b"*" not in name]
         formats = (family.formats for family in self.speaking if family.digest)
         for format_ in chain.from_iterable(formats):
             changed = sorted(
                 name.decode()
-                for name in new.claims.keys() & old.claims.keys()
-                if not name.startswith(b"*")
-                and document(format_, old, name) != document(format_, new, name)
+                for name in names
+                if document(format_, old, name) != document(format_, new, name)
             )
             if changed:
                 more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -137,11 +137,11 @@ class Service:
 
     @property
     def speaking(self) -> tuple[Family, ...]:
-        """The served families that have documents with the site's hooks."""
+        """The served families, without those that the site's hooks rule out."""
         has_own_logins = self.hooks.has("find_username")
         return tuple(
             family
-            for family in self.live.built.families  # `_change` runs during a check
+            for family in self.live.built.families  # `_advise` runs during a check
             if not (family.implies_login and has_own_logins)
         )
 
@@ -160,12 +160,12 @@ class Service:
     # --- Answers ---------------------------------------------------------------------
 
     def answer(self, request: Request) -> Answer | None:
-        found = self.live.current().router.find(request.path)
-        return None if found is None else self.answer_at(found, request)
+        family_route = self.live.current().router.find(request.path)
+        return family_route and self.answer_at(family_route, request)
 
-    def answer_at(self, found: FamilyRoute, request: Request) -> Answer:
+    def answer_at(self, family_route: FamilyRoute, request: Request) -> Answer:
         """Answer a request at its route; exceptions become 500 or 503."""
-        family, route = found
+        family, route = family_route
         try:
             if request.method in route.methods or request.method in route.allowed:
                 lookup = self.live.current().lookup
@@ -183,20 +183,20 @@ class Service:
         except Refused as refusal:
             answer = refusal.answer
         except Exception as error:
-            if self.stage().takes(error):
+            if self.renderer().handles(error):
                 raise
-            log_fault(family, error)
+            log_failure(family, error)
             answer = answers.FAILED
         if answered.receivers:
             try:
                 answered.send(self, family=family, outcome=answer.outcome)
-            except Exception as error:  # a receiver's fault must not cost the answer
-                log_fault("A receiver of the signal", error)
+            except Exception as error:  # must not cost the client the answer
+                log_failure("A receiver of the signal", error)
         return answer
 
-    def stage(self) -> Any:
-        """Import the page's renderer: `page.in_site`, or `page.alone` as a service."""
-        return import_module(f".page.{self._stage}", __package__)
+    def renderer(self) -> Any:
+        """Return the module that renders the page: `page.in_site` or `page.alone`."""
+        return import_module(f".page.{self._renderer}", __package__)
 
     def _prepare(self) -> None:
         """Load the page, whose files an upgrade may replace before its first visit."""
@@ -204,12 +204,12 @@ class Service:
             from .page import alone, view  # noqa: F401
 
             alone.environment()
-            self.stage()
+            self.renderer()
 
     def _words(self, wanted: str) -> tuple[str, Words]:
         from .page.words import best_match, words_of_documents
 
-        words = words_of_documents(self.stage().catalogs())
+        words = words_of_documents(self.renderer().catalogs())
         return (wanted and best_match([wanted], dict(words))) or "en", words
 
     def path_of(self, family: str) -> str | None:
@@ -220,8 +220,8 @@ class Service:
     ) -> Settings | None:
         """Return the settings of an address; None if not served or not available now.
 
-        None and invalid addresses have no settings. The URLs have the host of the request,
-        or `https://autoconfig.DOMAIN` without one.
+        None and invalid addresses have no settings. The URLs have the host of the request;
+        without a request, they begin with `https://autoconfig.DOMAIN`.
         """
         if not isinstance(address, str):
             return None
@@ -247,7 +247,7 @@ class Service:
         )
 
 
-def log_fault(what: str, error: Exception) -> None:
+def log_failure(what: str, error: Exception) -> None:
     """Log the traceback without the exception's message, which may hold an address."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s failed at %s\n%s", what, type(error).__name__, frames)

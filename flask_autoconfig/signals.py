@@ -7,7 +7,7 @@
 
 `family` is a name of the families' table; `outcome` is `served`, `not modified`,
 `redirected`, `preflight`, `not served`, `bad request`, `wrong method`, `unavailable` or
-`failed`. No address is told. The sender is the service that answered
+`failed`. The signal carries no address. The sender is the service that answered
 (`app.extensions["autoconfig"]`, `AutoconfigMiddleware.service`). A receiver that raises is
 logged, and changes no answer.
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 Read = TypeVar("Read")
-_LEAST_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
+_MIN_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
 _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
 
@@ -30,7 +30,7 @@ class Signer:
     def __init__(self, certificate: Path, key: Path, chain: Path | None) -> None:
         """Read PEM files; raises OSError and ConfigError."""
         try:
-            from cryptography.x509 import load_pem_x509_certificates as certificates
+            from cryptography.x509 import load_pem_x509_certificates as parse
         except ImportError as error:
             raise ConfigError.of(
                 "certificate",
@@ -38,35 +38,35 @@ class Signer:
                 "pip install 'flask-autoconfig[sign]', or remove [sign]",
             ) from error
 
-        nothing = "no certificate in PEM"
-        read = _read("certificate", certificate, certificates, nothing)
-        self._certificate, *self._chain = read
+        lack = "no certificate in PEM"
+        self._certificate, *self._chain = _read("certificate", certificate, parse, lack)
         if chain is not None:
-            self._chain += _read("chain", chain, certificates, nothing)
+            self._chain += _read("chain", chain, parse, lack)
         self._file = key
-        nothing = "no RSA or EC key in PEM without a password"
-        self._key = _read("key", key, _private_key, nothing)
+        lack = "no RSA or EC key in PEM without a password"
+        self._key = _read("key", key, _private_key, lack)
         self._mode = stat.S_IMODE(key.stat().st_mode)
         if self._key.public_key() != self._certificate.public_key():
             message = "it is not the certificate's key"
             raise ConfigError.of("key", message, "give the one made with it")
 
     def warnings(self) -> Iterator[tuple[str, str, str]]:
-        """Yield what is unsafe: the key in `[sign]`, a message and a cure."""
+        """Yield the key in `[sign]`, message and cure for each file that is not safe."""
         from cryptography.hazmat.primitives.asymmetric import rsa
 
-        ends = min(it.not_valid_after_utc for it in (self._certificate, *self._chain))
-        if ends < datetime.now(UTC):
+        certificates = (self._certificate, *self._chain)
+        end = min(certificate.not_valid_after_utc for certificate in certificates)
+        if end < datetime.now(UTC):
             cure = "renew it: devices warn of what is signed with it"
-            yield "certificate", f"the certificate ended on {ends:%Y-%m-%d}", cure
+            yield "certificate", f"the certificate ended on {end:%Y-%m-%d}", cure
         if self._mode & 0o007:
             message = f"every user of the machine may use it ({self._mode:04o})"
             yield "key", message, f"chmod 600 {shlex.quote(str(self._file))}"
         bits = self._key.key_size
-        if isinstance(self._key, rsa.RSAPrivateKey) and bits < _LEAST_BITS:
+        if isinstance(self._key, rsa.RSAPrivateKey) and bits < _MIN_BITS:
             cure = (
-                f"make one of {_LEAST_BITS} bits, and a certificate for it: "
-                f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{_LEAST_BITS}"
+                f"make one of {_MIN_BITS} bits, and a certificate for it: "
+                f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{_MIN_BITS}"
             )
             yield "key", f"an RSA key of {bits} bits can be broken", cure
 
@@ -82,13 +82,14 @@ class Signer:
         return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
-def _read(key: str, path: Path, load: Callable[[bytes], Read], nothing: str) -> Read:
+def _read(key: str, path: Path, parse: Callable[[bytes], Read], lack: str) -> Read:
+    """Return a parsed file; if it cannot be parsed, the message says what it lacks."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return load(read_file(path, _MOST_BYTES))
+        return parse(read_file(path, _MOST_BYTES))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError.of(key, f"{path} has {nothing}", "give a PEM file") from error
+        raise ConfigError.of(key, f"{path} has {lack}", "give a PEM file") from error
 
 
 def _private_key(data: bytes) -> RSAPrivateKey | EllipticCurvePrivateKey:

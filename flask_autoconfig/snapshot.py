@@ -1,4 +1,4 @@
-"""An immutable configuration: whose a domain is, and the rendered documents."""
+"""An immutable configuration: an index of its domains, and the rendered documents."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NamedTuple
 from msgspec import structs
 
 from .address import DOMAIN_PLACEHOLDER, Address, host_of
-from .answers import NO_SUCH_SERVICE, Answer, kept_for, private, public
-from .bounded import Bounded
+from .answers import NO_SUCH_SERVICE, Answer, private, public, public_cache_control
+from .bounded import BoundedCache
 from .config.reading import Loaded
 from .config.tables import Provider, Server
 from .documents import Format, Recipient, Words
@@ -20,6 +20,8 @@ from .hooks import HookedProvider, Hooks
 _ANSWER_BYTES = 2000  # memory of an answer without its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
+# The format, provider, domain if it makes a difference, MX domain and language.
+_AnswerKey = tuple[str, int, str | None, str | None, str]
 
 
 class Match(NamedTuple):
@@ -40,10 +42,10 @@ class Directory:
     def __init__(self, loaded: Loaded, labels: Iterable[str] = ()) -> None:
         self._labels = tuple(f"{label}." for label in labels)
         self._claims = loaded.claims
-        self._any = loaded.claims.get(b"*")
+        self._catch_all = loaded.claims.get(b"*")
         self._mx: dict[str, int] = {}
         self._ids: dict[str, int] = {}
-        self._is_alone = len(loaded.providers) == 1
+        self._has_one_provider = len(loaded.providers) == 1
         for index, provider in enumerate(loaded.providers):
             self._ids.setdefault(provider.identity, index)
             for domain in provider.mx_domains:
@@ -59,17 +61,16 @@ class Directory:
         if index is not None:
             return Match(index, domain, True)
         index = self._by_pattern(domain)
-        index = self._any if index is None else index
+        index = self._catch_all if index is None else index
         return None if index is None else Match(index, domain, False)
 
     def _by_pattern(self, domain: str) -> int | None:
-        patterns = (
-            b"*." + name.encode() for name in _upwards(domain.partition(".")[2])
-        )
-        return next((self._claims[it] for it in patterns if it in self._claims), None)
+        parents = _with_parents(domain.partition(".")[2])
+        indexes = (self._claims.get(b"*." + parent.encode()) for parent in parents)
+        return next((index for index in indexes if index is not None), None)
 
     def claims(self, domain: str) -> bool:
-        """Whether a provider names the domain, by pattern or as that of MX hosts too."""
+        """Whether a provider names the domain, by a pattern or in `mx_domains` too."""
         is_named = domain.encode() in self._claims or domain in self._mx
         return is_named or self._by_pattern(domain) is not None
 
@@ -79,12 +80,12 @@ class Directory:
         return None if index is None else Match(index, None, False, domain)
 
     def by_host(self, authority: str) -> Match | None:
-        """Find by the Host header: the longest match upwards from the host."""
+        """Find by the Host header: the host itself, or its nearest parent domain."""
         host = host_of(authority)
-        asked = self.asked_domain(host)
-        if host != asked and host.encode() in self._claims:
+        domain = self.without_label(host)
+        if host != domain and host.encode() in self._claims:
             return Match(self._claims[host.encode()], host, True)
-        for name in _upwards(asked):
+        for name in _with_parents(domain):
             index = self._claims.get(name.encode())
             if index is not None:
                 return Match(index, name, True)
@@ -92,15 +93,15 @@ class Directory:
                 return self.by_mx(name)
             index = self._claims.get(b"*." + name.partition(".")[2].encode())
             if index is not None:
-                return Match(index, asked, False)
-        if self._any is not None and "." in asked:
-            return Match(self._any, asked, False)
+                return Match(index, domain, False)
+        if self._catch_all is not None and "." in domain:
+            return Match(self._catch_all, domain, False)
         return None
 
-    def only(self) -> Match | None:
-        return Match(0, None, False) if self._is_alone else None
+    def only_provider(self) -> Match | None:
+        return Match(0, None, False) if self._has_one_provider else None
 
-    def asked_domain(self, host: str) -> str:
+    def without_label(self, host: str) -> str:
         """Return a folded host name without the client's label."""
         for label in self._labels:
             if host.startswith(label):
@@ -108,7 +109,8 @@ class Directory:
         return host
 
 
-def _upwards(name: str) -> Iterator[str]:
+def _with_parents(name: str) -> Iterator[str]:
+    """Yield a domain and each domain above it."""
     while name:
         yield name
         name = name.partition(".")[2]
@@ -121,8 +123,8 @@ class Snapshot:
         self,
         loaded: Loaded,
         hooks: Hooks,
-        labels: Iterable[str],  # the first ones of the host names that clients ask
-        # From a wanted language to the best one, and the texts for people.
+        labels: Iterable[str],  # see Directory
+        # Returns the best match for a language, and the texts in all languages.
         words: Callable[[str], tuple[str, Words]],
     ) -> None:
         self.loaded = loaded
@@ -131,13 +133,11 @@ class Snapshot:
         self.directory = Directory(loaded, labels)
         hosts = (provider.autodiscover_host for provider in loaded.providers)
         self.autodiscover_hosts = frozenset(filter(None, hosts))
-        self.cache_control = kept_for(loaded.tables.max_age)
-        # (format, provider, recipient) -> a text with `%EMAILDOMAIN%` left in, and whether
-        # it contains that placeholder.
+        self.cache_control = public_cache_control(loaded.tables.max_age)
+        # (format, provider, recipient) -> a text in which `%EMAILDOMAIN%` is to be
+        # replaced, and whether it contains that placeholder.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
-        # (format, provider, domain if it makes a difference, MX domain, language).
-        self._answers: Bounded[tuple[str, int, str | None, str | None, str], Answer]
-        self._answers = Bounded(_CACHE_BYTES)
+        self._answers: BoundedCache[_AnswerKey, Answer] = BoundedCache(_CACHE_BYTES)
         self._lock = threading.Lock()  # guards changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
@@ -148,11 +148,11 @@ class Snapshot:
             return self._answer(format_, body, served, served.domain_or_name)
 
         match, domain, language = served.match, served.match.domain, ""
-        # A provider from a hook has one domain, so that its text cannot be shared.
+        # A provider from a hook has one domain: no other domain shares its document.
         is_shared = format_.stand_in is not None and served.hooked is None
         if is_shared:
-            text, varies = self._text(format_, served)
-            domain = domain if varies else None
+            body, has_placeholder = self._text(format_, served)
+            domain = domain if has_placeholder else None
         else:
             language = served.recipient.language if served.language else "en"
         key = (format_.name, served.number, domain, match.mx_domain, language)
@@ -163,14 +163,14 @@ class Snapshot:
         provider = served.public_provider
         if not is_shared:
             everybody = served.recipient._replace(address=None, person="")
-            text = format_.write(provider, everybody)
-        elif domain and text is not None:
-            text = text.replace(_PLACEHOLDER, domain.encode())
-        # A text for many domains does not name a file after one of them.
+            body = format_.write(provider, everybody)
+        elif domain and body is not None:
+            body = body.replace(_PLACEHOLDER, domain.encode())
+        # The file of a document for many domains is not named after one of them.
         name = domain or Recipient(mx_domain=match.mx_domain).name_of(provider)
-        answer = self._answer(format_, text, served, name, is_public=True)
+        answer = self._answer(format_, body, served, name, is_public=True)
         size = len(answer.body) + _ANSWER_BYTES
-        if text is not None and size <= _CACHE_BYTES // 4:
+        if body is not None and size <= _CACHE_BYTES // 4:
             with self._lock:
                 self._answers.put(key, answer, size)
         return answer
@@ -180,11 +180,11 @@ class Snapshot:
         assert format_.stand_in is not None  # noqa: S101 (see document)
         stand_in = format_.stand_in(served.public_provider, served.everybody)
         key = (format_.name, served.number, stand_in)
-        kept = self._texts.get(key)
-        if kept is None:
+        cached = self._texts.get(key)
+        if cached is None:
             text = format_.write(served.public_provider, stand_in)
-            kept = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
-        return kept
+            cached = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
+        return cached
 
     def _answer(
         self,
@@ -237,19 +237,20 @@ class Served(NamedTuple):
     def provider(self) -> Provider:
         """The provider, with the user's own login name for the placeholder of one."""
         provider = self.public_provider
-        return provider.with_servers(self._logged_in) if self.login else provider
+        return provider.with_servers(self._with_login) if self.login else provider
 
-    def _logged_in(self, server: Server) -> Server:
-        is_of_user = any(name in (server.username or "") for name in _OF_A_USER)
-        return structs.replace(server, username=self.login) if is_of_user else server
+    def _with_login(self, server: Server) -> Server:
+        is_personal = any(name in (server.username or "") for name in _LOGINS)
+        return structs.replace(server, username=self.login) if is_personal else server
 
     @property
     def number(self) -> int:
-        """A number for each provider, negative for a provider from a hook."""
+        """The provider's number, which is negative for a provider from a hook."""
         return self.match.provider_index if self.hooked is None else -self.hooked.number
 
     @property
     def everybody(self) -> Recipient:
+        """The recipient of a document for all users of the domain."""
         _, domain, exact, mx_domain = self.match
         return Recipient(domain, None, exact, mx_domain)
 
@@ -262,7 +263,7 @@ class Served(NamedTuple):
 
     @property
     def domain_or_name(self) -> str:
-        """The domain that the request names, else the provider's name for the recipient."""
+        """The domain that the request names, or else the provider's name for everybody."""
         return self.match.domain or self.everybody.name_of(self.public_provider)
 
     def is_private(self, format_: Format) -> bool:
@@ -271,4 +272,4 @@ class Served(NamedTuple):
         return self.is_personal or (format_.has_address and is_named)
 
 
-_OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
+_LOGINS = ("%EMAILADDRESS%", "%EMAILLOCALPART%")

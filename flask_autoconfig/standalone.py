@@ -12,14 +12,7 @@ from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
-from .answers import (
-    NOT_SERVED,
-    UNAVAILABLE,
-    Answer,
-    Refused,
-    text_answer,
-    wrong_method,
-)
+from .answers import NOT_SERVED, UNAVAILABLE, Answer, Refused, text_answer, wrong_method
 from .blueprint import is_on, source_of
 from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment
@@ -50,8 +43,8 @@ def create_app(
     if not isinstance(config, Mapping):
         config = {"AUTOCONFIG_FILE": config}
     app.config.from_mapping(config)
-    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
-    app.config["AUTOCONFIG_FILE"] = named
+    file = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
+    app.config["AUTOCONFIG_FILE"] = file
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     app.add_url_rule("/readyz", "readyz", _readiness, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
@@ -62,7 +55,7 @@ def create_app(
             app.wsgi_app,
             source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            # There is no site behind it to keep running.
+            # Unlike in a site, no other part of the app has to go on running.
             strict=is_on(app.config.get("AUTOCONFIG_STRICT", True)),
             **_functions(hooks),
         )
@@ -100,7 +93,7 @@ def _health() -> Response:
     Caddy sends the latter before it requests a certificate (`on_demand_tls`).
     """
     service: Service = current_app.extensions["autoconfig"]
-    query = request.query_string.decode("latin-1")  # which any bytes are valid in
+    query = request.query_string.decode("latin-1")  # accepts any bytes
     host = dict(parse_qsl(query, keep_blank_values=True)).get("domain")
     try:
         if host is None or service.lookup.serves_host(host):
@@ -111,18 +104,18 @@ def _health() -> Response:
 
 
 def _readiness() -> Response:
-    """Report whether hooks and a valid configuration, perhaps an earlier, are loaded."""
+    """Report whether the hooks and a valid configuration are loaded."""
     service: Service = current_app.extensions["autoconfig"]
     is_ready = service.live.current().lookup.is_ready
     try:
         service.hooks.functions.load()
-    except Exception:  # the module may raise anything; each request logs it
+    except Exception:  # whatever the module of the hooks raises; each request logs it
         is_ready = False
     return _response(text_answer("200 OK", "ok") if is_ready else UNAVAILABLE)
 
 
 def _redirect_to_page() -> Response:
-    """Redirect the root to the page, since a person typed the host name."""
+    """Redirect the root to the page, for people who type only the host name."""
     service: Service = current_app.extensions["autoconfig"]
     page = service.path_of("page")
     if page is None:

@@ -80,7 +80,7 @@ def nginx(folder: Path, site: str, port: int, user: str = "root") -> Front:
 def _apache(folder: Path, site: str, *ports: int) -> Front:
     """Run Apache with these virtual hosts."""
     addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
-    listens = "\n".join(f"Listen {it}:{port}" for it in addresses for port in ports)
+    listens = "\n".join(f"Listen {a}:{port}" for a in addresses for port in ports)
     user = "User nobody\nGroup nogroup" if os.getuid() == 0 else ""
     values = {"listens": listens, "user": user, "site": site}
     file = configure(folder, "fronts/apache.conf", **values)

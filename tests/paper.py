@@ -303,7 +303,7 @@ def own_url(url: str) -> Answer:
 
 def calendars(asked: Asked) -> Answer:
     """The response of a DAV server, with the right password and without."""
-    known = [base64.b64encode(f"{it}:{PASSWORD}".encode()).decode() for it in ACCOUNTS]
+    known = [base64.b64encode(f"{n}:{PASSWORD}".encode()).decode() for n in ACCOUNTS]
     if asked.login.removeprefix("Basic ") in known:
         return own_url("/")
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"

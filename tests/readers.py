@@ -51,8 +51,8 @@ def filled(text: str, address: str) -> str:
 def _account(settings: Iterable[Setting], urls: Iterable[tuple[str, str]]) -> Account:
     settings = list(settings)
     return Account(
-        tuple(it for it in settings if it.type != "smtp"),
-        tuple(it for it in settings if it.type == "smtp"),
+        tuple(server for server in settings if server.type != "smtp"),
+        tuple(server for server in settings if server.type == "smtp"),
         tuple(urls),
     )
 
@@ -89,7 +89,7 @@ def pox(document: bytes) -> Account | None:
     settings: list[Setting] = []
     urls: list[tuple[str, str]] = []
     for protocol in account.iter(f"{_POX}Protocol"):
-        said = {str(it.tag).removeprefix(_POX): it.text or "" for it in protocol}
+        said = {str(e.tag).removeprefix(_POX): e.text or "" for e in protocol}
         type_, host = said["Type"].lower(), said.get("Server", "")
         if type_ in ("caldav", "carddav"):
             urls.append((type_, host))
@@ -213,8 +213,8 @@ def srv(
             ranked.append((int(priority), setting))
         else:
             denied.add((kind, security))
-    ranked.sort(key=lambda it: it[0])
-    return _account((it for _, it in ranked), urls), denied
+    ranked.sort(key=lambda pair: pair[0])
+    return _account((account for _, account in ranked), urls), denied
 
 
 def with_port(url: str) -> str:

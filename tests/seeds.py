@@ -470,7 +470,8 @@ def delayed(seconds: float) -> Response:
 def limited(here: World, limits: Sequence[Any]) -> None:
     """Answer so many requests at most in so many seconds.
 
-    With a third value, a limit holds for each host, and for URLs with this pattern.
+    With a third value, a limit holds for each host, and for URLs with this pattern. With
+    a fourth, the status of a refusal, further requests make it last longer.
     """
     requests, seconds, *only = limits
     by_host: dict[str, list[float]] = {}
@@ -480,9 +481,12 @@ def limited(here: World, limits: Sequence[Any]) -> None:
             return None
         now, host = time.monotonic(), asked.url.partition("/")[0] if only else ""
         answered = by_host.setdefault(host, [])
-        if sum(now - at < seconds for at in answered) >= requests:
-            return says(503, "<html>503 Service Temporarily Unavailable")(asked)
-        answered.append(now)
+        is_refused = sum(now - at < seconds for at in answered) >= requests
+        if only[1:] or not is_refused:
+            answered.append(now)
+        if is_refused:
+            status = only[1] if only[1:] else 503
+            return says(status, f"<html>{status} Refused")(asked)
         return None
 
     here.front.answer = answer
@@ -565,8 +569,8 @@ def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
         SERVERS[place](here, answer)
     elif place:
         when(here, lambda asked: re.search(WHEN[place], asked.line), answer)
-    elif "agent" in row:
-        when(here, lambda asked: re.search(row["agent"], asked.agent), answer)
+    elif "header" in row:
+        when(here, lambda asked: re.search(row["header"], asked.headers), answer)
     else:
         when(here, lambda asked: asked.path in paths, answer)
 

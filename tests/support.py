@@ -147,10 +147,10 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
         reply = ask(path, method, row.get("body"), **headers)
         case = f"{method} {host}{path}"
         assert reply.status_code == row.get("status", 200), case
-        assert {it: reply.headers.get(it, "") for it in expected} == expected, case
-        missing = [it for it in listed(row.get("has", [])) if it not in reply.text]
+        assert {n: reply.headers.get(n, "") for n in expected} == expected, case
+        missing = [t for t in listed(row.get("has", [])) if t not in reply.text]
         whole = f"{reply.headers}{reply.text}"
-        forbidden = [it for it in listed(row.get("lacks", [])) if it in whole]
+        forbidden = [t for t in listed(row.get("lacks", [])) if t in whole]
         assert (missing, forbidden) == ([], []), case
         assert "json" not in row or reply.json == row["json"], case
 

@@ -468,7 +468,7 @@ def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> 
     assert login_codes(report) == [code, "login.good", "login.good"]
     paths = ["/", "/lost/"] if "lost" in claim else ["/"]
     assert here.front.logins == [f"dav.{DOMAIN}{path}" for path in paths]
-    clients = [it["clients"] for it in failures(report) if it["step"] == "login"]
+    clients = [f["clients"] for f in failures(report) if f["step"] == "login"]
     assert clients == [["Calendars"]] * (code != "login.not-possible")
 
 
@@ -489,7 +489,7 @@ def test_a_calendar_that_wants_digest_gets_it(
         names = ("nc", "cnonce", "qop")
         first = md5(USER, "BaikalDAV", password)
         last = md5("PROPFIND", asked.path)
-        wanted = md5(first, nonce, *(str(given.get(it)) for it in names), last)
+        wanted = md5(first, nonce, *(str(given.get(name)) for name in names), last)
         if given.get("username") == USER and given.get("response") == wanted:
             return own_url("/")
         asks = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'
@@ -529,12 +529,12 @@ def test_plain_is_tried_once_where_cram_md5_is_refused(
     row = CHECKS["CRAM-MD5, by which a server with hashed passwords lets nobody in"]
     make(here, row)
     asked: list[tuple[str, str]] = []
-    logged_in: Any = login.logged_in
+    log_in_everywhere: Any = login.log_in_everywhere
 
     def refusing(*given: Any) -> Any:
-        return logged_in(*given[:4], lambda *said: asked.append(said), given[5])
+        return log_in_everywhere(*given[:4], lambda *said: asked.append(said), given[5])
 
-    monkeypatch.setattr(login, "logged_in", refusing)
+    monkeypatch.setattr(login, "log_in_everywhere", refusing)
     codes = login_codes(log_in(here, written(tmp_path, *row["file"].items())))
     assert asked == [(USER, f"imap {IMAP_NAME}:993 SSL by PLAIN")]
     assert codes == ["login.refused-here-alone", "login.good", "login.good"]

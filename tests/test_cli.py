@@ -198,7 +198,7 @@ def test_each_command_accepts_its_examples_and_explains_its_options(name: str) -
         if ">" in arguments:
             arguments = arguments[: arguments.index(">")]
         command.make_context(name, arguments, parent=context)
-    options = [it for it in command.params if isinstance(it, click.Option)]
+    options = [p for p in command.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
 
 

@@ -141,12 +141,12 @@ def _shorter(raw: Any) -> Iterator[Any]:
     """Yield a TOML document without each of the keys in its tables."""
     if isinstance(raw, dict):
         for key, value in raw.items():
-            yield {name: it for name, it in raw.items() if name != key}
-            yield from ({**raw, key: it} for it in _shorter(value))
+            yield {name: kept for name, kept in raw.items() if name != key}
+            yield from ({**raw, key: shorter} for shorter in _shorter(value))
     elif isinstance(raw, list):
         for index, value in enumerate(raw):
-            for it in _shorter(value):
-                yield [*raw[:index], it, *raw[index + 1 :]]
+            for shorter in _shorter(value):
+                yield [*raw[:index], shorter, *raw[index + 1 :]]
 
 
 def test_thunderbird_reads_no_odd_value_without_any_key(client: Thunderbird) -> None:

@@ -128,7 +128,7 @@ def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) 
         ):
             for _ in range(3):
                 assert ask(path, data)[0] != "HIT", path
-        cached = [it.read_bytes() for it in tmp_path.glob("cache/**/*") if it.is_file()]
+        cached = [p.read_bytes() for p in tmp_path.glob("cache/**/*") if p.is_file()]
         assert b"imap.example.com" in b"".join(cached)
         assert b"fred" not in b"".join(cached)
         edited = TWO_DOMAINS.replace("imap.", "mail.")
@@ -202,7 +202,7 @@ def test_nginx_limits_a_flood_but_not_an_office(tmp_path: Path, service: str) ->
             _statuses(port, OFFICE // 2, f"2001:db8:1:2:{number}::{number}")
         assert 429 in _statuses(port, OFFICE // 2, "2001:db8:1:2::5")
         assert _statuses(port, 1, "2001:db8:1:3::5") == [200]
-    text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
+    text = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 429' in text
     assert "secret" not in text
 
@@ -216,7 +216,7 @@ def test_no_address_is_logged_when_the_service_is_down(
     ask = f"http://127.0.0.1:{http}/mail/config-v1.1.xml?emailaddress=fred@example.com"
     with front(tmp_path, f"127.0.0.1:{nobody}", https, http, certificate):
         assert fetch(ask, Host="autoconfig.example.com").status in (502, 503)
-    text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
+    text = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     if front is fronts.behind_nginx:
         assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 502' in text
     assert "fred" not in text
@@ -247,10 +247,10 @@ def test_the_proxy_buffers_slow_bodies(
         return http.client.HTTPSConnection(*address, timeout=10, context=trusting)
 
     def answer(data: str | None) -> bytes:
-        with closing(client()) as it:
+        with closing(client()) as connection:
             method, where = ("POST", path) if data else ("GET", CONFIG)
-            it.request(method, where, body=data, headers=headers)
-            return it.getresponse().read()
+            connection.request(method, where, body=data, headers=headers)
+            return connection.getresponse().read()
 
     with (
         serving(file, "--proxies", "1", arguments=few) as url,
@@ -258,11 +258,12 @@ def test_the_proxy_buffers_slow_bodies(
         ExitStack() as slow,
     ):
         for _ in range(60):
-            it = slow.enter_context(closing(client()))
-            it.putrequest("POST", path, skip_host=True)
+            connection = slow.enter_context(closing(client()))
+            connection.putrequest("POST", path, skip_host=True)
             for name, value in {**headers, "Content-Length": "60000"}.items():
-                it.putheader(name, value)
-            it.endheaders(b"<" * 20_000)  # more than what Apache waits for by itself
+                connection.putheader(name, value)
+            # More than what Apache waits for by itself.
+            connection.endheaders(b"<" * 20_000)
         start = time.monotonic()
         for _ in range(10):
             assert b"imap.example.com" in answer(None)

@@ -47,7 +47,7 @@ def wire(name: str, number: int, data: bytes) -> str:
 
 
 def text(strings: list[bytes]) -> bytes:
-    return b"".join(bytes([len(it)]) + it for it in strings)
+    return b"".join(bytes([len(string)]) + string for string in strings)
 
 
 def target(label: bytes) -> bytes:
@@ -62,14 +62,14 @@ ALIASES = dict(zip(("autoconfig", "autodiscover", DIGEST[1:]), LABELS, strict=Fa
 SERVICE = "_imaps._tcp"
 SRV = b"\0\0\0\x01\x03\xe1"
 HOSTILE = {
-    *((DIGEST, parsed("TXT", text(it))) for it in TEXTS.values()),
-    *((SERVICE, parsed("SRV", SRV + target(it))) for it in LABELS),
-    *((name, parsed("CNAME", target(it))) for name, it in ALIASES.items()),
+    *((DIGEST, parsed("TXT", text(value))) for value in TEXTS.values()),
+    *((SERVICE, parsed("SRV", SRV + target(value))) for value in LABELS),
+    *((name, parsed("CNAME", target(value))) for name, value in ALIASES.items()),
 }
 ZONE = (
-    "".join(wire(DIGEST, 16, text(it)) for it in (*TEXTS.values(), *KEPT, TOO_LONG))
-    + "".join(wire(SERVICE, 33, SRV + target(it)) for it in LABELS)
-    + "".join(wire(name, 5, target(it)) for name, it in ALIASES.items())
+    "".join(wire(DIGEST, 16, text(v)) for v in (*TEXTS.values(), *KEPT, TOO_LONG))
+    + "".join(wire(SERVICE, 33, SRV + target(v)) for v in LABELS)
+    + "".join(wire(name, 5, target(value)) for name, value in ALIASES.items())
 )
 
 
@@ -99,7 +99,7 @@ def test_nsupdate_removes_just_the_hostile_records(toml: Write, server: Bind) ->
     assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
     resolver = Resolver(("127.0.0.1", server.port))
     left = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
-    foreign = {parsed("TXT", text(it)) for it in (*KEPT, TOO_LONG)}
+    foreign = {parsed("TXT", text(value)) for value in (*KEPT, TOO_LONG)}
     assert foreign <= left
     (own,) = left - foreign
     assert own.to_text().startswith('"v=UAAC1; a=sha256; d=')
@@ -132,7 +132,7 @@ def test_the_output_is_printable_and_removes_exactly_the_hostile_records(
     if format_ == "json":
         removed = json.dumps(json.loads(done.stdout)[DOMAIN]["outdated"])
         found = [tuple(row.values()) for row in json.loads(removed)]
-        records = {(name, dns.rdata.from_text("IN", *it)) for name, *it in found}
+        records = {(name, dns.rdata.from_text("IN", *r)) for name, *r in found}
         assert records == HOSTILE | {(DIGEST, parsed("TXT", text(TOO_LONG)))}
     assert removed.count(REMOVALS[format_]) == len(HOSTILE) + by_hand
     if format_ == "zone":
@@ -147,7 +147,7 @@ def test_the_output_is_printable_and_removes_exactly_the_hostile_records(
 def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
     """Even if the digest is not PACC's and the text has several strings."""
     digest = Digest("_greeting", lambda document: f"v=GREET2; n={len(document)}")
-    (pacc,) = (it for it in families.FAMILIES if it.name == "pacc")
+    (pacc,) = (family for family in families.FAMILIES if family.name == "pacc")
     family = pacc._replace(digest=digest)
     provider = from_raw(tomllib.loads(TWO_DOMAINS)).providers[0]
     (wanted,) = digest_records([family], provider, DOMAIN)

@@ -89,7 +89,7 @@ def _given(value: object) -> Iterator[tuple[str, str]]:
 
 
 def test_every_key_of_the_model_is_in_the_full_example() -> None:
-    known = {(it.__name__, field.name) for it in MODEL for field in structs.fields(it)}
+    known = {(s.__name__, field.name) for s in MODEL for field in structs.fields(s)}
     missing = known - set(_given(loads(FULL)))
     assert {key for key in missing if key[0] not in ("Sign", "ProviderPage")} == {
         *(("Config", "clients"), ("Config", "sign"), ("Provider", "domains_file")),
@@ -123,7 +123,7 @@ def test_an_address_book_is_there_in_the_words_of_both_versions() -> None:
     assert old.findtext("serverURL") == new.findtext("url") == url
     assert old.findtext("authentication") == "http-basic"
     # In the order of 1.1, 1.2 and Mustang, which drops a server of the first two alone.
-    methods = [(it.get("system"), it.text) for it in new.findall("authentication")]
+    methods = [(m.get("system"), m.text) for m in new.findall("authentication")]
     assert methods == [
         (None, "http-basic"),
         ("http", "Basic"),
@@ -133,7 +133,7 @@ def test_an_address_book_is_there_in_the_words_of_both_versions() -> None:
 
 def test_instructions_without_a_page_are_words_alone() -> None:
     found = parsed(FULL).findall("emailProvider/instruction")
-    assert [it.get("url") for it in found] == ["https://example.com/first", None, None]
+    assert [e.get("url") for e in found] == ["https://example.com/first", None, None]
     assert (found[1].text, found[1].get("lang")) == ("Call us", "en")
 
 

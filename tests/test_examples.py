@@ -94,7 +94,7 @@ def test_page_and_welcome_mail_have_the_settings(load: Callable[[Path], Flask]) 
     assert "autoconfig" not in welcome("fred@elsewhere.test")
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda it: it.name)
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.name)
 def test_an_example_names_its_requirements(file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     head = (ast.get_docstring(tree) or "").lower()

@@ -237,5 +237,5 @@ def test_an_export_keeps_what_nginx_still_maps(toml: Write, tmp_path: Path) -> N
     before = files(out)
     export(Service(toml(EDITED)), out, for_nginx=True)
     after = files(out)
-    assert all(after[it] == before[it] for it in before if it.startswith("documents/"))
+    assert all(after[n] == before[n] for n in before if n.startswith("documents/"))
     assert after["nginx-map.conf"] != before["nginx-map.conf"]

@@ -42,17 +42,19 @@ FRED = "emailaddress=fred@example.com"
 with_tls = partial(asking, scheme="https")
 
 
-def ask(site: Asking, it: Ask, **headers: str) -> TestResponse:
-    if it.body:
+def ask(site: Asking, asked: Ask, **headers: str) -> TestResponse:
+    if asked.body:
         headers["Content_Type"] = "text/xml"
-    return site(f"{it.path}?{it.query}", it.method, it.body or None, **headers)
+    return site(
+        f"{asked.path}?{asked.query}", asked.method, asked.body or None, **headers
+    )
 
 
 DOCUMENT = Ask(CONFIG, query=FRED)
 # Every path and method of every family, and what is refused there.
 QUESTIONS = [
-    *(it for family in FAMILIES for it in asks_of(family.name)),
-    *(Ask(CONFIG, query=f"emailaddress={it}") for it in ("x@elsewhere.test", "x", "")),
+    *(request for family in FAMILIES for request in asks_of(family.name)),
+    *(Ask(CONFIG, query=f"emailaddress={a}") for a in ("x@elsewhere.test", "x", "")),
     *(Ask(OUTLOOK, "POST", body=b"<nonsense"), Ask(OUTLOOK, "MKCOL")),
     *(Ask(CONFIG, "POST", body=POX), Ask("/mail/setup", "POST")),
     *(Ask(CONFIG, query=""), Ask("/v1.1/a.test", "DELETE")),
@@ -65,7 +67,7 @@ QUESTIONS = [
 def lines_of(extension: str) -> list[str]:
     text = text_of("examples/README.md")
     (row,) = re.findall(rf"^\| {re.escape(extension)} \| (.*) \|$", text, re.M)
-    return [it for it in re.findall(r"`([^`]+)`", row) if "(" in it or ":" in it]
+    return [w for w in re.findall(r"`([^`]+)`", row) if "(" in w or ":" in w]
 
 
 def say(extension: str, place: int = 0, **names: object) -> None:

@@ -66,7 +66,7 @@ def pox(email: str = "fred@example.com") -> bytes:
 def protocols(reply: TestResponse) -> list[dict[str, str]]:
     (account,) = fromstring(reply.data).iter(f"{{{ACCEPTED}}}Account")
     return [
-        {str(it.tag).partition("}")[2]: it.text or "" for it in protocol}
+        {str(element.tag).partition("}")[2]: element.text or "" for element in protocol}
         for protocol in account.iter(f"{{{ACCEPTED}}}Protocol")
     ]
 
@@ -78,14 +78,14 @@ def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
     assert reply.headers["Cache-Control"] == "private, no-store"
     found = protocols(reply)
     types = ["IMAP", "POP3", "SMTP", "SMTP", "CardDAV", "CalDAV"]
-    assert [it["Type"] for it in found] == types
+    assert [protocol["Type"] for protocol in found] == types
     assert found[0] == table("outlook", TABLES)
     assert (found[3]["SSL"], found[3]["Encryption"]) == ("off", "None")
     assert found[3]["AuthRequired"] == "off"
     assert (found[2]["UsePOPAuth"], found[2]["SMTPLast"]) == ("off", "off")
     assert found[5]["Server"] == "https://dav.example.com/calendars/fred@example.com/"
     # Nobody sends mail under the provider's name.
-    assert not [it for it in fromstring(reply.data).iter() if "User" in str(it.tag)]
+    assert not [e for e in fromstring(reply.data).iter() if "User" in str(e.tag)]
     assert "Example &amp; S" not in reply.text
 
 
@@ -155,13 +155,13 @@ def test_each_address_has_identifiers_of_its_own(serve: Serve) -> None:
         root = plistlib.loads(ask(target).data)
         items = [root, *root["PayloadContent"]]
         keys = ("PayloadUUID", "PayloadIdentifier")
-        return {it[key] for it in items for key in keys}
+        return {item[key] for item in items for key in keys}
 
     first = identifiers(PROFILE)
     assert len(first) == 8
     assert identifiers("/email.mobileconfig?email=fred@example.com") == first
     assert not identifiers(PROFILE.replace("fred", "ann")) & first
-    assert all(it.startswith("com.example.") for it in first if it.count(".") > 1)
+    assert all(name.startswith("com.example.") for name in first if name.count(".") > 1)
 
 
 @rows("apple", "type_, methods, account, method", TABLES)
@@ -174,7 +174,7 @@ def test_the_best_server_that_apple_can_use_is_taken(
     assert mail["EmailAccountType"] == account
     assert mail["IncomingMailServerAuthentication"] == method
     found = find_warnings(loads(text).provider)
-    told = [it.place for it in found if it.client == "iPhone, iPad and Mac"]
+    told = [w.place for w in found if w.client == "iPhone, iPad and Mac"]
     assert told == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
 
 
@@ -310,7 +310,7 @@ def test_pacc_says_what_it_can(serve: Serve) -> None:
     assert "no-transform" in reply.headers["Cache-Control"]
     assert reply.json == table("pacc", TABLES)
     found = find_warnings(loads(FULL).provider)
-    assert [it.place for it in found if it.client == "PACC"] == [
+    assert [warning.place for warning in found if warning.client == "PACC"] == [
         f"provider[0].{at}"
         for at in ("incoming[1]", "outgoing[0]", "outgoing[1]", "calendar[0]")
     ]

@@ -96,7 +96,7 @@ def test_an_invalid_name_is_a_finding(here: Paper, tmp_path: Path, name: str) ->
     services = ("_imaps", "_submissions", "_caldavs", "_carddavs", "_autodiscover")
     records = (
         f"@ IN MX 1 {target}.",
-        *(f"{it}._tcp IN SRV 0 1 443 {target}." for it in services),
+        *(f"{service}._tcp IN SRV 0 1 443 {target}." for service in services),
         f'_caldavs._tcp IN TXT "path=/{"[x" if "[" in name else "a b"}"\n',
     )
     assert_reported(here, tmp_path, "x.test", "\n".join(records))

@@ -261,7 +261,7 @@ def test_during_a_call_others_get_the_last_result(
 def test_hooks_that_hang_do_not_block_all_threads(
     serve: Serve, clock: Clock, caplog: Log, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(calling, "_TURN", 0.01)
+    monkeypatch.setattr(calling, "_SLOT_SECONDS", 0.01)
     goes_on = threading.Event()
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("fred@customer.test")
@@ -270,10 +270,10 @@ def test_hooks_that_hang_do_not_block_all_threads(
     addresses = [f"fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(served.config, address) for address in addresses]
-        until(lambda: sum(it.done() for it in answers) == 40 - calling._MOST_CALLS)
-        assert {it.result().status[:3] for it in answers if it.done()} == {"503"}
+        until(lambda: sum(f.done() for f in answers) == 40 - calling._MOST_CALLS)
+        assert {f.result().status[:3] for f in answers if f.done()} == {"503"}
         assert served.config("fred@example.com").status == "200 OK"
-        monkeypatch.setattr(calling, "_TURN", 25)
+        monkeypatch.setattr(calling, "_SLOT_SECONDS", 25)
         last = pool.submit(served.config, "fred@customer.test")
         until(last.done, 10)  # who has a last result does not wait for a turn
         assert last.result().status == "200 OK"

@@ -178,7 +178,7 @@ def test_a_silent_address_leaves_the_others_time(monkeypatch: Patch) -> None:
 
 def test_an_address_is_public_if_it_is_on_the_internet() -> None:
     public, others = ADDRESSES["public"], ADDRESSES["not_public"]
-    assert [it for it in (*others, *public) if is_public(it)] == public
+    assert [address for address in (*others, *public) if is_public(address)] == public
 
 
 def test_only_the_users_own_hosts_may_have_private_addresses() -> None:

@@ -107,7 +107,7 @@ def test_check_covers_a_new_family(
         options = ["--resolver", f"127.0.0.1:{names.port}", "--json"]
         options += ["--connect-to", f"{host}:443:127.0.0.1:{port}"]
         findings = json.loads(command(file, "check", "example.test", *options))
-    found = {(it["step"], it["subject"]): it["status"] for it in findings["findings"]}
+    found = {(f["step"], f["subject"]): f["status"] for f in findings["findings"]}
     assert found["dns", host] == "ok"
     assert found["document", f"https://{host}{PATH}"] == status
     # The digest of a document that is not the file's says nothing.
@@ -271,7 +271,7 @@ def test_modules_import_only_from_lower_layers() -> None:
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.ImportFrom) or node.level <= name.count("/"):
                 continue
-            named = [node.module] if node.module else [it.name for it in node.names]
+            named = [node.module] if node.module else [a.name for a in node.names]
             for other in named:
                 part, imported = _part(name), str(other).partition(".")[0]
                 assert imported == part or layer[imported] < layer[part], name

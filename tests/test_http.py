@@ -102,7 +102,7 @@ def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> 
     tag, date = first.headers["ETag"], first.headers["Last-Modified"]
     since, other = {"If_Modified_Since": date}, {"If_None_Match": '"other"'}
     packed = f'{tag[:-1]}-gzip"'  # as Apache sends it, and Flask-Compress with a colon
-    tags = [{"If_None_Match": it} for it in (f'"other", W/{tag}', packed)]
+    tags = [{"If_None_Match": value} for value in (f'"other", W/{tag}', packed)]
     for headers in (*tags, since):
         reply = ask(CONFIG, **headers)
         assert (reply.status_code, reply.data) == (304, b"")

@@ -119,9 +119,9 @@ def started(engine: Engine, folder: Path) -> Iterator[Container]:
     compose = yaml.safe_load((DOCKER / "compose.yaml").read_text())
     (service,) = compose["services"].values()
     assert service["read_only"]
-    options = [f"--tmpfs={it}" for it in service["tmpfs"]]
-    options += [f"--cap-drop={it}" for it in service["cap_drop"]]
-    options += [f"--security-opt={it}" for it in service["security_opt"]]
+    options = [f"--tmpfs={value}" for value in service["tmpfs"]]
+    options += [f"--cap-drop={value}" for value in service["cap_drop"]]
+    options += [f"--security-opt={value}" for value in service["security_opt"]]
     (mount,) = service["volumes"]
     options += [f"--volume={folder}:{mount['target']}:ro"]
     with namespace() as inside:

@@ -36,7 +36,7 @@ def database(file: Path, script: str = "") -> Path:
 def imported(file: Path) -> list[str]:
     """The domains that `import` makes of a file."""
     text, _ = import_files([file])
-    return [it for table in tomllib.loads(text)["provider"] for it in table["domains"]]
+    return [d for table in tomllib.loads(text)["provider"] for d in table["domains"]]
 
 
 def little() -> None:
@@ -98,7 +98,7 @@ def test_unread_parts_of_a_database_do_no_harm(tmp_path: Path, script: str) -> N
 def test_a_database_is_found_by_any_name(tmp_path: Path, name: str) -> None:
     before = database(tmp_path / name).read_bytes()
     assert imported(tmp_path / name) == ["example.com"]
-    assert [it.name for it in tmp_path.iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == before
 
 

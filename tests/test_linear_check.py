@@ -271,7 +271,7 @@ def _record(type_: str, wire: bytes) -> Rdata:
 
 
 def _text(*strings: bytes) -> Rdata:
-    return _record("TXT", b"".join(bytes([len(it)]) + it for it in strings))
+    return _record("TXT", b"".join(bytes([len(string)]) + string for string in strings))
 
 
 def _cut(data: bytes, size: int) -> list[bytes]:
@@ -281,7 +281,7 @@ def _cut(data: bytes, size: int) -> list[bytes]:
 def _records(text: str) -> Iterator[dict[str, list[Rdata]]]:
     """Yield a text of many strings; thousands of texts, and of names, of 48 bytes."""
     yield {"TXT": [_text(*_cut(_TAG + text.encode(), 255))]}
-    pieces = [b"%d %s" % it for it in enumerate(_cut(text.encode(), 48))]
+    pieces = [b"%d %s" % piece for piece in enumerate(_cut(text.encode(), 48))]
     yield {"TXT": [_text(_TAG + piece) for piece in pieces]}
     names = [bytes([len(piece)]) + piece + b"\0" for piece in pieces]
     services = [_record("SRV", b"\0\0\0\1\3\xe1" + name) for name in names]
@@ -359,14 +359,14 @@ def _seed(text: str) -> str:
 # What is made of a text for a file of each format: as it is, and where values stand.
 FILES: dict[str, Callable[[str], str]] = {
     "anything": str,
-    "XML with elements of a provider": lambda it: XML.format(it, ""),
-    "XML with elements of a server": lambda it: XML.format("", it),
-    "XML with an attribute": lambda it: XML.format("", f"<a b={quoteattr(it)}/>"),
+    "XML with elements of a provider": lambda text: XML.format(text, ""),
+    "XML with elements of a server": lambda text: XML.format("", text),
+    "XML with an attribute": lambda text: XML.format("", f"<a b={quoteattr(text)}/>"),
     "seed": _seed,
-    "seed that goes on": lambda it: '{"domains": ' + it,
-    "automx.conf": lambda it: AUTOMX.format("example.com", "Example") + it,
-    "automx.conf with domains": lambda it: AUTOMX.format(it, "Example"),
-    "automx.conf with a name": lambda it: AUTOMX.format("*", it),
+    "seed that goes on": lambda text: '{"domains": ' + text,
+    "automx.conf": lambda text: AUTOMX.format("example.com", "Example") + text,
+    "automx.conf with domains": lambda text: AUTOMX.format(text, "Example"),
+    "automx.conf with a name": lambda text: AUTOMX.format("*", text),
 }
 WITH_EVERY_TOKEN = ("anything", "XML with an attribute", "automx.conf")
 
@@ -399,4 +399,4 @@ def test_any_file_in_linear_time(tmp_path: Path, name: str, monkeypatch: Patch) 
     for token in TOKENS if name in WITH_EVERY_TOKEN else REPEATED["import"]:
         assert_linear(call, token)
         if "a" in token and token in REPEATED["import"]:
-            assert_linear(lambda it, token=token: call(numbered(token, it)), token)  # type: ignore[misc]
+            assert_linear(lambda n, token=token: call(numbered(token, n)), token)  # type: ignore[misc]

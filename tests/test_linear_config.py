@@ -38,7 +38,7 @@ ANYWHERE = PLACES | {
 
 def filled(template: str, text: str) -> str:
     string = f'"{text.translate(_ESCAPES)}"'
-    return re.sub("[@$]", lambda it: text if it[0] == "@" else string, template)
+    return re.sub("[@$]", lambda match: text if match[0] == "@" else string, template)
 
 
 def explained(text: str) -> None:

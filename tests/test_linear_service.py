@@ -99,4 +99,4 @@ def test_the_domain_closest_to_a_typo_is_found_quickly(length: int, count: int) 
     mapping["provider"][0]["domains"] = list(map(domain, range(1000, 1000 + count)))
     loaded = from_raw(mapping)
     # A distance of all letters takes 26 ms for 30 characters, and 0.9 s for 253.
-    assert_quick(lambda typed: view.meant(typed, loaded), domain("1x55"), 0.01)
+    assert_quick(lambda typed: view.similar_domain(typed, loaded), domain("1x55"), 0.01)

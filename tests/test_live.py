@@ -133,7 +133,7 @@ def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> No
         look(service.live)
         told += expected
         found = map(line.fullmatch, caplog.messages)
-        assert [it[1] for it in found if it] == told
+        assert [match[1] for match in found if match] == told
 
 
 def test_a_half_written_file_is_not_taken_up(file: Path) -> None:

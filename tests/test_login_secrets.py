@@ -124,7 +124,7 @@ def test_a_server_that_repeats_what_it_heard_is_quoted_without_it(
     refusal: Refusal, type_: str, offered: str
 ) -> None:
     later = echoing(type_, offered, lambda heard: f"{heard} {PASSWORD}", yes=True)
-    echoes = (echoing(type_, offered, it) for it in (str, str.lower, str.upper))
+    echoes = (echoing(type_, offered, change) for change in (str, str.lower, str.upper))
     for behave in (*echoes, later):
         assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
 

@@ -17,7 +17,7 @@ from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.check import Case
-from flask_autoconfig.tools.commands.check import _of_file
+from flask_autoconfig.tools.commands.check import _findings_of_file
 
 LISTED = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
 BRANDS = f'include = ["brands/*.toml"]\n{TWO_DOMAINS}'
@@ -136,7 +136,7 @@ def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) 
         context.meta["flask_autoconfig.file"] = file
         service = Service(file)
         case = Case("example.com", (), service.snapshot.loaded.providers[0])
-        subjects = [found.subject for found in _of_file(service, case)]
+        subjects = [found.subject for found in _findings_of_file(service, case)]
     line = file.read_text().splitlines().index("username = 'fred'") + 1
     files = [f"{tmp_path}/customers:2", f"{tmp_path}/customers:4", f"{file}:{line}"]
     assert subjects[:3] == files
@@ -194,7 +194,7 @@ def test_included_files_add_their_providers(toml: Write, brands: Path) -> None:
     domains = [next(provider.all_domains) for provider in loaded.providers]
     assert domains == ["example.com", "a.test", "b.test", "c.test"]
     assert b"listed.test" in loaded.claims  # from the folder of its own file
-    assert [it.domains[0] for it in loaded.tables.provider] == ["example.com"]
+    assert [p.domains[0] for p in loaded.tables.provider] == ["example.com"]
 
 
 def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(

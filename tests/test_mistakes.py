@@ -33,7 +33,7 @@ def problems_in(text: str) -> tuple[Problem, ...]:
     return problems_of(loads, text)
 
 
-INVALID = [(AROUND.replace("@", it), 5, told) for it, told in TABLE["lines"].items()]
+INVALID = [(AROUND.replace("@", x), 5, told) for x, told in TABLE["lines"].items()]
 INVALID += [(text, 0, told) for text, told in TABLE["files"].items()]
 
 
@@ -61,9 +61,9 @@ def test_what_is_valid_but_useless_is_a_warning_with_a_cure(
 ) -> None:
     done = run("--config", toml(text), "validate", "--json", code=0)
     warnings = json.loads(done.stdout)["warnings"]
-    cures = [f"{it['line']}: {it['cure']}" for it in warnings]
+    cures = [f"{w['line']}: {w['cure']}" for w in warnings]
     assert set(expected) <= set(cures)
-    assert expected or not [it for it in warnings if ".domains" in it["place"]]
+    assert expected or not [w for w in warnings if ".domains" in w["place"]]
 
 
 def test_a_faulty_line_of_domains_has_a_cure(toml: Write, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_faulty_line_of_domains_has_a_cure(toml: Write, tmp_path: Path) -> Non
     file = toml(changed('domains_file = "names"', 'domains = ["example.com"]'))
     separate = "write each domain on a line of its own, without separators"
     cures = [(2, separate), (3, separate), (4, "save the file as UTF-8")]
-    assert [(it.line, it.cure) for it in reading.read(file).skipped] == cures
+    assert [(line.line, line.cure) for line in reading.read(file).skipped] == cures
 
 
 # --- The excerpt ------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_no_value_breaks_the_messages(value: str) -> None:
     for key in HOSTILE_KEYS:
         text = f"{key} = {value}\n[[provider]]\n{key} = {value}\n"
         problems = problems_in(f"{text}[[provider.incoming]]\n{key} = {value}\n")
-        assert next(it.line for it in problems if key in it.place) == 1
+        assert next(problem.line for problem in problems if key in problem.place) == 1
         assert all(len(str(problem)) < 700 for problem in problems)
 
 
@@ -179,7 +179,7 @@ def test_no_value_breaks_the_messages(value: str) -> None:
         ("provider." * 3000 + "y = 1", 2, "a key of more than 32 parts"),
         (f"[{'a . ' * 50}b]", 2, "a key of more than 32 parts"),
         (f"max_age = {'9' * 5000}", None, "a number of too many digits"),
-        *((f"x = {it * 100_000}", None, "nested too deep") for it in ("[", "[{a=")),
+        *((f"x = {b * 100_000}", None, "nested too deep") for b in ("[", "[{a=")),
         (f'include = ["{"*/" * 999}a"]', 2, "more than 255"),
     ],
 )

@@ -162,7 +162,7 @@ def test_what_hurts_everybody_is_a_warning(text: str, expected: list[str]) -> No
     found = [warning for warning in warnings if warning.client == "Every client"]
     places = [warning.place.removeprefix("provider[0].") for warning in found]
     assert places == expected[:1]
-    assert all(expected[1] in f"{it.message}; {it.cure}" for it in found)
+    assert all(expected[1] in f"{problem.message}; {problem.cure}" for problem in found)
 
 
 def test_warnings_are_in_the_order_of_harm() -> None:

@@ -177,7 +177,7 @@ class World(NamedTuple):
 
     def is_told(self, client: str, place: str) -> bool:
         """Whether `validate` says why a client is not told of what is at a place."""
-        return any(it == client and at.startswith(place) for it, at in self.warned)
+        return any(name == client and at.startswith(place) for name, at in self.warned)
 
 
 @st.composite
@@ -186,7 +186,7 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     if not raw["incoming"]:
         del raw["outgoing"]
         raw.setdefault("calendar", [{"type": "caldav", "url": "https://dav.test/"}])
-    if not [it for key in ("incoming", "calendar") for it in raw.get(key, [])]:
+    if not [server for key in ("incoming", "calendar") for server in raw.get(key, [])]:
         raw["incoming"] = [{"type": "imap", "hostname": "a.test"}]
         raw["outgoing"] = [{"type": "smtp", "hostname": "b.test"}]
     address = f"{draw(_one['local_part'])}@{DOMAIN}"
@@ -201,8 +201,8 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
         Service(loaded, hooks=own),
         address,
         truth(raw, address, hooked if is_asked else None),
-        {(it.client, it.place.removeprefix("provider[0].")) for it in warnings},
-        [(it.name, it.type, it.data) for it in told],
+        {(w.client, w.place.removeprefix("provider[0].")) for w in warnings},
+        [(record.name, record.type, record.data) for record in told],
     )
 
 
@@ -212,8 +212,8 @@ def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
     found = readers.config_v1(answer.body, world.address)
     for told, servers in world.meant.both_ways(found):
         # Else clients fill the host in themselves.
-        if all(it.setting.host for it in servers):
-            assert told == tuple(it.setting for it in servers)
+        if all(server.setting.host for server in servers):
+            assert told == tuple(server.setting for server in servers)
     urls = {(type_, readers.with_port(url)) for type_, url in found.urls}
     assert urls == {
         (type_, readers.with_port(readers.filled(url, world.address)))
@@ -230,11 +230,11 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
     found = readers.pox(world.get(POX, "autodiscover", **more).body)
 
     def usable(servers: list[Meant]) -> list[Meant]:
-        fits = [it for it in servers if _TYPED & {*map(str, it.methods)}]
-        for it in servers:
-            is_told = world.is_told("Outlook (classic)", it.place)
-            assert it in fits or not it.setting.host or is_told
-        return [it for it in fits if it.setting.host]
+        fits = [server for server in servers if _TYPED & {*map(str, server.methods)}]
+        for server in servers:
+            is_told = world.is_told("Outlook (classic)", server.place)
+            assert server in fits or not server.setting.host or is_told
+        return [server for server in fits if server.setting.host]
 
     reading, sending = usable(world.meant.reading), usable(world.meant.sending)
     if found is None:
@@ -249,7 +249,7 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
 
 def _for_outlook(server: Meant) -> Setting:
     """Return what Outlook sets up: no login where its best method requires none."""
-    best = next(it for it in map(str, server.methods) if it in _TYPED)
+    best = next(method for method in map(str, server.methods) if method in _TYPED)
     return server.setting._replace(login=None) if best == "none" else server.setting
 
 
@@ -261,12 +261,20 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
         found = readers.mobileconfig(answer.body)
     best = []
     for told, servers in world.meant.both_ways(found):
-        usable = [it for it in servers if _TYPED.intersection(map(str, it.methods))]
-        best.append((told, next((it for it in usable if it.setting.host), None)))
-        for it in servers:
-            assert it in usable or world.is_told("iPhone, iPad and Mac", it.place)
+        usable = [
+            server
+            for server in servers
+            if _TYPED.intersection(map(str, server.methods))
+        ]
+        best.append(
+            (told, next((server for server in usable if server.setting.host), None))
+        )
+        for server in servers:
+            assert server in usable or world.is_told(
+                "iPhone, iPad and Mac", server.place
+            )
     for told, meant in best:
-        if any(it is None for _, it in best):
+        if any(server is None for _, server in best):
             assert not told
         elif meant is not None:
             security = "plain" if meant.setting.security == "plain" else "SSL"
@@ -286,20 +294,20 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         assert methods
     meant = world.meant
     for told, servers in meant.both_ways(account):
-        firsts = list({it.setting.type: it for it in reversed(servers)}.values())
+        firsts = list({s.setting.type: s for s in reversed(servers)}.values())
         firsts.sort(key=servers.index)
-        for it in told:
-            (one,) = (first for first in firsts if first.setting.type == it.type)
-            assert it == one.setting
+        for setting in told:
+            (one,) = (first for first in firsts if first.setting.type == setting.type)
+            assert setting == one.setting
             has_words = any(m in _PASSWORDS or isinstance(m, dict) for m in one.methods)
             for method in methods:
                 is_oauth2 = method == "OAuth2"
                 assert "OAuth2" in one.methods if is_oauth2 else has_words
         if told and servers:  # whoever chooses chooses the best
             assert told[0] == servers[0].setting
-        for it in firsts:
-            is_said = it.setting in told
-            assert is_said or world.is_told("PACC", it.place), it
+        for server in firsts:
+            is_said = server.setting in told
+            assert is_said or world.is_told("PACC", server.place), server
     if account.sending:
         assert account.reading or "jmap" in dict(account.urls)
     for type_, url in account.urls:
@@ -315,18 +323,18 @@ def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) 
     by_records = "Programs that use SRV records"
     meant = world.meant
     for told, servers in meant.both_ways(account):
-        every = [it.setting._replace(login=None) for it in servers]
-        order = [it for it in dict.fromkeys(every) if it in told]
+        every = [server.setting._replace(login=None) for server in servers]
+        order = [server for server in dict.fromkeys(every) if server in told]
         assert list(told) == order
         assert not told or told[0] == every[0]
-        for it, setting in zip(servers, every, strict=True):
-            assert setting in told or world.is_told(by_records, it.place)
+        for server, setting in zip(servers, every, strict=True):
+            assert setting in told or world.is_told(by_records, server.place)
             assert (setting.type, setting.security) not in denied
             if setting.security == "plain":
                 assert (setting.type, "STARTTLS") not in denied
             usual = (world.address, world.address.split("@")[0], None)
-            if it.setting.login not in usual:
-                assert world.is_told(by_records, f"{it.place}.username")
+            if server.setting.login not in usual:
+                assert world.is_told(by_records, f"{server.place}.username")
     for type_, url in account.urls:
         expected = _known(meant.first_urls()[type_][1])
         assert readers.with_port(url) == readers.with_port(expected).partition("?")[0]
@@ -362,4 +370,4 @@ def test_the_redirect_leads_where_the_other_documents_do(world: World) -> None:
 
 def test_every_family_with_a_document_is_compared() -> None:
     compared = {"thunderbird", "outlook", "apple", "pacc"}
-    assert {it.name for it in families.FAMILIES if it.formats} == compared
+    assert {family.name for family in families.FAMILIES if family.formats} == compared

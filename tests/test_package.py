@@ -67,7 +67,7 @@ def test_twine_and_check_wheel_contents_find_no_fault(built: Path, wheel: Path) 
 
 def test_a_package_index_shows_the_readme_without_dead_links(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = [it for it in archive.namelist() if it.endswith("/METADATA")]
+        (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
         metadata = Parser().parsestr(archive.read(name).decode())
     assert metadata["Description-Content-Type"] == "text/markdown"
     page = markdown.render(str(metadata.get_payload())) or ""
@@ -114,13 +114,13 @@ def test_the_image_has_the_project_and_no_secret(wheel: Path, tmp_path: Path) ->
         assert not (context / name).exists(), name
 
     def tree() -> set[Path]:  # without the bytecode of Python itself
-        return {it for it in context.rglob("*") if "__pycache__" not in it.parts}
+        return {path for path in context.rglob("*") if "__pycache__" not in path.parts}
 
     before = tree()
     _run(*BUILD, "--wheel", "-o", tmp_path / "out", context, cwd=tmp_path)
     assert tree() == before  # the build writes no file beside the sources
     (made,) = tmp_path.glob("out/*.whl")
-    names, expected = (zipfile.ZipFile(it).namelist() for it in (made, wheel))
+    names, expected = (zipfile.ZipFile(file).namelist() for file in (made, wheel))
     assert sorted(names) == sorted(expected)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import readers
-from flask_autoconfig.tools.check.context import request_of
 from hypothesis import example, given, settings
 from support import TWO_DOMAINS, loads, provider_of, rows, tables
 from test_one_truth import DOMAIN, Meant, services, truth
@@ -19,6 +18,7 @@ from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.tools.check import Case
+from flask_autoconfig.tools.check.context import request_of
 from flask_autoconfig.tools.clients import (
     CLIENTS,
     OUTLOOK,
@@ -30,7 +30,7 @@ from flask_autoconfig.tools.reading import Rules, read
 from flask_autoconfig.tools.warnings import find_warnings
 
 WHO = Address("postmaster", DOMAIN)
-PLAYED = [it for it in CLIENTS if it.steps]
+PLAYED = [client for client in CLIENTS if client.steps]
 GOOD = {
     "incoming": {"type": "imap", "hostname": "imap.test"},
     "outgoing": {"type": "smtp", "hostname": "smtp.test"},
@@ -56,19 +56,19 @@ def warned(client: Client, raw: Raw) -> set[str]:
     """The places in the provider where the client is warned of."""
     everybody = {family.askers: family.name for family in FAMILIES}
     places = set()
-    for it in find_warnings([served(raw)]):
-        names = it.client.replace(" and ", ", ").split(", ")
-        is_all = everybody.get(it.client) == client.family
+    for warning in find_warnings([served(raw)]):
+        names = warning.client.replace(" and ", ", ").split(", ")
+        is_all = everybody.get(warning.client) == client.family
         # Where it takes this literally, it sets up what the file says.
-        is_advice = "password-encrypted is taken literally" in it.message
+        is_advice = "password-encrypted is taken literally" in warning.message
         if (client.name in names or is_all) and not is_advice:
-            places.add(it.place.removeprefix("provider[0]").removeprefix("."))
+            places.add(warning.place.removeprefix("provider[0]").removeprefix("."))
     return places
 
 
 def is_as_meant(client: Client, account: Account, meant: Meant) -> bool:
     login = account.username and readers.filled(account.username, str(WHO))
-    methods = [it if isinstance(it, str) else it["name"] for it in meant.methods]
+    methods = [m if isinstance(m, str) else m["name"] for m in meant.methods]
     passwords = {"password-encrypted", "SCRAM-SHA-256"}
     is_password = account.authentication == "password-cleartext"
     if client is OUTLOOK and is_password and passwords.intersection(methods):
@@ -85,7 +85,7 @@ def gets_less(client: Client, raw: Raw) -> bool:
     if setup is None:
         return True
     meant = truth(raw, str(WHO), None)
-    best = sorted(meant.reading, key=lambda it: it.setting.type)[:1]  # imap, then pop3
+    best = sorted(meant.reading, key=lambda s: s.setting.type)[:1]  # imap, then pop3
     listed = [*best, *meant.sending[:1]]
     if client is OUTLOOK:
         listed = [*meant.reading, *meant.sending] if meant.reading else []
@@ -115,11 +115,11 @@ def never_falls_back(client: Client, raw: Raw, place: str) -> bool:
     setup = setup_of(client, single)
     return methods[0] == "password-cleartext" and any(
         method in methods[1:]
-        for method in (it.authentication for it in (setup.servers if setup else ()))
+        for method in (s.authentication for s in (setup.servers if setup else ()))
     )
 
 
-@pytest.mark.parametrize("client", PLAYED, ids=[it.name for it in PLAYED])
+@pytest.mark.parametrize("client", PLAYED, ids=[client.name for client in PLAYED])
 def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> None:
     @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "authentication": BOTH}]})
     @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "type": "pop3"}]})
@@ -134,7 +134,7 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
         places = warned(client, raw)
         listed = [f"{key}[{n}]" for key in GOOD for n in range(len(raw[key]))]
         if gets_less(client, raw) or any(
-            never_falls_back(client, raw, it) for it in listed
+            never_falls_back(client, raw, raw_server) for raw_server in listed
         ):
             assert places
         for place in places:
@@ -166,7 +166,7 @@ def test_what_thunderbird_refuses_is_reported(server: Raw, expected: str) -> Non
     raw = {**NO_LESS, "incoming": [server]}
     found = find_warnings([served(raw)])
     assert setup_of(THUNDERBIRD, raw) is None
-    assert any("Thunderbird" in it.client and expected in it.message for it in found)
+    assert any("Thunderbird" in w.client and expected in w.message for w in found)
 
 
 def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it() -> None:
@@ -177,8 +177,8 @@ def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it() -> None:
             "outgoing": [{**gmail, "authentication": methods}],
         }
         found = find_warnings([served(servers)])
-        assert not [it for it in found if it.client == "Thunderbird"]
-        cures = " ".join(str(it.cure) for it in found)
+        assert not [warning for warning in found if warning.client == "Thunderbird"]
+        cures = " ".join(str(warning.cure) for warning in found)
         for wrong in ("remove OAuth2", "let password-cleartext follow", "only if"):
             assert wrong not in cures
         assert "recommend Thunderbird" in cures
@@ -199,9 +199,9 @@ def test_a_fault_has_its_place(ruled: Raw, old: str, new: str, place: str) -> No
     assert old in DOCUMENT
     count = -1 if old in ("clientConfig", "<domain>") else 1
     seen = read(DOCUMENT.replace(old, new, count).encode(), rules, WHO)
-    assert [it.place for it in seen.faults][:1] == ([] if place == "none" else [place])
+    assert [f.place for f in seen.faults][:1] == ([] if place == "none" else [place])
     assert seen.setup is not None or (seen.reason and seen.cure)
-    assert all(it.message and it.cure for it in seen.faults)
+    assert all(f.message and f.cure for f in seen.faults)
 
 
 @rows("version_153", "old, new, code", "tables.toml")
@@ -216,14 +216,14 @@ def test_every_fault_is_told_and_not_the_first_alone() -> None:
     document = DOCUMENT.replace(">993<", ">0<").replace(">465<", "><")
     seen = read(document.replace(">SSL<", ">none<").encode(), Rules(), WHO)
     assert seen.setup is None
-    assert [it.place for it in seen.faults] == [
+    assert [fault.place for fault in seen.faults] == [
         *("incoming[0].socket_type", "incoming[0].port", "incoming[1].socket_type"),
         *("outgoing[0].socket_type", "outgoing[0].port"),
     ]
 
 
 def test_gnome_online_accounts_leaves_an_address_unencoded_where_it_can() -> None:
-    step = next(it for client in CLIENTS for it in client.steps if it.form == "raw")
+    step = next(s for client in CLIENTS for s in client.steps if s.form == "raw")
     for local, query in (("a+b", "a+b@"), ("a b", "a%20b@")):
         case = Case(DOMAIN, (), address=Address(local, DOMAIN))
         url = request_of(step, case, f"https://{DOMAIN}/").url

@@ -143,5 +143,5 @@ def test_a_caldav_client_finds_its_calendars_from_the_domain_alone() -> None:
         anything: Any = client  # its types are not all there
         principal = anything.principal()
         principal.make_calendar(name="Work")
-        calendars = [str(it.get_display_name()) for it in principal.get_calendars()]
+        calendars = [str(c.get_display_name()) for c in principal.get_calendars()]
     assert calendars == ["Work"]

@@ -162,7 +162,7 @@ def test_each_line_of_the_json_log_is_an_object_without_an_address(file: Path) -
         ("warning", "Invalid request"),
         ("error", "there is no key"),
     ):
-        assert any(it[0] == level and words in it[1] for it in others), (words, others)
+        assert any(x[0] == level and words in x[1] for x in others), (words, others)
 
 
 @pytest.mark.parametrize(

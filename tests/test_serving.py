@@ -116,7 +116,7 @@ def test_slow_clients_do_not_delay_others(
 ) -> None:
     workers = "1" if len(heads) * count > 64 else "2"  # with 64 threads each
     with serve(file, "--workers", workers) as service, ExitStack() as stack:
-        clients = [stack.enter_context(service.connect(it)) for it in heads * count]
+        clients = [stack.enter_context(service.connect(head)) for head in heads * count]
         for _ in range(7):
             for client in clients:
                 with suppress(OSError):  # the deadline may have passed

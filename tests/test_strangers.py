@@ -52,7 +52,7 @@ class Listener:
 
     def has_the_password(self) -> bool:
         encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
-        return any(it in "".join(self.received) for it in (PASSWORD, encoded))
+        return any(secret in "".join(self.received) for secret in (PASSWORD, encoded))
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) 
 def test_only_shown_servers_get_the_password(
     here: Paper, listener: Listener, others: int
 ) -> None:
-    hosts = [f"m{it}.{'x' * 60}.{'y' * 60}.test" for it in range(others)]
+    hosts = [f"m{number}.{'x' * 60}.{'y' * 60}.test" for number in range(others)]
     listeners = {host: Listener() for host in hosts}
     names = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
     for number, (host, listens) in enumerate(listeners.items()):
@@ -201,7 +201,7 @@ def test_only_some_of_many_servers_in_a_document_are_contacted(here: Paper) -> N
 
 
 def test_only_some_of_many_servers_in_srv_records_are_contacted(here: Paper) -> None:
-    records = [f"_imaps._tcp IN SRV 0 1 993 host{it}.{EVIL}.\n" for it in range(700)]
+    records = [f"_imaps._tcp IN SRV 0 1 993 host{n}.{EVIL}.\n" for n in range(700)]
     here.names.serve("".join((NAMES.format(DOMAIN), *records)))
     done = command(here, "init", DOMAIN, "-o", "-")
     assert "note: more servers that SRV records name are not asked" in done.stderr

@@ -23,8 +23,8 @@ WRITE = (
 def files_in(folder: Path) -> dict[str, bytes]:
     """Return the content of the regular files of a folder, and b"" for others."""
     return {
-        it.name: it.read_bytes() if stat.S_ISREG(it.lstat().st_mode) else b""
-        for it in folder.iterdir()
+        path.name: path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""
+        for path in folder.iterdir()
     }
 
 

@@ -285,11 +285,11 @@ def test_only_the_page_loads_jinja_and_no_request_loads_werkzeug(file: Path) -> 
         "import sys; from asks import Ask, got, little_site\n"
         "from flask_autoconfig import AutoconfigMiddleware\n"
         f"middleware = AutoconfigMiddleware(little_site, {str(file)!r})\n"
-        "print(*[it for it in ('flask', 'jinja2', 'werkzeug') if it in sys.modules])\n"
+        "print(*[m for m in ('flask', 'jinja2', 'werkzeug') if m in sys.modules])\n"
         f"assert got(middleware, Ask({CONFIG!r})).status == '200 OK'\n"
         "assert 'jinja2' not in sys.modules\n"
         "assert got(middleware, Ask('/mail/setup')).status == '200 OK'\n"
-        "print(*[it for it in ('flask', 'jinja2') if it in sys.modules])\n"
+        "print(*[m for m in ('flask', 'jinja2') if m in sys.modules])\n"
     )
     done = captured("python", "-c", code, cwd=Path(__file__).parent)
     assert (done.returncode, done.stdout) == (0, "werkzeug\njinja2\n")

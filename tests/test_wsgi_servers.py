@@ -94,7 +94,7 @@ def test_simultaneous_requests_of_a_domain_call_a_hook_once(service: Service) ->
     with ThreadPoolExecutor(6) as pool:
         replies = list(pool.map(service.config_of, ["customer.test"] * 6))
     assert {reply.status for reply in replies} == {200}
-    assert all(b"<domain>customer.test</domain>" in it.body for it in replies)
+    assert all(b"<domain>customer.test</domain>" in reply.body for reply in replies)
     assert service.fetch("/").body.split()[2] == b"1"
 
 

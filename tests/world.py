@@ -281,7 +281,7 @@ class Asked:
         self, app: App, method: str, host: str, path: str, body: bytes, secure: bool
     ) -> None:
         self.method, self.host, self.secure = method, host, secure
-        self.agent = ""  # its User-Agent
+        self.headers = ""
         self.login = ""  # its Authorization
         self.path, _, self.query = path.partition("?")
         self.body = body
@@ -350,7 +350,7 @@ class Front:
                 body = self.rfile.read(length)
                 host = (self.headers.get("Host") or "").partition(":")[0]
                 asked = Asked(front._app, self.command, host, self.path, body, secure)
-                asked.agent = self.headers.get("User-Agent") or ""
+                asked.headers = str(self.headers)
                 asked.login = self.headers.get("Authorization") or ""
                 front.logins.extend([asked.url] if asked.login else [])
                 status, headers, data = front.answer(asked) or asked.served()

@@ -186,14 +186,15 @@ def measure(servers: list[Server], rounds: int, seconds: int) -> None:
 
 
 def report(servers: list[Server], pairs: list[tuple[str, str]]) -> None:
-    rates = {it.name: it.rates for it in servers}
+    rates = {server.name: server.rates for server in servers}
     print(f"\n{'':36}{'requests a second':^27}{'processor':>11}")
     print(f"{'':36}{'median':>9}{'min':>9}{'max':>9}{'µs each':>11}")
-    for it in servers:
-        low, high = min(it.rates), max(it.rates)
-        middle, each = statistics.median(it.rates), it.seconds / it.answers * 1e6
-        print(f"{it.name:36}{middle:9.0f}{low:9.0f}{high:9.0f}{each:11.1f}")
-    costs = {it.name: it.seconds / it.answers for it in servers}
+    for server in servers:
+        low, high = min(server.rates), max(server.rates)
+        middle = statistics.median(server.rates)
+        each = server.seconds / server.answers * 1e6
+        print(f"{server.name:36}{middle:9.0f}{low:9.0f}{high:9.0f}{each:11.1f}")
+    costs = {server.name: server.seconds / server.answers for server in servers}
     print("\nratios: the rounds' median, their middle half; by the processor's time")
     for one, other in pairs:
         if one in rates and other in rates:
@@ -236,7 +237,7 @@ def loading(folder: Path) -> None:
 def beside_the_least(folder: Path) -> None:
     """Compare time and memory with those of the minimal work."""
     names = folder / "million.txt"
-    names.write_text("".join(f"customer-{it:07}.example\n" for it in range(1_000_000)))
+    names.write_text("".join(f"customer-{n:07}.example\n" for n in range(1_000_000)))
     million = folder / "million.toml"
     million.write_text(f'[[provider]]\ndomains_file = "million.txt"{SERVERS}')
     tables = configuration(folder, 20_000, 20_000)
@@ -272,7 +273,7 @@ def beside_the_least(folder: Path) -> None:
     print(f"\n{'ours, the least, ratio':46}{'seconds':>24}{'MB':>21}")
     for name, codes in rows:
         runs = [
-            [_numbers(code + tail, str(it)) for code, it in codes] for _ in range(5)
+            [_numbers(code + tail, str(size)) for code, size in codes] for _ in range(5)
         ]
         text = f"{name:46}"
         for number in range(2 if codes[0][1] == million else 1):
@@ -371,9 +372,7 @@ def main() -> None:
         folder = Path(name)
         one = configuration(folder, 1)
         many = configuration(folder, 100_000, 1000)
-        sizes = {
-            it: configuration(folder, it, max(1, it // 100)) for it in (100, 10_000)
-        }
+        sizes = {s: configuration(folder, s, max(1, s // 100)) for s in (100, 10_000)}
         servers = [
             Server("bare Flask view", "apps:view()", one),
             Server("blueprint", "apps:blueprint()", one),
@@ -413,11 +412,9 @@ def main() -> None:
         )
         if other is None:
             print("(automx2 is not installed: pip install automx2 to compare with it)")
-        large = servers[
-            [it.name for it in servers].index("standalone, 100,000 domains")
-        ]
+        large = servers[[s.name for s in servers].index("standalone, 100,000 domains")]
         reloading(large, many, "100,000 domains in 1,000 tables")
-        listed = servers[[it.name for it in servers].index("standalone, domains_file")]
+        listed = servers[[s.name for s in servers].index("standalone, domains_file")]
         reloading(listed, folder / "100000.txt", "a domains_file of 100,000 lines")
         loading(folder)
         beside_the_least(folder)

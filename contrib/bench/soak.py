@@ -241,7 +241,7 @@ def main() -> None:
     )
     print(f"memory of the workers: {before} MB at the start, {after} MB at the end")
     if soak.statuses:
-        print("statuses:", *(f"{it}: {n}" for it, n in sorted(soak.statuses.items())))
+        print("statuses:", *(f"{s}: {n}" for s, n in sorted(soak.statuses.items())))
     print(f"{len(soak.wrong)} wrong answers", *soak.wrong[:5], sep="\n  ")
     sys.exit(1 if soak.wrong else 0)
 

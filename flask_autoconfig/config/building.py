@@ -22,17 +22,17 @@ def below(place: str, key: str) -> str:
     return f"{place}.{name}" if place else name
 
 
-def holder(place: str) -> str:
-    """Return the place that holds this one: `a.b` for `a.b[0]`, and `a` for `a.b`."""
+def parent(place: str) -> str:
+    """Return the place that contains this one: `a.b` for `a.b[0]`, and `a` for `a.b`."""
     return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
 class Kind(NamedTuple):
-    """What a value must be."""
+    """The type of a value."""
 
     type: inspect.Type
     extra: dict[str, Any]  # of its `Meta`
-    table: inspect.StructType | None  # what it may be as well, if it is a table
+    table: inspect.StructType | None  # the table that the value may be instead
 
 
 def kind_of(type_: inspect.Type) -> Kind:
@@ -43,9 +43,8 @@ def kind_of(type_: inspect.Type) -> Kind:
             extra |= type_.extra or {}
             type_ = type_.type
         else:
-            members = [it for it in type_.types if not isinstance(it, inspect.NoneType)]
-            tables = (it for it in members if isinstance(it, inspect.StructType))
-            type_, table = members[0], next(tables, None)
+            tables = (t for t in type_.types if isinstance(t, inspect.StructType))
+            type_, table = type_.types[0], next(tables, None)  # None comes last
     return Kind(type_, extra, table)
 
 
@@ -63,17 +62,17 @@ class Builder:
         """`file` is the included file that problems name, "" for the main one."""
         self.file = file
         self.problems: list[Problem] = []
-        # Places with a problem, those that hold them, and keys that were misspelt.
+        # Places with a problem, those that contain them, and keys that were misspelt.
         self._faulty: set[str] = set()
 
     def add(self, place: str, message: str, cure: str) -> None:
         self.problems.append(Problem(place, message, cure, file=self.file))
         while place and place not in self._faulty:
             self._faulty.add(place)
-            place = holder(place)
+            place = parent(place)
 
     def add_missing(self, place: str, message: str, cure: str, *keys: str) -> None:
-        """Add that keys are missing, unless one of them is there and faulty."""
+        """Add a problem for missing keys, unless one of them is there and faulty."""
         if not any(self.is_faulty(below(place, key)) for key in keys):
             self.add(place, message, cure)
 
@@ -85,17 +84,17 @@ class Builder:
         """Build a struct; a faulty value gets its default, so that rules can run."""
         keys, required = keys_of(cls)
         values = {}
-        for key, value in raw.items():
-            at = below(place, key)
+        for key, raw_value in raw.items():
+            key_place = below(place, key)
             if key in keys:
-                built = self._value(keys[key], value, at)
-                if built is not NODEFAULT:
-                    values[key] = built
+                value = self._value(keys[key], raw_value, key_place)
+                if value is not NODEFAULT:
+                    values[key] = value
                 continue
-            cure, meant = self._hints.unknown_key(key, raw, keys, self.file)
-            if meant:
-                self._faulty.add(below(place, meant))
-            self.add(at, f"there is no key {quote(key)} here", cure)
+            cure, similar_key = self._hints.unknown_key(key, raw, keys, self.file)
+            if similar_key:
+                self._faulty.add(below(place, similar_key))
+            self.add(key_place, f"there is no key {quote(key)} here", cure)
         for key in required:
             if key not in raw and not self.is_faulty(below(place, key)):
                 example = keys[key].extra.get("example", "…")
@@ -110,37 +109,38 @@ class Builder:
 
         return hints
 
-    def _value(self, kind: Kind, raw: Any, at: str) -> Any:
+    def _value(self, kind: Kind, raw: Any, place: str) -> Any:
         """Return the value, or NODEFAULT after a problem."""
         type_ = kind.table if kind.table and isinstance(raw, dict) else kind.type
         match type_:
             case inspect.StructType() if isinstance(raw, dict):
-                return self.struct(type_.cls, raw, at)
+                return self.struct(type_.cls, raw, place)
             case inspect.DictType() if isinstance(raw, dict):
-                name, text = kind_of(type_.key_type), kind_of(type_.value_type)
+                language, text = kind_of(type_.key_type), kind_of(type_.value_type)
+                places = {key: below(place, key) for key in raw}
                 for key in raw:
-                    self._value(name, key, below(at, key))
-                return {key: self._value(text, raw[key], below(at, key)) for key in raw}
+                    self._value(language, key, places[key])
+                return {key: self._value(text, raw[key], places[key]) for key in raw}
             case inspect.VarTupleType() if isinstance(raw, list):
-                return self._tuple(type_, kind.extra, raw, at)
+                return self._tuple(type_, kind.extra, raw, place)
             case inspect.VarTupleType() if kind.extra.get("single"):
-                value = self._value(kind_of(type_.item_type), raw, at)
+                value = self._value(kind_of(type_.item_type), raw, place)
                 return value if value is NODEFAULT else (value,)
             case inspect.StrType() if isinstance(raw, str):
                 try:
                     return kind.extra["value"](raw)
                 except ValueError as error:
-                    self.add(at, *self._hints.refused(error, raw, at))
+                    self.add(place, *self._hints.invalid_text(error, raw, place))
                     return NODEFAULT
-            case inspect.IntType(ge=least, le=most):
-                if type(raw) is int and (least or 0) <= raw <= (most or 0):
+            case inspect.IntType(ge=low, le=high):
+                if type(raw) is int and (low or 0) <= raw <= (high or 0):
                     return raw
             case inspect.LiteralType(values=words):
                 if raw in words:
                     return raw
             case inspect.BoolType() if isinstance(raw, bool):
                 return raw
-        self.add(at, *self._hints.wrong(type_, raw, at))
+        self.add(place, *self._hints.invalid_value(type_, raw, place))
         return NODEFAULT
 
     def _tuple(
@@ -148,22 +148,23 @@ class Builder:
         type_: inspect.VarTupleType,
         extra: dict[str, Any],
         raw: list[Any],
-        at: str,
+        place: str,
     ) -> Any:
         if type_.min_length and not raw:
             cure = f"name a {extra['item']}, or remove the key"
-            self.add(at, "the list is empty", cure)
+            self.add(place, "the list is empty", cure)
             return NODEFAULT
 
-        item = kind_of(type_.item_type)
-        if isinstance(item.type, inspect.StrType) and set(map(type, raw)) == {str}:
-            with suppress(ValueError):  # a list of thousands of domains, at once
-                return tuple(map(item.extra["value"], raw))
-        values = [self._value(item, it, f"{at}[{n}]") for n, it in enumerate(raw)]
-        if isinstance(item.type, inspect.StructType) and NODEFAULT in values:
+        kind = kind_of(type_.item_type)
+        if isinstance(kind.type, inspect.StrType) and set(map(type, raw)) == {str}:
+            with suppress(ValueError):  # fast, for a list of thousands of domains
+                return tuple(map(kind.extra["value"], raw))
+        items = enumerate(raw)
+        values = [self._value(kind, item, f"{place}[{n}]") for n, item in items]
+        if isinstance(kind.type, inspect.StructType) and NODEFAULT in values:
             return NODEFAULT
-        # A faulty word becomes "", so that rules see the others, each at its index.
-        return tuple("" if it is NODEFAULT else it for it in values)
+        # A faulty text becomes "", so that rules see the others, each at its index.
+        return tuple("" if value is NODEFAULT else value for value in values)
 
 
 # --- From a mapping, such as a row of a database ------------------------------------------
@@ -195,7 +196,7 @@ def plain(value: Any, place: str = "", depth: int = 0) -> Any:
 
 
 def is_mapping(value: Any) -> bool:
-    """Whether a value has keys, as a row of sqlite3 has that is not a Mapping."""
+    """Whether a value has keys. A row of sqlite3 does, though it is no Mapping."""
     return isinstance(value, Mapping) or (
         hasattr(value, "keys") and hasattr(value, "__getitem__")
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ..errors import Problem
-from ..files import State, lasting_state, read_slices
+from ..files import State, read_slices, settled_state
 from .tables import Provider
 from .values import domain_pattern
 
@@ -50,31 +50,31 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
     `before` is the result of an earlier call; it is returned if the file is unchanged.
     Lines whose word is no domain are skipped, with problems for the first of them.
     """
-    state = lasting_state(path)
+    state = settled_state(path)
     if before is not None and before.state is not None and before.state == state:
         return before
     names: list[bytes] = []
     skipped: list[Problem] = []
-    first = 1  # the slice's first line
-    for number, slice_ in enumerate(read_slices(path, _SLICE)):
-        piece = slice_ if number else slice_.removeprefix(_BOM)
-        is_plain = _PLAIN_LINES.fullmatch(piece)
-        lines = piece.split() if is_plain else piece.splitlines()
-        if is_plain and max(map(len, lines), default=0) <= _LONGEST_NAME:
+    number = 1  # of the slice's first line
+    for slice_ in read_slices(path, _SLICE):
+        text = slice_.removeprefix(_BOM) if number == 1 else slice_
+        are_plain = _PLAIN_LINES.fullmatch(text)
+        lines = text.split() if are_plain else text.splitlines()
+        if are_plain and max(map(len, lines), default=0) <= _LONGEST_NAME:
             names += lines
         else:
-            names += _names_of(lines, first, str(path), skipped)
-        first += len(lines)
+            names += _names_in(lines, number, str(path), skipped)
+        number += len(lines)
     return Listing(path, names, tuple(skipped), state)
 
 
-def _names_of(
-    lines: list[bytes], first: int, file: str, skipped: list[Problem]
+def _names_in(
+    lines: list[bytes], start: int, file: str, skipped: list[Problem]
 ) -> Iterator[bytes]:
-    for number, line in enumerate(lines, first):
-        plain = _PLAIN_LINE.match(line)
-        if plain and len(plain[0]) <= _LONGEST_NAME:
-            yield plain[0]
+    for number, line in enumerate(lines, start):
+        name = _PLAIN_LINE.match(line)
+        if name and len(name[0]) <= _LONGEST_NAME:
+            yield name[0]
             continue
         text = line.decode("utf-8", "replace")
         words = text.partition("#")[0].split(None, 1)
@@ -82,13 +82,13 @@ def _names_of(
             continue
         if "@" in words[0] and len(words) > 1:  # in Postfix, an alias of an address
             continue
-        # Postfix writes a leading dot for all names below a domain.
+        # In Postfix, a leading dot means all names below the domain.
         word = f"*{words[0]}" if words[0].startswith(".") else words[0]
         try:
             yield domain_pattern(word).encode()
         except ValueError as error:
             message, cure = error.args
-            if "\ufffd" in word:  # which replaced bytes that are not UTF-8
+            if "\ufffd" in word:  # stands for bytes that are not UTF-8
                 cure = "save the file as UTF-8"
             elif "," in word or ";" in word:
                 cure = "write each domain on a line of its own, without separators"

@@ -28,7 +28,7 @@ _FOREIGN = frozenset(
 _FOREIGN_STYLE = re.compile(
     r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*+['\"]?+\s*+(?!#)", re.I
 )
-# To another element: of `use`, of a pattern or a mask, for an animation.
+# Refers to another element, as `use`, patterns, masks and animations do.
 _REFERENCE = re.compile(r"#([^\s\"');]+)")
 _MOST_DRAWN = 10_000  # elements
 
@@ -44,11 +44,11 @@ class Logo(NamedTuple):
 def read_logo(path: Path) -> Logo:
     """Return the logo in a file; raises OSError and ConfigError."""
     data = read_file(path, MOST_BYTES)
-    kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
-    if kind == _SVG and (fault := _fault_of_svg(data)):
+    type_ = next((type_ for magic, type_ in _MAGIC if magic.match(data)), _SVG)
+    if type_ == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault
         raise ConfigError.of("logo", f"{path} {message}", cure)
-    return Logo(data, kind, hashlib.sha256(data).hexdigest()[:12])
+    return Logo(data, type_, hashlib.sha256(data).hexdigest()[:12])
 
 
 def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
@@ -66,39 +66,40 @@ def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
     if b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter())):
         cure = "save it as plain SVG with shapes only, or as PNG"
         return "contains a script, a link or external content", cure
-    named = {element.get("id", ""): element for element in reversed([*root.iter()])}
+    by_id = {element.get("id", ""): element for element in reversed([*root.iter()])}
     with suppress(RecursionError):
-        if _drawn(root, named, {}) <= _MOST_DRAWN:
+        if _count_drawn(root, by_id, {}) <= _MOST_DRAWN:
             return None
     return f"repeats its shapes more than {_MOST_DRAWN} times", cure
 
 
-def _drawn(
-    element: Element, named: Mapping[str, Element], known: dict[Element, int]
+def _count_drawn(
+    element: Element, by_id: Mapping[str, Element], counts: dict[Element, int]
 ) -> int:
     """Count the elements that are drawn for one, with those that it refers to.
 
-    For an element that refers to itself, that is more than the limit.
+    For an element that refers to itself, that is more than the limit. `counts` is a cache.
     """
-    if element not in known:
-        known[element] = _MOST_DRAWN + 1  # for a reference back to it
+    if element not in counts:
+        counts[element] = _MOST_DRAWN + 1  # for a reference back to it
         values = " ".join(value for _, value in element.items())
         ids = map(unquote, _REFERENCE.findall(values))
-        parts = [*element, *(named[id_] for id_ in ids if id_ in named)]
-        known[element] = 1 + sum(_drawn(part, named, known) for part in parts)
-    return known[element]
+        parts = [*element, *(by_id[id_] for id_ in ids if id_ in by_id)]
+        counts[element] = 1 + sum(_count_drawn(part, by_id, counts) for part in parts)
+    return counts[element]
 
 
 def _is_foreign(element: Element) -> bool:
+    """Whether an element has a script, a link or external content."""
     tag = str(element.tag).rpartition("}")[2]
     styles = [element.text or ""] if tag == "style" else []
     for name, value in element.items():
         key = name.rpartition("}")[2].lower()
         is_link = key in ("href", "src") and not value.startswith("#")
-        # An animation may set an attribute of another element.
-        named = value.strip().lower() if key == "attributename" else key
-        is_link |= key == "attributename" and named.endswith("href")
-        if is_link or named.startswith("on") or "javascript:" in value.lower():
+        if key == "attributename":  # an animation sets this attribute of an element
+            key = value.strip().lower()
+            is_link = key.endswith("href")
+        if is_link or key.startswith("on") or "javascript:" in value.lower():
             return True
         if "(" in value:
             styles.append(value)

@@ -6,8 +6,7 @@ from typing import Any
 
 from ..files import table_beside
 
-_types = partial(table_beside, __file__, "ports.toml")
-_HTTP_PORTS = {"SSL": 443, "plain": 80}
+_types = partial(table_beside, __file__, "ports.toml")  # reads the file when first used
 MAIL_TYPES = ("imap", "pop3", "smtp")  # mail protocols, at a host and a port
 
 
@@ -18,21 +17,21 @@ def standard_port(type_: str, socket_type: str) -> int | None:
 
 
 def usual_url(type_: str, host: str, port: int | None, socket_type: str) -> str | None:
-    """Return the standard URL of a service over HTTP, or None for another service."""
+    """Return the standard URL of an HTTP service, or None for a type without one."""
     path = _types().get(type_, {}).get("path")
     if path is None:
         return None
-    scheme = "http" if socket_type == "plain" else "https"
+    scheme, standard = ("http", 80) if socket_type == "plain" else ("https", 443)
     authority = f"[{host}]" if ":" in host else host
-    if port and port != _HTTP_PORTS["plain" if socket_type == "plain" else "SSL"]:
+    if port and port != standard:
         authority += f":{port}"
     return f"{scheme}://{authority}{path}"
 
 
 def endpoint_of(url: str) -> dict[str, Any]:
     """Return `hostname`, `port` and `socket_type` of an https or http URL."""
-    socket_type = "SSL" if url.startswith("https") else "plain"
+    socket_type, standard = ("SSL", 443) if url.startswith("https") else ("plain", 80)
     authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    host, _, port = re.sub(r":([0-9]+)$", r" \1", authority).partition(" ")
-    port_ = int(port or _HTTP_PORTS[socket_type])
-    return {"hostname": host.strip("[]"), "port": port_, "socket_type": socket_type}
+    host, _, digits = re.sub(r":([0-9]+)$", r" \1", authority).partition(" ")
+    port = int(digits or standard)
+    return {"hostname": host.strip("[]"), "port": port, "socket_type": socket_type}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from msgspec import structs
 
 from ..errors import ConfigError, Problem
-from ..files import State, lasting_state, read_file
+from ..files import State, read_file, settled_state
 from . import rules
 from .building import Builder
 from .rules import Origin, Source
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .logo import Logo
 
 Read = TypeVar("Read")
-# The state of an included file (None: read it again), and its providers.
+# An included file: its state (None: read it again), and its providers.
 Part = tuple[State | None, tuple[Provider, ...]]
 # What to do about a file that cannot be read, by its key.
 _CURES = {
@@ -39,7 +39,7 @@ _CURES = {
     "logo": "give a PNG, SVG, JPEG or WebP file of 64 KiB at most",
 }
 _MOST_BYTES = 32 * 1024 * 1024  # enough for a hundred thousand providers
-_MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
+_MOST_PARTS = 32  # of a dotted key; the longest that has a meaning has 4
 _LONG_KEY = re.compile(
     r"(?:^|[{,])[ \t]*+\[?+\[?+"
     r"(?:[ \t]*+(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.)"
@@ -59,16 +59,16 @@ class Loaded(NamedTuple):
     # All providers, included ones as well, with the domains of their `domains_file`.
     providers: tuple[Provider, ...]
     origins: tuple[Origin, ...] = ()  # by provider
-    claims: Mapping[bytes, int] = {}  # domain or pattern -> provider
+    claims: Mapping[bytes, int] = {}  # domain or pattern -> provider's index
     signer: Signer | None = None
-    logos: Mapping[int, Logo] = {}  # by provider
+    logos: Mapping[int, Logo] = {}  # by the provider's index
     watched: tuple[Path, ...] = ()  # the files that were read, except the main one
     patterns: tuple[str, ...] = ()  # of `include`
-    skipped: tuple[Problem, ...] = ()  # lines of domains files that are no domain
-    # Patterns of `include` that match no file, and files of `[sign]` that are not safe.
+    skipped: tuple[Problem, ...] = ()  # lines of domains files that are not a domain
+    # Patterns of `include` that match no file, and unsafe files of `[sign]`.
     warnings: tuple[Problem, ...] = ()
     modified: float = 0.0  # when it was read, in seconds since 1970
-    # By file; reused by the next reading if unchanged.
+    # By file. The next call of `read` uses those of unchanged files again.
     parts: Mapping[Path, Part] = {}
     listings: Mapping[Path, Listing] = {}
 
@@ -97,8 +97,8 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
             message = f"there is no file {path}"
             cure = "create one with `flask-autoconfig init DOMAIN`, or name yours with "
             cure += "--config or in AUTOCONFIG_FILE"
-        problems = [Problem("", message, cure)]
-        raise ConfigError(problems, str(path), is_unread=True) from error
+        problem = Problem("", message, cure)
+        raise ConfigError([problem], str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
         raise
@@ -117,15 +117,15 @@ def matching(
 ) -> list[str]:
     """Return the files that match patterns of `include`, except the main file.
 
-    They are in the order of the patterns and, for each, of their names.
+    They are in the order of the patterns, and sorted for each pattern.
     """
-    found: dict[str, None] = {}
-    for pattern in filter(None, patterns):  # a faulty one is ""
-        normal = str(PurePath(pattern))  # without `./`: each file has one name
-        found |= dict.fromkeys(sorted(glob.glob(normal, root_dir=base)))
+    names: dict[str, None] = {}
+    for pattern in filter(None, patterns):  # a faulty pattern is ""
+        normalized = str(PurePath(pattern))  # without `./`: each file has one name
+        names |= dict.fromkeys(sorted(glob.glob(normalized, root_dir=base)))
     # Comparing whole paths is slow for thousands of files.
-    last = main.name if main else "\0"
-    return [it for it in found if not (it.endswith(last) and base / it == main)]
+    end = main.name if main else "\0"
+    return [name for name in names if not (name.endswith(end) and base / name == main)]
 
 
 def text_of(path: Path) -> str:
@@ -143,8 +143,8 @@ def _parsed(text: str) -> dict[str, Any]:
     import tomllib
 
     # The time of tomllib grows with the square of the number of parts of a key.
-    if found := _LONG_KEY.search(text):
-        line = text.count("\n", 0, found.end()) + 1
+    if key := _LONG_KEY.search(text):
+        line = text.count("\n", 0, key.end()) + 1
         message = f"a key of more than {_MOST_PARTS} parts"
         cure = "remove dots from the key, or put it in quotes"
         raise ConfigError([Problem("", message, cure, line=line)])
@@ -178,22 +178,22 @@ class _Reading:
         config: Config = builder.struct(Config, raw)
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
-        opened = [(config.provider, builder)]
+        parts = [(config.provider, builder)]
         for index, pattern in enumerate(config.include):
             names = matching([pattern], self._base, self._main)
             if pattern and not names:
                 self._warnings += _unmatched(pattern, f"include[{index}]", builder)
-            new = [it for it in names if self._base / it not in self._parts]
-            opened += map(self._read_part, new)
-        for providers, builder_of_part in opened:
-            self._add_sources(providers, builder_of_part)
+            new = [name for name in names if self._base / name not in self._parts]
+            parts += map(self._read_part, new)
+        for providers, part_builder in parts:
+            self._add_sources(providers, part_builder)
         claims = rules.claims(self._sources)
         signer = self._signer(config.sign, builder)
-        problems = [self._located(each.problems, text) for _, each in opened]
+        problems = [self._located(part.problems, text) for _, part in parts]
         if any(problems):
             raise ConfigError(
                 chain(*problems),
-                named=self._watched,
+                referenced=self._watched,
                 patterns=config.include,
                 is_unread=self._is_unread,
             )
@@ -208,31 +208,30 @@ class _Reading:
             config.include,
             tuple(chain(*(listing.skipped for listing in self._listings.values()))),
             self._located(self._warnings, text),
-            # Not the file's own time: an older file in its place is a change as well.
+            # Not the file's own time, since an older file may replace it.
             modified=time.time(),
             parts=self._parts,
             listings=self._listings,
         )
 
     def _read_part(self, name: str) -> tuple[tuple[Provider, ...], Builder]:
-        """Read an included file, unless it is as it was before."""
+        """Read an included file, unless it has not changed."""
         path = self._base / name
         self._watched[path] = None
         builder = Builder(name)
-        before, providers = self._before.parts.get(path, (None, ()))
-        state = lasting_state(path)
-        if before is None or before != state:
+        old_state, providers = self._before.parts.get(path, (None, ()))
+        state = settled_state(path)
+        if old_state is None or old_state != state:
             providers = ()
             try:
-                raw = _parsed(text_of(path))
-                providers = builder.struct(Included, raw).provider
+                providers = builder.struct(Included, _parsed(text_of(path))).provider
                 rules.apply(providers, builder)
             except OSError as error:
                 self._is_unread = True
                 message = f"cannot read it: {error.strerror}"
                 builder.add("", message, "make it readable, or remove it")
             except ConfigError as error:
-                builder.problems += [it._replace(file=name) for it in error.problems]
+                builder.problems += [p._replace(file=name) for p in error.problems]
         self._parts[path] = state, providers
         return providers, builder
 
@@ -257,7 +256,7 @@ class _Reading:
     def _use(
         self, place: str, builder: Builder, read: Callable[..., Read], **files: Any
     ) -> Read | None:
-        """Read files by their keys in a table; add the problem, or return the result."""
+        """Return the result of reading files, or add a problem at the key of one."""
         self._watched |= dict.fromkeys(filter(None, files.values()))
         try:
             return read(*files.values())
@@ -295,15 +294,15 @@ class _Reading:
             return None
         from ..signing import Signer
 
-        named = structs.asdict(sign).items()
-        files = {key: name and self._base / name for key, name in named}
+        names = structs.asdict(sign).items()
+        files = {key: name and self._base / name for key, name in names}
         signer = self._use("sign", builder, Signer, **files)
         for key, message, cure in signer.warnings() if signer else ():
             self._warnings.append(Problem(f"sign.{key}", message, cure))
         return signer
 
     def _located(self, problems: list[Problem], text: str) -> tuple[Problem, ...]:
-        """Return the problems by line, with the domains of their providers."""
+        """Return the problems in the order of their lines, with their domains."""
         if not problems:
             return ()
         from .explain.lines import with_lines
@@ -311,13 +310,13 @@ class _Reading:
         main = self._main or self._base / "autoconfig.toml"
         providers = (source.provider for source in self._sources)
         origins = (source.origin for source in self._sources)
-        found = with_lines(problems, main, providers, origins, text)
-        return tuple(sorted(found, key=lambda problem: problem.line or 0))
+        located = with_lines(problems, main, providers, origins, text)
+        return tuple(sorted(located, key=lambda problem: problem.line or 0))
 
 
 def _unmatched(pattern: str, place: str, builder: Builder) -> Iterator[Problem]:
-    """Yield the warning for a pattern without a file; a name is an error."""
-    if re.search(r"[*?[]", pattern):  # the folder may fill later
+    """Yield a warning for a pattern that matches no file; add an error for a name."""
+    if re.search(r"[*?[]", pattern):  # files may be added later
         message = f"no file matches {quote(pattern)}"
         yield Problem(place, message, "put a file there, or correct the pattern")
     else:

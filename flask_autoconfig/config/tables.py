@@ -13,9 +13,9 @@ from . import values
 from .ports import standard_port, usual_url
 
 # The types of the keys. The `extra` of a `Meta` tells the builder how to read a value:
-# `value` is the function that validates a string, `single` allows one item without a
-# list, `item` names an item of a list that must not be empty, and `example` is a value to
-# propose where the key is missing.
+# `value` is the function that validates a string, `single` allows an item in place of a
+# list, `item` is the word for an item of a list that must not be empty, and `example` is
+# the value to propose where the key is missing.
 Line = Annotated[str, Meta(extra={"value": values.line})]
 Prose = Annotated[str, Meta(extra={"value": values.prose})]
 Filled = Annotated[str, Meta(extra={"value": values.placeholder_text})]
@@ -48,11 +48,10 @@ SocketType = Literal["SSL", "STARTTLS", "plain"]
 # The programs that the page can offer; page/programs.toml describes each of them.
 _OnPhone = Literal["iphone", "gmail", "gmail-ios", "samsung", "outlook-mobile", "spark"]
 _OnAndroid = Literal["thunderbird-mobile", "davx5", "k9", "fairemail"]
-_OnComputer = Literal[
-    "mac", "outlook-mac", "outlook-new", "outlook-classic", "em-client"
-]
+_OnMac = Literal["mac", "outlook-mac"]
+_OnWindows = Literal["outlook-new", "outlook-classic", "em-client"]
 _OnLinux = Literal["thunderbird", "evolution", "kmail", "gnome"]
-ProgramName = Literal[_OnPhone, _OnAndroid, _OnComputer, _OnLinux, "other"]
+ProgramName = Literal[_OnPhone, _OnAndroid, _OnMac, _OnWindows, _OnLinux, "other"]
 Programs = Annotated[
     tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
 ]
@@ -70,22 +69,14 @@ class AuthenticationMethod(Table, frozen=True):
     name: Line
 
 
-Method = (
-    Literal[
-        "password-cleartext",
-        "password-encrypted",
-        "OAuth2",
-        "GSSAPI",
-        "NTLM",
-        "TLS-client-cert",
-        "client-IP-address",
-        "smtp-after-pop",
-        "none",
-        "http-basic",
-        "http-digest",
-    ]
-    | AuthenticationMethod
-)
+_WithLogin = Literal[
+    "password-cleartext", "password-encrypted", "OAuth2", "GSSAPI", "NTLM"
+]
+_WithoutPassword = Literal[
+    "TLS-client-cert", "client-IP-address", "smtp-after-pop", "none"
+]
+_OverHttp = Literal["http-basic", "http-digest"]
+Method = Literal[_WithLogin, _WithoutPassword, _OverHttp] | AuthenticationMethod
 
 # Two spellings of the schemes of RFC 9110, section 11: version 1.1 of the format has the
 # word, version 1.2 a method with the system "http" and the scheme's name.
@@ -156,7 +147,7 @@ class Incoming(Server, frozen=True):
     pop3: Pop3 | None = None
 
 
-# The keys of an incoming server's URLs.
+# The keys of an incoming server that are URLs.
 URL_KEYS = ("url", "ews_url", "owa_url", "eas_url")
 
 
@@ -279,7 +270,7 @@ class Provider(Table, frozen=True):
 
     @property
     def servers(self) -> tuple[tuple[str, Server], ...]:
-        """Every server with its place in the provider, such as `incoming[0]`."""
+        """All servers, each with its place in the provider, such as `incoming[0]`."""
         return tuple(
             (f"{key}[{index}]", server)
             for key in SERVER_KEYS
@@ -287,7 +278,7 @@ class Provider(Table, frozen=True):
         )
 
     def with_servers(self, change: Callable[[Server], Server | None]) -> Self:
-        """Return a copy with each server as `change` returns it, without the None."""
+        """Return a copy with each server replaced by `change`, or left out for None."""
         changed = {
             key: tuple(filter(None, map(change, getattr(self, key))))
             for key in SERVER_KEYS

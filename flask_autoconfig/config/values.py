@@ -42,13 +42,13 @@ def quote(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
 
 
-def _unexpected(what: str, value: str, cure: str) -> ValueError:
-    return ValueError(f"expected {what}, got {quote(value)}", cure)
+def _unexpected(expected: str, value: str, cure: str) -> ValueError:
+    return ValueError(f"expected {expected}, got {quote(value)}", cure)
 
 
-def line(value: str, most: int = _LONGEST_LINE) -> str:
-    if len(value) > most:
-        message = f"it has {len(value)} characters, more than {most}"
+def line(value: str, max_length: int = _LONGEST_LINE) -> str:
+    if len(value) > max_length:
+        message = f"it has {len(value)} characters, more than {max_length}"
         raise ValueError(message, "shorten it")
     if control := CONTROL.search(value):
         message = f"it contains a control character (U+{ord(control[0]):04X})"
@@ -74,15 +74,15 @@ def placeholder_text(value: str) -> str:
     return value
 
 
-def _check_placeholder(found: str) -> None:
-    if found in PLACEHOLDERS:
+def _check_placeholder(text: str) -> None:
+    if text in PLACEHOLDERS:
         return
-    if found.upper() in PLACEHOLDERS:
-        raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    from .explain.hints import unknown_placeholder
+    if text.upper() in PLACEHOLDERS:
+        raise ValueError(f"{text} is not in capitals", f"write {text.upper()}")
+    from .explain.hints import placeholder_cure
 
-    message = f"no client knows the placeholder {found}"
-    raise ValueError(message, unknown_placeholder(found))
+    message = f"no client knows the placeholder {text}"
+    raise ValueError(message, placeholder_cure(text))
 
 
 def host_name(value: str) -> str:
@@ -94,8 +94,8 @@ def _around_placeholders(value: str, fold_: Callable[[str], str]) -> str:
     if "%" not in value:
         return fold_(value)
     names = {placeholder: f"x{n}q9x" for n, placeholder in enumerate(PLACEHOLDERS)}
-    folded = fold_(_PLACEHOLDER.sub(lambda found: names.get(found[0], "%"), value))
-    return re.sub("x([0-9])q9x", lambda found: PLACEHOLDERS[int(found[1])], folded)
+    folded = fold_(_PLACEHOLDER.sub(lambda match: names.get(match[0], "%"), value))
+    return re.sub("x([0-9])q9x", lambda match: PLACEHOLDERS[int(match[1])], folded)
 
 
 def _fold(value: str) -> str:
@@ -153,24 +153,24 @@ def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
             "a user name or password in the URL would be published",
             "remove what stands between // and @",
         )
-    for match in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("/", line(value))):
-        _check_placeholder(match[0])
+    for placeholder in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("/", line(value))):
+        _check_placeholder(placeholder[0])
     cure = "write one like https://www.example.com/"
     if _WITHOUT_SCHEME.fullmatch(value):
         cure = f"write {quote('https://' + value)}"
-    wrong = _unexpected("an https URL", value, cure)
-    found = _URL.fullmatch(value)
-    if not found or found[1].lower() not in schemes:
-        raise wrong
-    scheme, host, port, rest = found.groups()
+    error = _unexpected("an https URL", value, cure)
+    match = _URL.fullmatch(value)
+    if not match or match[1].lower() not in schemes:
+        raise error
+    scheme, host, port, rest = match.groups()
     try:
         name = host if is_ip(host.strip("[]")) else _around_placeholders(host, fold)
     except ValueError:
-        raise wrong from None
+        raise error from None
     if port and not 0 < int(port[1:]) < 65536:
-        raise wrong
+        raise error
     # The mapping of an IRI (RFC 3987, section 3.1), since headers are ASCII.
-    rest = _BEYOND_ASCII.sub(lambda match: encoded(match[0]), rest)
+    rest = _BEYOND_ASCII.sub(lambda text: encoded(text[0]), rest)
     return f"{scheme.lower()}://{host if host.isascii() else name}{port}{rest}"
 
 
@@ -199,25 +199,25 @@ def colour(value: str) -> str:
     return text if len(text) == 7 else "#" + "".join(2 * digit for digit in text[1:])
 
 
-def _matching(pattern: str, what: str, cure: str) -> Callable[[str], str]:
-    """Return a function that returns a value as written if it matches the pattern."""
+def _pattern_validator(pattern: str, expected: str, cure: str) -> Callable[[str], str]:
+    """Return a function that validates a value, and returns it unchanged."""
 
-    def valid(value: str) -> str:
+    def validate(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise _unexpected(what, value, cure)
+            raise _unexpected(expected, value, cure)
         return value
 
-    return valid
+    return validate
 
 
 service_url = partial(url, schemes=("https", "http", "wss"))  # wss: XMPP, RFC 7395
 # A language tag (RFC 5646), or "" for text in no particular language.
-language_tag = _matching(
+language_tag = _pattern_validator(
     "(?:[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)?",
     "a language",
     'write one like "en" or "pt-BR"',
 )
-phone = _matching(
+phone = _pattern_validator(
     r"(?=(?:[^0-9]*[0-9]){3,15}[^0-9]*$)"  # ITU-T E.164, section 6
     r"(?!\s)\+?[0-9 ()/.\u00a0\u202f-]*(?<!\s)",
     "a telephone number",

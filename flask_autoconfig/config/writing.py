@@ -27,7 +27,7 @@ def dumps(config: Config) -> str:
 
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
-    """Write each table below a header: easier to edit than a long line."""
+    """Yield a table's lines: inner tables get headings, which are easy to edit."""
     tables = {}
     for key, value in raw.items():
         items = value if isinstance(value, list) else [value]
@@ -35,10 +35,10 @@ def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
             tables[key] = items
     yield tomli_w.dumps({key: raw[key] for key in raw if key not in tables})
     for key, items in tables.items():
-        at = f"{path}.{key}" if path else key
+        place = f"{path}.{key}" if path else key
         for table in items:
-            yield f"[[{at}]]" if isinstance(raw[key], list) else f"[{at}]"
-            yield from _tables(table, at)
+            yield f"[[{place}]]" if isinstance(raw[key], list) else f"[{place}]"
+            yield from _tables(table, place)
 
 
 def to_raw(table: Struct) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def to_raw(table: Struct) -> dict[str, Any]:
         if field.name == "authentication" and len(value) == 1:
             value = value[0]
         items = value if isinstance(value, tuple) else (value,)
-        written = [to_raw(it) if isinstance(it, Struct) else it for it in items]
-        raw[field.name] = written if isinstance(value, tuple) else written[0]
+        plain = [to_raw(item) if isinstance(item, Struct) else item for item in items]
+        raw[field.name] = plain if isinstance(value, tuple) else plain[0]
     return raw
 
 
@@ -70,8 +70,8 @@ def schema() -> dict[str, Any]:
         for key, value in table["properties"].items():
             if value.get("default", "") is None:  # TOML has no null: the key is absent
                 del value["default"]
-                others = [kind for kind in value.pop("anyOf") if kind != _NULL]
-                value |= others[0] if len(others) == 1 else {"anyOf": others}
+                types = [type_ for type_ in value.pop("anyOf") if type_ != _NULL]
+                value |= types[0] if len(types) == 1 else {"anyOf": types}
             if key == "authentication":  # one method needs no list
                 methods = {word: value.pop(word) for word in ("type", "items")}
                 value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]

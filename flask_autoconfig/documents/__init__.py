@@ -14,18 +14,18 @@ LONGEST_NAME = 60
 LONGEST_SHORT_NAME = 20
 
 
-def shortened(name: str, most: int) -> str:
-    """Return a provider's name, cut to `most` characters but not within a placeholder."""
+def shortened(name: str, max_length: int) -> str:
+    """Return a provider's name, cut to a length but not within a placeholder."""
     for placeholder in re.finditer("|".join(PLACEHOLDERS), name):
-        if placeholder.start() < most < placeholder.end():
-            most = placeholder.start()
-    return name[:most].rstrip()
+        if placeholder.start() < max_length < placeholder.end():
+            max_length = placeholder.start()
+    return name[:max_length].rstrip()
 
 
 def usable(server: Server, methods: Container[Method]) -> Method | None:
-    """Return the server's best method among those that a client has, or None.
+    """Return the server's best method among those that a client supports, or None.
 
-    A client that has none of them must not be offered the server.
+    A server without such a method must not be offered to the client.
     """
     for method in server.authentication:
         if isinstance(method, AuthenticationMethod):
@@ -35,7 +35,7 @@ def usable(server: Server, methods: Container[Method]) -> Method | None:
     return None
 
 
-# The SASL mechanisms for which the formats have words of their own.
+# The SASL mechanisms that the formats have their own words for.
 _SASL: dict[str, Method] = {
     "PLAIN": "password-cleartext",
     "LOGIN": "password-cleartext",
@@ -43,12 +43,12 @@ _SASL: dict[str, Method] = {
 }
 
 
-# The tag of each language, English first, with the function that translates a text.
+# The tag of each language, English first, and the function that translates a text to it.
 Words = tuple[tuple[str, Callable[[str], str]], ...]
 
 
 class Recipient(NamedTuple):
-    """The person or domain that a document is for, as far as the request names it."""
+    """The person or domain that a document is for, as far as the request names them."""
 
     domain: str | None = None  # A-labels
     address: Address | None = None
@@ -59,10 +59,10 @@ class Recipient(NamedTuple):
     words: Words = (("en", str),)
 
     def name_of(self, provider: Provider) -> str:
-        """Return the provider's name for the recipient: its id, or what replaces it.
+        """Return the provider's id, or the domain that stands for it to the recipient.
 
-        Without an id it is the first domain. With `list_domains = false`, which keeps
-        customers' domains apart, it is the requested domain, that of the MX hosts, or "".
+        Without an id, that is the first domain. With `list_domains = false`, which hides
+        customers' domains, it is the requested domain, the one of the MX hosts, or "".
         """
         if provider.id or provider.list_domains:
             return provider.identity
@@ -108,12 +108,11 @@ class Format(NamedTuple):
     content_type: str
     # Returns None if the format cannot express anything of the provider.
     write: Callable[[Provider, Recipient], bytes | None]
-    has_address: bool = False  # otherwise placeholders are the client's to fill in
-    # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
-    # to write it for, given the one who asks.
+    has_address: bool = False  # otherwise the client fills the placeholders in
+    # If one document with `%EMAILDOMAIN%` can serve many domains: returns the recipient to
+    # write it for, from the requesting one.
     stand_in: Callable[[Provider, Recipient], Recipient] | None = None
-    # Its readers log in with the address, so that it says nothing where a site's hook has
-    # the login names.
+    # Its clients log in with the address: it is not served if a hook returns login names.
     implies_login: bool = False
     is_signed: bool = False  # with the certificate of the file's `[sign]`
     extension: str = ""  # of the file that a browser saves it as

@@ -1,6 +1,6 @@
 """Autodiscover for ActiveSync phones: the mobilesync schema (MS-ASCMD, section 4.2.4).
 
-They ask at Outlook's path, by the same request in another namespace, and get Outlook's
+Phones send Outlook's request, in another namespace, to Outlook's path, and get Outlook's
 errors (see :mod:`outlook`).
 """
 
@@ -19,8 +19,8 @@ NAMESPACE = (
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """Return the document with the server's URL (MS-ASCMD, section 2.2.3.103), or None.
 
-    It is written twice, as `Url` and as `Name`, which is its URL too. `User/DisplayName`
-    would be the user's name, which nobody has told us.
+    `Url` and `Name` both have the URL. `User/DisplayName` is left out: it would be the
+    user's name, which is unknown.
     """
     url = outlook.exchange_url(provider, "activesync", recipient)
     if not url:

@@ -1,7 +1,7 @@
 """Configuration profiles for iOS and macOS (Apple's "Configuration Profile Reference").
 
-Without an address the device asks for it; with one everything but the password is filled
-in. There is never a key for a password: an empty one would suppress the question.
+Without an address, the device asks for it; with one, everything but the password is filled
+in. There is never a key for a password: an empty one would keep the device from asking.
 """
 
 import plistlib
@@ -24,7 +24,7 @@ MAIL, MAIL_TYPE = "com.apple.mail.managed", "EmailAccountType"
 EXCHANGE = "com.apple.eas.account"
 _WEB = (80, 443)  # the ports of an Exchange account
 DAV = {"CalDAV": "com.apple.caldav.account", "CardDAV": "com.apple.carddav.account"}
-# The keys of a mail server: one of the first two, followed by one of the others.
+# The keys of a mail server: one of these two prefixes, followed by one of the others.
 INCOMING, OUTGOING = "IncomingMailServer", "OutgoingMailServer"
 HOST_NAME, PORT, USE_SSL = "HostName", "PortNumber", "UseSSL"
 METHOD, USERNAME = "Authentication", "Username"
@@ -43,84 +43,82 @@ METHODS: dict[Method, str] = {
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """Return the profile, an XML property list, or None if it would be empty.
 
-    Where it holds one server of a kind, the first that Apple's programs can use is taken.
+    Of servers of one kind, it has the first that Apple's programs can use.
     """
     address = recipient.address
-    name = address.domain if address else recipient.domain
-    name = name or recipient.name_of(provider)
-    if not name:
+    domain = address.domain if address else recipient.domain
+    domain = domain or recipient.name_of(provider)
+    if not domain:
         return None
-    recipient = recipient._replace(domain=name)
-    whose = str(address) if address else name
-    description = fill_in(provider.display_name, name, address, recipient.person)
-    description = description or name
+    recipient = recipient._replace(domain=domain)
+    account = str(address) if address else domain
+    name = fill_in(provider.display_name, domain, address, recipient.person) or domain
     say = dict(recipient.words)[recipient.language]
-    identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
+    identifier = ".".join([*reversed(domain.split(".")), "autoconfig"])
 
     kinds = (say("Mail"), say("Calendar (CalDAV)"), say("Address book (CardDAV)"))
-    found = _payloads(provider, recipient, description)
     payloads = []
-    for kind, payload in zip(kinds, found, strict=True):
-        if payload:
-            payload = {key: it for key, it in payload.items() if it != ""}
-            _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
-            payload["PayloadDisplayName"] = f"{description}: {kind}"
+    for kind, values in zip(kinds, _payloads(provider, recipient, name), strict=True):
+        if values:
+            payload = {key: value for key, value in values.items() if value != ""}
+            _identify(payload, identifier, f"{payload['PayloadType']}:{account}")
+            payload["PayloadDisplayName"] = f"{name}: {kind}"
             payloads.append(payload)
     if not payloads:
         return None
-    named = {"provider": description, "account": whose}
+    names = {"provider": name, "account": account}
     consents = {
         tag: say(
             "This profile of %(provider)s sets up the account %(account)s on your "
             "device. Your password is not in it: the device asks you for it."
         )
-        % named
+        % names
         for tag, say in recipient.words
     }
     profile = {
         "PayloadType": "Configuration",
-        "PayloadDisplayName": f"{description}: {whose}" if address else description,
-        "PayloadOrganization": description,
-        "PayloadDescription": say("Sets up the account %(account)s.") % named,
-        # A device chooses its owner's language, else the requested one.
+        "PayloadDisplayName": f"{name}: {account}" if address else name,
+        "PayloadOrganization": name,
+        "PayloadDescription": say("Sets up the account %(account)s.") % names,
+        # A device shows the text in its own language, or else in the requested one.
         "ConsentText": {"default": consents[recipient.language], **consents},
         "PayloadContent": payloads,
     }
-    _identify(profile, identifier, whose)
+    _identify(profile, identifier, account)
     return plistlib.dumps(profile)
 
 
 def parts(provider: Provider, recipient: Recipient) -> tuple[bool, bool, bool]:
-    """Whether the profile for a recipient sets up mail, a calendar, an address book."""
-    name = recipient.address.domain if recipient.address else recipient.domain
-    found = _payloads(provider, recipient._replace(domain=name or ""), "")
-    mail, calendar, contacts = map(bool, found)
+    """Return whether a profile sets up mail, a calendar and an address book."""
+    domain = recipient.address.domain if recipient.address else recipient.domain
+    payloads = _payloads(provider, recipient._replace(domain=domain or ""), "")
+    mail, calendar, contacts = map(bool, payloads)
     return mail, calendar, contacts
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that profiles leave out, and the reason."""
     for place, server in provider.servers:
-        is_ours = server.type in (*MAIL_TYPES, "smtp", "caldav", "carddav")
-        if is_ours and not usable(server, METHODS):
+        is_supported = server.type in (*MAIL_TYPES, "smtp", "caldav", "carddav")
+        if is_supported and not usable(server, METHODS):
             yield place, "a profile cannot express its methods"
         url = server.url if server.type == "activesync" else None
         if url and endpoint_of(url)["port"] not in _WEB:
             yield place, "an Exchange account has no port in a profile"
 
 
-def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
-    """Add an identifier for the address: profiles with the same one replace each other."""
-    number = str(uuid.uuid5(_NAMESPACE, whose)).upper()
+def _identify(payload: dict[str, Any], prefix: str, name: str) -> None:
+    """Add an identifier for a name: profiles with the same one replace each other."""
+    uuid_ = str(uuid.uuid5(_NAMESPACE, name)).upper()
     payload["PayloadVersion"] = 1
-    payload["PayloadUUID"] = number
-    payload["PayloadIdentifier"] = f"{identifier}.{number}"
+    payload["PayloadUUID"] = uuid_
+    payload["PayloadIdentifier"] = f"{prefix}.{uuid_}"
 
 
 def _payloads(
     provider: Provider, recipient: Recipient, description: str
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield mail, calendar and address book, or None; the domain is known."""
+    """Yield the payloads of mail, calendar, address book, None for a missing one."""
     mail = _mail(provider, recipient, description)
     yield mail or _active_sync(provider, recipient)
     yield _dav(provider.calendar, "CalDAV", recipient, description)
@@ -130,9 +128,9 @@ def _payloads(
 def _mail(
     provider: Provider, recipient: Recipient, description: str
 ) -> dict[str, Any] | None:
-    filled = recipient.filled(provider)
-    incoming = _first(filled.incoming, MAIL_TYPES)
-    outgoing = _first(filled.outgoing, ["smtp"])
+    provider = recipient.filled(provider)
+    incoming = _first_usable(provider.incoming, MAIL_TYPES)
+    outgoing = _first_usable(provider.outgoing, ["smtp"])
     if incoming is None or outgoing is None:
         return None
     payload = {
@@ -144,13 +142,13 @@ def _mail(
         "EmailAccountName": recipient.person,
         "EmailAddress": str(recipient.address or ""),
     }
-    for way, server in ((INCOMING, incoming), (OUTGOING, outgoing)):
+    for prefix, server in ((INCOMING, incoming), (OUTGOING, outgoing)):
         payload |= {
-            way + HOST_NAME: server.hostname,
-            way + PORT: server.port,
-            way + USE_SSL: server.socket_type != "plain",
-            way + METHOD: METHODS[usable(server, METHODS) or "none"],
-            way + USERNAME: server.username or "",
+            prefix + HOST_NAME: server.hostname,
+            prefix + PORT: server.port,
+            prefix + USE_SSL: server.socket_type != "plain",
+            prefix + METHOD: METHODS[usable(server, METHODS) or "none"],
+            prefix + USERNAME: server.username or "",
         }
     return payload
 
@@ -158,7 +156,7 @@ def _mail(
 def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | None:
     """Return an Exchange account for a provider without IMAP and POP3, or None.
 
-    iOS asks only Microsoft's own servers for Autodiscover.
+    It has the server's host, since iOS asks only Microsoft's servers for Autodiscover.
     """
     if any(server.type in MAIL_TYPES for server in provider.incoming):
         return None
@@ -176,7 +174,7 @@ def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | N
     return None
 
 
-def _first(servers: tuple[Server, ...], types: Container[str]) -> Server | None:
+def _first_usable(servers: tuple[Server, ...], types: Container[str]) -> Server | None:
     """Return the first server with a known host that Apple's programs can use."""
     for server in servers:
         if server.type in types and server.hostname and usable(server, METHODS):
@@ -188,13 +186,13 @@ def _dav(
     servers: tuple[Server, ...], kind: str, recipient: Recipient, description: str
 ) -> dict[str, Any] | None:
     type_ = kind.lower()
-    fitting = (server for server in servers if server.type == type_)
-    server = next((server for server in fitting if usable(server, METHODS)), None)
+    candidates = (server for server in servers if server.type == type_)
+    server = next((server for server in candidates if usable(server, METHODS)), None)
     if server is None or not server.url:
         return None
     url = recipient.url(server.url)
-    known = "" if recipient.address else known_part(server.url, recipient.domain)
-    endpoint, path = endpoint_of(url or known), urlsplit(url).path
+    folder = "" if recipient.address else known_part(server.url, recipient.domain)
+    endpoint, path = endpoint_of(url or folder), urlsplit(url).path
     if path == f"/.well-known/{type_}":  # the device tries it by itself
         path = ""
     if not endpoint["hostname"]:

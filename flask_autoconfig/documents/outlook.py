@@ -1,7 +1,7 @@
-"""Autodiscover for Outlook: POX (MS-OXDSCLI) and version 2's JSON.
+"""Autodiscover for Outlook: POX (MS-OXDSCLI), and the JSON of version 2.
 
-An error of POX is an answer with status 200 (section 2.2.4.1.1.2), never a 401: a client
-would send the password.
+A POX error has status 200 (section 2.2.4.1.1.2), and never 401, which would make a client
+send the password.
 """
 
 import json
@@ -42,7 +42,7 @@ AUTH_REQUIRED = "AuthRequired"
 DOMAIN_REQUIRED = "DomainRequired"
 TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
-# Outlook's methods: passwords, and servers that require no login.
+# The methods that Outlook supports: passwords, and servers without a login.
 METHODS: tuple[Method, ...] = (
     *("password-cleartext", "password-encrypted", "NTLM", "http-digest"),
     *WITHOUT_LOGIN,
@@ -59,43 +59,41 @@ _KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type excha
 
 
 def read_request(body: bytes) -> tuple[str, bool]:
-    """Return the address in a POX request (section 2.2.3.1), and whether a phone asks.
+    """Return the address in a POX request (section 2.2.3.1), and whether a phone sent it.
 
-    A phone requests the schema of ActiveSync, by that of the request or of the response
-    that it accepts. Raises ValueError.
+    A phone names the schema of ActiveSync, as that of the request or of the response that
+    it accepts. Raises ValueError.
     """
     if len(body) > MOST_BYTES:
         raise ValueError("a long request")
     root = parse(body)
     namespace = str(root.tag)[1:].partition("}")[0]
     scheme = namespace.partition(":")[0]
-    asked = {local_name(it): (it.text or "").strip() for it in root.iter()}
-    is_ours = scheme in ("http", "https") and namespace.endswith(_REQUESTS)
-    is_ours &= local_name(root) == "Autodiscover"
-    if not (is_ours and asked.get("EMailAddress")):
+    texts = {local_name(child): (child.text or "").strip() for child in root.iter()}
+    has_namespace = scheme in ("http", "https") and namespace.endswith(_REQUESTS)
+    is_request = has_namespace and local_name(root) == "Autodiscover"
+    if not (is_request and texts.get("EMailAddress")):
         raise ValueError("not a request")
-    said = namespace + asked.get("AcceptableResponseSchema", "")
-    return asked["EMailAddress"], "/mobilesync/" in said
+    schemas = namespace + texts.get("AcceptableResponseSchema", "")
+    return texts["EMailAddress"], "/mobilesync/" in schemas
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """Return the settings (section 2.2.4), with a Protocol for each server in order.
 
-    Return None without a server to read mail from. A provider with Exchange Web Services
-    alone has the protocols of an Exchange server. Other providers do not, since Outlook
-    would prefer them to IMAP.
+    Return None if there is no server to read mail from. A provider that has Exchange Web
+    Services only gets the protocols of an Exchange server. Other providers do not, since
+    Outlook would prefer them to IMAP.
 
     `LoginName` is filled in, since Outlook has no placeholders, and left out if the address
     is unknown. There is no `User`: its `DisplayName` is the user's own name (section
     2.2.4.1.1.1.2), not the provider's.
     """
     provider = recipient.filled(provider)
-    servers = [
-        (server, said) for _, server in provider.servers if (said := _server(server))
-    ]
+    protocols = [_protocol(server) for _, server in provider.servers]
     url = next((url for _, url in exchange_servers(provider, "ews")), "")
-    if any(server in provider.incoming for server, _ in servers):
-        protocols = [said for _, said in servers]
+    if any(protocols[: len(provider.incoming)]):  # incoming servers come first
+        protocols = list(filter(None, protocols))
     elif url:
         # Inside a company's network, and outside. GNOME's clients require ASUrl.
         protocols = [
@@ -112,8 +110,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     return to_bytes(root)
 
 
-def _server(server: Server) -> dict[str, str]:
-    """Return the elements of a server, {} if Outlook cannot use the server."""
+def _protocol(server: Server) -> dict[str, str]:
+    """Return the elements in a server's Protocol, {} if Outlook cannot use the server."""
     method = usable(server, METHODS)
     login = {LOGIN_NAME: server.username or ""}
     if method is None:
@@ -124,7 +122,7 @@ def _server(server: Server) -> dict[str, str]:
     if server.type not in TYPES or not server.hostname:
         return {}
     ssl, encryption = ENCRYPTION[server.socket_type or "SSL"]
-    said = {
+    elements = {
         TYPE: TYPES[server.type],
         SERVER: server.hostname,
         PORT: str(server.port),
@@ -135,8 +133,9 @@ def _server(server: Server) -> dict[str, str]:
         ENCRYPTED_BY: encryption,
         AUTH_REQUIRED: "off" if method in WITHOUT_LOGIN else "on",
     }
-    smtp = {"UsePOPAuth": "off", "SMTPLast": "off"}
-    return said | smtp if server.type == "smtp" else said
+    if server.type == "smtp":
+        elements |= {"UsePOPAuth": "off", "SMTPLast": "off"}
+    return elements
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
@@ -151,7 +150,7 @@ def exchange_servers(
 ) -> Iterator[tuple[Server, str]]:
     """Yield the servers of one of Exchange's services, each with its URL.
 
-    The placeholders of the provider are filled in.
+    The provider's placeholders must be filled in.
     """
     for server in provider.incoming:
         key = _KEYS_OF_EXCHANGE[type_] if server.type == "exchange" else "url"
@@ -175,8 +174,8 @@ def add(parent: ET.Element, children: dict[str, str]) -> None:
 def request(address: str) -> bytes:
     """Return a POX request (section 2.2.3.1) as Outlook sends it."""
     root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
-    asked = ET.SubElement(root, "Request")
-    add(asked, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
+    element = ET.SubElement(root, "Request")
+    add(element, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
     return to_bytes(root)
 
 
@@ -193,11 +192,11 @@ def error(code: int) -> bytes:
 def write_v2(
     provider: Provider, protocol: str, pox_url: str, recipient: Recipient = ANYBODY
 ) -> bytes | None:
-    """Return version 2's response for a protocol, None if it is not offered."""
-    urls = {
-        name: exchange_url(provider, it, recipient) for it, name in _URL_TYPES.items()
-    }
-    for name, url in {"AutodiscoverV1": pox_url, **urls}.items():
+    """Return version 2's response for a protocol, or None if it is not offered."""
+    urls: dict[str, str | None] = {"AutodiscoverV1": pox_url}
+    for type_, name in _URL_TYPES.items():
+        urls[name] = exchange_url(provider, type_, recipient)
+    for name, url in urls.items():
         if url and name.lower() == protocol.lower():
             return json.dumps({"Protocol": name, "Url": url}).encode()
     return None

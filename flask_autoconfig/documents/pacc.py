@@ -1,7 +1,7 @@
 """PACC, draft-ietf-mailmaint-pacc: one JSON document for each domain.
 
-DNS carries the digest of the exact bytes, so they are a function of the provider and the
-domain alone.
+A digest of the exact bytes is published in DNS. They depend only on the provider and the
+domain.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ PROTOCOLS, HOST = "protocols", "host"
 # `submit` was `smtp` up to revision -02, which is what clients read so far.
 HOSTS = {"imap": ("imap",), "pop3": ("pop3",), "smtp": ("submit", "smtp")}
 _URLS = ("jmap", "caldav", "carddav", "webdav")
-_SAID = (*HOSTS, *_URLS, "managesieve")
-# The types of logos by file name extension. Tables of the system would make the document,
-# and so its digest, differ between machines.
+_TYPES = (*HOSTS, *_URLS, "managesieve")
+# The types of logos by file name extension. With the system's own tables, the document and
+# its digest could differ between machines.
 _IMAGES = {name: name for name in ("png", "jpeg", "gif", "webp", "avif")}
 _IMAGES |= {"jpg": "jpeg", "svg": "svg+xml"}
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
@@ -39,18 +39,18 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     It has the best server of each type, or none. Hosts and URLs are the same for all users
     of the domain.
     """
-    listed = [server for _, server, reason in _verdicts(provider) if not reason]
-    if not listed:
+    servers = [server for _, server, reason in _verdicts(provider) if not reason]
+    if not servers:
         return None
     protocols: dict[str, dict[str, str]] = {}
-    for server in listed:
+    for server in servers:
         for name in HOSTS.get(server.type, ()):
             protocols[name] = {HOST: server.hostname or ""}
         if server.type in _URLS:
             url = urlsplit(server.url or "")
             netloc = url.netloc.removesuffix(":443")
             protocols[server.type] = {"url": urlunsplit(url._replace(netloc=netloc))}
-    common = frozenset.intersection(*(_methods(provider, it) for it in listed))
+    common = frozenset.intersection(*(_methods(provider, server) for server in servers))
     authentication: dict[str, Any] = {"password": "password" in common}
     if "oauth-public" in common:
         authentication["oauth-public"] = {"issuer": _issuer(provider)}
@@ -75,40 +75,41 @@ def digest_record(document: bytes) -> str:
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that the document leaves out, and the reason.
 
-    If the best server of a type is in the document, the others of that type are omitted.
+    Where the best server of a type is in the document, the others are not reported.
     """
-    reasons = {it.type: (place, reason) for place, it, reason in _verdicts(provider)}
+    best = {server.type: (place, why) for place, server, why in _verdicts(provider)}
     for place, server in provider.servers:
-        first, reason = reasons.get(server.type, ("", ""))
+        best_place, reason = best.get(server.type, ("", ""))
+        if reason and place != best_place:
+            reason = f"{best_place}, which comes before it, is left out"
         if reason:
-            before = f"{first}, which comes before it, is left out"
-            yield place, reason if place == first else before
+            yield place, reason
 
 
 def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
     """Yield the place of the best server of each type, the server, and why it is left out.
 
     The order is the file's; the reason is "" for a server in the document. A client must
-    set up the account of the file or none: if the best server cannot be expressed, no other
-    server that mail is read from is; sending alone is not an account; and only methods that
-    all servers have count.
+    set up either the account that the file describes or none. So if the best server to
+    read mail from cannot be expressed, no other one is in the document; a server to send
+    mail is not there alone; and all servers have a method in common.
     """
-    firsts: dict[str, tuple[str, Server]] = {}
+    best: dict[str, tuple[str, Server]] = {}
     for place, server in provider.servers:
-        if server.type in _SAID:
-            firsts.setdefault(server.type, (place, server))
+        if server.type in _TYPES:
+            best.setdefault(server.type, (place, server))
 
-    common: frozenset[str] = frozenset()
-    readable: set[str] = set()
-    # The place of a server that the file prefers to those that follow but that a program
+    common: frozenset[str] = frozenset()  # the methods of all servers so far
+    can_read_mail = False
+    # The place of a server that the file prefers to those that follow, but that a program
     # would not set up: it is left out, or is POP3, to which programs prefer IMAP.
     preferred = ""
-    for type_, (place, server) in firsts.items():
+    for type_, (place, server) in best.items():
         methods = _methods(provider, server)
         reason = _reason_against(server, methods)
         if not reason and preferred and type_ in ("imap", "pop3"):
             reason = f"the file prefers {preferred}, and clients would use this one"
-        elif not reason and type_ == "smtp" and not readable:
+        elif not reason and type_ == "smtp" and not can_read_mail:
             reason = "the document would have no server to read mail from"
         elif not reason and common and not methods & common:
             reason = "it has no method in common with the servers before it"
@@ -116,12 +117,12 @@ def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
             preferred = preferred or place
         if not reason:
             common = methods & common if common else methods
-            if type_ in ("imap", "pop3", "jmap"):
-                readable.add(type_)
+            can_read_mail |= type_ in ("imap", "pop3", "jmap")
         yield place, server, reason
 
 
 def _reason_against(server: Server, methods: frozenset[str]) -> str:
+    """Return why PACC cannot express a server, or ""."""
     if server.type == "managesieve":
         return "PACC has no port with implicit TLS for it"
     if server.type in HOSTS:
@@ -148,6 +149,7 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
 
 
 def _methods(provider: Provider, server: Server) -> frozenset[str]:
+    """Return the server's methods by the names that PACC has for them."""
     methods = set()
     for method in server.authentication:
         if isinstance(method, AuthenticationMethod):
@@ -170,17 +172,16 @@ def _info(provider: Provider, recipient: Recipient) -> dict[str, Any]:
     name = provider.display_name or ""
     if not name or not is_for_all(name):
         name = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
-    said: dict[str, Any] = {"name": shortened(name, LONGEST_NAME)}
+    names: dict[str, Any] = {"name": shortened(name, LONGEST_NAME)}
+    info: dict[str, Any] = {"provider": names}
     short_name = provider.display_short_name
     if short_name and is_for_all(short_name):
-        said["shortName"] = shortened(short_name, LONGEST_SHORT_NAME)
+        names["shortName"] = shortened(short_name, LONGEST_SHORT_NAME)
     logo = provider.logo_url or ""
-    ending = urlsplit(logo).path.rpartition(".")[2].lower()
-    if ending in _IMAGES and is_for_all(logo):
-        said["logo"] = [{"url": logo, "content-type": f"image/{_IMAGES[ending]}"}]
-
-    info: dict[str, Any] = {"provider": said}
-    pages = [it.url for it in provider.documentation if is_for_all(it.url)]
-    if pages:
-        info["help"] = {"documentation": pages[0]}
+    extension = urlsplit(logo).path.rpartition(".")[2].lower()
+    if extension in _IMAGES and is_for_all(logo):
+        names["logo"] = [{"url": logo, "content-type": f"image/{_IMAGES[extension]}"}]
+    for page in provider.documentation:
+        if is_for_all(page.url):
+            info.setdefault("help", {"documentation": page.url})
     return info

@@ -10,10 +10,10 @@ from xml.etree.ElementTree import Element
 
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
-from .shapes import Slip, beginning, of_another, port_of, shapes, slips
+from .shapes import Slip, beginning, of_another, port_of, shapes, slips_of
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
-Item = TypeVar("Item")
+Values = TypeVar("Values")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
 _NO_NUMBER = re.compile(
     rb"<key>([^<]*)</key>\s*<(integer|real)(?:\s*/>|>(?!\s*[-+.\d])[^<]*</\2>)"
@@ -47,9 +47,11 @@ class Account(NamedTuple):
 
 
 class Setup(NamedTuple):
+    """What a client sets up from a document."""
+
     servers: tuple[Account, ...]
-    slips: tuple[Slip, ...] = ()  # that it goes by without
-    identifier: object = None  # of a profile, which replaces one with the same
+    slips: tuple[Slip, ...] = ()  # those that the client tolerates
+    identifier: object = None  # of a profile, which replaces another one with the same
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.servers)) or "nothing"
@@ -66,7 +68,7 @@ class MeaninglessError(ValueError):
 
 
 class RedirectedError(MeaninglessError):
-    """An Autodiscover answer that sends the client on, to a URL or another address."""
+    """An Autodiscover response that refers the client to a URL or another address."""
 
     def __init__(self, action: str, target: str) -> None:
         self.target = target
@@ -77,53 +79,56 @@ class RedirectedError(MeaninglessError):
 def _broken(
     message: str, document: bytes, error: Exception, format_: str
 ) -> MeaninglessError:
-    """Return the error for a document that cannot be parsed, with what stands there."""
-    other = of_another(document, format_)
-    if all(other):
-        return MeaninglessError(*other)
-    if wrong := _NO_NUMBER.search(document):
-        key = wrong[1].decode("utf-8", "replace")[:60]
-        kind = wrong[2].decode()
-        return MeaninglessError(f"{key} has no number in its <{kind}>", _NUMBER)
-    why = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
+    """Return the error for a document that cannot be parsed."""
+    other_format = of_another(document, format_)
+    if all(other_format):
+        return MeaninglessError(*other_format)
+    if match := _NO_NUMBER.search(document):
+        key, tag = (group.decode("utf-8", "replace")[:60] for group in match.groups())
+        return MeaninglessError(f"{key} has no number in its <{tag}>", _NUMBER)
+    reason = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
-    told = "; ".join(filter(None, (why if "line " in why else "", words)))
-    message = f"{message}: {told}" if told else message
+    details = "; ".join(filter(None, (reason if "line " in reason else "", words)))
+    message = f"{message}: {details}" if details else message
     return MeaninglessError(message, *filter(None, [cure]))
 
 
-# Gets the error of an invalid server, which is then left out. Without one it is raised.
+# Gets the error of an invalid server, which is then left out; if None, it is raised.
 Skip = Callable[[MeaninglessError], object] | None
 
 
+# A server: its element or dictionary, its keys' prefixes there, and the account's values.
+_Item = tuple[Any, tuple[str, ...], Values]
+
+
 def _setup(
-    found: Sequence[Slip],
-    items: Sequence[tuple[Any, tuple[str, ...], Item]],
-    account: Callable[[Item], Account],
+    slips: Sequence[Slip],
+    items: Sequence[_Item[Values]],
+    account_of: Callable[[Values], Account],
     skip: Skip = None,
 ) -> Setup:
-    """Return accounts of items: a document's part, its keys' beginnings, a server."""
+    """Return the accounts of items, without those that have a fatal slip."""
     if len(items) > _MOST_SERVERS:
         message = f"it has {len(items)} servers, more than {_MOST_SERVERS}"
         raise MeaninglessError(message)
-    fatal = [slip for slip in found if slip.is_fatal]
+    fatal = [slip for slip in slips if slip.is_fatal]
     if fatal and skip is None:
         raise _error(fatal)
     accounts = []
-    for part, begins, item in items:
-        wrong = [it for it in fatal if it.part is part and it.key.startswith(begins)]
-        if wrong and skip is not None:
-            skip(_error(wrong))
+    for part, prefixes, values in items:
+        own = [s for s in fatal if s.part is part and s.key.startswith(prefixes)]
+        if own and skip is not None:
+            skip(_error(own))
             continue
-        made = account(item)
-        host = made.hostname.removesuffix(".").lower()
-        accounts.append(made._replace(hostname=host))
-    return Setup(tuple(accounts), tuple(it for it in found if not it.is_fatal))
+        account = account_of(values)
+        host = account.hostname.removesuffix(".").lower()
+        accounts.append(account._replace(hostname=host))
+    return Setup(tuple(accounts), tuple(slip for slip in slips if not slip.is_fatal))
 
 
-def _error(found: Sequence[Slip]) -> MeaninglessError:
-    messages = dict.fromkeys(slip.message for slip in found[:3])
-    cures = dict.fromkeys(slip.cure for slip in found[:3])
+def _error(slips: Sequence[Slip]) -> MeaninglessError:
+    messages = dict.fromkeys(slip.message for slip in slips[:3])
+    cures = dict.fromkeys(slip.cure for slip in slips[:3])
     return MeaninglessError("; ".join(messages), "; ".join(cures))
 
 
@@ -138,77 +143,79 @@ _OUTLOOK_SOCKET_TYPES = {
 
 
 def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
-    """Return what Outlook (others: without *ignores*) sets up, or raise."""
+    """Return what Outlook, or a client that *ignores* an element, sets up."""
     try:
         root = parse(body)
     except NotXmlError as error:
         raise _broken("the answer is no XML", body, error, "autodiscover") from error
     for element in root.iter():
         if local_name(element) == "ErrorCode":
-            code, said = (element.text or "").strip()[:20], _text(root, "Message")
+            code, message = (element.text or "").strip()[:20], _text(root, "Message")
             errors = shapes()["error"]
             row = errors.get(code, errors["other"])
-            words = row.get("says") or (f": “{said[:120]}”" if said else "")
+            words = row.get("says") or (f": “{message[:120]}”" if message else "")
             raise MeaninglessError(f"Autodiscover error {code}{words}", row["cure"])
 
     protocols = [
-        (protocol, {local_name(it): (it.text or "").strip() for it in protocol})
+        (protocol, {local_name(e): (e.text or "").strip() for e in protocol})
         for protocol in (
             *root.iter(f"{{{outlook.RESPONSE}}}{outlook.PROTOCOL}"),
             *root.iter(f"{{{activesync.NAMESPACE}}}{outlook.SERVER}"),
         )
     ]
-    listed = [it for it in slips("autodiscover", root) if it.key != ignores]
+    slips = [slip for slip in slips_of("autodiscover", root) if slip.key != ignores]
     if not str(root.tag).startswith(f"{{{outlook.NAMESPACE}}}"):
-        said, cure = _namespace_of(root), f'xmlns="{outlook.NAMESPACE}"'
-        said, cure = f"<Autodiscover> has {said}", f"write <Autodiscover {cure}>"
-        listed.append(Slip(root, "", said, cure, False))
+        message = f"<Autodiscover> has {_namespace_of(root)}"
+        cure = f'write <Autodiscover xmlns="{outlook.NAMESPACE}">'
+        slips.append(Slip(root, "", message, cure, False))
     if not protocols:
-        raise _without_servers(root, body, listed)
+        raise _without_servers(root, body, slips)
     servers = [
-        (part, ("",), said)
-        for part, said in protocols
-        if said.get(outlook.TYPE, "").upper() in _OUTLOOK_TYPES
+        (protocol, ("",), texts)
+        for protocol, texts in protocols
+        if texts.get(outlook.TYPE, "").upper() in _OUTLOOK_TYPES
     ]
-    setup = _setup(listed, servers, partial(_outlook_account, ignores=ignores), skip)
+    setup = _setup(slips, servers, partial(_outlook_account, ignores=ignores), skip)
     # An Exchange server names its services in several protocols.
     services = dict.fromkeys(
-        Account(type_, "", 0, "", url=said[name])
-        for _, said in protocols
+        Account(type_, "", 0, "", url=texts[name])
+        for _, texts in protocols
         for name, type_ in (("EwsUrl", "ews"), ("Url", "activesync"))
-        if said.get(name)
+        if texts.get(name)
     )
-    if {said.get(outlook.TYPE, "").upper() for _, said in protocols} == {"WEB"}:
+    if {texts.get(outlook.TYPE, "").upper() for _, texts in protocols} == {"WEB"}:
         message, cure = "the answer names only a webmail", "add IMAP and SMTP servers"
         raise MeaninglessError(message, f"{cure}, each in a <Protocol>")
     return setup._replace(servers=(*setup.servers, *services))
 
 
 def _text(root: Element, name: str) -> str:
-    texts = (it.text or "" for it in root.iter() if local_name(it) == name)
-    return next(texts, "").strip()
+    """Return the text of the first element of that name, or ""."""
+    elements = (element for element in root.iter() if local_name(element) == name)
+    return next((element.text or "" for element in elements), "").strip()
 
 
 def _without_servers(
-    root: Element, body: bytes, listed: Sequence[Slip]
+    root: Element, body: bytes, slips: Sequence[Slip]
 ) -> MeaninglessError:
+    """Return why a document has no servers that Outlook finds."""
     action = _text(root, "Action")
-    for known in ("redirectUrl", "redirectAddr"):
-        target = _text(root, known.replace("r", "R", 1))
-        if action.lower() == known.lower() and target:
-            return RedirectedError(known, target)
-    found = [it for it in root.iter() if local_name(it) == outlook.PROTOCOL]
-    if not found:
-        other, cure = of_another(body, "autodiscover")
-        for slip in listed[:1]:
-            other, cure = other or slip.message, cure or slip.cure
-        said = f"the answer has no server in it{': ' if other else ''}{other}"
-        return MeaninglessError(said, *filter(None, [cure]))
-    return MeaninglessError(
-        f"its <Response> has {_namespace_of(found[0])}, so that Outlook finds no "
-        "settings in it",
-        f'write <Response xmlns="{outlook.RESPONSE}">',
-    )
+    for redirect in ("redirectUrl", "redirectAddr"):
+        target = _text(root, redirect.replace("r", "R", 1))
+        if action.lower() == redirect.lower() and target:
+            return RedirectedError(redirect, target)
+    for element in root.iter():
+        if local_name(element) == outlook.PROTOCOL:
+            return MeaninglessError(
+                f"its <Response> has {_namespace_of(element)}, so that Outlook finds no "
+                "settings in it",
+                f'write <Response xmlns="{outlook.RESPONSE}">',
+            )
+    reason, cure = of_another(body, "autodiscover")
+    for slip in slips[:1]:
+        reason, cure = reason or slip.message, cure or slip.cure
+    message = f"the answer has no server in it{': ' if reason else ''}{reason}"
+    return MeaninglessError(message, *filter(None, [cure]))
 
 
 def _namespace_of(element: Element) -> str:
@@ -216,118 +223,116 @@ def _namespace_of(element: Element) -> str:
     return f'the xmlns "{namespace[1:][:120]}"' if namespace else "no xmlns"
 
 
-def _outlook_account(said: dict[str, str], *, ignores: str) -> Account:
-    type_ = _OUTLOOK_TYPES[said[outlook.TYPE].upper()]
-    username = said.get(outlook.LOGIN_NAME) or None
+def _outlook_account(texts: dict[str, str], *, ignores: str) -> Account:
+    type_ = _OUTLOOK_TYPES[texts[outlook.TYPE].upper()]
+    username = texts.get(outlook.LOGIN_NAME) or None
     if type_ in outlook.DAV_TYPES:
-        return Account(type_, "", 0, "", username, url=said[outlook.SERVER])
-    is_secure = said.get(outlook.SSL, "on").lower() == "on"
+        return Account(type_, "", 0, "", username, url=texts[outlook.SERVER])
+    is_secure = texts.get(outlook.SSL, "on").lower() == "on"
     socket_type = "SSL" if is_secure else "plain"
     if is_secure or not ignores:  # for Outlook, Encryption overrides SSL (MS-OXDSCLI)
-        word = said.get(outlook.ENCRYPTED_BY, "").upper()
-        socket_type = _OUTLOOK_SOCKET_TYPES.get(word, socket_type)
-    port = port_of(said.get(outlook.PORT, "")) or standard_port(type_, socket_type)
-    is_ntlm = said.get(outlook.SPA, "on").lower() == "on"
+        encryption = texts.get(outlook.ENCRYPTED_BY, "").upper()
+        socket_type = _OUTLOOK_SOCKET_TYPES.get(encryption, socket_type)
+    port = port_of(texts.get(outlook.PORT, "")) or standard_port(type_, socket_type)
+    is_ntlm = texts.get(outlook.SPA, "on").lower() == "on"
     method = "NTLM" if is_ntlm else "password-cleartext"
-    if said.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
+    if texts.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
         method = "none"
-    host = said[outlook.SERVER]
+    host = texts[outlook.SERVER]
     return Account(type_, host, port or 0, socket_type, username, method)
 
 
 # --- Profiles -------------------------------------------------------------------------
 
 _APPLE_TYPES = {word: type_ for type_, word in apple.MAIL_TYPES.items()}
-# What the keys of each server in a payload begin with.
-_APPLE_WAYS = {
+# The prefixes of the keys of each server in a payload.
+_APPLE_PREFIXES = {
     apple.MAIL: (apple.INCOMING, apple.OUTGOING),
     apple.DAV["CalDAV"]: ("CalDAV",),
     apple.DAV["CardDAV"]: ("CardDAV",),
     apple.EXCHANGE: ("",),
 }
-_APPLE_ALSO = {apple.INCOMING: (apple.MAIL_TYPE,)}
-# Several methods may have one word: the first of them stands for it.
-_APPLE_METHODS = {word: str(it) for it, word in reversed(apple.METHODS.items())}
-
-
-_SAME = shapes()["format"]["profile"]["same"]
+_APPLE_OTHER_KEYS = {apple.INCOMING: (apple.MAIL_TYPE,)}
+# The first of several methods for which a profile has the same word.
+_APPLE_METHODS = {word: str(method) for method, word in reversed(apple.METHODS.items())}
+_SAME_UUID = shapes()["format"]["profile"]["same"]
 
 
 def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
     """Return what an iPhone sets up from a profile; raises MeaninglessError."""
     if len(property_list) > MOST_BYTES:
         raise MeaninglessError(f"it has more than {MOST_BYTES // 1024} KiB")
-    # The objects of a binary one may overlap: each may be as long as the whole.
+    # The objects of a binary property list may overlap, each as long as the whole list.
     objects = int.from_bytes(property_list[-24:-16])
     is_binary = property_list.startswith(b"bplist")
     if is_binary and objects * len(property_list) > _MOST_UNFOLDED:
         raise MeaninglessError("it is a binary property list without bounds")
     try:
         profile = plistlib.loads(property_list)
-        found, payloads = slips("profile", profile), profile.get("PayloadContent")
-        if wrong := [it for it in found if it.key == "PayloadContent"]:
-            raise _error(wrong)
-        kinds = [payload.get("PayloadType") for payload in payloads]
-        numbers = [it.get("PayloadUUID") for it in (profile, *payloads)]
-        numbers = [it.upper() for it in numbers if isinstance(it, str)]
-        if len({*numbers}) < len(numbers):  # as in a template
-            found.append(Slip(profile, "PayloadUUID", **_SAME))
+        slips, payloads = slips_of("profile", profile), profile.get("PayloadContent")
+        if fatal := [slip for slip in slips if slip.key == "PayloadContent"]:
+            raise _error(fatal)
+        types = [payload.get("PayloadType") for payload in payloads]
+        ids = [payload.get("PayloadUUID") for payload in (profile, *payloads)]
+        ids = [uuid.upper() for uuid in ids if isinstance(uuid, str)]
+        if len({*ids}) < len(ids):  # they were copied from a template
+            slips.append(Slip(profile, "PayloadUUID", **_SAME_UUID))
     except MeaninglessError:
         raise
-    except Exception as error:  # plistlib raises whatever its parsers do
+    except Exception as error:  # plistlib raises many kinds
         message = "it is no configuration profile"
         raise _broken(message, property_list, error, "profile") from error
     if not 0 < len(payloads) <= _MOST_SERVERS:
         most = f", more than {_MOST_SERVERS}" if payloads else ""
         raise MeaninglessError(f"the profile has {len(payloads)} payloads{most}")
     servers = [
-        (payload, (way, *_APPLE_ALSO.get(way, ())), (payload, way))
-        for kind, payload in zip(kinds, payloads, strict=True)
-        for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
+        (payload, (prefix, *_APPLE_OTHER_KEYS.get(prefix, ())), (payload, prefix))
+        for type_, payload in zip(types, payloads, strict=True)
+        for prefix in _APPLE_PREFIXES.get(type_ if isinstance(type_, str) else "", ())
     ]
-    setup = _setup(found, servers, _apple_account, skip)
+    setup = _setup(slips, servers, _apple_account, skip)
     if not setup.servers:
-        listed = ", ".join(sorted({str(kind)[:60] for kind in kinds}))
+        names = ", ".join(sorted({str(type_)[:60] for type_ in types}))
         empty = shapes()["format"]["profile"]["empty"]
-        raise MeaninglessError(f"{empty['message']} ({listed})", empty["cure"])
+        raise MeaninglessError(f"{empty['message']} ({names})", empty["cure"])
     return setup._replace(identifier=profile.get("PayloadIdentifier"))
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
-    payload, way = server
-    is_mail = way in _APPLE_WAYS[apple.MAIL]
+    payload, prefix = server
 
     def text(key: str) -> str:
-        # In a binary list one object may be in many places: written out, a list in lists
-        # grows without bound.
+        # A list is not written out: in a binary property list, one object may be in many
+        # places, so that a list of lists grows without bound.
         value = payload.get(key)
         return value if isinstance(value, str) else ""
 
-    username = text(way + apple.USERNAME if way else "UserName") or None
-    host, port = text(way + apple.HOST_NAME) or text("Host"), payload.get(f"{way}Port")
-    if not is_mail:
-        uses_ssl = payload.get(f"{way}UseSSL", payload.get("SSL"))
-        scheme = "http" if uses_ssl is False else "https"
-        if isinstance(port, int) and port != (443 if scheme == "https" else 80):
+    username = text(prefix + apple.USERNAME if prefix else "UserName") or None
+    host = text(prefix + apple.HOST_NAME) or text("Host")
+    if prefix not in _APPLE_PREFIXES[apple.MAIL]:
+        uses_ssl = payload.get(f"{prefix}UseSSL", payload.get("SSL"))
+        scheme, standard = ("http", 80) if uses_ssl is False else ("https", 443)
+        port = payload.get(f"{prefix}Port")
+        if isinstance(port, int) and port != standard:
             host = f"{host}:{port}"
-        type_ = way.lower() or "activesync"
-        path = text(f"{way}PrincipalURL") or f"/.well-known/{type_}"
-        if not way:
+        type_ = prefix.lower() or "activesync"
+        path = text(f"{prefix}PrincipalURL") or f"/.well-known/{type_}"
+        if not prefix:
             path = "/Microsoft-Server-ActiveSync"  # MS-ASHTTP, section 2.2.1.1.1
         url = path if "://" in path else f"{scheme}://{host}{path}"
         return Account(type_, "", 0, "", username, url=url)
 
     type_ = "smtp"
-    if way == apple.INCOMING:
+    if prefix == apple.INCOMING:
         type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
-    port = payload.get(way + apple.PORT)
+    port = payload.get(prefix + apple.PORT)
     port = port if isinstance(port, int) else standard_port(type_, "SSL") or 0
-    # The key of implicit TLS and of STARTTLS is the same: the port tells them apart.
-    starting = {standard_port(type_, it) for it in ("STARTTLS", "plain")}
-    socket_type = "STARTTLS" if port in starting else "SSL"
-    if payload.get(way + apple.USE_SSL) is not True:
+    # The key of implicit TLS and of STARTTLS is the same: the port distinguishes them.
+    starttls_ports = {standard_port(type_, word) for word in ("STARTTLS", "plain")}
+    socket_type = "STARTTLS" if port in starttls_ports else "SSL"
+    if payload.get(prefix + apple.USE_SSL) is not True:
         socket_type = "plain"
-    method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
+    method = _APPLE_METHODS.get(text(prefix + apple.METHOD), "")
     return Account(type_, host, port, socket_type, username, method)
 
 
@@ -336,19 +341,21 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
 _PACC_TYPES = {word: type_ for type_, words in pacc.HOSTS.items() for word in words}
 
 
+def _pacc_account(server: tuple[str, str]) -> Account:
+    return Account(*server, standard_port(server[0], "SSL") or 0, "SSL")
+
+
 def read_pacc(body: bytes) -> Setup:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _broken("it is no JSON", body, error, "pacc") from error
-    found = slips("pacc", document)
-    if fatal := [slip for slip in found if slip.is_fatal]:
+    slips = slips_of("pacc", document)
+    if fatal := [slip for slip in slips if slip.is_fatal]:
         raise _error(fatal)
-    hosts = [
-        (None, (), (type_, document[pacc.PROTOCOLS][word][pacc.HOST]))
-        for word, type_ in _PACC_TYPES.items()
-        if word in document[pacc.PROTOCOLS]
+    servers = [
+        (None, (), (type_, document[pacc.PROTOCOLS][name][pacc.HOST]))
+        for name, type_ in _PACC_TYPES.items()
+        if name in document[pacc.PROTOCOLS]
     ]
-    return _setup(
-        found, hosts, lambda it: Account(*it, standard_port(it[0], "SSL") or 0, "SSL")
-    )
+    return _setup(slips, servers, _pacc_account)

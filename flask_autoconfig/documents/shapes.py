@@ -1,4 +1,4 @@
-"""Says what is wrong with a document, by shapes.toml and broken.toml."""
+"""Describes the errors in a document, by shapes.toml and broken.toml."""
 
 import json
 import re
@@ -15,24 +15,24 @@ from ..files import table_beside
 from . import apple, outlook
 from .xml import local_name
 
-_MOST = 100  # parts of one kind, and unknown names in a part
-_LIKENESS = 0.75  # of a name that is taken for a misspelt one
+_MAX_PARTS = 100  # parts of one kind, and unknown names in a part
+_SIMILARITY = 0.75  # of a name that is taken for a misspelt one
 _WORDS = {
     "autodiscover.mail": outlook.TYPES.values(),
     "autodiscover.servers": (outlook.TYPES | outlook.DAV_TYPES).values(),
-    "autodiscover.encryption": [*(it for _, it in outlook.ENCRYPTION.values()), "Auto"],
+    "autodiscover.encryption": [*(e for _, e in outlook.ENCRYPTION.values()), "Auto"],
     "profile.payloads": [apple.MAIL, apple.EXCHANGE, *apple.DAV.values()],
     "profile.types": apple.MAIL_TYPES.values(),
     "profile.methods": dict.fromkeys(apple.METHODS.values()),
 }
-_FIRST = re.compile(r"<[A-Za-z][^<>]{0,200}|\{[^{}]{0,40}")
+_FIRST_TAG = re.compile(r"<[A-Za-z][^<>]{0,200}|\{[^{}]{0,40}")  # or a JSON object
 
 
 class Slip(NamedTuple):
-    """Where a document differs from its format."""
+    """A place where a document differs from its format."""
 
     part: Any  # the element or dictionary
-    key: str  # the element or key in it, as it should be
+    key: str  # the right name of the element or key in it
     message: str  # a clause
     cure: str
     is_fatal: bool  # clients cannot use the part
@@ -57,109 +57,120 @@ shapes = partial(table_beside, __file__, "shapes.toml")
 
 
 def of_another(document: bytes, format_: str) -> tuple[str, str]:
-    """Return that a document has another format, and the cure, or two empty strings."""
-    first = _FIRST.search(document[:4000].decode("utf-8", "replace"))
+    """Return the message and cure for a document of another format, or empty strings."""
+    first = _FIRST_TAG.search(document[:4000].decode("utf-8", "replace"))
     for name, shape in shapes()["format"].items():
         if first and name != format_ and re.match(shape["begins"], first[0]):
-            here = shapes()["format"][format_]["name"]
-            return f"it is {shape['name']}, where {here} belongs", f"publish {here}"
+            right = shapes()["format"][format_]["name"]
+            return f"it is {shape['name']}, where {right} belongs", f"publish {right}"
     return "", ""
 
 
-def slips(format_: str, root: Any) -> list[Slip]:
+def slips_of(format_: str, root: Any) -> list[Slip]:
     """Return how a document, an element or a dictionary, differs from its format."""
     return list(_Part(shapes()["format"][format_], "", root).slips())
 
 
 class _Part:
-    def __init__(self, shape: dict[str, Any], at: str, node: Any) -> None:
-        self.shape, self.at, self.node = shape, at, node
-        self.said: dict[str, list[Any]] = {}
+    """An element or dictionary of a document, with its path in the shape."""
+
+    def __init__(self, shape: dict[str, Any], path: str, node: Any) -> None:
+        self.shape, self.path, self.node = shape, path, node
+        self.children: dict[str, list[Any]] = {}  # by name
         is_xml = isinstance(node, Element)
-        children = [(local_name(it), it) for it in node] if is_xml else []
-        for name, value in node.items() if isinstance(node, dict) else children:
-            listed = value if isinstance(value, list) else [value]
-            self.said.setdefault(name, []).extend(listed[:_MOST])
+        elements = [(local_name(child), child) for child in node] if is_xml else []
+        for name, value in node.items() if isinstance(node, dict) else elements:
+            values = value if isinstance(value, list) else [value]
+            self.children.setdefault(name, []).extend(values[:_MAX_PARTS])
 
     def slips(self) -> Iterator[Slip]:
-        rows = [row for row in self.shape["part"] if row["at"] == self.at]
+        """Yield the slips in the part and in those within it."""
+        rows = [row for row in self.shape["part"] if row["at"] == self.path]
         known = {*self.shape["known"], *(key for row in rows for key in row["keys"])}
-        strangers = [name for name in self.said if name not in known][:_MOST]
+        unknown = [name for name in self.children if name not in known][:_MAX_PARTS]
         for row in rows:
-            if all(self._has(*it) for it in row.get("when", {}).items()):
-                yield from self._of_row(row, strangers)
-        below = [row["at"].removeprefix(f"{self.at}/") for row in self.shape["part"]]
-        for name in dict.fromkeys(below):
-            for node in self.said.get(name, ()):
-                yield from _Part(self.shape, f"{self.at}/{name}", node).slips()
+            if all(self._has(*condition) for condition in row.get("when", {}).items()):
+                yield from self._row_slips(row, unknown)
+        paths = (row["at"].removeprefix(f"{self.path}/") for row in self.shape["part"])
+        for name in dict.fromkeys(paths):
+            for node in self.children.get(name, ()):
+                yield from _Part(self.shape, f"{self.path}/{name}", node).slips()
 
     def _value(self, key: str) -> Any:
         if isinstance(self.node, dict):
             return self.node.get(key, "")
-        return (self.said[key][0].text or "").strip() if key in self.said else ""
+        children = self.children.get(key)
+        return (children[0].text or "").strip() if children else ""
 
     def _has(self, key: str, words: str | list[str]) -> bool:
-        value, listed = self._value(key), _words(words)
-        if isinstance(self.node, Element):  # no client minds the case of words there
-            value, listed = value.lower(), [word.lower() for word in listed]
-        return value in listed
+        """Whether a value is one of some words."""
+        value, words = self._value(key), _words(words)
+        if isinstance(self.node, Element):  # clients ignore the case of words in XML
+            value, words = value.lower(), [word.lower() for word in words]
+        return value in words
 
-    def _of_row(self, row: dict[str, Any], strangers: list[str]) -> Iterator[Slip]:
-        form, says = self.shape["form"].format, row["says"]
-        says = says.format(**{key: self._value(key) for key in row.get("when", ())})
+    def _row_slips(self, row: dict[str, Any], unknown: list[str]) -> Iterator[Slip]:
+        """Yield the slips in the keys of a row; `unknown` names may be misspelt keys."""
+        form = self.shape["form"].format
+        values = {key: self._value(key) for key in row.get("when", ())}
+        subject = row["says"].format(**values)
         missing = {key.lower(): key for key in row["keys"] if self._value(key) == ""}
         misspelt = {
             missing[key]: name
-            for name in strangers
-            for key in get_close_matches(name[:60].lower(), missing, 1, _LIKENESS)
+            for name in unknown
+            for key in get_close_matches(name[:60].lower(), missing, 1, _SIMILARITY)
         }
+        # At least one of these keys is required, perhaps only beside other keys.
         some = row.get("some", [])
-        is_meant = "beside" not in row or any(map(self._value, row["beside"]))
-        lacks = {*some} if is_meant and not any(map(self._value, some)) else set()
+        is_required = "beside" not in row or any(map(self._value, row["beside"]))
+        lacking = {*some} if is_required and not any(map(self._value, some)) else set()
         for key, spec in row["keys"].items():
-            is_fatal, cure = key in lacks or "required" in spec, f"add {form(key)}"
+            is_fatal, cure = key in lacking or "required" in spec, f"add {form(key)}"
             message = f"has no {form(key)}" if "required" in spec else ""
             if key in misspelt:
                 message = f"has {form(misspelt[key])}, where {form(key)} belongs"
-                cure, lacks = f"write {form(key)}", set()
-            elif self._value(key) != "" or ("empty" in spec and key in self.said):
-                wrong, cure = self._wrong(key, spec)
-                message = f"has {form(key)} {wrong}" if wrong else ""
+                cure, lacking = f"write {form(key)}", set()
+            elif self._value(key) != "" or ("empty" in spec and key in self.children):
+                fault, cure = self._fault(key, spec)
+                message = f"has {form(key)} {fault}" if fault else ""
                 is_fatal = "lax" not in spec
             if message:
-                said = f"{says} {message}", spec.get("cure", cure), is_fatal
-                yield Slip(self.node, key, *said, spec.get("code", ""))
-        if lacks:
+                cure, code = spec.get("cure", cure), spec.get("code", "")
+                yield Slip(self.node, key, f"{subject} {message}", cure, is_fatal, code)
+        if lacking:
             yield Slip(self.node, "", row["none"], row["cure"], is_fatal=True)
 
-    def _wrong(self, key: str, spec: dict[str, Any]) -> tuple[str, str]:
-        """Return a wrong value with what is wrong about it, and the cure."""
-        value, listed = self._value(key), _words(spec.get("words", ()))
-        said = f"a {type(value).__name__}"  # a list may be long, when written out
+    def _fault(self, key: str, spec: dict[str, Any]) -> tuple[str, str]:
+        """Return the value with what is wrong about it, and the cure, or empty strings."""
+        value, words = self._value(key), _words(spec.get("words", ()))
+        text = f"a {type(value).__name__}"  # a list may be long, when written out
         if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**64):
-            said = json.dumps(value, ensure_ascii=False)
-        if listed and not self._has(key, listed):
-            near, least = [word.lower() for word in listed], spec.get("open", 1)
-            like = get_close_matches(said[1:-1][:60].lower(), near, 1, least)
-            if like or "open" not in spec:
-                words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
-                return f"{_cut(said)}, which is not {words}", f"write {words}"
+            text = json.dumps(value, ensure_ascii=False)
+        unquoted = text[1:-1]
+        if words and not self._has(key, words):
+            # Other words may be allowed, but those that are similar are misspelt.
+            lower, similarity = [word.lower() for word in words], spec.get("open", 1)
+            similar = get_close_matches(unquoted[:60].lower(), lower, 1, similarity)
+            if similar or "open" not in spec:
+                choice = f"{', '.join(words[:-1])} or {words[-1]}".removeprefix(" or ")
+                return f"{_cut(text)}, which is not {choice}", f"write {choice}"
         kind = shapes()["kind"][spec.get("kind", "any")]
-        typed = said[1:-1] if isinstance(self.node, Element) else said
-        is_right = re.fullmatch(kind["is"], typed)
-        if is_right and (kind["no"] != "no host name" or is_host(said[1:-1])):
+        typed = unquoted if isinstance(self.node, Element) else text
+        is_valid = re.fullmatch(kind["is"], typed)
+        if is_valid and (kind["no"] != "no host name" or is_host(unquoted)):
             return "", ""
-        cure = kind["cure"] if said.isascii() else no_host(said[1:-1])
-        return f"{_cut(said)}, which is {kind['no']}", cure
+        cure = kind["cure"] if text.isascii() else no_host(unquoted)
+        return f"{_cut(text)}, which is {kind['no']}", cure
 
 
-def _cut(said: str) -> str:
-    """Return a value in JSON, which ends as it began where it is cut."""
-    end = '"' if said[:1] == '"' else ""
-    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…{end}"
+def _cut(text: str) -> str:
+    """Return a value in JSON, cut but with its closing quote if it is long."""
+    end = '"' if text[:1] == '"' else ""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…{end}"
 
 
 def _words(words: Any) -> list[str]:
+    """Return a list of words, or one of `_WORDS` by its name."""
     return [*_WORDS.get(words, ())] if isinstance(words, str) else [*words]
 
 
@@ -173,34 +184,34 @@ _AROUND = 40  # characters of a text around the place of an error
 
 
 def beginning(document: bytes, error: object = "") -> tuple[str, str]:
-    """Return what a text is that cannot be parsed, by the error, and the cure."""
+    """Return what is wrong with a text that a parser refuses, and the cure."""
     if document.startswith(b"\x1f\x8b"):
         return "it is gzip without a Content-Encoding", "serve it unpacked"
     if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:
         return "it is UTF-16", "save the file in UTF-8"
     start = document[:4000].lstrip(_BYTE_ORDER_MARK)
     before, xml, _ = start.partition(b"<?xml")
-    is_short = not error or re.search("no element|unclosed", str(error))
-    if is_short and b"<clientConfig" in document and b"</clientConfig>" not in document:
+    is_cut = not error or re.search("no element|unclosed", str(error))
+    if is_cut and b"<clientConfig" in document and b"</clientConfig>" not in document:
         return "it breaks off before </clientConfig>", "publish the whole document"
-    is_begun = start.lstrip().startswith((b"<clientConfig", b"{", b"["))
-    if is_begun or (xml and not before):
+    has_start = start.lstrip().startswith((b"<clientConfig", b"{", b"["))
+    if has_start or (xml and not before):
         try:
-            return _at(document.decode(), str(error))
+            return _text_at(document.decode(), str(error))
         except UnicodeDecodeError:
             return "it is not in UTF-8", "save the file in UTF-8"
     text = (before if xml else start).decode("utf-8", "replace")
-    shown = " ".join(_TAG.sub(" ", text).split()) or " ".join(text.split())
-    words = f"it begins with “{shown[:80]}”"
+    words = " ".join(_TAG.sub(" ", text).split()) or " ".join(text.split())
+    message = f"it begins with “{words[:80]}”"
     if xml:
-        words = words if before.strip() else "it begins with white space"
-        return words, _cure("not at start", "", shown)
-    is_text = shown and "\N{REPLACEMENT CHARACTER}" not in text
-    return (words, _cure("begins with", "", shown)) if is_text else ("", "")
+        message = message if before.strip() else "it begins with white space"
+        return message, _cure("not at start", "", words)
+    is_text = words and "\N{REPLACEMENT CHARACTER}" not in text
+    return (message, _cure("begins with", "", words)) if is_text else ("", "")
 
 
-def _at(text: str, error: str) -> tuple[str, str]:
-    """Return what stands at the place that a parser's error names, and the cure."""
+def _text_at(text: str, error: str) -> tuple[str, str]:
+    """Return the text at the place that a parser's error names, and the cure."""
     place = _PLACE.search(error)
     if place is None:
         return "", _cure(error, "", "")
@@ -210,17 +221,18 @@ def _at(text: str, error: str) -> tuple[str, str]:
     before, after = line[:column][-_AROUND:], line[column:][:_AROUND]
     if not before.strip():  # a comma may end the line before
         before = " ".join(text.split("\n")[:number][-2:-1])[-_AROUND:]
-    there = " ".join(f"{before[-12:]}{after[:20]}".split())
-    return f"there stands “{there}”" if there else "", _cure(error, before, after)
+    words = " ".join(f"{before[-12:]}{after[:20]}".split())
+    return f"there stands “{words}”" if words else "", _cure(error, before, after)
 
 
 def _cure(error: str, before: str, after: str) -> str:
+    """Return the cure for an error, by the text before and after its place, or ""."""
     rows: list[dict[str, str]] = table_beside(__file__, "broken.toml")["row"]
     for row in rows:
-        found = re.search(row.get("near", ""), f"{before}¦{after}")
-        if row["error"] in error and found:
-            named = found.groupdict()
-            character = html5.get(f"{named.get('name')};", "")
+        match = re.search(row.get("near", ""), f"{before}¦{after}")
+        if row["error"] in error and match:
+            groups = match.groupdict()
+            character = html5.get(f"{groups.get('name')};", "")
             if character or "{number}" not in row["cure"]:
-                return row["cure"].format(**named, number=ord((character or " ")[0]))
+                return row["cure"].format(**groups, number=ord((character or " ")[0]))
     return ""

@@ -1,14 +1,14 @@
 """config-v1.1.xml: Thunderbird, K-9, Evolution, Kontact, Delta Chat and many more.
 
-The format is Mozilla's ConfigFileFormat 1.1 with what draft-ietf-mailmaint-autoconfig
-(1.2) adds: where the two name a thing differently, both names are written, since
-readers ignore what they do not know. One table of fields says how each TOML key looks
-in XML; `write` here and the reader in :mod:`thunderbird_reader` both follow it.
+The format is Mozilla's ConfigFileFormat 1.1 with the additions of version 1.2
+(draft-ietf-mailmaint-autoconfig). Where their names differ, both are written, since
+readers ignore unknown names. One table of fields maps the TOML keys to XML, for `write`
+here and for the reader in :mod:`thunderbird_reader`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct, structs
@@ -36,8 +36,8 @@ class Text(Struct, frozen=True):
     tag: str = ""  # "": the element of the table itself
     attribute: str = ""
     kind: type = str
-    also: str = ""  # the element's name in the format's other version
-    most: int = 0  # the number of characters that are written; 0: all
+    also: str = ""  # the element's name in the other version of the format
+    max_length: int = 0  # the number of characters that are written; 0: all
 
 
 class Texts(Struct, frozen=True):
@@ -109,20 +109,21 @@ _LOGIN_PAGE_INFO = (
     Table("password_field", "passwordField", _FORM_FIELD),
     Table("login_button", "loginButton", _FORM_FIELD),
 )
+_WEBMAIL = (
+    Text("login_page", "loginPage", "url"),
+    Table("login_page_info", "loginPageInfo", _LOGIN_PAGE_INFO),
+)
+_ENABLE = (Text("visit_url", attribute="visiturl"), Texts("instruction", "instruction"))
 _EXPLANATION = (Text("url", attribute="url"), Texts("descr", "descr"))
 
 # The fields of <emailProvider>, except its domains, and of <clientConfig>.
 EMAIL_PROVIDER: tuple[Field, ...] = (
-    Text("display_name", "displayName", most=LONGEST_NAME),
-    Text("display_short_name", "displayShortName", most=LONGEST_SHORT_NAME),
+    Text("display_name", "displayName", max_length=LONGEST_NAME),
+    Text("display_short_name", "displayShortName", max_length=LONGEST_SHORT_NAME),
     Table("incoming", "incomingServer", _INCOMING, many=True),
     Table("outgoing", "outgoingServer", _OUTGOING, many=True),
     Table("documentation", "documentation", _EXPLANATION, many=True),
-    Table(
-        "enable",
-        "enable",
-        (Text("visit_url", attribute="visiturl"), Texts("instruction", "instruction")),
-    ),
+    Table("enable", "enable", _ENABLE),
     Table("instruction", "instruction", _EXPLANATION, many=True),
 )
 _OAUTH2 = (
@@ -140,14 +141,7 @@ CLIENT_CONFIG: tuple[Field, ...] = (
     Table("chat", "chatServer", _SERVER, many=True),
     Table("video_conference", "videoConference", _SERVER, many=True),
     Table("setup", "setupServer", _SERVER, many=True),
-    Table(
-        "webmail",
-        "webMail",
-        (
-            Text("login_page", "loginPage", "url"),
-            Table("login_page_info", "loginPageInfo", _LOGIN_PAGE_INFO),
-        ),
-    ),
+    Table("webmail", "webMail", _WEBMAIL),
     Table("oauth2", "oAuth2", _OAUTH2),
 )
 CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
@@ -158,21 +152,20 @@ CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     """Return the document for a recipient.
 
-    `%EMAILDOMAIN%` is written out where the domain is known (Evolution makes it empty);
-    `%EMAILADDRESS%` and `%EMAILLOCALPART%` stay for the client, so that only the domain
-    of the recipient counts.
+    `%EMAILDOMAIN%` is replaced by the domain if it is known (Evolution would leave it
+    empty). The client fills in `%EMAILADDRESS%` and `%EMAILLOCALPART%`, so that the
+    document is the same for all addresses of a domain.
     """
     root = ET.Element("clientConfig", version="1.1")
     identity = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
     email_provider = ET.SubElement(root, "emailProvider", id=identity)
-    listed = set()
-    for name in _listed(provider, recipient):
-        listed.add(name)
+    domains = _listed_domains(provider, recipient)
+    for name in domains:
         ET.SubElement(email_provider, "domain").text = name
     for name in provider.mx_domains:
         ET.SubElement(email_provider, "domain", purpose="mx").text = name
         # Mustang cannot read the attribute.
-        if name not in listed:
+        if name not in domains:
             ET.SubElement(email_provider, "domain").text = name
 
     if provider.display_name is None:  # Thunderbird would save the word "undefined"
@@ -192,10 +185,10 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
 
 
 def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
-    """Return the recipient of a text that serves many domains.
+    """Return the recipient of a document that serves many domains.
 
-    `%EMAILDOMAIN%` in the text is replaced by the domain. There are texts with and without
-    the domain in the list, and one for each domain of MX hosts, which may be the id.
+    Its `%EMAILDOMAIN%` is then replaced by each domain. There is a document with the domain
+    in the list, one without it, and one for each domain of MX hosts, which may be the id.
     """
     if not recipient.domain:
         return Recipient(mx_domain=recipient.mx_domain)
@@ -210,27 +203,27 @@ def _is_listed(provider: Provider, recipient: Recipient) -> bool:
     return recipient.exact and is_listed
 
 
-def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
+def _listed_domains(provider: Provider, recipient: Recipient) -> Collection[str]:
     """Return the domains to list. Mustang requires the requested one literally.
 
-    Without any domain it is the placeholder, which Thunderbird accepts for all domains.
+    If there are none, it is the placeholder, which Thunderbird accepts for any domain.
     """
     names = provider.exact_domains
     if not provider.list_domains:
-        name_here = recipient.name_of(provider)
-        names = (name for name in names if name == name_here)
-    listed = dict.fromkeys(names)
-    if not listed or (recipient.domain and not _is_listed(provider, recipient)):
-        asked = recipient.domain or recipient.mx_domain
-        listed[asked or DOMAIN_PLACEHOLDER] = None
-    return listed
+        identity = recipient.name_of(provider)
+        names = (name for name in names if name == identity)
+    domains = dict.fromkeys(names)
+    if not domains or (recipient.domain and not _is_listed(provider, recipient)):
+        requested = recipient.domain or recipient.mx_domain
+        domains[requested or DOMAIN_PLACEHOLDER] = None
+    return domains
 
 
 _WITH_ENDPOINT = ("ews", "owa", "graph", "exchange")
 
 
 def _with_endpoint(server: Incoming) -> Incoming:
-    """Return a server with the host and port of its URL, which Thunderbird requires."""
+    """Add the host and port of a server's URL, which Thunderbird requires."""
     if server.hostname or server.type not in _WITH_ENDPOINT:
         return server
     urls = (getattr(server, key) for key in URL_KEYS)
@@ -263,7 +256,7 @@ def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None
 
 def _write_text(field: Text, value: object, element: ET.Element) -> None:
     text = str(value).lower() if field.kind is bool else str(value)
-    text = shortened(text, field.most) if field.most else text
+    text = shortened(text, field.max_length) if field.max_length else text
     for tag in (field.tag, field.also) if field.also else (field.tag,):
         child = ET.SubElement(element, tag) if tag else element
         if field.attribute:
@@ -273,17 +266,17 @@ def _write_text(field: Text, value: object, element: ET.Element) -> None:
 
 
 def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> None:
-    # The ISP database has the text of an instruction without a page in the element.
-    is_own = element.tag == "instruction" and not element.attrib and len(texts) == 1
+    # As in the ISP database, an instruction without a page has its only text in itself.
+    has_text = element.tag == "instruction" and not element.attrib and len(texts) == 1
     for language, text in texts.items():
-        child = element if is_own else ET.SubElement(element, field.tag)
+        child = element if has_text else ET.SubElement(element, field.tag)
         child.text = text
         if language:
             child.set("lang", language)
 
 
-# A password for servers that speak HTTP: as versions 1.1 and 1.2 write it, and as the
-# only name that Mustang accepts there.
+# The names of a password at servers that speak HTTP: those of versions 1.1 and 1.2, and
+# the only one that Mustang accepts there.
 _BASIC: tuple[Method, ...] = (
     "http-basic",
     AuthenticationMethod(system="http", name="Basic"),

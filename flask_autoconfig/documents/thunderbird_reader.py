@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from itertools import chain
 from operator import itemgetter
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
@@ -39,15 +40,15 @@ class NotAutoconfigError(ValueError):
 class Reader:
     """Reads one document into a provider with the TOML's keys and values.
 
-    `notes` has the line and a sentence for each thing that is left out.
+    `notes` has a line number and a sentence for everything that is left out.
     """
 
     def __init__(self) -> None:
         self.notes: list[tuple[int, str]] = []
         self._lines: dict[ET.Element, int] = {}
-        # By the identity of a table: the table, its element, its keys' elements.
+        # By the `id()` of a table: the table, its element, and the tags of its keys.
         self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
-        self._read: set[ET.Element] = set()
+        self._read: set[ET.Element] = set()  # others are reported as unknown
 
     @property
     def lost(self) -> list[str]:
@@ -62,13 +63,13 @@ class Reader:
             return ""
         _, element, tags = self._elements[id(table)]
         child = element.find(tags[key]) if tags.get(key) else None
-        found = element if child is None else child
-        return f" (line {self._lines[found]}, <{_shown(found)}>)"
+        element = element if child is None else child
+        return f" (line {self._lines[element]}, <{_short_name(element)}>)"
 
     def read(self, data: bytes) -> dict[str, Any]:
         """Return the raw provider table; raises NotAutoconfigError."""
         root = client_config(data)
-        elements = sum(1 for it in root.iter() if it.tag != "domain")
+        elements = sum(element.tag != "domain" for element in root.iter())
         if elements > _MOST_ELEMENTS:
             message = f"it has {elements} elements, more than {_MOST_ELEMENTS}"
             raise NotAutoconfigError(message)
@@ -93,32 +94,31 @@ class Reader:
     def _note(self, element: ET.Element, sentence: str) -> None:
         self.notes.append((self._lines[element], sentence))
 
-    def _lose(self, element: ET.Element, why: str) -> None:
+    def _leave_out(self, element: ET.Element, reason: str) -> None:
         self._read.add(element)
-        self._note(element, f"<{_shown(element)}> is left out: {why}")
+        self._note(element, f"<{_short_name(element)}> is left out: {reason}")
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
-        found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
-        again: dict[str, None] = {}  # plain domains that have purpose="mx" as well
+        names: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
+        repeated: dict[str, None] = {}  # plain domains that have purpose="mx" as well
         for element in provider.findall("domain"):
             self._read.add(element)
-            key = "mx_domains" if element.get("purpose") == "mx" else "domains"
             text = text_of(element)
             try:
                 name = domain_pattern("*" if text == DOMAIN_PLACEHOLDER else text)
             except ValueError as error:
                 self._note(element, f"a <domain> is left out: {error.args[0]}")
                 continue
-            if key == "domains" and name in found["mx_domains"]:
-                again[name] = None  # written for Mustang
+            is_mx = element.get("purpose") == "mx"
+            if not is_mx and name in names["mx_domains"]:
+                repeated[name] = None  # written for Mustang
             else:
-                found[key][name] = None
-        found["domains"] = found["domains"] or again
+                names["mx_domains" if is_mx else "domains"][name] = None
+        names["domains"] = names["domains"] or repeated
 
-        raw: dict[str, Any] = {key: list(it) for key, it in found.items() if it}
+        raw: dict[str, Any] = {key: list(names[key]) for key in names if names[key]}
         identity = provider.get("id", "").strip()
-        first = next(iter(found["domains"]), "")
-        if identity not in ("", first, DOMAIN_PLACEHOLDER):
+        if identity not in ("", next(iter(names["domains"]), ""), DOMAIN_PLACEHOLDER):
             try:
                 raw["id"] = identifier(identity)
             except ValueError as error:
@@ -128,14 +128,16 @@ class Reader:
     def _fields(self, fields: tuple[Field, ...], element: ET.Element) -> dict[str, Any]:
         values = {field.key: self._value(field, element) for field in fields}
         raw = {key: value for key, value in values.items() if value is not None}
-        own_tags = {field.key: field.tag for field in fields}
-        self._elements[id(raw)] = raw, element, own_tags
-        tags = {child.tag for child in element if child in self._read}
+        tags = {field.key: field.tag for field in fields}
+        self._elements[id(raw)] = raw, element, tags
+        read_tags = {child.tag for child in element if child in self._read}
         for child in element:
             if child not in self._read:
-                is_second = child.tag in tags
-                no_such = "the format has no such element"
-                self._lose(child, "the one before it counts" if is_second else no_such)
+                is_second = child.tag in read_tags
+                unknown = "the format has no such element"
+                self._leave_out(
+                    child, "the one before it counts" if is_second else unknown
+                )
         return raw
 
     def _value(self, field: Field, element: ET.Element) -> Any:
@@ -150,16 +152,16 @@ class Reader:
                 return self._tables(field, element)
 
     def _text(self, field: Text, element: ET.Element) -> Any:
-        found = [element]
-        if field.tag:
-            both = (element.find(field.tag), element.find(field.also or "-"))
-            found = [it for it in both if it is not None]
-        if not found:
+        elements = [element]
+        if field.tag:  # by its names in both versions of the format
+            children = map(element.find, (field.tag, field.also or "-"))
+            elements = [child for child in children if child is not None]
+        if not elements:
             return None
-        self._read.update(found)
-        text = text_of(found[0])
+        self._read.update(elements)
+        text = text_of(elements[0])
         if field.attribute:
-            text = found[0].get(field.attribute, "").strip()
+            text = elements[0].get(field.attribute, "").strip()
         if field.kind is bool and text in ("true", "false"):
             return text == "true"
         if field.kind is int and text.isdecimal() and text.isascii():
@@ -167,12 +169,12 @@ class Reader:
         return text or None  # an invalid value is reported when the tables are built
 
     def _texts(self, field: Texts, element: ET.Element) -> dict[str, str] | None:
-        found = element.findall(field.tag)
+        children = element.findall(field.tag)
         if element.tag == "instruction" and (element.text or "").strip():
-            self._read.update(found)  # the element itself has all the text
-            found = [element]
+            self._read.update(children)  # the element itself has all the text
+            children = [element]
         texts: dict[str, str] = {}
-        for child in found:
+        for child in children:
             text = " ".join("".join(child.itertext()).split())
             language = child.get("lang", "").strip().replace("_", "-")
             if not text or texts.setdefault(language, text) == text:
@@ -189,7 +191,7 @@ class Reader:
                 method = {"system": system, "name": name}
                 method = HTTP_WORDS.get(name, method) if system == "http" else method
             if isinstance(method, str) and method and method not in _METHODS:
-                self._lose(element, f"no client knows the method {method[:40]}")
+                self._leave_out(element, f"no client knows the method {method[:40]}")
             elif method:
                 methods.setdefault(repr(method), method)
         return list(methods.values()) or None
@@ -197,24 +199,24 @@ class Reader:
     def _tables(self, field: Table, element: ET.Element) -> Any:
         if field.key == "pop3" and element.get("type") != "pop3":
             return None
-        found = element.findall(field.tag)[: None if field.many else 1]
-        tables = [self._table(field, it) for it in found if self._is_known(it)]
+        children = element.findall(field.tag)[: None if field.many else 1]
+        tables = [self._table(field, c) for c in children if self._is_known(c)]
         for child in element.findall(field.also or "-"):
             table = self._table(field, child)
-            if table not in tables:  # not just the other version's name for it
+            if table not in tables:  # most are the same table by its other name
                 tables.append(table)
         if field.many:
             return tables or None
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether the tables can hold the element; note a server of another type."""
-        known, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
-        if not known or not type_ or type_ in known:
+        """Whether the element is not a server of an unknown type, which is left out."""
+        types, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
+        if not types or not type_ or type_ in types:
             return True
-        hint = f"; {type_hint(type_)}".removesuffix("; ")
-        why = f"the type {type_[:60]} is none of {', '.join(known)}{hint}"
-        self._lose(element, why)
+        cure = f"; {type_cure(type_)}".removesuffix("; ")
+        reason = f"the type {type_[:60]} is none of {', '.join(types)}{cure}"
+        self._leave_out(element, reason)
         return False
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
@@ -243,24 +245,24 @@ def _put_in_place(root: ET.Element, provider: ET.Element) -> None:
             target.append(child)
 
 
-def _shown(element: ET.Element) -> str:
+def _short_name(element: ET.Element) -> str:
     return local_name(element)[:60]
 
 
-def type_hint(type_: str) -> str:
+def type_cure(type_: str) -> str:
     """Return what to write for a type in capitals, or with an "s" for TLS; else ""."""
     word = type_.lower().removesuffix("s")
     if word not in MAIL_TYPES:
         return ""
-    way = "outgoing" if word == "smtp" else "incoming"
+    tag = "outgoingServer" if word == "smtp" else "incomingServer"
     tls = "" if word == type_.lower() else ", and SSL as its <socketType>"
-    return f'write <{way}Server type="{word}">{tls}'
+    return f'write <{tag} type="{word}">{tls}'
 
 
 def misplaced_servers(
     root: ET.Element, provider: ET.Element, tags: Collection[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is probably meant for absent servers, and what to write."""
+    """Yield elements that were probably meant as servers of these tags, with the cures."""
     starts = tuple(f"write <{tag}" for tag in tags)
     for tag in tags:
         if provider.find(tag) is None and root.find(f".//{tag}") is not None:
@@ -271,13 +273,13 @@ def misplaced_servers(
         names = {str(child.tag)[:40] for child in provider} - {tag}
         for name in get_close_matches(tag, names, 1, 0.85):
             yield f"<{name}>", f"write <{tag}>"
-    for element in (it for tag in _TYPES for it in provider.iterfind(tag)):
+    for element in chain.from_iterable(map(provider.iterfind, _TYPES)):
         type_, tag = element.get("type", ""), element.tag
-        tagged, cure = f'<{tag} type="{type_[:40]}">', type_hint(type_)
-        if tagged not in cure and cure.startswith(starts):
-            yield tagged, cure
+        start_tag, cure = f'<{tag} type="{type_[:40]}">', type_cure(type_)
+        if start_tag not in cure and cure.startswith(starts):
+            yield start_tag, cure
         for name in element.attrib if not type_ and tag in tags else ():
-            if get_close_matches("type", [name.lower()]):
+            if get_close_matches("type", [name.lower()]):  # a misspelt attribute
                 type_ = element.attrib[name][:40].lower()
                 yield f"<{tag} {name[:40]}=…>", f'write <{tag} type="{type_}">'
 
@@ -291,6 +293,6 @@ def client_config(data: bytes) -> ET.Element:
     if str(root.tag).endswith("}clientConfig"):
         raise NotAutoconfigError("its elements have a namespace (xmlns)")
     if root.tag != "clientConfig" or root.find("emailProvider") is None:
-        said = "no <clientConfig> with an <emailProvider> in it: the root is"
-        raise NotAutoconfigError(f"{said} <{_shown(root)}>")
+        message = "no <clientConfig> with an <emailProvider> in it: the root is"
+        raise NotAutoconfigError(f"{message} <{_short_name(root)}>")
     return root

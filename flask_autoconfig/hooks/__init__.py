@@ -32,7 +32,7 @@ class HookedProvider(NamedTuple):
     modified: float  # when it was first returned, in seconds since 1970
 
 
-# The id of a provider in the file, or a provider.
+# What a hook has found: the id of a provider in the file, or a provider of its own.
 Found: TypeAlias = str | HookedProvider
 
 
@@ -42,11 +42,11 @@ class Functions(dict[str, Any]):
     def __init__(self, **functions: Any) -> None:
         super().__init__(dict.fromkeys(HOOK_NAMES))
         self.set(**functions)
-        # Imports them if that is still to be done, or raises; for `serve`.
+        # `serve` replaces this by a function that imports them, or raises.
         self.load: Callable[[], None] = lambda: None
 
     def set(self, **functions: Any) -> None:
-        """Set some of them, at any time; raises TypeError for an async function."""
+        """Set some of the functions; raises TypeError for an async function."""
         for function in functions.values():
             if iscoroutinefunction(function):
                 raise TypeError(
@@ -58,15 +58,15 @@ class Functions(dict[str, Any]):
 
     @classmethod
     def of(cls, source: object) -> Functions:
-        """Return those of an object, module or `Autoconfig`; raises TypeError."""
-        found = getattr(source, "functions", None)
-        if not isinstance(found, cls):
-            found = cls(**{name: getattr(source, name, None) for name in HOOK_NAMES})
-        named = [function for function in found.values() if function is not None]
-        if not named or not all(map(callable, named)):
+        """Return the hooks of an object, module or `Autoconfig`; raises TypeError."""
+        hooks = getattr(source, "functions", None)
+        if not isinstance(hooks, cls):
+            hooks = cls(**{name: getattr(source, name, None) for name in HOOK_NAMES})
+        functions = [function for function in hooks.values() if function is not None]
+        if not functions or not all(map(callable, functions)):
             *names, last = HOOK_NAMES
             raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
-        return found
+        return hooks
 
 
 class Hooks:

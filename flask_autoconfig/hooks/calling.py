@@ -24,7 +24,7 @@ from werkzeug.exceptions import NotFound
 
 from ..address import fold
 from ..answers import UNAVAILABLE
-from ..bounded import Bounded
+from ..bounded import BoundedCache
 from ..config.building import is_mapping, plain
 from ..config.reading import from_raw
 from ..config.tables import Provider
@@ -39,10 +39,10 @@ _A_DAY = 86_400.0  # seconds that the last good result is used when a hook fails
 _RETRY_AFTER = 2.0  # seconds before a hook that failed is called again
 _PATIENCE = 4.0  # seconds that a request waits for another request's call
 _SLOW_AFTER = 10.0  # seconds after which a call is logged as slow
-# Simultaneous calls in a process, and how long one more waits for its turn: hooks that
+# Simultaneous calls in a process, and how long one more waits for a free slot: hooks that
 # hang must not block all threads.
 _MOST_CALLS = 16
-_TURN = 1.0
+_SLOT_SECONDS = 1.0
 # Bytes of cached results: those for a large hoster's domains, and separately the misses,
 # which anybody can cause and which must not evict the others.
 _MOST_KNOWN = 256 * 1024 * 1024
@@ -51,42 +51,19 @@ _RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
-def _found(result: Any, key: str, last: Found | None) -> Found | None:
+def _provider(result: Any, key: str, previous: Found | None) -> Found | None:
+    """Validate a hook's result for a key; `previous` is that of an earlier call."""
     if result is None:
         return None
     if isinstance(result, str):
         return fold(result)
-    provider = _checked(result, key.rpartition("@")[2])
-    if isinstance(last, HookedProvider) and last.provider == provider:
-        return last
+    provider = _valid_provider(result, key.rpartition("@")[2])
+    if isinstance(previous, HookedProvider) and previous.provider == provider:
+        return previous
     return HookedProvider(provider, next(_NUMBERS), time.time())
 
 
-_NUMBERS = count(1)
-
-
-def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
-    """Validate a provider from a hook as one of the file; raises ConfigError."""
-    if isinstance(result, Provider):
-        from ..config.writing import to_raw
-
-        result = to_raw(result)
-    if not is_mapping(result):
-        raise _unusable("an id, a mapping or None", result)
-    row = plain(result)
-    page = row.get("page")
-    # A database must not choose files of this machine.
-    for place, table in (("domains_file", row), ("page.logo", page)):
-        if isinstance(table, dict) and place.rpartition(".")[2] in table:
-            raise ConfigError.of(place, "it names a file", "leave it out")
-    provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
-    if domain in provider.domains:
-        return provider
-    # Clients look for the address's domain in the document.
-    return structs.replace(provider, domains=(domain, *provider.domains))
-
-
-def _login(result: Any, _key: str, _last: str | None) -> str | None:
+def _login(result: Any, _key: str, _previous: str | None) -> str | None:
     if result is None:
         return None
     if not isinstance(result, str) or not result:
@@ -94,8 +71,31 @@ def _login(result: Any, _key: str, _last: str | None) -> str | None:
     return placeholder_text(result)
 
 
+_NUMBERS = count(1)
+
+
+def _valid_provider(result: Provider | Mapping[str, Any], domain: str) -> Provider:
+    """Validate a provider from a hook like one in the file; raises ConfigError."""
+    if isinstance(result, Provider):
+        from ..config.writing import to_raw
+
+        result = to_raw(result)
+    if not is_mapping(result):
+        raise _unusable("an id, a mapping or None", result)
+    raw = plain(result)
+    # A database must not choose files of this machine.
+    for place, table in (("domains_file", raw), ("page.logo", raw.get("page"))):
+        if isinstance(table, dict) and place.rpartition(".")[2] in table:
+            raise ConfigError.of(place, "it names a file", "leave it out")
+    provider = from_raw({"provider": [{"domains": [domain], **raw}]}).providers[0]
+    if domain in provider.domains:
+        return provider
+    # Clients look for the address's domain in the document.
+    return structs.replace(provider, domains=(domain, *provider.domains))
+
+
 def _unusable(expected: str, result: Any) -> ConfigError:
-    """Return the error for a result; it has nothing of the value, which may be private."""
+    """Return the error for a result, without its value, which may be private."""
     kind = f"{'' if result else 'an empty '}{type(result).__name__}"
     return ConfigError.of("", f"got {kind}", f"return {expected}")
 
@@ -105,7 +105,7 @@ class _Entry:
     """A cached result. Times are of the monotonic clock."""
 
     result: Any = None
-    good_until: float = 0.0  # until then it is the fallback for a hook that fails
+    good_until: float = 0.0  # until then the result is used if the hook fails
     fresh_until: float = 0.0  # until then the hook is not called again
     calling: threading.Lock = field(default_factory=threading.Lock)  # held in a call
     called_at: float = 0.0
@@ -119,15 +119,15 @@ class CachedHook:
         name: str,
         validate: Callable[[Any, str, Any], Any],
         functions: Functions,
-        turns: threading.BoundedSemaphore,
+        slots: threading.BoundedSemaphore,
     ) -> None:
         self.name = name
         self._validate = validate
         self._functions = functions
-        self._turns = turns
-        self._known: Bounded[str, _Entry] = Bounded(_MOST_KNOWN)
+        self._slots = slots
+        self._known: BoundedCache[str, _Entry] = BoundedCache(_MOST_KNOWN)
         # None results, failures and first calls
-        self._unknown: Bounded[str, _Entry] = Bounded(_MOST_UNKNOWN)
+        self._unknown: BoundedCache[str, _Entry] = BoundedCache(_MOST_UNKNOWN)
         self._lock = threading.Lock()
         self._logged: set[str] = set()  # domains, in this minute
         self._next_log = self._next_minute = 0.0  # on the monotonic clock
@@ -135,7 +135,7 @@ class CachedHook:
     def get(self, key: str, max_age: float) -> Any:
         """Return the result for a key, at most `max_age` seconds old unless calls fail.
 
-        Without the hook or key it is None. Raises HookFailed.
+        Return None if the site lacks the hook, or the key is "". Raises HookFailed.
         """
         if not key or self._functions[self.name] is None:
             return None
@@ -151,7 +151,7 @@ class CachedHook:
         return entry.result
 
     def _renew(self, key: str, max_age: float, entry: _Entry) -> None:
-        """Call the hook, or wait for a call with the same key if there is no fallback."""
+        """Call the hook, or wait for another thread's call if there is no fallback."""
         has_fallback = entry.good_until > time.monotonic()
         if not entry.calling.acquire(timeout=0 if has_fallback else _PATIENCE):
             seconds = time.monotonic() - entry.called_at
@@ -162,13 +162,13 @@ class CachedHook:
             if entry.fresh_until > time.monotonic():
                 return  # another thread has just called it
             entry.called_at = time.monotonic()
-            if not self._turns.acquire(timeout=0 if has_fallback else _TURN):
+            if not self._slots.acquire(timeout=0 if has_fallback else _SLOT_SECONDS):
                 self._fail(key, entry, f"{_MOST_CALLS} calls have not returned")
                 return
             try:
                 self._call(key, max_age, entry)
             finally:
-                self._turns.release()
+                self._slots.release()
         finally:
             entry.calling.release()
 
@@ -176,7 +176,7 @@ class CachedHook:
         try:
             result = self._functions[self.name](key)
             entry.result = self._validate(result, key, entry.result)
-        except NotFound:  # that there is no such row is an answer
+        except NotFound:  # raised by Flask-SQLAlchemy's `first_or_404`, for example
             entry.result = None
         except ConfigError as error:
             problems = "; ".join(map(str, error.problems))
@@ -184,10 +184,10 @@ class CachedHook:
             return
         except (Exception, SystemExit) as error:
             # The message of an exception may hold the address.
-            words = describe(error, in_full=self.name == "find_provider")
-            self._fail(key, entry, words)
+            reason = describe(error, in_full=self.name == "find_provider")
+            self._fail(key, entry, reason)
             return
-        # In this order, for threads that read the entry meanwhile.
+        # In this order, since other threads may read the entry in between.
         entry.good_until = time.monotonic() + max(_A_DAY, max_age)
         entry.fresh_until = time.monotonic() + max_age
         content = _BYTES_OF_A_CHARACTER * len(repr(entry.result))
@@ -197,12 +197,12 @@ class CachedHook:
             cache = self._unknown if entry.result is None else self._known
             cache.put(key, entry, _RESULT_BYTES + len(key) + content)
 
-    def _fail(self, key: str, entry: _Entry, words: str) -> None:
+    def _fail(self, key: str, entry: _Entry, reason: str) -> None:
         entry.fresh_until = time.monotonic() + _RETRY_AFTER
-        self.log_failure(key, words)
+        self.log_failure(key, reason)
 
-    def log_failure(self, key: str, words: str) -> None:
-        """Log a failure, an address as its domain, at most one a second.
+    def log_failure(self, key: str, reason: str) -> None:
+        """Log a failure with the domain of an address, at most one failure a second.
 
         Each domain is logged once a minute, so that none hides the failures of others.
         """
@@ -212,15 +212,15 @@ class CachedHook:
         if now >= self._next_log and domain not in self._logged:
             self._logged.add(domain)
             self._next_log = now + 1
-            log.error("%s failed for %s: %s", self.name, domain, words)
+            log.error("%s failed for %s: %s", self.name, domain, reason)
 
 
 def cached_hooks(functions: Functions) -> dict[str, CachedHook]:
     """Return the hooks of a site by name, with the cached results for one app."""
-    turns = threading.BoundedSemaphore(_MOST_CALLS)
+    slots = threading.BoundedSemaphore(_MOST_CALLS)
     return {
         name: CachedHook(
-            name, _login if name == "find_username" else _found, functions, turns
+            name, _login if name == "find_username" else _provider, functions, slots
         )
         for name in HOOK_NAMES
     }
@@ -238,24 +238,24 @@ def load_hooks(name: str) -> Functions:
 
     A module without hooks is accepted if its import connects a receiver of the signal.
     """
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     module, _, path = name.partition(":")
     *names, last = HOOK_NAMES
     cure = f"name a module with {', '.join(names)} or {last}, as customers or app:hooks"
     prefix = ""
     try:
-        found: Any = import_module(module)
-        for part in filter(None, path.split(".")):
-            found = getattr(found, part)
-        if answered.receivers and not any(hasattr(found, it) for it in HOOK_NAMES):
+        source: Any = import_module(module)
+        for attribute in filter(None, path.split(".")):
+            source = getattr(source, attribute)
+        if answered.receivers and not any(hasattr(source, n) for n in HOOK_NAMES):
             return Functions()
-        return Functions.of(found() if isinstance(found, type) else found)
+        return Functions.of(source() if isinstance(source, type) else source)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        is_there = module and not f"{module}.".startswith(f"{missing}.")
-        if is_there and module not in sys.modules:
+        exists = module and not f"{module}.".startswith(f"{missing}.")
+        if exists and module not in sys.modules:
             prefix = "the module exists, but its import fails: "
             cure = f"install {missing}" if missing else "correct the code there"
         raise ConfigError.of(
@@ -264,15 +264,15 @@ def load_hooks(name: str) -> Functions:
 
 
 def describe(error: BaseException, *, in_full: bool) -> str:
-    """Return an exception in one line, with the user's own line that led to it.
+    """Return an exception on one line, with the line of the user's code that raised it.
 
-    The message, which may hold an address, is added only `in_full`.
+    The message, which may hold an address, is added only with `in_full`.
     """
     text = f"{type(error).__name__}: {error}" if in_full else type(error).__name__
     paths = map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))
     libraries = (*paths, str(Path(__file__).parents[1]), "<frozen")
     frames = traceback.extract_tb(error.__traceback__)
-    users = [it for it in frames if not it.filename.startswith(libraries)]
-    for frame in users[-1:]:
+    own_frames = [frame for frame in frames if not frame.filename.startswith(libraries)]
+    for frame in own_frames[-1:]:
         text += f" at {frame.filename}:{frame.lineno}"
     return " ".join(text.split())

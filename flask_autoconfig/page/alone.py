@@ -21,15 +21,15 @@ VARIABLE = "autoconfig_page"
 _BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
 
 
-def _of_no_site(*_: object) -> None:
-    """Return None, without a site that chooses a language, has catalogs, takes errors."""
+def _none(*_: object) -> None:
+    """Return None: no site chooses the language, has catalogs or handles errors."""
 
 
-language = catalogs = takes = _of_no_site
+language = catalogs = handles = _none
 
 
-def show(page: object, policy: str) -> tuple[str, str]:
-    """Render the page in the package's layout; return it with its policy."""
+def render_page(page: object, policy: str) -> tuple[str, str]:
+    """Render the page in the package's layout; return its HTML and the policy."""
     return render(TEMPLATE, **{VARIABLE: page}), policy
 
 
@@ -38,10 +38,10 @@ def render(name: str, **values: object) -> str:
 
 
 def macro(name: str) -> Callable[..., Markup]:
-    """Return a macro of parts/macros.html that uses no variable of a page."""
+    """Return a macro of parts/macros.html that does not use the page's variables."""
     template = environment().get_template("autoconfig/parts/macros.html")
-    found: Callable[..., Markup] = getattr(template.module, name)
-    return found
+    function: Callable[..., Markup] = getattr(template.module, name)
+    return function
 
 
 @cache
@@ -52,7 +52,7 @@ def environment() -> Environment:
     """
     from jinja2 import DictLoader, Environment
 
-    files = {str(it.relative_to(TEMPLATES)): it for it in TEMPLATES.rglob("*.*")}
+    files = {str(file.relative_to(TEMPLATES)): file for file in TEMPLATES.rglob("*.*")}
     texts = {name: file.read_text("utf-8") for name, file in files.items()}
     environment = Environment(
         loader=DictLoader(texts),
@@ -61,6 +61,6 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Splits a long value where a line may break.
+    # Splits a long value at the places where a line may break.
     environment.filters["pieces"] = lambda value: _BREAK_AFTER.split(str(value))
     return environment

@@ -20,17 +20,18 @@ from .alone import render
 from .programs import Account
 from .visit import Visit
 
-NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
+_NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
 # Bytes in a QR code of version 10, which a phone easily reads from a screen, and of
-# version 15, which takes a steady hand (ISO/IEC 18004, table 7, error correction M).
+# version 15, which needs a steady hand (ISO/IEC 18004, table 7, error correction M).
 MOST_BYTES = 213
 MOST_LARGE_BYTES = 412
 CSS = "text/css; charset=utf-8"
 JAVASCRIPT = "text/javascript; charset=utf-8"
 _MASK = 0  # fixed: trying all eight masks takes four times as long
 _MAX_AGE = 3600  # seconds
-_NOTHING = ("Content-Security-Policy", "default-src 'none'")
-# An SVG may contain a style; it can neither run nor load anything.
+_COLOUR = re.compile("#[0-9a-f]{6}")
+_QR_POLICY = ("Content-Security-Policy", "default-src 'none'")
+# Lets an SVG contain a style, but neither run nor load anything.
 _LOGO_POLICY = (
     "Content-Security-Policy",
     "default-src 'none'; style-src 'unsafe-inline'; sandbox",
@@ -38,15 +39,15 @@ _LOGO_POLICY = (
 
 
 def _answer(body: bytes, content_type: str, *headers: Header) -> Answer:
-    every = [("Content-Type", content_type), *headers]
-    return Answer(answers.OK, body, every, common=answers.SECURITY_HEADERS)
+    all_headers = [("Content-Type", content_type), *headers]
+    return Answer(answers.OK, body, all_headers, common=answers.SECURITY_HEADERS)
 
 
 # --- QR codes -------------------------------------------------------------------------
 
 
 def fits(url: str) -> bool:
-    """Return whether there is a QR code of a URL: it is absolute and short enough."""
+    """Whether a URL gets a QR code: it is absolute and short enough."""
     return not url.startswith("/") and len(url.encode()) <= MOST_BYTES
 
 
@@ -62,31 +63,31 @@ def picture(content: str | bytes) -> bytes:
 
 
 def qr_code(lookup: Lookup, request: Request) -> Answer:
-    served = lookup.find_person(request.query, request.host)
+    served = lookup.find_for_person(request.query, request.host)
     visit = Visit(request)
     url = visit.url(visit.query(served.address), "/qr.svg")
     return _qr_answer(url if served.address and fits(url) else None)
 
 
 def account_code(lookup: Lookup, request: Request) -> Answer:
-    served = lookup.find_person(request.query, request.host)
+    served = lookup.find_for_person(request.query, request.host)
     if served.address is None:
-        return NO_PICTURE
+        return _NO_PICTURE
     account = Account(served.provider, served.address, name=Visit(request).name)
     return _qr_answer(account_content(account))
 
 
 def _qr_answer(content: str | bytes | None) -> Answer:
     if content is None:
-        return NO_PICTURE
-    return _answer(picture(content), "image/svg+xml", answers.PRIVATE, _NOTHING)
+        return _NO_PICTURE
+    return _answer(picture(content), "image/svg+xml", answers.PRIVATE, _QR_POLICY)
 
 
 # Thunderbird's "Export for Mobile", format version 1: JSON arrays by position
 # (`feature/migration/qrcode/qr-code-format.md` of thunderbird-android). It contains no
 # password: the app asks for it.
 _VERSION = 1
-_ONE_OF_ONE = [1, 1]
+_ONE_OF_ONE = [1, 1]  # the number of the code, and of the codes of an export
 _PROTOCOLS = {"imap": 0, "pop3": 1, "smtp": 0}  # of incoming and of outgoing servers
 _SECURITY = {"plain": 0, "STARTTLS": 2, "SSL": 3}
 _METHODS: dict[Method, int] = {
@@ -99,7 +100,7 @@ _METHODS: dict[Method, int] = {
 def account_content(account: Account) -> bytes | None:
     """Return the content of the account's QR code.
 
-    None without a person's name, for an address beyond ASCII, or if it does not fit.
+    None without the person's name, for an address beyond ASCII, or if it does not fit.
     """
     servers = account.mail_servers(_METHODS)
     address = str(account.address)
@@ -107,8 +108,8 @@ def account_content(account: Account) -> bytes | None:
         return None
     incoming, outgoing = map(_exported, servers)
     group = [outgoing, [address, account.name]]
-    whole = [_VERSION, _ONE_OF_ONE, incoming, [group]]
-    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+    export = [_VERSION, _ONE_OF_ONE, incoming, [group]]
+    text = json.dumps(export, ensure_ascii=False, separators=(",", ":")).encode()
     return text if len(text) <= MOST_LARGE_BYTES else None
 
 
@@ -140,7 +141,7 @@ def _logo(served: Served) -> Logo | None:
 
 
 def logo(lookup: Lookup, request: Request) -> Answer:
-    served = lookup.find_person(request.query, request.host)
+    served = lookup.find_for_person(request.query, request.host)
     picture = _logo(served)
     if picture is None:
         return NOT_SERVED
@@ -153,30 +154,30 @@ def logo(lookup: Lookup, request: Request) -> Answer:
 
 def colours(_lookup: Lookup, request: Request) -> Answer:
     keys = parse_qs(request.query[:100])
-    given = {key: f"#{keys[key][0]}" for key in ("colour", "logo") if key in keys}
-    if not given or not all(re.fullmatch("#[0-9a-f]{6}", it) for it in given.values()):
+    chosen = {key: f"#{keys[key][0]}" for key in ("colour", "logo") if key in keys}
+    if not chosen or not all(map(_COLOUR.fullmatch, chosen.values())):
         return NOT_SERVED
-    brand = look.colours(given["colour"]) if "colour" in given else {}
-    body = render("autoconfig/colours.css", logo=given.get("logo"), **brand).encode()
+    brand = look.colours(chosen["colour"]) if "colour" in chosen else {}
+    body = render("autoconfig/colours.css", logo=chosen.get("logo"), **brand).encode()
     cached = ("Cache-Control", f"public, max-age={_MAX_AGE}, no-transform")
     return _answer(body, CSS, cached)
 
 
 def file(_lookup: Lookup, request: Request) -> Answer:
-    """Return the file in `static/` that the path of the route ends with."""
+    """Return the file in `static/` with the name at the end of the path."""
     return _static(request.path.rpartition("/")[2])
 
 
 @cache
 def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
-    # Without comments and indentation, and a style sheet without optional white space.
+    # Removes comments and indentation, and optional white space from a style sheet.
     spaces = rb"(?<=[:,;{}])\s+" if file.suffix == ".css" else rb"(?<=\n) +"
     data = re.sub(rb"/\*.*?\*/", b"", file.read_bytes(), flags=re.S)
     data = re.sub(rb"%b| (?=\{)" % spaces, b"", data)
     return answers.public(
         data,
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
-        cache_control=answers.kept_for(_MAX_AGE),
+        cache_control=answers.public_cache_control(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),
     )

@@ -30,19 +30,19 @@ def catalogs() -> Path | None:
     return Path(current_app.root_path) / folder if folder else None
 
 
-def takes(error: Exception) -> bool:
-    """Return whether the site handles an error: an `abort()`, or any while debugging."""
+def handles(error: Exception) -> bool:
+    """Whether the site handles an error: an `abort()`, or any error while debugging."""
     propagates = current_app.config.get("PROPAGATE_EXCEPTIONS")
     if propagates is None:
         propagates = current_app.testing or current_app.debug
     return bool(propagates) or isinstance(error, HTTPException)
 
 
-def show(page: Any, policy: str) -> tuple[str, str]:
-    """Render the page in the site's template, or in the package's; return its policy too.
+def render_page(page: Any, policy: str) -> tuple[str, str]:
+    """Render the page in the site's or the package's template; return HTML and policy.
 
-    *policy* applies to the package's template only, since a site may load its style and
-    pictures from anywhere, and sets its own. `AUTOCONFIG_PAGE_CSP` replaces it for both.
+    *policy* is for the package's template only: a site may load its style and pictures
+    from anywhere, and sets a policy itself. `AUTOCONFIG_PAGE_CSP` replaces it for both.
     """
     configured = current_app.config.get("AUTOCONFIG_PAGE_CSP")
     site_policy = configured and " ".join(str(configured).split())  # one line
@@ -50,15 +50,15 @@ def show(page: Any, policy: str) -> tuple[str, str]:
     page.nonce = _nonce()
     page.is_in_site = _has_templates(current_app.jinja_env)
     if not page.is_in_site:
-        return alone.show(page, own_policy)
+        return alone.render_page(page, own_policy)
     try:
         return render_template(TEMPLATE, **{VARIABLE: page}), site_policy or ""
     except Exception as error:
-        if takes(error):
+        if handles(error):
             raise
         log.error(_FAILED_TEMPLATE, TEMPLATE, describe(error, in_full=False))
         page.is_in_site = False
-        return alone.show(page, own_policy)
+        return alone.render_page(page, own_policy)
 
 
 _FAILED_TEMPLATE = (
@@ -69,7 +69,7 @@ _FAILED_TEMPLATE = (
 
 
 def _has_templates(environment: Environment) -> bool:
-    """Return whether the site overrides a template; then its Jinja renders them all."""
+    """Whether the site overrides a template. If so, its own Jinja renders the layout."""
     if environment.loader is None:
         return False
     for name in TO_OVERRIDE:
@@ -85,8 +85,8 @@ def _has_templates(environment: Environment) -> bool:
 def _nonce() -> str:
     """Return the nonce of the site's policy (Talisman's `csp_nonce`), or ""."""
     context: dict[str, Any] = {}
-    with suppress(Exception):  # of the site's functions: the page does without them
+    with suppress(Exception):  # from the site's functions; the page works without them
         current_app.update_template_context(context)
-    found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
-    nonce = found() if callable(found) else found
+    nonce = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
+    nonce = nonce() if callable(nonce) else nonce
     return nonce if isinstance(nonce, str) else ""

@@ -8,9 +8,9 @@ _STEP = 0.06
 _Rgb = tuple[float, float, float]
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(colour: str, background: str) -> float:
     """Return the contrast of two colours `#rrggbb`, from 1 to 21 (WCAG 2.2)."""
-    light, dark = sorted(map(_luminance, (_rgb(one), _rgb(other))), reverse=True)
+    dark, light = sorted(map(_luminance, (_rgb(colour), _rgb(background))))
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -19,9 +19,9 @@ def legible(colour: str, background: str) -> str:
     target = 0.0 if _luminance(_rgb(background)) > 0.18 else 1.0
     rgb, shade = _rgb(colour), colour
     while contrast(shade, background) < ENOUGH:
-        red, green, blue = (part + (target - part) * _STEP for part in rgb)
+        red, green, blue = (value + (target - value) * _STEP for value in rgb)
         rgb = red, green, blue
-        shade = "#" + "".join(f"{round(part * 255):02x}" for part in rgb)
+        shade = "#" + "".join(f"{round(value * 255):02x}" for value in rgb)
     return shade
 
 
@@ -37,13 +37,13 @@ def colours(brand: str) -> dict[str, str]:
 
 
 def _rgb(colour: str) -> _Rgb:
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (value / 255 for value in bytes.fromhex(colour[1:]))
     return red, green, blue
 
 
 def _luminance(rgb: _Rgb) -> float:
     red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in rgb
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in rgb
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -21,7 +21,7 @@ from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets
 from .alone import VARIABLE, render
-from .programs import BY_ID, Account, Pair, Program, chosen, grouped, usable
+from .programs import BY_ID, Account, Program, ServerPair, choose, group, usable
 from .visit import Visit
 from .words import N_, best_match, best_text, languages, words_in
 
@@ -36,6 +36,8 @@ _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
 _MOST_WRONG = 2  # letters
 _NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
+_NO_ADDRESS = N_("This is not an e-mail address. An address looks like %(example)s.")
+_SPACE = N_("There is a space in the address. An address looks like %(example)s.")
 
 
 class Brand(NamedTuple):
@@ -50,17 +52,17 @@ class Brand(NamedTuple):
 
 
 def answer(lookup: Lookup, request: Request) -> Answer:
-    """Respond with the page, with status 400 or 404 if the address is not served.
+    """Respond with the page, and with status 400 or 404 if the address is not served.
 
     Without a configuration, or when a hook of the site fails, the status is 503.
     """
     page = Page(lookup, Visit(request))
-    html, policy = lookup.stage().show(page, POLICY)
-    later: list[Header] = [("Cache-Control", "no-store"), ("Retry-After", "10")]
+    html, policy = lookup.renderer().render_page(page, POLICY)
+    retry: list[Header] = [answers.NO_STORE, ("Retry-After", "10")]
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
-        *(later if page.is_unavailable else [answers.PRIVATE]),
+        *(retry if page.is_unavailable else [answers.PRIVATE]),
     ]
     if policy:
         headers.append(("Content-Security-Policy", policy))
@@ -68,7 +70,7 @@ def answer(lookup: Lookup, request: Request) -> Answer:
 
 
 def without_slash(_lookup: Lookup, request: Request) -> Answer:
-    """Redirect from the page's path with a slash at its end."""
+    """Redirect from the page's path with a slash at the end to the page."""
     query = quote(request.query, safe="=&%+@", encoding="latin-1", errors="replace")
     target = Visit(request).path("/") + (query and f"?{query}")
     return answers.text_answer("308 Permanent Redirect", target, ("Location", target))
@@ -89,21 +91,21 @@ class Page:
     error = ""
     is_unavailable = False  # it may succeed later
     is_unknown = False  # the domain is not served
-    meant = ""  # the address that was probably meant
+    suggestion = ""  # the address that was probably meant
 
     # With an address that is served.
     address = ""  # as people write it
     settings: Provider | None = None  # with the placeholders filled in
     account: Account | None = None  # for the steps
     programs: Sequence[Program] = ()  # those that can be used
-    groups: tuple[list[Program], ...] = ([], [], [])  # shown at once, others, rare
-    program: Program | None = None  # the program chosen
-    is_refused = False  # the program requested cannot be used
+    groups: tuple[list[Program], ...] = ([], [], [])  # unfolded, others, rare
+    program: Program | None = None  # the chosen program
+    is_refused = False  # the requested program cannot be used
     refused: Program | None = None  # that program, if it exists
-    servers: Pair | None = None  # that the program can use
+    servers: ServerPair | None = None  # that the program can use
     here = ""  # the URL of the page for this address and program
     picture = ""  # the URL of the QR code of `here`
-    code = ""  # the URL of the QR code of the account
+    account_code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
     profile_parts = (False, False, False)  # whether it has mail, a calendar, contacts
     document = ""  # the URL of config-v1.1.xml
@@ -111,24 +113,24 @@ class Page:
     def __init__(self, lookup: Lookup, visit: Visit) -> None:
         self._lookup = lookup
         self.visit = visit
-        stage = lookup.stage()
-        catalogs = stage.catalogs()
+        renderer = lookup.renderer()
+        catalogs = renderer.catalogs()
         available = languages(catalogs)
-        wanted = [visit.lang, stage.language() or "", *visit.languages]
+        wanted = [visit.lang, renderer.language() or "", *visit.languages]
         language = best_match(filter(None, wanted), available) or "en"
         words = words_in(language, catalogs)
         self.say = words.say  # translates a text of the package
         self.label = words.label  # quotes a label of a program, see labels.toml
-        self.language = language  # its tag
+        self.language = language  # the tag of the page's language
         self.direction = words.direction
         self.path = visit.path()  # its style and script are below it
-        typed = completed(visit.typed, lookup)
+        typed = with_only_domain(visit.typed, lookup)
         self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.languages = [tag for tag in available if tag != language]  # the other ones
 
         query = f"emailaddress={quote(typed)}" if typed else ""
         try:
-            served = lookup.find_person(query, visit.request.host)
+            served = lookup.find_for_person(query, visit.request.host)
         except Refused as refusal:
             self.is_unavailable = refusal.answer is UNAVAILABLE
             if typed or self.is_unavailable:
@@ -144,7 +146,7 @@ class Page:
         return Markup(html)  # noqa: S704 (the package's template escapes)
 
     def href(self, address: Address | str | None = None, **changes: str) -> str:
-        """Return the URL of the page for an address, or for another one without it."""
+        """Return the URL of the page for an address, or of the page that asks for one."""
         query = self.visit.query(address, **changes)
         return f"{self.path}?{query}" if query else self.path
 
@@ -152,7 +154,7 @@ class Page:
         return self._recipient.url(url)
 
     def text(self, texts: Mapping[str, str]) -> str:
-        """Return a text of the file in the visitor's language, or ""."""
+        """Return a text of the TOML file in the visitor's language, or ""."""
         return best_text(texts, self.language, self._recipient)
 
     def _set_error(self, error: Answer, typed: str) -> None:
@@ -167,28 +169,22 @@ class Page:
             return
         if error == answers.BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
-            text = N_(
-                "This is not an e-mail address. An address looks like %(example)s."
-            )
-            if any(map(str.isspace, typed)):
-                text = N_(
-                    "There is a space in the address. An address looks like %(example)s."
-                )
-            self.error = self.say(text, example=example)
+            has_space = any(map(str.isspace, typed))
+            self.error = self.say(_SPACE if has_space else _NO_ADDRESS, example=example)
             return
         self.is_unknown = True
         local, domain = parse_address(typed)
         shown = unfold(domain)
         self.error = self.say("“%(domain)s” is not one of our domains.", domain=shown)
-        if similar := meant(domain, self._lookup.snapshot.loaded):
-            self.meant = f"{local}@{unfold(similar)}"
+        if similar := similar_domain(domain, self._lookup.snapshot.loaded):
+            self.suggestion = f"{local}@{unfold(similar)}"
 
     def _set_brand(self, served: Served) -> None:
         provider, domain = served.public_provider, served.match.domain
         self._recipient = served.recipient
         look = provider.page or ProviderPage()
-        chosen = {"colour": look.colour, "logo": look.logo_background}
-        colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
+        chosen = (("colour", look.colour), ("logo", look.logo_background))
+        colours = "&".join(f"{key}={colour[1:]}" for key, colour in chosen if colour)
         self.brand = Brand(
             self._recipient.text(provider.display_name)
             or unfold(served.domain_or_name),
@@ -200,10 +196,10 @@ class Page:
             look.password == "app-password",  # noqa: S105 (the kind of password)
             self.url(look.password_url),
         )
-        listed = provider.exact_domains if provider.list_domains else ()
-        self.example = unfold(domain or next(iter(listed), self.example))
+        public_domains = provider.exact_domains if provider.list_domains else ()
+        self.example = unfold(domain or next(iter(public_domains), self.example))
 
-        # The origin is shown if it is https on a host of the provider.
+        # The page states its origin only if that is https on a host of the provider.
         directory = served.snapshot.directory
         match = directory.by_host(self.visit.request.host)
         is_https = self.visit.origin.startswith("https://")
@@ -229,17 +225,14 @@ class Page:
             self.profile,
         )
         listed = provider.page.programs if provider.page else None
-        self.programs = usable(account, listed)
-        self.program = program = chosen(self.programs, visit.program, visit.device)
-        self.account, self.address = account, account.shown
-        requested = visit.program.lower()
-        self.is_refused = requested not in ("", *(one.id for one in self.programs))
-        self.refused = BY_ID.get(requested)
-        self.settings = account.filled
+        self.programs = programs = usable(account, listed)
+        self.program = program = choose(programs, visit.program, visit.device)
+        self.account, self.address = account, account.readable_address
+        self.refused = BY_ID.get(visit.program.lower())
+        self.is_refused = bool(visit.program) and self.refused not in programs
+        self.settings = account.filled_provider
         self.servers = program.mail_servers(account) if program else None
-        self.groups = grouped(
-            self.programs, program, visit.device, all_listed=bool(listed)
-        )
+        self.groups = group(programs, program, visit.device, are_listed=bool(listed))
 
         query = visit.query(address, program=program.id if program else "", device="")
         self.here = visit.url(query)
@@ -247,7 +240,8 @@ class Page:
             self.picture = f"{self.path}/qr.svg?{query}"
         person = f"emailaddress={quote(str(address))}"
         if assets.account_content(account) is not None:
-            self.code = f"{self.path}/account.svg?{person}&name={quote(visit.name)}"
+            name = quote(visit.name)
+            self.account_code = f"{self.path}/account.svg?{person}&name={name}"
         if "thunderbird" in paths:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
 
@@ -255,14 +249,14 @@ class Page:
 # --- Similar domains ------------------------------------------------------------------
 
 
-def meant(domain: str, loaded: Loaded) -> str | None:
+def similar_domain(domain: str, loaded: Loaded) -> str | None:
     """Return the most similar domain of a provider that lists its domains, or None.
 
     Two letters may differ. With more than 300 domains, none is suggested.
     """
-    listing = (provider for provider in loaded.providers if provider.list_domains)
-    listed = (name for provider in listing for name in provider.exact_domains)
-    names = list(islice(listed, _MOST_COMPARED + 1))
+    providers = (provider for provider in loaded.providers if provider.list_domains)
+    domains = (name for provider in providers for name in provider.exact_domains)
+    names = list(islice(domains, _MOST_COMPARED + 1))
     length = len(domain)
     if length not in _LENGTHS or len(names) > _MOST_COMPARED:
         return None
@@ -271,15 +265,14 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
 
 
-def completed(typed: str, lookup: Lookup) -> str:
-    """Return a name with the domain after it, if only one is served and listed."""
+def with_only_domain(typed: str, lookup: Lookup) -> str:
+    """Return a typed local part with the domain, if only one is served and listed."""
     loaded, hooks = lookup.snapshot.loaded, lookup.hooks
-    has_hook = any(map(hooks.has, HOOK_NAMES[:2]))
-    if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
+    has_provider_hook = any(map(hooks.has, HOOK_NAMES[:2]))
+    if not _NAME.fullmatch(typed) or has_provider_hook or len(loaded.claims) != 1:
         return typed
     domain = next(iter(loaded.claims)).decode()
-    providers = loaded.providers
-    is_listed = all(row.list_domains and not row.mx_domains for row in providers)
+    is_listed = all(p.list_domains and not p.mx_domains for p in loaded.providers)
     if "*" in domain or not is_listed or typed.lower().endswith(domain):
         return typed
     try:

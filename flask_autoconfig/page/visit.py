@@ -57,8 +57,8 @@ class Visit:
         self._keys = dict(parse_qsl(self._query))
         self.program = self._keys.get("program", "")[:_LONGEST_PROGRAM]
         self.lang = self._keys.get("lang", "")[:LONGEST_TAG]
-        # Named by script.js, or by a visitor whose tablet claims to be a computer.
-        self.device_asked = _BY_NAME.get(self._keys.get("device", ""), "")
+        # Set by script.js, or by a visitor whose tablet claims to be a computer.
+        self.chosen_device = _BY_NAME.get(self._keys.get("device", ""), "")
         self.name = person_name(self._keys.get("name", ""))  # of the person
 
     @cached_property
@@ -67,7 +67,7 @@ class Visit:
         encoded = encoded_address(self._query)
         if "form" in self._keys:  # the page's own, where a typed plus is sent as %2B
             encoded = encoded.replace("+", "%20")
-        # Around an address a plus is a space that a form has sent; within it, a plus.
+        # A form sends a space around the address as a plus; within it, a plus is itself.
         encoded = encoded.strip("+")[:_LONGEST_TYPED]
         typed = _INVISIBLE.sub("", decoded(encoded)).strip()
         _, bracket, address = typed.rpartition("<")  # as in: Fred <fred@example.com>
@@ -76,30 +76,31 @@ class Visit:
         if link := _LINK.match(typed):
             typed = unquote(link[1])
         # Keyboards of phones add a space after a word that they suggested.
-        local, at, domain = typed.rpartition("@")
-        return f"{local.rstrip()}{at}{domain.strip()}"
+        local, separator, domain = typed.rpartition("@")
+        return f"{local.rstrip()}{separator}{domain.strip()}"
 
     @property
     def languages(self) -> list[str]:
-        """The tags of the browser's languages, the preferred one first."""
+        """The tags of the browser's languages, in order of preference."""
         header = self.http.headers.get("Accept-Language", "")[:_LONGEST_LANGUAGES]
         wanted = parse_accept_header(header, LanguageAccept)
         return [tag for tag, quality in wanted if quality > 0]
 
     @cached_property
     def device(self) -> Device:
-        """The device that the visitor named or the request comes from, or ""."""
-        if self.device_asked:
-            return self.device_asked
-        headers = self.http.headers
+        """The device that the visitor chose or the request comes from, or ""."""
+        if self.chosen_device:
+            return self.chosen_device
         names = ("Sec-CH-UA-Platform", "User-Agent")
-        text = " ".join(headers.get(name, "") for name in names)
-        found = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
-        return next(found, "")
+        text = " ".join(self.http.headers.get(name, "") for name in names)
+        for pattern, device in _DEVICES.items():
+            if re.search(pattern, text):
+                return device
+        return ""
 
     @property
     def needs_safari(self) -> bool:
-        """Whether it comes from a browser for iOS that cannot hand over a profile."""
+        """Whether the browser is one for iOS that cannot hand over a profile."""
         agent = self.http.headers.get("User-Agent", "")
         return self.device == "ios" and bool(_WITHOUT_PROFILES.search(agent))
 
@@ -108,7 +109,7 @@ class Visit:
         return self.http.root_path.rstrip("/")
 
     def path(self, suffix: str = "") -> str:
-        """Return the path of the page; *suffix* is that of the picture requested."""
+        """Return the path of the page, without the *suffix* of a requested picture."""
         return self.root + self.request.path.removesuffix(suffix)
 
     @property
@@ -120,12 +121,12 @@ class Visit:
         return f"{scheme}://{self.request.host}"
 
     def query(self, address: Address | str | None = None, **changes: str) -> str:
-        """Return the query of this state of the page for an address, with changes."""
+        """Return the query string of the page in this state, with changes."""
         keys = {"program": self.program, "lang": self.lang}
-        keys |= {"device": self.device_asked, **changes}
+        keys |= {"device": self.chosen_device, **changes}
         pairs = {"emailaddress": str(address or ""), **keys}
         return "&".join(f"{key}={quote(text)}" for key, text in pairs.items() if text)
 
     def url(self, query: str, suffix: str = "") -> str:
-        """Return the URL of the page with a query, without an invalid host."""
+        """Return the URL of the page with a query, or its path if the host is invalid."""
         return f"{self.origin}{quote(self.path(suffix))}?{query}"

@@ -33,8 +33,8 @@ def languages(site_catalogs: Path | None = None) -> dict[str, str]:
     *site_catalogs* is a folder with further catalogs.
     """
     roots = [LOCALE, site_catalogs] if site_catalogs else [LOCALE]
-    found = {file for root in roots for file in root.glob("*/*/autoconfig.mo")}
-    folders = sorted(file.parent.parent.name for file in found)
+    files = (file for root in roots for file in root.glob("*/*/autoconfig.mo"))
+    folders = sorted({file.parent.parent.name for file in files})
     return {"en": "en"} | {name.replace("_", "-"): name for name in folders}
 
 
@@ -47,24 +47,24 @@ def translations(
     catalog = gettext.translation("autoconfig", LOCALE, [folder], fallback=True)
     if site_catalogs is None:
         return catalog
-    first = gettext.translation("autoconfig", site_catalogs, [folder], fallback=True)
-    first.add_fallback(catalog)
-    return first
+    own = gettext.translation("autoconfig", site_catalogs, [folder], fallback=True)
+    own.add_fallback(catalog)
+    return own
 
 
 def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
     """Return the available tag for the first wanted tag that has one, or None.
 
-    For `fr-CA` it is that, else `fr` (RFC 4647, section 3.4), else another region.
+    For `fr-CA` it is that, or else `fr` (RFC 4647, section 3.4), or else another region's.
     """
     tags = {_key(tag): tag for tag in available}
     for key in map(_key, wanted):
-        parts = key.split("-")
-        prefixes = ("-".join(parts[:end]) for end in range(len(parts), 0, -1))
-        regions = (other for other in tags if other.partition("-")[0] == parts[0])
-        for found in (*prefixes, *regions):
-            if found in tags:
-                return tags[found]
+        subtags = key.split("-")
+        prefixes = ("-".join(subtags[:end]) for end in range(len(subtags), 0, -1))
+        regions = (tag for tag in tags if tag.partition("-")[0] == subtags[0])
+        for candidate in (*prefixes, *regions):
+            if candidate in tags:
+                return tags[candidate]
     return None
 
 
@@ -79,9 +79,9 @@ def words_of_documents(site_catalogs: Path | None) -> documents.Words:
 
 
 def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> str:
-    """Return the text in a language, else in English, else in none, else any.
+    """Return the text in a language, or else in English, in no language, or in any.
 
-    If it is in another language, it is marked as such.
+    A text in another language than the wanted one is marked with its own.
     """
     tag = best_match([language, "en", "", *texts], texts) or ""
     text = recipient.text(texts.get(tag, ""))
@@ -108,9 +108,9 @@ class Words:
     def __init__(self, language: str, site_catalogs: Path | None) -> None:
         self.language = language
         translate = translations(language, site_catalogs).gettext
-        is_right = language.partition("-")[0].lower() in _RIGHT_TO_LEFT
-        self.direction = "rtl" if is_right else "ltr"  # HTML's attribute `dir`
-        # Bounded: the texts are those of the code and the templates.
+        is_right_to_left = language.partition("-")[0].lower() in _RIGHT_TO_LEFT
+        self.direction = "rtl" if is_right_to_left else "ltr"  # HTML's attribute `dir`
+        # The cache is bounded: all texts are in the code and the templates.
         self._translated = cache(lambda text: escape(translate(text)))
 
     def say(self, text: str, /, **values: object) -> Markup:
@@ -119,9 +119,10 @@ class Words:
         return translated % values if values else translated
 
     def label(self, name: str, description: str = "") -> Markup:
-        """Quote the label of a program, or describe it if nobody has seen it.
+        """Quote a label in a program's user interface.
 
-        *name* is its key in labels.toml; the description is translated.
+        *name* is its key in labels.toml. If nobody has seen the label in the visitor's
+        language, *description* is translated instead.
         """
         texts = labels().get(name, {})
         tag = best_match([self.language], texts.keys() - {"source", "unseen"})

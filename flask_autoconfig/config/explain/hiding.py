@@ -18,16 +18,16 @@ def is_secret(key: str) -> bool:
 
 
 def hidden(line: str) -> str:
-    """Return a line, of TOML or nearly so, without the secrets in it."""
-    shown, done, at = "", 0, 0
-    while (key := _KEY.search(line, at)) is not None:
-        at = key.end()
-        value = _VALUE.match(line, at)
+    """Return a line of TOML, perhaps with errors, without the secrets in it."""
+    result, copied, position = "", 0, 0
+    while (key := _KEY.search(line, position)) is not None:
+        position = key.end()
+        value = _VALUE.match(line, position)
         if value is not None and value.lastgroup and value[value.lastgroup].strip():
-            start, at = value.span(value.lastgroup)
-            shown += line[done:start] + HIDDEN
-            done = at
-    return shown + line[done:]
+            start, position = value.span(value.lastgroup)
+            result += line[copied:start] + HIDDEN
+            copied = position
+    return result + line[copied:]
 
 
 def may_have_secret(line: str) -> bool:

@@ -23,14 +23,14 @@ def explain(text: str, error: Exception) -> Problem:
     message, _, place = str(error).rpartition(" (at ")
     if numbers := re.findall(r"\d+", place):
         number, column = int(numbers[0]), int(numbers[1]) - 1
-    else:  # what has no end is the last statement: its first line is the one to correct
+    else:  # the last statement has no end, and its first line is the one to correct
         number = last_statement(text)
         if message == 'Expected "\'"':  # a literal string ends with its line
             number = text.count("\n", 0, text.rfind("'")) + 1
         column = len(lines[number - 1])
     cures = WORDS["syntax"].items()
-    found = (cure for begin, cure in cures if message.startswith(begin))
-    cure = next(found, "correct that line")
+    matches = (cure for begin, cure in cures if message.startswith(begin))
+    cure = next(matches, "correct that line")
     char = lines[number - 1][column : column + 1]
     if char in _STRAIGHT:
         message = f"a curly quote ({char})"
@@ -46,25 +46,25 @@ def explain(text: str, error: Exception) -> Problem:
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     lines = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
-    *before, start = data[: error.start].decode("utf-8").split("\n")
-    message = f"not UTF-8 at byte {error.start}"
-    return _problem(message, "save it as UTF-8", lines, len(before) + 1, len(start))
+    *lines_before, begin = data[: error.start].decode("utf-8").split("\n")
+    message, number = f"not UTF-8 at byte {error.start}", len(lines_before) + 1
+    return _problem(message, "save it as UTF-8", lines, number, len(begin))
 
 
 def _problem(
     message: str, cure: str, lines: list[str], number: int, column: int
 ) -> Problem:
     """Return a problem at a column from 0, with the line unless it may have a secret."""
-    line, at = lines[number - 1], column
+    line, mark = lines[number - 1], column
     begin = last_statement("\n".join([*lines[: number - 1], line[:column]]))
     if any(map(may_have_secret, lines[begin - 1 : number])):
-        line, at = HIDDEN, 0
-    # The line, or the part of a long line around the place, and a mark below it.
-    start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
-    shown = clean(line[start : start + _WIDTH].replace("\t", " "))
-    before = "…" if start else ""
-    after = "…" if start + _WIDTH < len(line) else ""
-    indent = " " * (len(before) + at - start)
+        line, mark = HIDDEN, 0
+    # The line, or the part of a long line around the mark, and the mark below it.
+    start = max(0, min(mark - _WIDTH // 2, len(line) - _WIDTH))
+    part = clean(line[start : start + _WIDTH].replace("\t", " "))
+    prefix = "…" if start else ""
+    suffix = "…" if start + _WIDTH < len(line) else ""
+    indent = " " * (len(prefix) + mark - start)
     gap = " " * len(str(number))
-    excerpt = f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
+    excerpt = f"  {number} | {prefix}{part}{suffix}\n  {gap} | {indent}^"
     return Problem("", message, cure, line=number, column=column + 1, excerpt=excerpt)

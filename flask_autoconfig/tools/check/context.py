@@ -19,22 +19,22 @@ from .facts import Facts, Request
 from .findings import FAILURE, Case, Finding, shown
 
 # What a client may leave unencoded in a request line.
-_AS_IT_IS = "".join({*punctuation} - {*'"<>\\'})
+_UNENCODED = "".join({*punctuation} - {*'"<>\\'})
 
 
 class Outcome(NamedTuple):
-    """What a client got from one request."""
+    """The response to one request of a client, and the settings or problem in it."""
 
     url: str
     place: str = "host"  # of the client's step, or "srv"
     response: Response = Response("")  # of status 0 where there is none
     setup: Setup | None = None
-    trouble: Finding | None = None
+    problem: Finding | None = None
 
 
 @dataclass
 class Play:
-    """What a client set up, and what it met on the way."""
+    """The settings that a client set up, and the findings on the way."""
 
     client: Client
     setup: Setup | None = None
@@ -43,6 +43,7 @@ class Play:
 
     @property
     def place(self) -> str:
+        """The URL of the settings, or the name of the client."""
         return shown(self.found.url) if self.found else self.client.name
 
     @property
@@ -56,7 +57,8 @@ class Play:
     @property
     def mail(self) -> list[Account]:
         """The mail accounts of the setup that have a host and a port."""
-        return [it for it in self.accounts if it.type in MAIL_TYPES and not it.url]
+        mail = (account for account in self.accounts if account.type in MAIL_TYPES)
+        return [account for account in mail if not account.url]
 
     def reads(self, document: "Document | FaultyDocument") -> bool:
         """Return whether the settings are those of a document."""
@@ -64,13 +66,14 @@ class Play:
         return self.found is not None and self.found.url in urls
 
     def failures(self) -> list[Finding]:
+        """Return the findings that are failures."""
         return [found for found in self.findings if found.status == FAILURE]
 
 
 class Document(NamedTuple):
     """A config-v1.1.xml that can be read."""
 
-    requests: tuple[Request, ...]  # the requests that it answers
+    requests: tuple[Request, ...]  # whose response it is
     response: Response  # to the first of them
     body: bytes
     provider: Provider
@@ -95,17 +98,17 @@ class FaultyDocument(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The mail accounts of one source that publishes settings."""
+    """A source of settings, such as a document, and its mail accounts."""
 
     place: str  # for people: a URL, or what it is
     accounts: tuple[Account, ...]
     clients: tuple[str, ...] = ()  # that take their settings from it
     document: Document | None = None
-    is_foreign: bool = False  # it is for other domains
-    is_personal: bool = False  # it has one person's user name for everybody
+    is_foreign: bool = False  # the settings are for other domains
+    is_personal: bool = False  # one person's user name is set for everybody
     faults: int = 0  # accounts that work for nobody
     votes: int = 0  # of other sources
-    is_decided: bool = False  # it is the first, and nothing as credible contradicts it
+    is_decided: bool = False  # the first, if no source as credible contradicts it
     is_contradicted: bool = False  # by the first
 
     @property
@@ -122,9 +125,7 @@ class Context:
     facts: Facts
     provider: Provider | None = None  # of the file, or of the document to compare with
     plays: tuple[Play, ...] = ()  # one for each client
-    requests: tuple[
-        Request, ...
-    ] = ()  # the clients' requests, except those to MX hosts
+    requests: tuple[Request, ...] = ()  # of the clients, except those to MX hosts
     documents: tuple[Document, ...] = ()
     faulty: tuple[FaultyDocument, ...] = ()
     names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
@@ -140,15 +141,16 @@ class Context:
 
     def is_foreign(self, play: Play) -> bool:
         """Return whether a client got the servers of another customer's document."""
-        pairs = (pair for one in self.foreign for pair in one.provider.servers)
-        theirs = {server.hostname for _, server in pairs}
+        if any(map(play.reads, self.foreign)):
+            return True
+        providers = (document.provider for document in self.foreign)
+        servers = (pair[1] for provider in providers for pair in provider.servers)
         hosts = {account.hostname for account in play.mail}
-        is_there = any(map(play.reads, self.foreign))
-        return is_there or (bool(hosts) and hosts <= theirs)
+        return bool(hosts) and hosts <= {server.hostname for server in servers}
 
     @property
     def own_plays(self) -> list[Play]:
-        """The plays that did not end at the settings of another customer."""
+        """The plays without those that led to the settings of another customer."""
         return [play for play in self.plays if not self.is_foreign(play)]
 
     def readers(self, document: Document | FaultyDocument) -> list[str]:
@@ -157,29 +159,27 @@ class Context:
 
     def has_document(self, play: Play) -> bool:
         """Return whether a client took its settings from a config-v1.1.xml."""
-        listed: list[Document | FaultyDocument] = [*self.documents, *self.faulty]
-        return any(map(play.reads, listed))
-
-
-# --- The requests of a client ---------------------------------------------------------
+        documents: list[Document | FaultyDocument] = [*self.documents, *self.faulty]
+        return any(map(play.reads, documents))
 
 
 def mx_domains(hosts: list[str], domain: str) -> list[str]:
-    """Return the domains of MX hosts: without the first label, and registered ones."""
-    parts = [(it.partition(".")[2], base_domain(it)) for it in hosts[:2]]
-    names = [name for each in parts for name in each]
-    return [name for name in dict.fromkeys(names) if "." in name and name != domain]
+    """Return the domains of MX hosts: each without its first label, and registered."""
+    pairs = ((host.partition(".")[2], base_domain(host)) for host in hosts[:2])
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    return [name for name in names if "." in name and name != domain]
 
 
 def steps_of(client: Client, case: Case) -> list[Step]:
-    """Return the steps of a client, without those for families that the file leaves out."""
+    """Return the steps of a client; with a file, those of the families that it serves."""
+    if case.provider is None:
+        return list(client.steps)
     served = {family.name for family in case.families}
-    every = case.provider is None
-    return [step for step in client.steps if every or family_of(step) in served]
+    return [step for step in client.steps if family_of(step) in served]
 
 
 def requests_of(step: Step, case: Case, facts: Facts) -> list[Request]:
-    """Return the requests of a step, one for each MX host where it goes by those."""
+    """Return the requests of a step; one that uses MX records may have two."""
     names = facts.mx_hosts(case.domain) if "mx" in step.place else [case.domain]
     if "mx" in step.place and step.place != "mx host":
         names = mx_domains(names, case.domain)
@@ -192,17 +192,16 @@ def requests_of(step: Step, case: Case, facts: Facts) -> list[Request]:
 
 def request_of(step: Step, case: Case, url: str) -> Request:
     """Return the request of a step to a URL, with the address in the step's form."""
-    who = str(case.asker)
+    address = str(case.asker)
     if step.kind == "pox":
         headers = (("Content-Type", "text/xml"),)
-        return Request(url, "POST", outlook.request(who), headers)
+        return Request(url, "POST", outlook.request(address), headers)
     if step.kind == "v2":
-        return Request(
-            f"{url}?Email={quote(who)}&Protocol=AutodiscoverV1&RedirectCount=1"
-        )
+        query = f"Email={quote(address)}&Protocol=AutodiscoverV1&RedirectCount=1"
+        return Request(f"{url}?{query}")
     if step.form == "none":
         return Request(url)
     if step.form == "evolution":
-        who = str(Address(NOBODY, case.domain))
-    named = quote(who, safe=_AS_IT_IS if step.form == "raw" else "/")
-    return Request(f"{url}?emailaddress={named}")
+        address = str(Address(NOBODY, case.domain))
+    quoted = quote(address, safe=_UNENCODED if step.form == "raw" else "/")
+    return Request(f"{url}?emailaddress={quoted}")

@@ -24,101 +24,104 @@ from . import texts
 S = TypeVar("S")
 T = TypeVar("T")
 _WORKERS = 32
-# Requests to one web server: an office's many computers ask at once, but not all clients.
-_AT_ONCE = 8
+# Requests at a time to one web server: those of an office, but not those of all clients.
+_MOST_CONCURRENT = 8
 _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
-# A server that limits the rate of requests is asked again later, with pauses.
+# Where a server limits the rate of requests, they are repeated one by one, with pauses.
 _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
-_MOST_TRIES, _MOST_KNOWN = 5, 8
-_PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
+_MOST_TRIES, _MOST_REPEATED = 5, 8
+_PAUSES_WHEN_SLOW = (1.0, 2.0, 3.0)  # seconds before the repetitions of a slow request
 
-
-# What one of a host's addresses answers.
-AtAddress = Response | MailServer | ProbeError
-# By the kind of a result, and what it is of.
-_Futures = dict[tuple[str, Hashable], Future[Any]]
+AddressResult = Response | MailServer | ProbeError  # at one of a host's addresses
+_Key = tuple[
+    str, Hashable
+]  # of a result: its kind, and what was looked up or requested
 
 
 class _WebServer:
+    """What requests showed about the limits and the speed of a web server."""
+
     def __init__(self) -> None:
-        self.room = threading.BoundedSemaphore(_AT_ONCE)
-        self.turn = threading.Lock()
+        self.places = threading.BoundedSemaphore(_MOST_CONCURRENT)
+        self.turn = threading.Lock()  # for requests that are sent alone
         self.pause = 0.0  # seconds between requests, where it limits their rate
-        self.answered = deque[Request](maxlen=30)  # the last that were not refused
+        self.answered = deque[Request](maxlen=30)  # the last, without refused ones
         self.down: set[str] = set()  # hosts whose service is unavailable
-        self.alone: dict[Request, float] = {}  # seconds of responses to single requests
-        self.is_slow = False  # also where a request is the only one
+        self.seconds_alone: dict[Request, float] = {}  # of requests sent alone
+        self.is_slow = False  # even for a request that is sent alone
+        self.is_blocking = False  # this machine's address, after too many requests
 
 
-def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[["Facts", str], T]:
-    """Return a method of facts that makes a lookup once for each name."""
+def _lookup(method: Callable[[Resolver, str], T]) -> Callable[["Facts", str], T]:
+    """Return a method of `Facts` that makes a lookup once for each name."""
 
-    def kept(facts: "Facts", name: str) -> T:
-        look = partial(lookup, facts.network.resolver, name)
-        return facts._once(lookup.__name__, name, look)
+    def lookup(facts: "Facts", name: str) -> T:
+        obtain = partial(method, facts.network.resolver, name)
+        return facts._cached(method.__name__, name, obtain)
 
-    return kept
+    return lookup
 
 
 class Facts:
     """Lookups and requests on a network, up to its deadline.
 
-    Results are kept, and a second caller waits for the first. *shared* are facts to share
-    results with; their network may have another deadline.
+    Results are cached, and a second caller waits for the first. *shared* are other facts,
+    with the same cache; their network may have another deadline.
     """
 
     def __init__(self, network: Network, shared: "Facts | None" = None) -> None:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses that arrived, and for turns
-        self.asked: list[tuple[str, Hashable]] = []  # what was first looked for here
+        self.keys: list[_Key] = []  # of results that were not in the cache
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
-        self._futures: _Futures = shared._futures if shared else {}
+        self._futures: dict[_Key, Future[Any]] = shared._futures if shared else {}
+        # By an address of each; the name of a host that has none.
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
 
-    def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
-        """Return the kept result, or that of *look*; raise what it raises."""
-        # An error after the deadline is "late" and not kept where little time was left.
+    def _cached(self, kind: str, of: Hashable, obtain: Callable[[], T]) -> T:
+        """Return the cached result, or that of *obtain*; raise what it raises."""
+        key = (kind, of)
         with self._lock:
-            is_first = (kind, key) not in self._futures
-            future = self._futures.setdefault((kind, key), Future())
+            is_first = key not in self._futures
+            future = self._futures.setdefault(key, Future())
         if is_first:
-            self.asked.append((kind, key))
-            left = self.network.until - time.monotonic()
+            self.keys.append(key)
+            time_left = self.network.until - time.monotonic()
             try:
-                future.set_result(look())
+                future.set_result(obtain())
             except BaseException as error:
                 is_over = time.monotonic() >= self.network.until
-                is_queued = (
-                    kind == "response" and self.is_limited
-                )  # it waits for its turn
-                if is_over and (is_queued or left < self.network.timeout):
+                # Requests to a server with limits also wait for their turn.
+                is_queued = kind == "response" and self.is_limited
+                # With more time the result may be another: it is not cached.
+                if is_over and (is_queued or time_left < self.network.timeout):
                     with self._lock:
-                        self._futures.pop((kind, key), None)
+                        self._futures.pop(key, None)
                     self.is_late, error.kind = True, "late"  # type: ignore
                 future.set_exception(error)
         result: T = future.result()
         return result
 
-    def forget(self, domain: str, asked: Iterable[tuple[str, Hashable]]) -> None:
-        """Forget those of the results that no other domain is checked with."""
+    def forget(self, domain: str, keys: Iterable[_Key]) -> None:
+        """Forget the results with these keys that concern no other domain."""
         with self._lock:
-            for kind, key in asked:
-                if domain in str(key):
-                    self._futures.pop((kind, key), None)
-                if isinstance(key, Request):  # the others have an address
-                    self._servers.pop(_host_of(key), None)
+            for kind, of in keys:
+                if domain in str(of):
+                    self._futures.pop((kind, of), None)
+                if isinstance(of, Request):  # a server with an address may have others
+                    self._servers.pop(_host_of(of), None)
         self.network.resolver.forget(domain)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 
-    addresses = _kept(Resolver.addresses)  # of a host, IPv6 first
-    alias = _kept(Resolver.alias)  # the target of a CNAME record, or ""
-    is_known = _kept(Resolver.is_known)  # whether the name exists
-    mx = _kept(Resolver.mx)  # the MX hosts of a domain, in order of preference
-    srv = _kept(Resolver.srv)  # hosts and ports; the host is "" for "not offered"
-    txt = _kept(Resolver.txt)
+    addresses = _lookup(Resolver.addresses)  # of a host, IPv6 first
+    alias = _lookup(Resolver.alias)  # the target of a CNAME record, or ""
+    is_known = _lookup(Resolver.is_known)  # whether the name exists
+    mx = _lookup(Resolver.mx)  # the MX hosts of a domain, in order of preference
+    srv = _lookup(Resolver.srv)  # hosts and ports; the host is "" for "not offered"
+    txt = _lookup(Resolver.txt)
 
     def exists(self, host: str) -> bool:
         """Return whether the host has an address; False where the lookup fails."""
@@ -149,7 +152,7 @@ class Facts:
 
     def response(self, request: Request) -> Response:
         """Return the response to a request, without following redirects."""
-        return self._once("response", request, partial(self._response, request))
+        return self._cached("response", request, partial(self._send_limited, request))
 
     def _server_of(self, request: Request) -> _WebServer:
         host = _host_of(request)
@@ -159,109 +162,121 @@ class Facts:
             return self._servers.setdefault(host, _WebServer())
 
     def seconds(self, request: Request, response: Response, most: float) -> float:
-        """Return how long a response takes, asked for again alone if it took too long."""
-        # A server may delay the many requests of a check, and not those of a client.
+        """Return the seconds of a response; if more than *most*, measure them again, alone.
+
+        A server may delay the many requests of a check, and not those of a client.
+        """
         if response.seconds <= most:
             return response.seconds
         server, request = self._server_of(request), request._replace(url=response.url)
         with server.turn:
-            for pause in _PAUSES_ALONE:
-                took = server.alone.get(request, response.seconds)
-                has_time = time.monotonic() + pause + most < self.network.until
-                is_known = server.is_slow or (request in server.alone and not has_time)
-                if is_known or took <= most:
+            seconds = server.seconds_alone.get(request, response.seconds)
+            for pause in _PAUSES_WHEN_SLOW:
+                if server.is_slow or seconds <= most:
                     break
-                if not has_time:
+                if time.monotonic() + pause + most >= self.network.until:
+                    if request in server.seconds_alone:
+                        break
                     self.is_late = True
                     return most
                 time.sleep(pause)
                 with suppress(ProbeError):
-                    server.alone[request] = self._sent(request).seconds
-            took = server.alone.get(request, response.seconds)
-            server.is_slow = server.is_slow or took > most
-        return took
+                    seconds = self._send(request).seconds
+                    server.seconds_alone[request] = seconds
+            server.is_slow = server.is_slow or seconds > most
+        return seconds
 
-    def _response(self, request: Request) -> Response:
+    def _send_limited(self, request: Request) -> Response:
         server = self._server_of(request)
         if server.pause:
-            return self._in_turn(server, request)
-        has_room = server.room.acquire(timeout=_LONGEST_WAIT)
+            return self._send_in_turn(server, request)
+        has_place = server.places.acquire(timeout=_LONGEST_WAIT)
         try:
-            response = self._sent(request)
+            response = self._send(request)
         finally:
-            if has_room:
-                server.room.release()
+            if has_place:
+                server.places.release()
         if response.status in _REFUSALS:
-            return self._in_turn(server, request, response)
+            return self._send_in_turn(server, request, response)
+        if response.status == 403:
+            return replace(response, is_limited=self._is_blocked(server, request))
         server.answered.append(request)
         return response
 
-    def _sent(self, request: Request) -> Response:
-        """Send a request; as a client, where the name of this program is refused."""
-        response = self._fetched(request)
+    def _is_blocked(self, server: _WebServer, request: Request) -> bool:
+        """Return whether the host also refuses a request that it answered before."""
+        host, answered = _host_of(request), list(server.answered)
+        at_host = [request for request in answered if _host_of(request) == host]
+        if not server.is_blocking:
+            server.is_blocking = any(map(self._is_refused, at_host[-1:]))
+        return server.is_blocking
+
+    def _send(self, request: Request) -> Response:
+        """Send a request, as Thunderbird if a firewall refuses the name of this program."""
+        response = self._fetch(request)
         self.waited += response.seconds
         if "User-Agent" in dict(request.headers) or not is_wall(response):
             return response
         as_client = request.with_agent(THUNDERBIRD.agent)
-        host = split_url(request.url).hostname
-        is_refused = self._once(
-            "the name is refused", host, lambda: not is_wall(self._fetched(as_client))
+        host = _host_of(request)
+        is_refused = self._cached(
+            "the name is refused", host, lambda: not is_wall(self._fetch(as_client))
         )
-        return self._fetched(as_client) if is_refused else response
+        return self._fetch(as_client) if is_refused else response
 
-    def _fetched(self, request: Request) -> Response:
+    def _fetch(self, request: Request) -> Response:
         return fetch_once(self.network.step(PATIENCE * self.network.timeout), request)
 
-    def _in_turn(
+    def _send_in_turn(
         self, server: _WebServer, request: Request, refusal: Response | None = None
     ) -> Response:
-        """Send a request alone, after a pause, and again while the server limits them.
+        """Send a request alone, after a pause; repeat it while the server refuses it.
 
-        A host that refuses the first repeated request is unavailable, unless the server
-        now refuses what it answered before.
+        A host that refuses the first repetition is unavailable, unless the server also
+        refuses requests that it answered before: then it limits their rate.
         """
-        host, begun = _host_of(request), time.monotonic()
+        host, started = _host_of(request), time.monotonic()
         with server.turn:
             for _ in range(_MOST_TRIES):
                 pause = server.pause or _FIRST_PAUSE
-                if refusal is not None and host in server.down:
-                    break
-                if time.monotonic() + pause >= self.network.until:
+                is_down = refusal is not None and host in server.down
+                if is_down or time.monotonic() + pause >= self.network.until:
                     break
                 time.sleep(pause)
-                response = self._sent(request)
+                response = self._send(request)
                 if response.status not in _REFUSALS:
                     server.pause = pause if server.pause else _PAUSE
-                    self.waited += time.monotonic() - begun
+                    self.waited += time.monotonic() - started
                     return response
                 refusal = response
                 # A limit may hold for some hosts and paths only.
-                known = list(server.answered)  # other threads add to it
-                here = [it for it in known if _host_of(it) == host]
-                again = map(self._is_refused, (here or known)[:_MOST_KNOWN])
-                if server.pause or any(again):
+                answered = list(server.answered)  # other threads add to it
+                at_host = [request for request in answered if _host_of(request) == host]
+                repeated = (at_host or answered)[:_MOST_REPEATED]
+                if server.pause or any(map(self._is_refused, repeated)):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     server.down.add(host)
-            response = refusal or self._sent(request)
-            is_refused = response.status in _REFUSALS and server.pause > 0
-            return replace(response, is_limited=is_refused)
+            response = refusal or self._send(request)
+            is_limited = response.status in _REFUSALS and server.pause > 0
+            return replace(response, is_limited=is_limited)
 
     def _is_refused(self, request: Request) -> bool:
         with suppress(ProbeError):
-            return self._sent(request).status in _REFUSALS
+            return self._fetch(request).status in (403, *_REFUSALS)
         return False
 
     @property
     def is_limited(self) -> bool:
+        """Whether a web server limits the rate of requests."""
         return any(server.pause for server in list(self._servers.values()))
 
     def forget_refusals(self) -> None:
-        """Forget what servers refused because of their limits."""
+        """Forget the responses of servers that limited the rate of requests."""
         with self._lock:
             for key, future in list(self._futures.items()):
-                is_over = future.done() and not future.exception()
-                if is_over and getattr(future.result(), "is_limited", False):
+                has_result = future.done() and not future.exception()
+                if has_result and getattr(future.result(), "is_limited", False):
                     del self._futures[key]
 
     def fetch(self, request: Request) -> Response:
@@ -271,59 +286,63 @@ class Facts:
         )
 
     def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
-        """Return what a mail server offers, or why that is not known."""
-        look = partial(mail_server, self.network, endpoint)
+        """Return the mail server and its capabilities, or the error of the connection."""
+        obtain = partial(mail_server, self.network, endpoint)
         try:
-            return self._once("server", endpoint, look)
+            return self._cached("server", endpoint, obtain)
         except ProbeError as error:
             return error
 
     def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
-        """Return what a client of TLS 1.2 gets from a server; an empty set if unknown.
+        """Return the types of the first messages to a client of TLS 1.2; none if unknown.
 
-        The second answer counts: nginx needs a request to fetch a *staple*, others a rest.
+        nginx fetches a *staple* only when a first client has connected, and other servers
+        need a rest: where the first connection fails, a second one counts.
         """
 
-        def said(padding: bytes) -> set[int]:
+        def connect(padding: bytes) -> set[int]:
             with suppress(OSError, ProbeError):
                 return first_messages(self.network, endpoint, padding)
             return set()
 
-        def look() -> set[int]:
-            messages = said(PADDING)
-            if (lost := messages <= {NO_CIPHER}) or (staple and STAPLE not in messages):
+        def obtain() -> set[int]:
+            messages = connect(PADDING)
+            is_refused = messages <= {NO_CIPHER}
+            if is_refused or (staple and STAPLE not in messages):
                 time.sleep(1)
-                messages = said(b"")
+                messages = connect(b"")
                 has_time = time.monotonic() + self.network.timeout < self.network.until
-                if lost and has_time and messages - {NO_CIPHER}:
-                    messages |= {TOO_LONG} if said(PADDING) <= {NO_CIPHER} else set()
+                if is_refused and has_time and messages - {NO_CIPHER}:
+                    is_too_long = connect(PADDING) <= {NO_CIPHER}
+                    messages |= {TOO_LONG} if is_too_long else set()
             return messages
 
-        return self._once("first messages", endpoint, look)
+        return self._cached("first messages", endpoint, obtain)
 
-    def at_addresses(self, asked: Request | Endpoint) -> dict[str, AtAddress]:
-        """Return what each address of a host answers; {} for a host with only one."""
-        if isinstance(asked, Request):
-            parts = split_url(asked.url)
-            host, usual = parts.hostname or "", 443 if parts.scheme == "https" else 80
-            addresses = self.network.addresses(host, parts.port or usual)
+    def at_addresses(self, target: Request | Endpoint) -> dict[str, AddressResult]:
+        """Return the result at each address of a host; {} for a host with only one."""
+        if isinstance(target, Request):
+            parts = split_url(target.url)
+            usual = 443 if parts.scheme == "https" else 80
+            host, port = parts.hostname or "", parts.port or usual
         else:
-            addresses = self.network.addresses(asked.host, asked.port)
+            host, port = target.host, target.port
+        addresses = self.network.addresses(host, port)
         if len(addresses) < 2:
             return {}
-        found = side_by_side(partial(self._at, asked, one) for one in addresses)
-        return dict(zip(addresses, found, strict=True))
+        tasks = (partial(self._result_at, address, target) for address in addresses)
+        return dict(zip(addresses, side_by_side(tasks), strict=True))
 
-    def _at(self, asked: Request | Endpoint, address: str) -> AtAddress:
-        there = replace(self.network, only=address)
+    def _result_at(self, address: str, target: Request | Endpoint) -> AddressResult:
+        network = replace(self.network, only=address)
 
-        def look() -> AtAddress:
-            if isinstance(asked, Request):
-                return Facts(there).response(asked)
-            return mail_server(there, asked)
+        def obtain() -> AddressResult:
+            if isinstance(target, Request):
+                return Facts(network).response(target)
+            return mail_server(network, target)
 
         try:
-            return self._once("at address", (asked, address), look)
+            return self._cached("at address", (target, address), obtain)
         except ProbeError as error:
             return error
 
@@ -342,17 +361,17 @@ def is_wall(response: Response) -> bool:
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
     """Run the tasks in threads, the last in this one; return their results in order."""
-    listed = list(tasks)
+    pending = list(tasks)
     with ThreadPoolExecutor(_WORKERS) as pool:
-        futures = [pool.submit(task) for task in listed[:-1]]
-        last = [task() for task in listed[-1:]]
+        futures = [pool.submit(task) for task in pending[:-1]]
+        last = [task() for task in pending[-1:]]
         return [*(future.result() for future in futures), *last]
 
 
 def each_of(find: Callable[[S], Iterable[T]], items: Iterable[S]) -> list[T]:
-    """Call *find* for each item in threads; return all that it yields, in order."""
+    """Call *find* for each item, in threads; return all that it yields, in order."""
 
-    def listed(item: S) -> list[T]:
+    def find_all(item: S) -> list[T]:
         return list(find(item))
 
-    return list(chain(*side_by_side(partial(listed, item) for item in items)))
+    return list(chain(*side_by_side(partial(find_all, item) for item in items)))

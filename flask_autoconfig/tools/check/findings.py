@@ -20,9 +20,10 @@ STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
 _MARKS: dict[str, str] = texts.table("marks")
 _GROUPS = texts.table("groups")  # of codes
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
+_BAD_VALUES = ("document.bad-value", "document.bad-username", "setup.private-host")
 
-# What findings follow that are listed last, or first.
-_LAST = {"nothing": -1, "anything": 1, "mail": 2}
+# The place of a code among those of its status, by its `follows` in texts.toml.
+_ORDER = {"nothing": -1, "anything": 1, "mail": 2}
 
 # The order of steps: causes before their consequences.
 _STEPS = ("file", "https", "document", "server", "dns", "login")
@@ -47,7 +48,8 @@ class Case:
     @property
     def hosts(self) -> list[str]:
         """The hosts of the families' documents."""
-        return [f"{it.label}.{self.domain}" for it in self.families if it.label]
+        labels = (family.label for family in self.families)
+        return [f"{label}.{self.domain}" for label in labels if label]
 
     def has(self, host: str) -> bool:
         """Return whether the host is the domain or below it."""
@@ -55,7 +57,7 @@ class Case:
 
     @property
     def asker(self) -> Address:
-        """The address to ask with; every domain has the default (RFC 5321, 4.5.1)."""
+        """The address in requests; the default exists in every domain (RFC 5321, 4.5.1)."""
         return self.address or Address("postmaster", self.domain)
 
 
@@ -66,7 +68,7 @@ class Finding(NamedTuple):
     step: str  # file, dns, https, document, server or login
     subject: str  # the URL, name or server; several are joined by ", "
     values: Values = ()  # of the placeholders in the texts
-    around: Around = ()
+    around: Around = ()  # texts that surround those of the code
     advice: str = ""  # replaces the cure of the code
     marks: frozenset[str] = frozenset()  # circumstances, such as those of _MARKS
     clients: tuple[str, ...] = ()  # that are affected
@@ -77,13 +79,13 @@ class Finding(NamedTuple):
         status = texts.row(self.code).status
         if _ONLY_WAY in self.marks and status == WARNING:
             status = FAILURE
-        limits = (_MARKS[mark] for mark in self.marks if mark in _MARKS)
+        limits = (_MARKS[mark] for mark in self.marks & _MARKS.keys())
         return max((status, *limits), key=STATUSES.index)
 
     @property
     def text(self) -> Row:
-        kind = self.subject.partition(" ")[0]  # of a mail server, such as imap
-        return texts.text_of(self.code, self.values, self.around, self.advice, kind)
+        protocol = self.subject.partition(" ")[0]  # of a mail server, such as imap
+        return texts.text_of(self.code, self.values, self.around, self.advice, protocol)
 
     @property
     def seen(self) -> str:
@@ -126,10 +128,10 @@ def finding(
     """
     subject = clean(shown(subject))
     row = texts.row(code)
-    kinds = {getattr(value, "kind", "") for value in values.values()}  # of errors
-    known = (code, step or row.step, subject, _clean(values), (), clean(advice))
-    marks = frozenset({"late"} & kinds | {*row.marks})
-    return Finding(*known, marks, (), (subject,))
+    error_kinds = {getattr(value, "kind", "") for value in values.values()}
+    marks = frozenset(row.marks) | (error_kinds & {"late"})
+    first = (code, step or row.step, subject, _clean(values))
+    return Finding(*first, advice=clean(advice), marks=marks, places=(subject,))
 
 
 def _clean(values: dict[str, object]) -> Values:
@@ -137,7 +139,7 @@ def _clean(values: dict[str, object]) -> Values:
 
 
 def shown(url: str) -> str:
-    """Return a URL without its query, which only says who asks."""
+    """Return a URL without its query, which is about the person who asks."""
     parts = split_url(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.netloc else url
 
@@ -147,7 +149,7 @@ def from_problem(
 ) -> Finding:
     """Return the finding for a problem of the file or of a document.
 
-    *clients* are the names in `problem.client`, where it contains several.
+    *clients* are the clients that `problem.client` names, if several.
     """
     name, client = problem.client, ""
     harm = texts.table("harms").get(problem.place, "the setting is ignored")
@@ -167,55 +169,54 @@ def from_problem(
     return found.hurting(*(clients or filter(None, [name])))
 
 
-# --- All findings of a case --------------------------------------------------------------
-
-
 def has_failure(findings: Iterable[Finding]) -> bool:
     """Return whether one of the findings is a failure."""
     return any(found.status == FAILURE for found in findings)
 
 
 def weighed(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without consequences, equal causes merged, worst first."""
+    """Return the findings without consequences; equal ones are merged, the worst first."""
     return merged(_distinct(_without_consequences(list(findings))))
 
 
-def hurt_by(findings: Iterable[Finding], *codes: str) -> set[str]:
+def affected_by(findings: Iterable[Finding], *codes: str) -> set[str]:
     """Return the clients that are affected by findings with one of the codes."""
     return {name for found in findings if found.code in codes for name in found.clients}
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings that no other causes, such as a value that stops clients."""
+    """Yield the findings that are not caused by others, such as one of a bad value."""
     failures = [found for found in findings if found.status == FAILURE]
     differing = [found for found in failures if found.code == "document.differs"]
-    bad_values = ("document.bad-value", "document.bad-username", "setup.private-host")
-    hurt = hurt_by(failures, *bad_values)
-    places = {it for one in failures if one.code in bad_values for it in one.places}
-    methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
-    cached = {it.subject for it in findings if it.code == "dns.cached"}
-    documents = (it for it in failures if it.step == "document")
-    unread = [it for it in documents if not it.code.startswith("setup.")]
-    lost = {client for it in unread for client in it.clients}
+    bad_values = [found for found in failures if found.code in _BAD_VALUES]
+    places_of_bad_values = {place for found in bad_values for place in found.places}
+    clients_of_bad_values = affected_by(failures, *_BAD_VALUES)
+    lacking = (found for found in findings if found.code.startswith("server.method-un"))
+    servers_without_method = {found.subject for found in lacking}
+    cached_names = {found.subject for found in findings if found.code == "dns.cached"}
+    of_documents = (found for found in failures if found.step == "document")
+    unread = (found for found in of_documents if not found.code.startswith("setup."))
+    clients_without_setup = {client for found in unread for client in found.clients}
     for found in findings:
         if found.code == "document.stale" and differing:
             # The service has the same older file for all documents.
             same = differing[0]._replace(clients=found.clients)
             found = same.at(found.subject)
-        is_failure, who = found.status == FAILURE, {*found.clients}
-        is_theirs = bool(who) and hurt >= who
-        is_told = found.step == "server" and is_failure and is_theirs
+        is_failure, clients = found.status == FAILURE, {*found.clients}
+        is_by_values = bool(clients) and clients <= clients_of_bad_values
+        is_caused = found.step == "server" and is_failure and is_by_values
         if found.code == "document.unusable":
-            is_told = found.subject in places and (is_theirs or not is_failure)
+            has_bad_value = found.subject in places_of_bad_values
+            is_caused = has_bad_value and (is_by_values or not is_failure)
         elif found.code in _GROUPS["methods"]:
-            is_told = found.subject in methods
+            is_caused = found.subject in servers_without_method
         elif found.code.startswith("setup."):
-            is_told = lost >= who
+            is_caused = clients <= clients_without_setup
         follows_from = texts.row(found.code).follows_from
-        worse = (it for it in findings if _badness(it) <= _badness(found))
-        causes = hurt_by(worse, *follows_from) if follows_from else set()
-        if not (is_told or set() < who <= causes):
-            is_cached = not cached.isdisjoint(found.places)
+        worse = (other for other in findings if _badness(other) <= _badness(found))
+        stopped = affected_by(worse, *follows_from) if follows_from else set()
+        if not (is_caused or set() < clients <= stopped):
+            is_cached = not cached_names.isdisjoint(found.places)
             yield found.marked("explained" if is_cached else "")
 
 
@@ -224,10 +225,10 @@ def _distinct(findings: Iterable[Finding]) -> Iterator[Finding]:
     worst: dict[tuple[str, str], Finding] = {}
     for found in findings:
         for place in found.places:
-            here, key = found.at(place), (place, found.seen)
-            keep, drop = sorted((worst.get(key, here), here), key=_badness)
-            clients = drop.clients if keep.status == drop.status else ()
-            worst[key] = keep.hurting(*clients)
+            at_place, key = found.at(place), (place, found.seen)
+            kept, dropped = sorted((worst.get(key, at_place), at_place), key=_badness)
+            clients = dropped.clients if kept.status == dropped.status else ()
+            worst[key] = kept.hurting(*clients)
     yield from worst.values()
 
 
@@ -236,18 +237,18 @@ def _badness(found: Finding) -> int:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Return each cause once, with all its places and clients, worst first.
+    """Return equal findings as one, with all places and clients; the worst first.
 
     Findings of one status are in the order of a client's steps: the file, HTTPS,
     documents, servers, DNS, logins. Where a server fails, differences from the file come
     after it: to adapt the rest to a dead server would break what is right.
     """
-    listed = list(findings)
-    is_file_wrong = any(found.code in _GROUPS["file_is_wrong"] for found in listed)
+    findings = list(findings)
+    is_file_wrong = any(found.code in _GROUPS["file_is_wrong"] for found in findings)
     causes: dict[tuple[str, ...], Finding] = {}
-    for found in listed:
+    for found in findings:
         is_by_file = texts.row(found.code).follows == "a dead server"
-        if is_file_wrong and is_by_file:  # to serve it would break what works
+        if is_file_wrong and is_by_file:  # what the file has would break what works
             found = found.within("wrong-file", whose="the file").marked("explained")
         place = found.subject if found.status == OK else ""  # these are not merged
         key = (found.status, found.seen, found.why, found.cure, place)
@@ -256,13 +257,13 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         first = first.at(", ".join(places)).hurting(*found.clients)
         causes[key] = first._replace(places=places)
 
-    every = causes.values()
-    is_dead = any(it.status == FAILURE and it.step == "server" for it in every)
+    of_servers = [found for found in causes.values() if found.step == "server"]
+    is_dead = has_failure(of_servers)
 
     def weight(found: Finding) -> tuple[int, int, int]:
         step, follows = _STEPS.index(found.step), texts.row(found.code).follows
-        if (is_dead or is_file_wrong) and follows:
+        if follows and (is_dead or is_file_wrong):
             step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
-        return _badness(found), _LAST.get(follows, 0), step
+        return _badness(found), _ORDER.get(follows, 0), step
 
     return sorted(causes.values(), key=weight)

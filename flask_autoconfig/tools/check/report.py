@@ -9,7 +9,7 @@ import click
 from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, width, wrapped
-from .findings import FAILURE, NOTE, OK, WARNING, Finding, has_failure, hurt_by
+from .findings import FAILURE, NOTE, OK, WARNING, Finding, affected_by, has_failure
 from .rules.web import SHUT
 from .run import Report
 
@@ -18,15 +18,15 @@ _INDENT = 9  # columns for a status
 _NARROW = 50  # columns: narrower terminals get a smaller indent
 _MOST_NAMED = 20  # domains in the closing line
 _MOST_PLACES = 6  # of one finding
-# Programs that people know; all others are named after them.
-_KNOWN = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
+# Clients that people know are named before all others.
+_FIRST = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
 # Why nothing is known of clients, by the codes of findings that affect them.
 _REASONS = {
     SHUT: "not checked for {}: the settings require a login, which is not tried",
     ("http.limited",): "unknown for {}: the web server limits the rate of requests",
 }
 # The first domain with a finding, by its status, step and texts.
-Known = dict[tuple[str, ...], str]
+Earlier = dict[tuple[str, ...], str]
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -36,7 +36,7 @@ def as_json(report: Report) -> dict[str, object]:
             "client": result.client,
             "works": result.works,
             "sets_up": result.sets_up
-            and [one.as_json() for one in result.sets_up.servers],
+            and [account.as_json() for account in result.sets_up.servers],
             "stopped_by": result.stopped_by or None,
         }
         for result in report.results
@@ -44,9 +44,6 @@ def as_json(report: Report) -> dict[str, object]:
     keys = ("code", "status", "step", "subject", "seen", "why", "cure", "clients")
     findings = [{key: getattr(found, key) for key in keys} for found in report.findings]
     return {"domain": report.domain, "clients": clients, "findings": findings}
-
-
-# --- The verdict ------------------------------------------------------------------------
 
 
 def verdict(report: Report, width: int | None = None) -> Iterator[str]:
@@ -65,82 +62,80 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
+    """Yield the clients that work, that fail and that are unknown, with the causes."""
     works = _by_fame(result.client for result in report.results if result.works)
-    stops: dict[str, list[str]] = {}
+    stopped_by: dict[str, list[str]] = {}  # clients by the cause
     unknown: dict[str, list[str]] = {}
     for result in report.results:
         if not result.works and (result.works is False or result.sets_up):
             # A URL does not help those who read the verdict; the finding has it.
             place, _, seen = result.stopped_by.partition(": ")
             cause = seen if place.startswith("http") and seen else result.stopped_by
-            causes = unknown if result.works is None else stops
-            causes.setdefault(cause, []).append(result.client)
-    stopped = {client for clients in stops.values() for client in clients}
+            by_cause = unknown if result.works is None else stopped_by
+            by_cause.setdefault(cause, []).append(result.client)
+    stopped = {client for clients in stopped_by.values() for client in clients}
     failures = [found for found in report.findings if found.status == FAILURE]
     logins = [found for found in failures if found.step == "login"]
 
     if works:
         yield f"{click.style('works in', fg='green')} {', '.join(works)}"
     elif not report.results and len(failures) > len(logins):
-        number = _counted(len(failures) - len(logins), "failure")
+        number = _plural(len(failures) - len(logins), "failure")
         yield _red(f"{number} at the servers of the file")
     elif not report.results:
         yield click.style("the servers of the file work", fg="green")
     for found in logins:
         if not found.clients or not stopped.issuperset(found.clients):
-            yield f"{_red('the login fails at')} {_said(found.subject, found.seen)}"
-    for cause, clients in stops.items():
-        yield f"{_red('fails in')} {_said(', '.join(_by_fame(clients)), cause)}"
+            yield f"{_red('the login fails at')} {_labelled(found.subject, found.seen)}"
+    for cause, clients in stopped_by.items():
+        yield f"{_red('fails in')} {_labelled(', '.join(_by_fame(clients)), cause)}"
     for cause, clients in unknown.items():
-        yield f"unknown for {_said(', '.join(_by_fame(clients)), cause)}"
-    if works:  # whom failures hurt that no client of the list meets
-        hurt: dict[str, str] = {}
+        yield f"unknown for {_labelled(', '.join(_by_fame(clients)), cause)}"
+    if works:  # failures that affect none of the listed clients
+        places: dict[str, str] = {}  # the first of each cause
         for found in failures:
             if not found.clients and found not in logins:
-                hurt.setdefault(found.why or found.seen, found.places[0])
-        for why, place in hurt.items():
-            yield f"{_red('fails at')} {_said(place, why)}"
+                places.setdefault(found.why or found.seen, found.places[0])
+        for cause, place in places.items():
+            yield f"{_red('fails at')} {_labelled(place, cause)}"
     yield from _without_settings(report)
 
 
 def _without_settings(report: Report) -> Iterator[str]:
-    clients = _by_fame(
-        result.client
-        for result in report.results
-        if result.works is None and not result.sets_up
-    )
-    for code, text in _REASONS.items():
-        hurt = hurt_by(report.findings, *code)
-        if named := [it for it in clients if it in hurt]:
+    """Yield the clients without settings that no failure stops, with the reasons."""
+    unset = (result for result in report.results if not result.sets_up)
+    clients = _by_fame(result.client for result in unset if result.works is None)
+    for codes, text in _REASONS.items():
+        affected = affected_by(report.findings, *codes)
+        if named := [client for client in clients if client in affected]:
             yield text.format(", ".join(named))
-            clients = [it for it in clients if it not in named]
+            clients = [client for client in clients if client not in affected]
+    if not clients:
+        return
     names = ", ".join(clients)
-    is_unasked = not hurt_by(report.findings, "ispdb.not-reached").isdisjoint(clients)
-    more = "; Thunderbird's ISP database could not be asked" if is_unasked else ""
-    if clients and report.has("check.no-time"):
+    ispdb_unknown = affected_by(report.findings, "ispdb.not-reached") & {*clients}
+    more = "; Thunderbird's ISP database could not be asked" if ispdb_unknown else ""
+    if report.has("check.no-time"):
         yield f"unknown for {names}: the check ran out of time"
-    elif clients and len(clients) < len(report.results):
+    elif len(clients) < len(report.results):
         yield f"nothing is published for {names}{more}"
-    elif clients:
-        is_failure = has_failure(report.findings)
-        works = "works in no client: " if is_failure and not more else ""
-        text = f"{works}nothing is published{more}"
-        yield _red(text) if is_failure else text
+    elif has_failure(report.findings):
+        prefix = "" if more else "works in no client: "
+        yield _red(f"{prefix}nothing is published{more}")
+    else:
+        yield f"nothing is published{more}"
 
 
 def _by_fame(clients: Iterable[str]) -> list[str]:
-    return sorted(clients, key=lambda one: [*_KNOWN, one].index(one))
+    return sorted(clients, key=lambda client: [*_FIRST, client].index(client))
 
 
 def _red(text: str) -> str:
     return click.style(text, fg="red")
 
 
-def _said(place: str, text: str) -> str:
+def _labelled(place: str, text: str) -> str:
     return f"{place}: {clean(text, 300)}"
-
-
-# --- Findings ---------------------------------------------------------------------------
 
 
 def details(
@@ -149,41 +144,42 @@ def details(
     verbose: bool,
     quiet: bool = False,
     width: int | None = None,
-    known: Known | None = None,
+    earlier: Earlier | None = None,
 ) -> Iterator[str]:
     """Yield the lines about findings, wrapped to *width* columns, if given.
 
     Notes and good results are only counted, unless *verbose*. A finding that is in
-    *known*, from another domain, takes one line; others are added to it.
+    *earlier*, of another domain, takes one line; others are added to it.
     """
     indent = _INDENT if width is None or width >= _NARROW else 2
-    folded = {NOTE: 0, OK: 0}
-    everybody = {result.client for result in report.results}
+    counts = {NOTE: 0, OK: 0}
+    clients = {result.client for result in report.results}
     for found in report.findings:
         # The result of a login is always shown: somebody entered a password for it.
-        if found.status in folded and not verbose and found.step != "login":
-            folded[found.status] += 1
+        if found.status in counts and not verbose and found.step != "login":
+            counts[found.status] += 1
             continue
         first = report.domain
-        if known is not None and found.status != OK:
+        if earlier is not None and found.status != OK:
             key = (found.status, found.step, found.seen, found.why, found.cure)
-            first = known.setdefault(key, first)
-        is_same = first != report.domain
-        place = f" {found.subject}" if is_same or len(found.places) == 1 else ""
-        same = f"as for {first}: " if is_same else ""
+            first = earlier.setdefault(key, first)
+        is_repeated = first != report.domain
+        reference = f"as for {first}: " if is_repeated else ""
+        place = f" {found.subject}" if is_repeated or len(found.places) == 1 else ""
         status = f"{found.status:{_INDENT - 1}}"
         status = click.style(status, fg=_COLOURS[found.status], bold=True)
-        text = f"{status} {same}{found.step}{place}: {found.seen}"
+        text = f"{status} {reference}{found.step}{place}: {found.seen}"
         yield wrapped(text, width, indent)
-        for label, words in () if is_same else _parts(found, everybody):
+        for label, words in () if is_repeated else _parts(found, clients):
             yield wrapped(f"{' ' * indent}{label:5}{words}", width, indent + 5)
-    counts = [_counted(folded[NOTE], "note")] if folded[NOTE] else []
-    counts += [f"{folded[OK]} ok"] if folded[OK] else []
-    if counts and not quiet:
-        yield f"{', '.join(counts)} (--verbose shows them)"
+    omitted = [_plural(counts[NOTE], "note")] if counts[NOTE] else []
+    omitted += [f"{counts[OK]} ok"] if counts[OK] else []
+    if omitted and not quiet:
+        yield f"{', '.join(omitted)} (--verbose shows them)"
 
 
-def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
+def _parts(found: Finding, clients: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield the labels and texts below a finding; *clients* are all of the report."""
     if len(found.places) > 1:
         yield from (("at", place) for place in found.places[:_MOST_PLACES])
         if len(found.places) > _MOST_PLACES:
@@ -194,7 +190,7 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
         yield "why:", found.why
     is_named = len(found.clients) == 1 and found.clients[0].lower() in found.why.lower()
     if found.clients and not is_named:
-        is_all = len(everybody) > 1 and everybody <= {*found.clients, CALENDARS.name}
+        is_all = len(clients) > 1 and clients <= {*found.clients, CALENDARS.name}
         names = ", ".join(_by_fame(found.clients))
         yield "for:", "every mail client" if is_all else names
     if found.cure:
@@ -202,8 +198,9 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def closing(number: int, failed: Sequence[str]) -> str:
+    """Return the last line about *number* domains, of which some failed."""
     good = number - len(failed)
-    text = f"{_counted(number, 'domain')}: {good} {'works' if good == 1 else 'work'}"
+    text = f"{_plural(number, 'domain')}: {good} {'works' if good == 1 else 'work'}"
     if failed:
         verb = "fails" if len(failed) == 1 else "fail"
         rest = len(failed) - _MOST_NAMED
@@ -212,12 +209,12 @@ def closing(number: int, failed: Sequence[str]) -> str:
     return text
 
 
-def _counted(number: int, word: str) -> str:
+def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 class Progress:
-    """A line on stderr that says what is being done; nothing without a terminal."""
+    """A line on stderr that says what is being done, if that is a terminal."""
 
     def __init__(self) -> None:
         self._length = 0
@@ -225,8 +222,8 @@ class Progress:
     def __call__(self, text: str) -> None:
         if width(err=True) is None:
             return
-        # Not by COLUMNS, which may be too large: a wrapped line could not be removed. In
-        # the last column some terminals begin a new line.
+        # COLUMNS may be too large, and a wrapped line could not be removed. In the last
+        # column some terminals begin a new line.
         most = min(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 78)
         if most > 0:
             text = clean(text, most)

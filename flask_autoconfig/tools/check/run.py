@@ -34,14 +34,14 @@ from .rules import (
     web,
 )
 
-_ABSENT = ("document.no", "document.some")  # codes of what is not published
+_ABSENT = ("document.no", "document.some")  # the start of codes
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 _PATIENCE = 30  # seconds that every client waits for a mail server
 Notify = Callable[[str], None]
 
 _Rule = Callable[[Context], Iterable[Finding]]
 # Rules that only need the file, and apply before anything is published.
-_RULES_OF_FILE: tuple[_Rule, ...] = (servers.look, servers.each_address, dav.look)
+_RULES_OF_FILE: tuple[_Rule, ...] = (servers.mail, servers.each_address, dav.look)
 _RULES: tuple[_Rule, ...] = (
     names.hosts,
     names.mx,
@@ -65,8 +65,8 @@ _RULES: tuple[_Rule, ...] = (
     single.paths,
     comparing.hosters,
 )
-# What clients without steps request, and how they are played, by family.
-_OTHERS = {
+# The requests of clients without steps, and how they are played, by family.
+_WITHOUT_STEPS = {
     "apple": (single.profile_requests, single.play_profile),
     "dav": (dav.url_requests, dav.play),
 }
@@ -91,7 +91,7 @@ class Report:
     results: tuple[ClientResult, ...]
     findings: tuple[Finding, ...]
     provider: Provider | None  # whose servers were checked
-    is_trusted: bool  # it is from the file, or came completely over verified https
+    is_trusted: bool  # from the file, or received completely over verified https
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
     led_to: tuple[Server, ...] = ()  # calendars that no document lists
 
@@ -100,12 +100,9 @@ class Report:
         return any(found.code == code for found in self.findings)
 
     def with_findings(self, more: Iterable[Finding]) -> "Report":
-        """Return the report with further findings."""
-        kept = [found for found in more if found.code not in self.ignored]
-        return replace(self, findings=tuple(merged([*self.findings, *kept])))
-
-
-# --- The network ------------------------------------------------------------------------
+        """Return the report with further findings, without those to leave out."""
+        shown = [found for found in more if found.code not in self.ignored]
+        return replace(self, findings=tuple(merged([*self.findings, *shown])))
 
 
 def reach(case: Case, network: Network, wait: float | None = None) -> Network:
@@ -118,7 +115,7 @@ def reach(case: Case, network: Network, wait: float | None = None) -> Network:
 
 
 def seconds(network: Network) -> float:
-    """Return how long the check of one domain may wait for servers."""
+    """Return the most seconds that the check of one domain waits for servers."""
     return _TIMEOUTS * network.timeout
 
 
@@ -143,9 +140,6 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
         yield parts.hostname or "", port
 
 
-# --- The check --------------------------------------------------------------------------
-
-
 def unpublished(case: Case, facts: Facts, notify: Notify) -> Report:
     """Check the servers of the file only."""
     notify(f"{case.domain}: asking the servers of the file")
@@ -161,63 +155,65 @@ def published(case: Case, facts: Facts, notify: Notify) -> Report:
     clients = clients_of(case)
     requests: list[Request] = []
     fetch = partial(_fetch, case, facts, clients, requests)
-    lost, _ = side_by_side((partial(_lost_domain, case, facts), fetch))
-    if lost is not None and lost.code not in case.ignored:
-        return failed(case, lost)
-    paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
-    xml_requests = [
-        request for request in requests if split_url(request.url).path in paths
-    ]
-    xml_requests.sort(
-        key=lambda request: NOBODY in request.url
-    )  # those with a real address first
-    found, faulty = documents.found(xml_requests, case, facts)
+    missing, _ = side_by_side((partial(_missing_domain, case, facts), fetch))
+    if missing is not None and missing.code not in case.ignored:
+        return failed(case, missing)
+    steps = (step for client in CLIENTS for step in client.steps)
+    paths = {step.path for step in steps if step.kind == "xml"}
+    by_xml = [request for request in requests if split_url(request.url).path in paths]
+    by_xml.sort(key=lambda request: NOBODY in request.url)  # real addresses first
+    found, faulty = documents.found(by_xml, case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
-    lost = _parked(case, facts, plays)
-    if lost is not None and lost.code not in case.ignored:
-        return failed(case, lost)
-    known = (case, facts, case.provider, tuple(plays), tuple(requests))
-    context = Context(*known, documents=tuple(found), faulty=tuple(faulty))
+    parked = _parked_domain(case, facts, plays)
+    if parked is not None and parked.code not in case.ignored:
+        return failed(case, parked)
+    context = Context(case, facts, case.provider, tuple(plays), tuple(requests))
+    context = replace(context, documents=tuple(found), faulty=tuple(faulty))
     context = replace(context, names_for_all=comparing.names_for_all(context))
     context = replace(context, sources=() if case.provider else sources.ranked(context))
     context = replace(context, foreign=documents.foreign(context))
-    document = comparing.reference(context) if case.provider is None else None
-    is_trusted = document.is_verified if document else case.provider is not None
-    context = replace(
-        context, provider=document.provider if document else case.provider
-    )
+    is_trusted = case.provider is not None
+    if not is_trusted and (document := comparing.reference(context)):
+        context = replace(context, provider=document.provider)
+        is_trusted = document.is_verified
     context = replace(context, led_to=tuple(dav.led_to(context)))
 
     notify(f"{case.domain}: asking the servers, and comparing the results")
     found_by_rules = each_of(lambda rule: rule(context), _RULES)
-    findings = [causes.by_alias(case, facts, one) for one in found_by_rules]
+    findings = [causes.by_alias(case, facts, found) for found in found_by_rules]
     if facts.is_late:  # what seems to be absent may not have been asked for
-        absent = [one for one in findings if one.code.startswith(_ABSENT)]
-        findings = [one.marked("late" if one in absent else "") for one in findings]
+        findings = [
+            found.marked("late" if found.code.startswith(_ABSENT) else "")
+            for found in findings
+        ]
     for played in plays:
         findings += played.findings
-    kept = weighed(found for found in findings if found.code not in case.ignored)
-    results = tuple(_fare(case, facts, played, kept) for played in plays)
-    places = {place for it in kept if it.step == "server" for place in it.places}
-    led_to = tuple(it for it in context.led_to if it.url in places)
-    servers = (context.provider, is_trusted, case.ignored, led_to)
-    return Report(case.domain, results, tuple(kept), *servers)
+    findings = weighed(found for found in findings if found.code not in case.ignored)
+    results = tuple(_result_of(case, facts, played, findings) for played in plays)
+    of_servers = (found for found in findings if found.step == "server")
+    places = {place for found in of_servers for place in found.places}
+    calendars = tuple(server for server in context.led_to if server.url in places)
+    settings = (context.provider, is_trusted, case.ignored, calendars)
+    return Report(case.domain, results, tuple(findings), *settings)
 
 
-def _at_ours(case: Case, played: Play) -> Iterator[Finding]:
+def _findings_of(case: Case, played: Play) -> Iterator[Finding]:
     """Yield the findings of a client; notes for families that the file has nothing for.
 
-    Others may serve these clients, such as an Exchange.
+    Another service may have settings for these clients, such as an Exchange server.
     """
-    provider, domain = case.provider, case.domain
-    listed = [it for it in case.families if it.label and it.formats]
-    empty = [it for it in listed if provider and not it.writes(provider, domain)]
-    hosts = {f"{it.label}.{domain}" for it in empty}
-    is_empty = any(it.name == played.client.family for it in empty)
+    families = [family for family in case.families if family.label and family.formats]
+    empty = [
+        family
+        for family in families
+        if case.provider and not family.writes(case.provider, case.domain)
+    ]
+    hosts = {f"{family.label}.{case.domain}" for family in empty}
+    is_empty = any(family.name == played.client.family for family in empty)
     for found in played.findings:
         found = found if found.status == OK else found.hurting(played.client.name)
-        is_others = is_empty or split_url(found.subject).hostname in hosts
-        yield found.marked("absent" if is_others and found.step != "server" else "")
+        is_unserved = is_empty or split_url(found.subject).hostname in hosts
+        yield found.marked("absent" if is_unserved and found.step != "server" else "")
 
 
 def failed(case: Case, found: Finding) -> Report:
@@ -228,8 +224,8 @@ def failed(case: Case, found: Finding) -> Report:
     return Report(case.domain, results, (found,), case.provider, False)
 
 
-def _lost_domain(case: Case, facts: Facts) -> Finding | None:
-    """Return that DNS has nothing for the domain, which explains all other failures.
+def _missing_domain(case: Case, facts: Facts) -> Finding | None:
+    """Return the finding that DNS has nothing for the domain: nothing else can work.
 
     The families' hosts count too: some name servers say that a name does not exist where
     only names below it do.
@@ -256,28 +252,32 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 
 
 def _domain_above(case: Case, facts: Facts) -> str:
-    """Return the domain of addresses that the name is a host of, or ""."""
+    """Return the domain of mail addresses, if the name is one of its hosts, or ""."""
     label, _, above = case.domain.partition(".")
-    own = filter(facts.exists, case.hosts)
-    is_own = any(not facts.is_by_wildcard(it, above) for it in own)
-    services = [row[0] for row in zone.MAIL_SERVICES]
-    is_own = is_own or any(facts.targets(f"{it}.{case.domain}") for it in services)
-    if case.provider or facts.mx_hosts(case.domain) or is_own or "." not in above:
+    if case.provider or facts.mx_hosts(case.domain) or "." not in above:
         return ""
-    hosts = {host for it in services for host, _ in facts.targets(f"{it}.{above}")}
-    hosts |= {*facts.mx_hosts(above)}
+    services = [service for service, *_ in zone.MAIL_SERVICES]
+    hosts = filter(facts.exists, case.hosts)
+    is_own = any(not facts.is_by_wildcard(host, above) for host in hosts)
+    if is_own or any(facts.targets(f"{name}.{case.domain}") for name in services):
+        return ""
+    targets = (facts.targets(f"{service}.{above}") for service in services)
+    mail_hosts = {host for pairs in targets for host, _ in pairs}
+    mail_hosts |= {*facts.mx_hosts(above)}
     is_host = label in texts.table("shared")["host_labels"].split()
-    return above if hosts and (is_host or case.domain in hosts) else ""
+    return above if mail_hosts and (is_host or case.domain in mail_hosts) else ""
 
 
-def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
-    met = (found for play in plays for found in play.findings)
-    pages = [split_url(it.subject).hostname for it in met if it.code == "http.parked"]
-    is_parked = any(web.is_same_host(facts, case.domain, str(it)) for it in pages)
+def _parked_domain(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
+    """Return the finding that a domain without settings and mail has a parking page."""
+    findings = (found for play in plays for found in play.findings)
+    parked = (found.subject for found in findings if found.code == "http.parked")
+    hosts = [split_url(url).hostname or "" for url in parked]
+    is_parked = any(web.is_same_host(facts, case.domain, host) for host in hosts)
     if not is_parked or any(play.setup for play in plays):
         return None
-    hosts = [host for host in facts.mx_hosts(case.domain) if host != "localhost"]
-    if any(_may_have_mail(case, facts, host) for host in hosts):
+    mx_hosts = [host for host in facts.mx_hosts(case.domain) if host != "localhost"]
+    if any(_may_have_mail(case, facts, host) for host in mx_hosts):
         return None
     return finding("domain.parked", case.domain)
 
@@ -285,14 +285,11 @@ def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
 def _may_have_mail(case: Case, facts: Facts, host: str) -> bool:
     """Return whether an MX host may be another than that of a parking page."""
     try:
-        is_there = bool(facts.addresses(host))
+        exists = bool(facts.addresses(host))
     except LookupFailed:
         return True
     is_parking = web.is_same_host(facts, host, case.domain)
-    return is_there and not (is_parking and facts.is_by_wildcard(host, case.domain))
-
-
-# --- Clients ----------------------------------------------------------------------------
+    return exists and not (is_parking and facts.is_by_wildcard(host, case.domain))
 
 
 def clients_of(case: Case) -> list[Client]:
@@ -301,11 +298,11 @@ def clients_of(case: Case) -> list[Client]:
     A family without a row in the table of clients counts as one client.
     """
     served = {family.name for family in case.families}
-    known = {client.family for client in CLIENTS}
+    in_table = {client.family for client in CLIENTS}
     others = [
         Client(family.askers or family.name, family.name)  # type: ignore[arg-type]
         for family in case.families
-        if family.name not in known and family.label and family.formats
+        if family.name not in in_table and family.label and family.formats
     ]
     clients = (client for client in CLIENTS if client.in_check)
     return [*(client for client in clients if client.family in served), *others]
@@ -314,64 +311,62 @@ def clients_of(case: Case) -> list[Client]:
 def _fetch(
     case: Case, facts: Facts, clients: list[Client], requests: list[Request]
 ) -> None:
-    """Fetch in advance all that clients and rules need; list the clients' requests.
+    """Fetch in advance all that clients and rules need; add to the clients' requests.
 
     All at once, so that servers that do not respond cost one timeout in total.
     """
-    steps = list(dict.fromkeys(step for one in clients for step in steps_of(one, case)))
-    near = [
-        request
-        for step in steps
-        if not step.is_far
-        for request in requests_of(step, case, facts)
-    ]
+    steps = {step: None for client in clients for step in steps_of(client, case)}
+    near = [step for step in steps if not step.is_far]
+    first = [request for step in near for request in requests_of(step, case, facts)]
     for client in clients:
-        make_requests, _ = _OTHERS.get(client.family, _USUAL)
-        near += [] if client.steps else make_requests(client, case)
-    requests += dict.fromkeys(near)
+        make_requests, _ = _WITHOUT_STEPS.get(client.family, _USUAL)
+        first += [] if client.steps else make_requests(client, case)
+    requests += dict.fromkeys(first)
 
-    def answered(request: Request) -> Iterator[Response]:
+    def responses(request: Request) -> Iterator[Response]:
         with suppress(ProbeError):
             yield facts.fetch(request)
 
-    def elsewhere(step: Step) -> list[Response]:
-        return each_of(answered, requests_of(step, case, facts))
+    def responses_of(step: Step) -> list[Response]:
+        return each_of(responses, requests_of(step, case, facts))
 
-    by_file = Context(case, facts, case.provider)
-    lookups: list[Callable[[], object]] = [partial(each_of, answered, requests)]
-    lookups += [partial(elsewhere, step) for step in steps if step.is_far]
+    context = Context(case, facts, case.provider)
+    tasks: list[Callable[[], object]] = [partial(each_of, responses, requests)]
+    tasks += [partial(responses_of, step) for step in steps if step.is_far]
     early = (names.services, *_RULES_OF_FILE)
-    lookups += [partial(each_of, rule, [by_file]) for rule in early]
-    side_by_side(lookups)
+    tasks += [partial(each_of, rule, [context]) for rule in early]
+    side_by_side(tasks)
 
 
 def _play(case: Case, facts: Facts, client: Client) -> Play:
-    _, play_other = _OTHERS.get(client.family, _USUAL)
+    _, play_other = _WITHOUT_STEPS.get(client.family, _USUAL)
     played = (play if client.steps else play_other)(client, case, facts)
-    played.findings = [*_at_ours(case, played)]
+    played.findings = [*_findings_of(case, played)]
     return played
 
 
-def _fare(
+def _result_of(
     case: Case, facts: Facts, played: Play, findings: list[Finding]
 ) -> ClientResult:
+    """Return the result for a client, by the findings that affect it."""
     client, setup = played.client.name, played.setup
     if setup is not None and case.address is None:
-        # With placeholders for the address that was asked with.
-        who = case.asker
-        names = {str(who): "%EMAILADDRESS%", who.local: "%EMAILLOCALPART%"}
-        used = [(one, names.get(one.username or "")) for one in setup.servers]
-        listed = (one._replace(username=name or one.username) for one, name in used)
-        setup = Setup(tuple(listed))
+        address, local = str(case.asker), case.asker.local
+        placeholders = {address: "%EMAILADDRESS%", local: "%EMAILLOCALPART%"}
+        accounts = []
+        for account in setup.servers:
+            name = placeholders.get(account.username or "", account.username)
+            accounts.append(account._replace(username=name))
+        setup = Setup(tuple(accounts))
     works = None if setup is None else True
-    met = [found for found in findings if client in found.clients]
-    stops = [found for found in met if found.status == FAILURE]
+    of_client = [found for found in findings if client in found.clients]
+    stops = [found for found in of_client if found.status == FAILURE]
     if stops:
-        is_silent = {it.code for it in stops} == {"server.timeout"}
+        is_silent = {found.code for found in stops} == {"server.timeout"}
         works = None if is_silent and seconds(facts.network) < _PATIENCE else False
     elif setup is None:
-        stops = [found for found in met if found.status == WARNING]
-    elif stops := [found for found in met if found.code == "ispdb.differs"]:
+        stops = [found for found in of_client if found.status == WARNING]
+    elif stops := [found for found in of_client if found.code == "ispdb.differs"]:
         works = None  # either may be out of date
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return ClientResult(client, works, setup, stopped_by)

@@ -29,14 +29,15 @@ class Row(NamedTuple):
 
 @cache
 def row(code: str) -> Row:
-    known = _file()[code]
-    like = row(known["like"])[:4] if "like" in known else ()
+    """Return the row of a code, with the texts of the code that it is `like`."""
+    table = _file()[code]
+    like = row(table["like"])[:4] if "like" in table else ()
     inherited = dict(zip(Row._fields, like, strict=False))
-    return Row(**inherited | {key: known[key] for key in Row._fields if key in known})
+    return Row(**inherited | {key: table[key] for key in Row._fields if key in table})
 
 
 def table(name: str) -> dict[str, Any]:
-    """Return a table that is no code, such as the texts that codes share."""
+    """Return a table of no code, such as `shared`, the texts that codes share."""
     return dict(_file()[name])
 
 
@@ -48,10 +49,11 @@ def hosters(kind: str, hosts: Iterable[str]) -> set[str]:
     """Return the providers of hosts: of all for "mx", of any for "read" and "asked"."""
     names = [f".{host.lower()}" for host in hosts]
     need = all if names and kind == "mx" else any
-    rows = {
-        hoster: tuple(ends.get(kind, ())) for hoster, ends in table("hosters").items()
+    return {
+        hoster
+        for hoster, ends in table("hosters").items()
+        if need(name.endswith(tuple(ends.get(kind, ()))) for name in names)
     }
-    return {it for it in rows if need(name.endswith(rows[it]) for name in names)}
 
 
 def code_on(step: str, kind: str, default: str) -> str:
@@ -64,15 +66,15 @@ def code_on(step: str, kind: str, default: str) -> str:
 
 @cache
 def patterns(kind: str) -> dict[str, re.Pattern[str]]:
-    """Return what responses contain, by code: kind is page, refusal, login or sending."""
+    """Return patterns of responses, by code: kind is page, refusal, login or sending."""
     rows = {code: row[kind] for code, row in _file().items() if kind in row}
     return {code: re.compile("|".join(parts), re.I) for code, parts in rows.items()}
 
 
-def code_of(kind: str, said: str, default: str = "") -> str:
-    """Return the first code whose words a server has said."""
-    found = (code for code, words in patterns(kind).items() if words.search(said))
-    return next(found, default)
+def code_of(kind: str, response: str, default: str = "") -> str:
+    """Return the first code whose pattern a response matches."""
+    codes = (code for code, words in patterns(kind).items() if words.search(response))
+    return next(codes, default)
 
 
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
@@ -83,17 +85,17 @@ def text_of(
 
     The cure names settings of the software in the values, or of the protocol's usual one.
     """
-    known = {**table("shared"), **dict(values)}
-    software = known.get("software", "")
-    known["maker"] = f" ({software})" if software else ""
-    seen, why, cure = (text.format_map(known) for text in row(code)[:3])
+    by_name = {**table("shared"), **dict(values)}
+    software = by_name.get("software", "")
+    by_name["maker"] = f" ({software})" if software else ""
+    seen, why, cure = (text.format_map(by_name) for text in row(code)[:3])
     cure = advice or cure
-    for name, more in around:
+    for name, outer_values in around:
         outer = _file()["around"][name]
-        known = {**table("shared"), **dict(more), "seen": seen}
-        seen = outer.get("seen", "{seen}").format_map(known)
-        why = outer.get("why", "").format_map(known) or why
+        by_name = {**table("shared"), **dict(outer_values), "seen": seen}
+        seen = outer.get("seen", "{seen}").format_map(by_name)
+        why = outer.get("why", "").format_map(by_name) or why
         if "cure" in outer:
             rest_of_cure = f"{outer['then']}{cure}" if cure and "then" in outer else ""
-            cure = outer["cure"].format_map(known) + rest_of_cure
+            cure = outer["cure"].format_map(by_name) + rest_of_cure
     return Row(seen, why, for_software(cure, software, protocol))

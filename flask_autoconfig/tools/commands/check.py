@@ -24,14 +24,14 @@ from .. import ending, options, project, terminal
 from ..check import findings, report, run, texts
 from ..check import login as logins
 from ..check.facts import Facts
-from ..check.findings import FAILURE, Case, Finding, finding, has_failure
+from ..check.findings import Case, Finding, finding, has_failure
 from ..check.run import Report
 from ..net.tcp import Network
 from ..warnings import ASKED, find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
-_PASSES = 3  # of the check of a domain, if its time is not enough
+_PASSES = 3  # of the check of a domain, where one is too short
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
@@ -42,41 +42,40 @@ def _known_code(code: str) -> str:
 
 
 @options.command("check", "resolver", "network", ignored=_known_code)
-def command(asked: options.Asked) -> int:
-    if asked.is_list:
+def command(args: options.Asked) -> int:
+    if args.is_list:
         for code in texts.codes():
             row = texts.row(code)
             terminal.echo(f"{code:30}  {row.status:7}  {row.means}")
         return 0
-    asked.login = asked.login or asked.password_fd is not None
-    asked.address = project.address(asked.subject) if "@" in asked.subject else None
-    asked.service = _service(asked.subject)
-    if problem := _misuse(asked):
+    args.login = args.login or args.password_fd is not None
+    subject = args.subject
+    args.address = project.address(subject) if "@" in subject else None
+    args.service = _service(subject)
+    if problem := _misuse(args):
         raise click.UsageError(problem)
-    cases = _cases(asked)
-    return 1 if _check(asked, cases, options.network(asked)) else 0
+    cases = _cases(args)
+    return 1 if _check(args, cases, options.network(args)) else 0
 
 
-def _check(asked: options.Asked, cases: list[Case], network: Network) -> list[str]:
+def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str]:
     """Check the domains and print the reports; return those that failed."""
     failed: list[str] = []
-    is_several = asked.every or len(cases) > 1
-    known: report.Known | None = {} if is_several else None
-    look = run.unpublished if asked.unpublished else run.published
+    is_several = args.every or len(cases) > 1
+    earlier: report.Earlier | None = {} if is_several else None
+    check = run.unpublished if args.unpublished else run.published
     notify = report.Progress()
-    notify(
-        f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}"
-    )
+    notify(f"checking {cases[0].domain if not cases[1:] else f'{len(cases)} domains'}")
     with ending.at_once():
-        for case, checked in _side_by_side(cases, look, network, notify):
-            result = checked.with_findings(_of_file(asked.service, case))
+        for case, result in _side_by_side(cases, check, network, notify):
+            result = result.with_findings(_findings_of_file(args.service, case))
             notify.end()
-            if asked.login:
-                result = _with_logins(asked, case, network, result)
+            if args.login:
+                result = _with_logins(args, case, network, result)
             if has_failure(result.findings):
                 failed.append(result.domain)
-            _print(asked, result, known)
-        if is_several and not asked.quiet:
+            _print(args, result, earlier)
+        if is_several and not args.quiet:
             terminal.print_line(report.closing(len(cases), failed), err=True)
     return failed
 
@@ -84,23 +83,23 @@ def _check(asked: options.Asked, cases: list[Case], network: Network) -> list[st
 # --- What to check ----------------------------------------------------------------------
 
 
-def _misuse(asked: options.Asked) -> str:
-    """Return what is wrong with the options together, "" for nothing."""
-    service, is_piped = asked.service, asked.login and not sys.stdin.isatty()
+def _misuse(args: options.Asked) -> str:
+    """Return the message about options that do not go together, or ""."""
+    service, is_piped = args.service, args.login and not sys.stdin.isatty()
     misuses = {
-        "login-without-address": asked.login and asked.address is None,
-        "all-and-one": asked.every and asked.subject,
-        "no-file": service is None and (asked.every or asked.unpublished),
-        "no-subject": service is None and not asked.subject,
-        "no-password": is_piped and asked.password_fd is None,
-        "no-answer": is_piped and not (service or asked.yes),
+        "login-without-address": args.login and args.address is None,
+        "all-and-one": args.every and args.subject,
+        "no-file": service is None and (args.every or args.unpublished),
+        "no-subject": service is None and not args.subject,
+        "no-password": is_piped and args.password_fd is None,
+        "no-answer": is_piped and not (service or args.yes),
     }
-    said = table_beside(options.__file__, "options.toml")["misuse"]
-    return next((said[name] for name, is_so in misuses.items() if is_so), "")
+    messages = table_beside(options.__file__, "options.toml")["misuse"]
+    return next((messages[name] for name, is_so in misuses.items() if is_so), "")
 
 
 def _service(subject: str) -> Service | None:
-    """Return the service of a file that is named, or that is here and has the domain."""
+    """Return the service of the named file, or of the usual one if it has the domain."""
     is_named = project.named_file() or file_in_environment()
     if not is_named and not project.is_there():
         return None
@@ -115,43 +114,43 @@ def _service(subject: str) -> Service | None:
     return service
 
 
-def _cases(asked: options.Asked) -> list[Case]:
-    service: Service | None = asked.service
-    subject, address, ignored = asked.subject, asked.address, frozenset(asked.ignored)
+def _cases(args: options.Asked) -> list[Case]:
+    service: Service | None = args.service
+    address, ignored = args.address, frozenset(args.ignored)
     if service is None:
-        usual = families.chosen(None, "")
-        domain = project.domain(subject)
+        domain, usual = project.domain(args.subject), families.chosen(None, "")
         return [Case(domain, usual, address=address, ignored=ignored)]
 
-    names = project.domains(service, subject)
-    if len(names) > _MOST_DOMAINS and not asked.every:
-        message = f"the file has {len(names)} domains: name one, or add --all"
+    domains = project.domains(service, args.subject)
+    if len(domains) > _MOST_DOMAINS and not args.every:
+        message = f"the file has {len(domains)} domains: name one, or add --all"
         raise click.UsageError(message)
     signs = service.snapshot.loaded.tables.sign is not None
     cases = []
-    for name in names:
-        served = project.served(service, name, address)
-        known = (served.provider, served.match.exact, address, signs)
+    for domain in domains:
+        served = project.served(service, domain, address)
+        settings = (served.provider, served.match.exact, address, signs)
         has_own_login = served.login is not None
-        case = Case(name, service.families, *known, has_own_login, ignored)
-        cases.append(case)
+        cases.append(Case(domain, service.families, *settings, has_own_login, ignored))
     return cases
 
 
-def _of_file(service: Service | None, case: Case) -> list[Finding]:
+def _findings_of_file(service: Service | None, case: Case) -> list[Finding]:
     """Return the problems of the file that concern the domain's provider."""
     if service is None:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
-    name = case.provider.identity if case.provider else ""
-    at = [n for n, it in enumerate(loaded.providers) if it.identity == name][:1]
-    providers = [loaded.providers[n] for n in at]
-    origins = [loaded.origins[n] for n in at if loaded.origins]
+    identity = case.provider.identity if case.provider else ""
+    identities = [provider.identity for provider in loaded.providers]
+    index = identities.index(identity) if identity in identities else len(identities)
+    providers = [*loaded.providers[index : index + 1]]
+    origins = [*loaded.origins[index : index + 1]]
     warnings = find_warnings(providers, service.families, origins, without=ASKED)
     problems: list[Problem] = [*loaded.skipped, *loaded.warnings]
     problems += with_lines(warnings, file, providers, origins)
     return [
-        findings.from_problem("file", it.source(str(file)), it) for it in problems
+        findings.from_problem("file", problem.source(str(file)), problem)
+        for problem in problems
     ] or [finding("file.good", str(file))]
 
 
@@ -160,78 +159,78 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
 
 def _side_by_side(
     cases: list[Case],
-    look: Callable[[Case, Facts, run.Notify], Report],
+    check: Callable[[Case, Facts, run.Notify], Report],
     network: Network,
     notify: run.Notify,
 ) -> Iterator[tuple[Case, Report]]:
-    """Yield the reports in order, each as soon as those before it are printed.
+    """Yield the cases with their reports, in order, each as soon as it is known.
 
     An error in the check of one domain only affects that domain. A computation that does
     not end (waiting for servers does) ends the process.
     """
-    facts = Facts(network)
-    turn = threading.Lock()
+    facts = Facts(network)  # of all domains
+    turn = threading.Lock()  # for one domain at a time, while a server limits requests
+    is_one = len(cases) == 1
 
-    def once(case: Case, asked: list[Any]) -> Report:
-        for _ in range(_PASSES):  # each asks only what the one before had no time for
-            within = Facts(run.reach(case, network), facts)
-            checked = look(case, within, notify if len(cases) == 1 else lambda _: None)
-            asked += within.asked
-            if not within.is_late or within.waited < network.timeout:
-                break  # or the time went to servers that do not answer
-        is_told = not within.is_late or has_failure(checked.findings)
-        late = [] if is_told else [finding("check.no-time", case.domain)]
-        return checked.with_findings(late)
+    def check_in_passes(case: Case, keys: list[Any]) -> Report:
+        for _ in range(_PASSES):  # each requests what the last one had no time for
+            of_case = Facts(run.reach(case, network), facts)
+            result = check(case, of_case, notify if is_one else lambda _: None)
+            keys += of_case.keys
+            if not of_case.is_late or of_case.waited < network.timeout:
+                break  # complete, or the time went to servers that do not respond
+        if of_case.is_late and not has_failure(result.findings):
+            return result.with_findings([finding("check.no-time", case.domain)])
+        return result
 
-    def check(case: Case) -> Report:
-        asked: list[Any] = []
+    def check_safely(case: Case) -> Report:
+        keys: list[Any] = []  # of the results that the check obtained
         try:
             with turn if facts.is_limited else nullcontext():
-                checked = once(case, asked)
-            if len(cases) > 1 and facts.is_limited and checked.has("http.limited"):
+                result = check_in_passes(case, keys)
+            if not is_one and facts.is_limited and result.has("http.limited"):
                 with turn:
                     facts.forget_refusals()
-                    checked = once(case, asked)
-            return checked
+                    result = check_in_passes(case, keys)
+            return result
         except Exception as error:  # an unexpected response
             reason = f"{type(error).__name__}: {error}"[:300]
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
         finally:
-            facts.forget(case.domain, asked)
+            facts.forget(case.domain, keys)
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        waiting = iter(cases)
-        first = islice(waiting, 2 * _SIDE_BY_SIDE)
-        futures = deque(pool.submit(check, case) for case in first)
+        tasks = (pool.submit(check_safely, case) for case in cases)  # not all at once
+        futures = deque(islice(tasks, 2 * _SIDE_BY_SIDE))
         for number, case in enumerate(cases, 1):
-            if len(cases) > 1:
+            if not is_one:
                 notify(f"{case.domain} ({number} of {len(cases)} domains)")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
-            seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
+            seconds *= _SIDE_BY_SIDE if not is_one and facts.is_limited else 1
             with ending.within(seconds, case.domain):
-                checked = futures.popleft().result()
-            futures += [pool.submit(check, it) for it in islice(waiting, 1)]
-            yield case, checked
+                result = futures.popleft().result()
+            futures += islice(tasks, 1)
+            yield case, result
 
 
-def _print(asked: options.Asked, result: Report, known: report.Known | None) -> None:
-    """Print a report; *known* are the findings of other domains, None without any."""
-    bad = (findings.FAILURE, findings.WARNING)
-    wrong = tuple(one for one in result.findings if one.status in bad)
-    if asked.as_json:
-        result = replace(result, findings=wrong) if asked.quiet else result
-        indent = 2 if known is None else None
+def _print(args: options.Asked, result: Report, earlier: report.Earlier | None) -> None:
+    """Print a report; *earlier* is None for a single domain."""
+    bad_statuses = (findings.FAILURE, findings.WARNING)
+    bad = tuple(found for found in result.findings if found.status in bad_statuses)
+    if args.as_json:
+        result = replace(result, findings=bad) if args.quiet else result
+        indent = 2 if earlier is None else None
         terminal.echo(json.dumps(report.as_json(result), indent=indent))
         return
-    if asked.quiet and not wrong:
+    if args.quiet and not bad:
         return
-    verbose, quiet, width = asked.verbose, asked.quiet, terminal.width()
+    verbose, quiet, width = args.verbose, args.quiet, terminal.width()
     terminal.show(report.verdict(result, width))
-    if known is None or has_failure(result.findings) or verbose or quiet:
-        quiet = quiet or known is not None
+    if earlier is None or has_failure(result.findings) or verbose or quiet:
+        quiet = quiet or earlier is not None
         terminal.show(
             report.details(
-                result, verbose=verbose, quiet=quiet, width=width, known=known
+                result, verbose=verbose, quiet=quiet, width=width, earlier=earlier
             )
         )
 
@@ -240,58 +239,54 @@ def _print(asked: options.Asked, result: Report, known: report.Known | None) -> 
 
 
 def _with_logins(
-    asked: options.Asked, case: Case, network: Network, result: Report
+    args: options.Asked, case: Case, network: Network, result: Report
 ) -> Report:
-    """Return the result with that of real logins, where the password may be sent.
+    """Return the report with real logins, at the servers that may get the password.
 
-    Without a file, other people name the servers: the settings must have come completely
-    over verified https, and the user must agree.
+    Without a file, others name the servers: the settings must have been received
+    completely over verified https, and the user must agree.
     """
     subject = str(case.address)
 
-    def untried(code: str) -> Report:
+    def without_login(code: str) -> Report:
         return result.with_findings([finding(code, subject)])
 
     if result.provider is None:
-        return untried("login.no-settings")
+        return without_login("login.no-settings")
     if not result.is_trusted:
         # With a file this means that the lookup of the domain failed.
-        return untried("login.domain-faulty" if case.provider else "login.untrusted")
-    listed = [it for _, it in result.provider.servers]
-    listed += [*result.led_to, *logins.as_published(case, listed, result.results)]
-    servers, others = logins.for_login(case, listed, result.findings)
+        code = "login.domain-faulty" if case.provider else "login.untrusted"
+        return without_login(code)
+    servers = [server for _, server in result.provider.servers]
+    more = logins.with_other_methods(case, servers, result.results)
+    servers += [*result.led_to, *more]
+    servers, others = logins.servers_for_login(case, servers, result.findings)
     result = result.with_findings(others)
     if not servers:
-        return result if others else untried("login.no-server")
+        return result if others else without_login("login.no-server")
 
-    endpoints = dict.fromkeys(logins.place_of(case, server) for server in servers)
+    places = dict.fromkeys(logins.place_of(case, server) for server in servers)
     # Never shortened: a server that is not shown must not get the password.
-    where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
-    is_sure = asked.yes or case.provider is not None
-    if not (is_sure or _confirmed(f"Send the password of {where}?")):
-        return untried("login.declined")
+    where = f"{clean(subject)} at {', '.join(map(clean, places))}"
+    is_agreed = args.yes or case.provider is not None
+    if not (is_agreed or _confirm(f"Send the password of {where}?")):
+        return without_login("login.declined")
 
     def may_retry(user: str, server: str) -> bool:
         text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
-        return asked.yes or (sys.stdin.isatty() and _confirmed(text))
+        return args.yes or (sys.stdin.isatty() and _confirm(text))
 
-    password = _password(asked.password_fd, where)
-    more, results = logins.logged_in(
+    password = _password(args.password_fd, where)
+    of_logins = logins.log_in_everywhere(
         case, network, servers, password, may_retry, result.results
     )
     whose = "the file" if case.provider else "config-v1.1.xml"
-    told = [*logins.informed(result.findings, more, whose)]
-    stopped = {name for it in told if it.status == FAILURE for name in it.clients}
-    freed = (it for it in results if it.sets_up and it.client not in stopped)
-    names = {it.client for it in freed}
-    results = tuple(
-        replace(it, works=True, stopped_by="") if it.client in names else it
-        for it in results
-    )
-    return replace(result, results=results, findings=()).with_findings(told)
+    combined = [*logins.combined(result.findings, [*of_logins], whose)]
+    results = tuple(logins.with_logins(client, combined) for client in result.results)
+    return replace(result, results=results, findings=()).with_findings(combined)
 
 
-def _confirmed(question: str) -> bool:
+def _confirm(question: str) -> bool:
     with ending.asking():
         return click.confirm(question, err=True)
 
@@ -299,8 +294,7 @@ def _confirmed(question: str) -> bool:
 def _password(descriptor: int | None, where: str) -> str:
     if descriptor is None:
         with ending.asking():
-            asked = click.prompt(f"Password of {where}", hide_input=True, err=True)
-        return str(asked)
+            return str(click.prompt(f"Password of {where}", hide_input=True, err=True))
     terminal.echo(f"Logging in as {where}", err=True)
     try:
         with os.fdopen(descriptor, encoding="utf-8", closefd=False) as stream:

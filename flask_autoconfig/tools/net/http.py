@@ -144,8 +144,8 @@ def fetch_once(network: Network, request: Request) -> Response:
         return http.client.HTTPResponse(bounded, *arguments, **options)
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
-    headers |= dict(request.headers)
+    headers = {"User-Agent": "flask-autoconfig-check", "Accept": "*/*"}
+    headers |= {"Connection": "close", **dict(request.headers)}
     start = time.monotonic()
     with (
         failures("http", lambda: response.address, "no HTTP answer: "),

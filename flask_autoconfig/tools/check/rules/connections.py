@@ -18,7 +18,7 @@ from ..facts import Facts, Request, each_of
 from ..findings import Finding, finding
 
 Methods = tuple[Method, ...]  # for a login at a server, as published
-_MOST_DAYS = 825  # that Apple's programs let a certificate be valid for
+_MOST_DAYS = 825  # of a certificate's lifetime, for Apple's programs
 _FEW_DAYS = 14  # before the expiry date; a third of what a short-lived one has
 # Methods that need a Windows domain or a certificate.
 _INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
@@ -27,13 +27,11 @@ _INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
 def of_certificate(
     step: str, subject: str, certificate: Certificate, host: str, advice: str = ""
 ) -> Finding:
-    """Return whether clients accept a certificate, and for how long.
+    """Return the finding about a certificate; *advice* replaces its cure.
 
-    *advice* replaces its cure.
     The texts for web servers do not name the host, so that equal causes can be merged.
     """
     problem, days = certificate.problem, certificate.days_left
-    cure = advice or certificate.cure
     few = min(_FEW_DAYS, -(-certificate.lifetime // 3) or _FEW_DAYS)
     if not problem and days is not None and days < few:
         words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
@@ -42,6 +40,7 @@ def of_certificate(
         at = f" ({certificate.address}, {certificate.version})"
         return finding("tls.good", subject, step=step, days=days, at=at)
 
+    cure = advice or certificate.cure
     if step == "https":
         problem = problem.replace(f"not for {host}", "not for the requested name")
         cure = cure.replace(f"the name {host}", "these names")
@@ -55,82 +54,87 @@ def of_certificate(
 def of_older_clients(
     facts: Facts, subject: str, endpoint: Endpoint, certificate: Certificate
 ) -> Iterator[Finding]:
-    """Yield what a good certificate does not help against: clients that still fail."""
+    """Report reasons for which some clients fail in spite of a good certificate."""
     step = "server" if endpoint.type in MAIL_TYPES else "https"
-    told = partial(finding, subject=subject, step=step)
+    report = partial(finding, subject=subject, step=step)
     if (days := certificate.lifetime) > _MOST_DAYS:
-        yield told("tls.too-long", days=days).hurting("iPhone")
+        yield report("tls.too-long", days=days).hurting("iPhone")
     if cipher := certificate.old_cipher:
-        yield told("tls.old-ciphers", cipher=cipher).hurting("Delta Chat")
+        yield report("tls.old-ciphers", cipher=cipher).hurting("Delta Chat")
     messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
     is_refused = bool(messages) and messages <= {REFUSED_VERSION, NO_CIPHER}
     if certificate.version == "TLSv1.3" and is_refused:
-        yield told("tls.new-only" if REFUSED_VERSION in messages else "tls.new-ciphers")
+        is_version = REFUSED_VERSION in messages
+        yield report("tls.new-only" if is_version else "tls.new-ciphers")
     mark = "first place" if step == "https" else ""  # Thunderbird goes on to http
     if certificate.wants_staple and messages and STAPLE not in messages:
-        yield told("tls.no-staple").marked(mark).hurting("Thunderbird")
+        yield report("tls.no-staple").marked(mark).hurting("Thunderbird")
     if TOO_LONG in messages:
-        yield told("tls.long-hello").marked(mark).hurting("Thunderbird")
+        yield report("tls.long-hello").marked(mark).hurting("Thunderbird")
 
 
 def web_servers(context: Context) -> list[Finding]:
-    """Return how long certificates are valid, and what fails at single addresses.
+    """Report good certificates, and failures at single addresses.
 
-    Bad certificates are findings of the clients that meet them.
+    Bad certificates are findings of the clients that are stopped by them.
     """
-    facts, answered = context.facts, dict[str, tuple[Request, Certificate | None]]()
+    facts, by_host = context.facts, dict[str, tuple[Request, Certificate | None]]()
     for request in context.requests:
         host = split_url(request.url).hostname or ""
         with suppress(ProbeError):
             certificate = facts.response(request).certificate
-            if host not in answered or not answered[host][1]:
-                answered[host] = request, certificate  # https counts before http
+            if host not in by_host or not by_host[host][1]:
+                by_host[host] = request, certificate  # https counts before http
 
-    met = [found for play in context.plays for found in play.findings]
-    met = [found for found in met if "at-address" in dict(found.around)]
-    told = {split_url(found.subject).hostname for found in met}
+    findings = (found for play in context.plays for found in play.findings)
+    at_one = (found for found in findings if "at-address" in dict(found.around))
+    explained = {split_url(found.subject).hostname for found in at_one}
 
-    def look(host: str) -> Iterator[Finding]:
-        request, certificate = answered[host]
+    def check(host: str) -> Iterator[Finding]:
+        request, certificate = by_host[host]
         subject, endpoint = f"{host}:443", Endpoint("https", host, 443, "SSL")
-        by_http = Endpoint("http", host, 80, "plain")
-        for found in at_addresses(facts, endpoint if certificate else by_http, request):
-            yield found.marked("explained" if host in told else "")
+        if certificate is None:
+            endpoint = Endpoint("http", host, 80, "plain")
+        for found in failures_at_addresses(facts, endpoint, request):
+            yield found.marked("explained" if host in explained else "")
         if certificate is not None and not certificate.problem:
             yield of_certificate("https", subject, certificate, host)
             yield from of_older_clients(facts, subject, endpoint, certificate)
 
-    return each_of(look, answered)
+    return each_of(check, by_host)
 
 
-def at_addresses(
+def failures_at_addresses(
     facts: Facts, endpoint: Endpoint, request: Request | None = None
 ) -> Iterator[Finding]:
-    """Yield what fails at some of the addresses of the endpoint's host only.
+    """Report failures at some addresses of a host, where others work.
 
-    *request* is a request to a web server, which each of the addresses gets.
+    *request* is a request to a web server, to be sent to each of the addresses.
     """
     try:
         results = facts.at_addresses(request or endpoint)
     except ProbeError:
         return  # another rule reports hosts that cannot be reached at all
-    tried = (it for it in results.values() if not isinstance(it, ProbeError))
-    good = [it.certificate for it in tried]
+    certificates = [
+        result.certificate
+        for result in results.values()
+        if not isinstance(result, ProbeError)
+    ]
     # For web servers the texts do not name the host, so that equal causes can be merged.
     step, subject, whose = "https", f"{endpoint.host}:{endpoint.port}", "it has"
     if endpoint.type in MAIL_TYPES:
         step, subject, whose = "server", str(endpoint), f"{endpoint.host} has"
     count = len(results)
-    are_bad = all(certificate and certificate.problem for certificate in good)
-    for address, found in results.items() if good else ():
-        certificate = found.certificate
-        if isinstance(found, ProbeError):
+    are_bad = all(certificate and certificate.problem for certificate in certificates)
+    for address, result in results.items() if certificates else ():
+        certificate = result.certificate
+        if isinstance(result, ProbeError):
             # Another finding names an address of no host.
-            if kind_of(address, "nowhere") or found.kind == "late":
+            if kind_of(address, "nowhere") or result.kind == "late":
                 continue
-            reason = str(found)
+            reason = str(result)
             yield finding(
-                texts.code_on("address", found.kind, "address.dead"),
+                texts.code_on("address", result.kind, "address.dead"),
                 subject,
                 step=step,
                 whose=whose,
@@ -144,58 +148,56 @@ def at_addresses(
 
 
 def inside(
-    facts: Facts, prefix: str, at: str, host: str, port: int, is_meant: bool = False
+    facts: Facts, prefix: str, subject: str, host: str, port: int, allow: bool = False
 ) -> Iterator[Finding]:
-    """Yield that addresses of a host are not on the internet, unless that is meant."""
+    """Report addresses of a host that are not on the internet, unless *allow*."""
     network, every = facts.network, facts.addresses(host) if facts.exists(host) else []
-    is_meant |= network.allow_private or (host, port) in network.connect_to
-    addresses = [one for one in every if not is_public(one)]
-    natures = {one: kind_of(one, "nowhere", "inside") for one in every}
-    wrong = [one for one in addresses if kind_of(one, "nowhere")]
+    allow |= network.allow_private or (host, port) in network.connect_to
+    natures = {address: kind_of(address, "nowhere", "inside") for address in every}
+    addresses = [address for address in every if not is_public(address)]
+    bad = [address for address in addresses if kind_of(address, "nowhere")]
+    is_nowhere = bool(bad)
     is_mixed = len(set(map(bool, natures.values()))) > 1
-    if is_mixed and not wrong:
-        wrong = [one for one in addresses if natures[one]]
-    for first in (wrong or addresses)[:1]:
-        is_nowhere = bool(kind_of(first, "nowhere"))
-        if is_meant and not is_nowhere:
-            continue
-        found = finding(
-            f"{prefix}.address-{'nowhere' if is_nowhere else 'private'}",
-            at,
-            advice=not_public(first) if wrong else "",
-            host=host,
-            addresses=", ".join((wrong or addresses)[:4]),
-            nature=f": {natures[first]}" if natures[first] else "",
-        )
-        # Alike, they may be what the own network's name server returns to this machine.
-        yield found.marked("" if is_mixed or is_nowhere else "inside")
-
-
-# --- Logins -----------------------------------------------------------------------------
+    if is_mixed and not bad:
+        bad = [address for address in addresses if natures[address]]
+    if not addresses or (allow and not is_nowhere):
+        return
+    first, *_ = shown = bad or addresses
+    found = finding(
+        f"{prefix}.address-{'nowhere' if is_nowhere else 'private'}",
+        subject,
+        advice=not_public(first) if bad else "",
+        host=host,
+        addresses=", ".join(shown[:4]),
+        nature=f": {natures[first]}" if natures[first] else "",
+    )
+    # If all are private, the own network's name server may have others for the internet.
+    yield found.marked("" if is_mixed or is_nowhere else "inside")
 
 
 def of_logins(
     endpoint: Endpoint, methods: Methods, server: MailServer, code: str
 ) -> Iterator[Finding]:
+    """Report published methods that the server lacks; *code* is for one without a login."""
     subject = str(endpoint)
     if code:
         yield finding(code, subject)
         return
     offered = ", ".join(sorted(server.mechanisms))
-    possible = (it for it, names in MECHANISMS.items() if names & server.mechanisms)
-    better = next((one for one in possible if one not in _INSIDE), None)
-    is_usual = better == "password-cleartext"  # all clients support it
-    code = "server.method-not-offered" if is_usual else "server.method-unusual"
+    possible = [name for name, sasl in MECHANISMS.items() if sasl & server.mechanisms]
+    better = next((method for method in possible if method not in _INSIDE), None)
+    code = "server.method-unusual" if better else "server.method-unknown"
+    if better == "password-cleartext":  # which all clients support
+        code = "server.method-not-offered"
     missing = [method for method in methods if not _is_offered(method, server)]
     for method in missing:
         name = method if isinstance(method, str) else method.name
-        wrong = code if better else "server.method-unknown"
-        found = finding(wrong, subject, method=name, offered=offered, better=better)
+        found = finding(code, subject, method=name, offered=offered, better=better)
         yield found.marked("one of several" if len(missing) < len(methods) else "")
-    # Thunderbird's SmtpClient reads no other form; servers may announce both.
-    said = [line[4:].upper() for line in server.heard if line.startswith("250")]
-    starts = {line[:5] for line in said if line.startswith("AUTH")}
-    if endpoint.type == "smtp" and starts == {"AUTH="}:
+    # Thunderbird's SmtpClient only reads "AUTH "; servers may announce both forms.
+    capabilities = (line[4:9].upper() for line in server.heard if line[:3] == "250")
+    forms = {start for start in capabilities if start.startswith("AUTH")}
+    if endpoint.type == "smtp" and forms == {"AUTH="}:
         yield finding("server.auth-old-form", subject).hurting("Thunderbird")
     if not missing:
         at = f" ({server.address})" if server.address else ""
@@ -204,12 +206,12 @@ def of_logins(
 
 def without_login(endpoint: Endpoint, methods: Methods, server: MailServer) -> str:
     """Return the code for a server on which nobody can log in, or ""."""
-    is_shut = server.mechanisms <= {"LOGIN"}
-    if endpoint.socket_type == "plain" and server.starttls and is_shut:
+    lacks_mechanisms = server.mechanisms <= {"LOGIN"}
+    if endpoint.socket_type == "plain" and server.starttls and lacks_mechanisms:
         return "server.starttls-first"
-    if endpoint.socket_type == "SSL" and server.starttls and is_shut:
+    if endpoint.socket_type == "SSL" and server.starttls and lacks_mechanisms:
         return "server.starttls-inside"
-    if server.login_disabled and is_shut:
+    if server.login_disabled and lacks_mechanisms:
         return "server.logindisabled"
     if server.mechanisms:
         return ""
@@ -226,7 +228,7 @@ def _is_offered(method: Method, server: MailServer) -> bool:
 
 
 def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[Finding]:
-    """Yield that a client would use a method that the server does not offer, or none."""
+    """Report an account with a method that the server does not offer, or without any."""
     method, code, cure = account.authentication, "", ""
     wanted = MECHANISMS.get(method)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
@@ -240,7 +242,7 @@ def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[F
     if method == "none" and offered and account.port != 25:
         code, cure = "autodiscover.no-auth", texts.table("log_in")[client.family]
     if code:
-        said = {"method": method, "client": client.name}
-        said["offered"] = ", ".join(sorted(offered))
-        found = finding(code, str(endpoint), advice=cure, **said)
+        values = {"method": method, "offered": ", ".join(sorted(offered))}
+        values["client"] = client.name
+        found = finding(code, str(endpoint), advice=cure, **values)
         yield found.hurting(client.name)

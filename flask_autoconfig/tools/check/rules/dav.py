@@ -33,27 +33,24 @@ _HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
 _TYPES = ("caldav", "carddav")
 _DOWNGRADED, _NOT_ASKED, _OPEN = "dav.downgraded", "http.port-not-asked", "dav.open"
 _OF_SERVER = ("dav.method-refused", "dav.no-principal")  # whose cure fits its URL, too
-_TOLD = texts.table("groups")["no_site"]
-# What a wrong path leads to.
+_NO_SITE = texts.table("groups")["no_site"]  # what affects every path of a host
 _BY_PATH = ("dav.none", "dav.not-published", "dav.led-astray", "dav.web-page")
 URL_TYPES = (*_TYPES, "webdav", "jmap")
 _WITH_PASSWORD = frozenset(("basic", "digest", "ntlm", "negotiate"))  # schemes
 
 
-def request_for(url: str) -> Request:
-    """Return a client's first request, which has no credentials."""
-    return Request(url, "PROPFIND", _PROPFIND, _HEADERS)
-
-
 def request_of(type_: str, url: str) -> Request:
-    return Request(url) if type_ == "jmap" else request_for(url)
+    """Return a client's first request, which has no credentials."""
+    if type_ == "jmap":
+        return Request(url)
+    return Request(url, "PROPFIND", _PROPFIND, _HEADERS)
 
 
 def url_requests(client: Client, case: Case) -> list[Request]:
     """Return the requests for the .well-known URLs, in the order of the types."""
     routes = case.family(client.family).routes
     paths = {route.path.rpartition("/")[2]: route.path for route in routes}
-    return [request_for(f"https://{case.domain}{paths[type_]}") for type_ in _TYPES]
+    return [request_of(kind, f"https://{case.domain}{paths[kind]}") for kind in _TYPES]
 
 
 # --- What a client finds ----------------------------------------------------------------
@@ -64,26 +61,27 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     played = Play(client)
     accounts = []
     servers = [server for _, server in case.provider.servers] if case.provider else []
-    for type_, (url, *_) in zip(_TYPES, url_requests(client, case), strict=True):
+    for type_, (well_known, *_) in zip(_TYPES, url_requests(client, case), strict=True):
         urls = (server.url for server in servers if server.type == type_)
         wanted = next(filter(None, urls), "")
-        by_srv, name = _by_srv(case, facts, type_)
+        srv_url, srv_name = _by_srv(case, facts, type_)
         if case.provider is not None and not wanted:
             continue
-        typed = _typed(case, facts, type_)
-        played.findings += [typed] if typed else []
-        account, found = _follow(case, facts, type_, by_srv or url, wanted, name)
+        quotes = _quotation_marks(case, facts, type_)
+        played.findings += quotes
+        url = srv_url or well_known
+        account, found = _follow(case, facts, type_, url, wanted, srv_name)
         if account is not None:
             accounts.append(account)
             played.findings.append(found)
-            if by_srv:
-                played.findings += _beside_srv(case, facts, type_, url)
-        elif wanted or by_srv or found.code == "dav.no-principal":  # somebody meant it
-            is_by_path = typed and found.code in _BY_PATH
-            played.findings += [] if is_by_path else [found]
+            if srv_url:
+                played.findings += _beside_srv(case, facts, type_, well_known)
+        elif wanted or srv_url or found.code == "dav.no-principal":  # somebody meant it
+            is_explained = quotes and found.code in _BY_PATH  # by the wrong path
+            played.findings += [] if is_explained else [found]
     if accounts:
         played.setup = Setup(tuple(accounts))
-    elif any(facts.exists(it) for it in case.hosts) and case.provider is not None:
+    elif case.provider is not None and any(map(facts.exists, case.hosts)):
         played.findings = [
             found.marked("" if found.code == _NOT_ASKED else "only way")
             for found in played.findings
@@ -92,129 +90,122 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
 
 
 def _follow(
-    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: str
+    case: Case, facts: Facts, type_: str, url: str, wanted: str, srv_name: str
 ) -> tuple[Account | None, Finding]:
-    """Follow the URL of the SRV record *by_srv*, or the .well-known URL, to the server."""
+    """Follow a URL, by the SRV record *srv_name* or the .well-known one, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
-    response, wrong = _asked(case, facts, request_for(url), type_)
-    # A site that asks for a login everywhere may have no calendars.
-    is_bare = response.status == 401 and not (
-        response.redirects or by_srv or case.provider
-    )
-    if (
-        is_bare
-        and web.asked(case, facts, Request(f"https://{case.domain}/"))[0].status == 401
-    ):
-        return None, missing
-    code, is_dav = wrong.code if wrong else "", _is_dav(response, type_)
-    if wrong and (code == _NOT_ASKED or (code == _DOWNGRADED and not is_dav)):
-        return None, wrong
-    if wrong is not None and not response.status:
-        if web.ABSENT not in wrong.marks or (by_srv and case.provider):
-            return None, wrong.within("dav", type=type_)
-        at, target = f"{by_srv} SRV", split_url(url).netloc
-        dead = finding("dav.srv-dead", at, type=type_, target=target, reason=wrong.seen)
-        return None, dead if by_srv else missing
-    if wrong is not None and code not in (_DOWNGRADED, _OPEN):
+    response, problem = _fetched(case, facts, type_, url)
+    is_meant = response.redirects or srv_name or case.provider
+    if response.status == 401 and not is_meant:
+        # A site that asks for a login everywhere may have no calendars.
+        site, _ = web.asked(case, facts, Request(f"https://{case.domain}/"))
+        if site.status == 401:
+            return None, missing
+    code, is_dav = problem.code if problem else "", _is_dav(response, type_)
+    if problem and (code == _NOT_ASKED or (code == _DOWNGRADED and not is_dav)):
+        return None, problem
+    record = f"{srv_name} SRV"
+    if problem is not None and not response.status:
+        if web.ABSENT not in problem.marks or (srv_name and case.provider):
+            return None, problem.within("dav", type=type_)
+        code, values = "dav.srv-dead", {"type": type_, "target": split_url(url).netloc}
+        dead = finding(code, record, reason=problem.seen, **values)
+        return None, dead if srv_name else missing
+    if problem is not None and code not in (_DOWNGRADED, _OPEN):
         is_404 = response.status in (404, 405, 410, 501) and not response.is_forged
-        is_missing = is_404 and not response.redirects and not by_srv
+        is_missing = is_404 and not response.redirects and not srv_name
         usual = ("/", f"/.well-known/{type_}")
-        if by_srv and response.status == 404 and split_url(url).path not in usual:
-            wrong = wrong.within("txt-path", at=by_srv)
+        if srv_name and response.status == 404 and split_url(url).path not in usual:
+            problem = problem.within("txt-path", at=srv_name)
         if code == "dav.led-astray" and wanted:
-            wrong = wrong._replace(advice=f"redirect to {shown(wanted)}")
-        return None, missing if is_missing else wrong
+            problem = problem._replace(advice=f"redirect to {shown(wanted)}")
+        return None, missing if is_missing else problem
 
-    here = "the server answers at this URL"
-    led = f"it leads to {shown(response.url)}" if response.redirects else here
+    target = f"it leads to {shown(response.url)}"
+    answer = target if response.redirects else "the server answers at this URL"
     # The URL of the file stays, even where the server redirects further.
     known = known_part(wanted, case.domain) if wanted else ""
-    end = known if known in (*response.redirects, response.url) else response.url
-    # Without a name where DNS alone says whose server it is (RFC 6764, section 8).
+    final = known if known in (*response.redirects, response.url) else response.url
+    # No user name where DNS alone says whose server it is (RFC 6764, section 8).
     is_sure = response.is_verified and case.has(split_url(url).hostname or "")
-    account = Account(type_, "", 0, "", PLACEHOLDERS[0] if is_sure else None, url=end)
-    if wrong is None and response.url.startswith("http:"):
-        at, target = f"{by_srv} SRV", shown(response.url)
-        return account, finding("dav.unencrypted", at, type=type_, target=target)
-    return account, wrong or finding("dav.found", url, type=type_, led=led)
+    account = Account(type_, "", 0, "", PLACEHOLDERS[0] if is_sure else None, url=final)
+    if problem is None and response.url.startswith("http:"):
+        code, target = "dav.unencrypted", shown(response.url)
+        return account, finding(code, record, type=type_, target=target)
+    return account, problem or finding("dav.found", url, type=type_, led=answer)
 
 
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
-    """Yield a wrong redirect of the .well-known URL, needless beside SRV records."""
-    response, wrong = _asked(case, facts, request_for(url), type_)
-    path, led = (split_url(it).path.strip("/") for it in (url, response.url))
+    """Report a wrong redirect of the .well-known URL, needless beside SRV records."""
+    response, problem = _fetched(case, facts, type_, url)
     # What stands in the way of every path has a finding of its own.
-    if (
-        wrong is not None
-        and not response.is_forged
-        and wrong.code not in (*_TOLD, _OPEN)
-    ):
-        is_led = (
-            wrong.code == _DOWNGRADED or not response.status or led not in ("", path)
-        )
-        code = "dav.well-known" if is_led else "dav.well-known-absent"
-        yield finding(code, url, type=type_, got=wrong.seen)
+    if problem and not response.is_forged and problem.code not in (*_NO_SITE, _OPEN):
+        path, final = (split_url(one).path.strip("/") for one in (url, response.url))
+        is_elsewhere = not response.status or final not in ("", path)
+        is_elsewhere = is_elsewhere or problem.code == _DOWNGRADED
+        code = "dav.well-known" if is_elsewhere else "dav.well-known-absent"
+        yield finding(code, url, type=type_, got=problem.seen)
 
 
 def _by_srv(case: Case, facts: Facts, type_: str) -> tuple[str, str]:
     """Return the URL that the SRV and TXT records give, and their name, or ""."""
-    ways = ((f"{type_}s", "https", 443), (type_, "http", 80))
-    for service, scheme, usual in ways[:1] if case.provider else ways:
+    services = ((f"{type_}s", "https", 443), (type_, "http", 80))
+    for service, scheme, usual in services[:1] if case.provider else services:
         name = f"_{service}._tcp.{case.domain}"
-        led = [it for it in facts.targets(name)[:1] if (scheme, it[1]) != ("http", 443)]
-        for host, port in led:
+        for host, port in facts.targets(name)[:1]:
+            if (scheme, port) == ("http", 443):
+                continue
             with suppress(LookupFailed):
-                paths = [it[5:] for it in facts.txt(name) if it.startswith("path=/")]
+                values = facts.txt(name)
+                paths = [text[5:] for text in values if text.startswith("path=/")]
                 path = paths[0] if paths else f"/.well-known/{type_}"
-                at = host if port == usual else f"{host}:{port}"
-                return f"{scheme}://{at}{path}", name
+                netloc = host if port == usual else f"{host}:{port}"
+                return f"{scheme}://{netloc}{path}", name
     return "", ""
 
 
-def _typed(case: Case, facts: Facts, type_: str) -> Finding | None:
-    """Return that quotation marks were typed into the TXT record of the path, or None."""
+def _quotation_marks(case: Case, facts: Facts, type_: str) -> list[Finding]:
+    """Report quotation marks that were typed into the TXT record of the path."""
     name = f"_{type_}s._tcp.{case.domain}"
     with suppress(LookupFailed):
         for value in facts.txt(name):
             if value != (path := unquoted(value)) and path.startswith("path="):
-                code, at = "dav.txt-quoted", f"{name} TXT"
-                return finding(code, at, type=type_, value=value, path=path)
-    return None
+                code, record = "dav.txt-quoted", f"{name} TXT"
+                return [finding(code, record, type=type_, value=value, path=path)]
+    return []
 
 
-def _asked(
-    case: Case, facts: Facts, request: Request, type_: str
-) -> tuple[Response, Finding | None]:
-    """Return the response of a server, and what is wrong; without any its status is 0."""
-    response, wrong = web.asked(case, facts, request)
+def _fetched(case: Case, facts: Facts, type_: str, url: str) -> web.Answer:
+    """Return the response of a server, of status 0 without any, and its problem."""
+    request = request_of(type_, url)
+    response, problem = web.asked(case, facts, request)
     if response.status == 405 and "dav" not in response.headers:
         # A web server without DAV refuses PROPFIND even where it has nothing.
-        there, found = web.asked(case, facts, Request(request.url))
-        response, wrong = (there, found) if there.status == 404 else (response, wrong)
+        page, absent = web.asked(case, facts, Request(url))
+        if page.status == 404:
+            response, problem = page, absent
+    is_dav = _is_dav(response, type_)
     if response.status and not response.is_forged:
         is_jmap = type_ == "jmap" and response.status in (200, 401)
-        told = (*texts.patterns("refusal"), "http.page-leads")
-        is_told = wrong is not None and wrong.code in told
-        if wrong is None or not (is_told or response.status >= 500):
-            wrong = _not_dav(response, request.url, type_)
-        wrong = (
-            None if is_jmap or _is_dav(response, type_) else wrong._replace(around=())
-        )
-        if wrong is None and type_ in _TYPES and _principals(response) == [""]:
-            wrong = finding(_OPEN, request.url, type=type_)
-    elif wrong is not None and not response.status:
-        wrong = web.by_redirect(facts, request, wrong, "dav-redirect")
+        kept = (*texts.patterns("refusal"), "http.page-leads")
+        is_kept = response.status >= 500 or (problem and problem.code in kept)
+        if problem is None or not is_kept:
+            problem = _not_dav(response, url, type_)
+        problem = None if is_jmap or is_dav else problem._replace(around=())
+        if problem is None and type_ in _TYPES and _principals(response) == [""]:
+            problem = finding(_OPEN, url, type=type_)
+    elif problem is not None and not response.status:
+        problem = web.by_redirect(facts, request, problem, "dav-redirect")
     for hop, target in pairwise(web.hops(facts, request)):
-        if not hop.startswith("https:") or not target.startswith("http:"):
-            continue
-        got = f"it redirects from https to http: {shown(target)}"
-        wrong = finding(_DOWNGRADED, request.url, type=type_, got=got)
-        wrong = wrong.marked("" if _is_dav(response, type_) else "only way")
-    return response, wrong
+        if hop.startswith("https:") and target.startswith("http:"):
+            got = f"it redirects from https to http: {shown(target)}"
+            problem = finding(_DOWNGRADED, url, type=type_, got=got)
+            problem = problem.marked("" if is_dav else "only way")
+    return response, problem
 
 
 def _is_dav(response: Response, type_: str) -> bool:
-    """Return whether it is a response of DAV, or a request to authenticate (RFC 4918)."""
+    """Return whether a response is one of DAV (RFC 4918), or asks for a login."""
     if response.status == 401:
         return bool(response.headers.get("www-authenticate"))
     if response.status == 207:
@@ -225,21 +216,23 @@ def _is_dav(response: Response, type_: str) -> bool:
 def _principals(response: Response) -> list[str]:
     """Return the URLs of the person, "" for somebody unauthenticated (RFC 5397)."""
     with suppress(NotXmlError):
-        found = parse(response.body).iter("{DAV:}current-user-principal")
-        return [text_of(it) for it in found if len(it)]
+        elements = parse(response.body).iter("{DAV:}current-user-principal")
+        return [text_of(element) for element in elements if len(element)]
     return []
 
 
 def _without_password(response: Response) -> str:
     """Return the schemes of a server that takes no password, or ""."""
-    schemes = response.schemes if response.status == 401 else set()
-    has_password = any(name.lower() in _WITH_PASSWORD for name in schemes)
-    return "" if has_password else ", ".join(sorted(schemes))
+    takes_none = _schemes(response).isdisjoint(_WITH_PASSWORD)
+    is_shut = takes_none and response.status == 401
+    return ", ".join(sorted(response.schemes)) if is_shut else ""
 
 
 def _not_dav(response: Response, url: str, type_: str) -> Finding:
-    code, title = "dav.none", web.words_of(response)[0]
+    """Return the finding for a response that is none of DAV."""
+    code, title = "dav.none", web.title_and_text(response)[0]
     where = f" (“{title}”)" if title else ""
+    is_dav_url = "dav" in split_url(response.url).path.lower()
     if response.redirects:
         where += f" at {shown(response.url)}, where it redirects to"
     if response.status == 401:
@@ -248,9 +241,7 @@ def _not_dav(response: Response, url: str, type_: str) -> Finding:
         code, where = "dav.no-principal", shown(response.url)
     elif response.status == 200 and web.is_web_page(response):
         code, where = "dav.web-page", shown(response.url)
-    elif response.status == 405 and (
-        not response.redirects or "dav" in split_url(response.url).path.lower()
-    ):
+    elif response.status == 405 and (is_dav_url or not response.redirects):
         code = "dav.method-refused"
     elif response.redirects:
         code = "dav.led-astray"
@@ -261,131 +252,134 @@ def _not_dav(response: Response, url: str, type_: str) -> Finding:
 
 
 def look(context: Context) -> list[Finding]:
-    """Return whether each server with a URL answers."""
+    """Report whether each server with a URL answers."""
     listed = context.provider.servers if context.provider else ()
-    servers = [it for _, it in listed if it.type in URL_TYPES and it.url]
-    found = each_of(partial(_server, context), dict.fromkeys(servers))
-    found += each_of(partial(_led_to, context), context.led_to)
-    return found if context.case.provider else [*found, *_by_jmap_record(context)]
+    servers = [row for _, row in listed if row.type in URL_TYPES and row.url]
+    findings = each_of(partial(_server, context), dict.fromkeys(servers))
+    findings += each_of(partial(_found_by_clients, context), context.led_to)
+    return findings + ([] if context.case.provider else [*_by_jmap_record(context)])
 
 
 def led_to(context: Context) -> Iterator[Server]:
     """Yield the servers that clients find by verified https, and no document lists."""
     listed = context.provider.servers if context.provider else ()
-    known = {(it.url or "").rstrip("/") for _, it in listed}
+    known = {(server.url or "").rstrip("/") for _, server in listed}
     for play in () if context.case.provider else context.plays:
-        is_sure = play.found is not None and play.found.response.is_verified
-        is_profile = play.client.family == "apple" and is_sure
-        for one in play.accounts if is_profile or play.client.family == "dav" else ():
-            name = one.username or (PLACEHOLDERS[0] if is_profile else "")
-            if one.type in _TYPES and name and one.url.rstrip("/") not in known:
-                yield Server(one.type, url=one.url, username=name)
+        is_verified = play.found is not None and play.found.response.is_verified
+        is_profile = play.client.family == "apple" and is_verified
+        is_read = is_profile or play.client.family == "dav"
+        for type_, *_, name, _, url in play.accounts if is_read else ():
+            name = name or (PLACEHOLDERS[0] if is_profile else "")
+            if type_ in _TYPES and name and url.rstrip("/") not in known:
+                yield Server(type_, url=url, username=name)
 
 
-def _led_to(context: Context, server: Server) -> Iterator[Finding]:
-    plays = [
-        it for it in context.plays if server.url in [one.url for one in it.accounts]
-    ]
+def _found_by_clients(context: Context, server: Server) -> Iterator[Finding]:
+    """Report whether a server that clients find answers."""
     # Programs know the OAuth2 of some servers, and devices try other paths of a host.
     is_path_known = "/.well-known/" not in str(server.url)
     harmless = ("dav.no-password", "" if is_path_known else "dav.server-wrong")
     for found in _server(context, server):
-        for play in plays if found.status != OK else ():
-            found = found.hurting(play.client.name)
-            if play.client.family == "apple":
-                found = found.within("in-profile", place=play.place)
+        for play in context.plays if found.status != OK else ():
+            if server.url in [account.url for account in play.accounts]:
+                found = found.hurting(play.client.name)
+                if play.client.family == "apple":
+                    found = found.within("in-profile", place=play.place)
         if found.code not in harmless:
             yield found
 
 
 def _by_jmap_record(context: Context) -> Iterator[Finding]:
-    """Yield whether a JMAP server is where the SRV record says (RFC 8620, section 2.2)."""
+    """Report whether a JMAP server is where its SRV record says (RFC 8620, section 2.2)."""
     record = f"_jmap._tcp.{context.case.domain}"
     for host, port in context.facts.targets(record)[:1]:
-        at = host if port == 443 else f"{host}:{port}"
-        url = f"https://{at}/.well-known/jmap"
-        for found in _server(context, Server(type="jmap", url=url)):
+        netloc = host if port == 443 else f"{host}:{port}"
+        server = Server(type="jmap", url=f"https://{netloc}/.well-known/jmap")
+        for found in _server(context, server):
             is_good = found.status == OK
             yield found if is_good else found.within("by-record", record=record)
 
 
 def _server(context: Context, server: Server) -> Iterator[Finding]:
+    """Report whether a server answers at its URL, and takes a password."""
     case, facts = context.case, context.facts
     url = fill_in_url(server.url, case.domain, case.address)
     url = url or known_part(server.url or "", case.domain)
     if not url:
         yield finding("dav.not-tried", server.url or "")
         return
-    response, wrong = _asked(case, facts, request_of(server.type, url), server.type)
+    type_ = server.type
+    response, problem = _fetched(case, facts, type_, url)
     host = split_url(response.url).hostname or ""
     if response.certificate is not None:
         yield of_certificate("server", url, response.certificate, host)
-    schemes = _without_password(response) if server.type != "jmap" else ""
-    if wrong is None and schemes and "OAuth2" not in server.authentication:
-        shut = finding("dav.no-password", url, type=server.type, schemes=schemes)
-        plays = [it for it in context.plays if it.client.family == "dav" and it.setup]
-        yield shut.marked("only way").hurting(*(it.client.name for it in plays))
-    elif wrong is None:
-        yield finding("dav.server-found", url, type=server.type)
-    elif wrong.code in (_DOWNGRADED, _NOT_ASKED, _OPEN):
-        yield wrong
+    schemes = _without_password(response) if type_ != "jmap" else ""
+    if problem is None and schemes and "OAuth2" not in server.authentication:
+        found = finding("dav.no-password", url, type=type_, schemes=schemes)
+        clients = [play.client for play in context.plays if play.setup]
+        names = (client.name for client in clients if client.family == "dav")
+        yield found.marked("only way").hurting(*names)
+    elif problem is None:
+        yield finding("dav.server-found", url, type=type_)
+    elif problem.code in (_DOWNGRADED, _NOT_ASKED, _OPEN):
+        yield problem
     elif not response.status:
-        is_unknown = wrong.code == "http.absent" and not facts.exists(host)
+        is_unknown = problem.code == "http.absent" and not facts.exists(host)
         code = "dav.server-unknown" if is_unknown else "dav.server-dead"
-        said = {"got": wrong.seen, "type": server.type, "host": host}
-        found = finding(code, url, advice=wrong.cure, **said)
-        yield found.marked(*wrong.marks & {"late"})
+        values = {"got": problem.seen, "type": type_, "host": host}
+        found = finding(code, url, advice=problem.cure, **values)
+        yield found.marked(*problem.marks & {"late"})
     elif not response.is_forged:
-        is_login = wrong.code == "dav.no-authenticate"
+        is_login = problem.code == "dav.no-authenticate"
         code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
-        is_ours = wrong.code.startswith("dav.") and wrong.code not in _OF_SERVER
-        cure = "" if is_ours else wrong.cure
-        slashed = "" if url.endswith("/") else f"{url}/"
-        if slashed and _is_dav(
-            web.asked(case, facts, request_for(slashed))[0], server.type
-        ):
-            code, cure = "dav.server-slash", ""
-        yield finding(code, url, advice=cure, got=wrong.seen, type=server.type)
+        # The cures of the others are for the .well-known URL.
+        has_cure = not problem.code.startswith("dav.") or problem.code in _OF_SERVER
+        cure = problem.cure if has_cure else ""
+        if not url.endswith("/"):
+            with_slash, _ = web.asked(case, facts, request_of(type_, f"{url}/"))
+            if _is_dav(with_slash, type_):
+                code, cure = "dav.server-slash", ""
+        yield finding(code, url, advice=cure, got=problem.seen, type=type_)
 
 
 def log_in(network: Network, type_: str, url: str, user: str, password: str) -> Outcome:
-    """Log in by Basic (RFC 7617), or by Digest where that is asked for; raises ProbeError.
+    """Log in by Basic (RFC 7617), or by Digest if that is asked for; raise ProbeError.
 
-    Redirects are followed within the host; its kind is "login" if the password would go
-    elsewhere or over a connection that cannot be trusted, or the server wants another
-    scheme.
+    Redirects are followed within the host; the error's kind is "login" if the password
+    would go elsewhere or over a connection that cannot be trusted, or the server wants
+    another scheme.
     """
     token, secrets = in_base64(f"{user}:{password}"), Secrets(password)
     host = split_url(url).netloc
 
-    def asked(url: str) -> Response:
+    def fetch(url: str) -> Response:
         if split_url(url).netloc != host:
             raise ProbeError("login", "it leads to another host or port")
         request = request_of(type_, url)
-        response = sent_with(request, f"Basic {token}")
+        response = send(request, f"Basic {token}")
         answer = _digest(response, request, user, password)
-        return sent_with(request, answer) if answer else response
+        return send(request, answer) if answer else response
 
-    def sent_with(request: Request, value: str) -> Response:
-        headers = (*request.headers, ("Authorization", value))
+    def send(request: Request, authorization: str) -> Response:
+        headers = (*request.headers, ("Authorization", authorization))
         return fetch_once(network, request._replace(headers=headers))
 
-    def said_by(response: Response) -> str:
+    def quote(response: Response) -> str:
         secrets.add(token)
         return secrets.quoted(f"status {response.status}{web.beyond_status(response)}")
 
     try:
-        response = follow_redirects(asked, url)
+        response = follow_redirects(fetch, url)
         if response.status == 401:
             if response.schemes and not _schemes(response) & {"basic", "digest"}:
                 raise ProbeError("login", "the server takes no login by Basic")
-            return Outcome("login", said_by(response))
-        good, form = (200, "json") if type_ == "jmap" else (207, "xml")
-        if response.status != good:
-            return Outcome("dav", said_by(response))
+            return Outcome("login", quote(response))
+        status, form = (200, "json") if type_ == "jmap" else (207, "xml")
+        if response.status != status:
+            return Outcome("dav", quote(response))
         if form not in response.content_type:
             return Outcome("dav", f"its Content-Type is not that of {form.upper()}")
-        return _at_principal(asked, said_by, response) if type_ in _TYPES else Outcome()
+        return _at_principal(fetch, quote, response) if type_ in _TYPES else Outcome()
     except ProbeError as error:
         message = secrets.quoted(str(error))
         raise ProbeError(error.kind, message, error.cure) from error
@@ -394,22 +388,19 @@ def log_in(network: Network, type_: str, url: str, user: str, password: str) -> 
 def _digest(response: Response, request: Request, user: str, password: str) -> str:
     """Return the answer to a challenge of Digest alone (RFC 7616), else "".
 
-    Raises ProbeError for a challenge that cannot be answered.
+    Raise ProbeError for a challenge that cannot be answered.
     """
     if response.status != 401 or _schemes(response) != {"digest"}:
         return ""
-    known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    known.add_password(None, request.url, user, password)
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, request.url, user, password)
+    handler = urllib.request.HTTPDigestAuthHandler(passwords)
     unsent = urllib.request.Request(request.url, method=request.method)  # noqa: S310
-    listed = urllib.request.parse_http_list(
-        response.headers["www-authenticate"].partition(" ")[2]
-    )
+    _, _, parameters = response.headers["www-authenticate"].partition(" ")
+    listed = urllib.request.parse_http_list(parameters)
     with suppress(ValueError, LookupError, OSError):  # another algorithm or form
         challenge = urllib.request.parse_keqv_list(listed)
-        answer = urllib.request.HTTPDigestAuthHandler(known).get_authorization(
-            unsent, challenge
-        )
-        if answer:
+        if answer := handler.get_authorization(unsent, challenge):
             return f"Digest {answer}"
     raise ProbeError("login", "the server takes no login by Basic, or by Digest as MD5")
 
@@ -419,29 +410,29 @@ def _schemes(response: Response) -> set[str]:
 
 
 def _at_principal(
-    asked: Callable[[str], Response],
-    said_by: Callable[[Response], str],
+    fetch: Callable[[str], Response],
+    quote: Callable[[Response], str],
     response: Response,
 ) -> Outcome:
     """Ask for the person's own collection, as clients do next (RFC 5397)."""
-    paths = list(filter(None, listed := _principals(response)))
-    if listed and not paths:
-        return Outcome("dav", "it answers as to a stranger (unauthenticated)")
-    if not paths:
+    principals = _principals(response)
+    if not principals:
         return Outcome("dav", "it names no current-user-principal for the login")
-    own = urljoin(response.url, paths[0])
-    if split_url(own).netloc != split_url(response.url).netloc:
+    if not any(principals):
+        return Outcome("dav", "it answers as to a stranger (unauthenticated)")
+    url = urljoin(response.url, next(filter(None, principals)))
+    if split_url(url).netloc != split_url(response.url).netloc:
         return Outcome("dav", "its current-user-principal is at another host or port")
-    there = follow_redirects(asked, own)
-    if there.status == 207:
+    answer = follow_redirects(fetch, url)
+    if answer.status == 207:
         return Outcome()
-    at = f"{said_by(there)} at its current-user-principal"
+    message = f"{quote(answer)} at its current-user-principal"
     # A proxy may remove the beginning of the path, which the server then does not know.
-    begun, path = "", split_url(own).path
+    prefix, path = "", split_url(url).path
     for part in split_url(response.url).path.split("/")[1:3]:
-        begun = f"{begun}/{part}"
-        if part and not path.startswith(f"{begun}/"):
+        prefix = f"{prefix}/{part}"
+        if part and not path.startswith(f"{prefix}/"):
             with suppress(ProbeError):
-                if asked(urljoin(own, begun + path)).status == 207:
-                    return Outcome("dav", f"{at}, and it answers below {begun}")
-    return Outcome("dav", at)
+                if fetch(urljoin(url, prefix + path)).status == 207:
+                    return Outcome("dav", f"{message}, and it answers below {prefix}")
+    return Outcome("dav", message)

@@ -6,19 +6,16 @@ from contextlib import suppress
 from functools import partial
 
 from ....address import is_ip
-from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
 from ...clients import OUTLOOK
-from ...naming import base_domain
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.untrusted import unquoted
-from .. import texts
 from ..context import Context
 from ..facts import Facts, each_of, side_by_side
 from ..findings import FAILURE, Case, Finding, finding
-from . import connections, servers, sources, web
+from . import connections, documents, servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
 Target = tuple[str, int]  # host and port
@@ -40,7 +37,7 @@ def hosts(context: Context) -> list[Finding]:
     }
 
     def look(name: str) -> Iterator[Finding]:
-        """Yield whether a host exists; clients report a dead alias or a loop."""
+        """Report whether a host exists; clients report a dead alias or a loop."""
         try:
             addresses = facts.addresses(name)
             is_meant = case.provider is None
@@ -49,9 +46,9 @@ def hosts(context: Context) -> list[Finding]:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
                 advice = web.renamed(facts, name)
-                code, said = f"dns.{'misnamed' if advice else 'no-name'}", names[name]
-                none = finding(code, name, advice=advice, askers=said, name=name)
-                yield _weighed(context, none) if advice else none
+                code, askers = "dns.misnamed" if advice else "dns.no-name", names[name]
+                absent = finding(code, name, advice=advice, askers=askers, name=name)
+                yield _weighed(context, absent) if advice else absent
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -60,7 +57,7 @@ def hosts(context: Context) -> list[Finding]:
 
 
 def half_answered(context: Context) -> Iterator[Finding]:
-    """Yield hosts with answers for one type of address only, or without IPv4."""
+    """Report hosts with answers for one type of address only, or without IPv4."""
     case, facts = context.case, context.facts
     hosts = {endpoint.host for endpoint in servers.endpoints(case, context.provider)}
     side_by_side(partial(facts.exists, host) for host in hosts)
@@ -87,96 +84,32 @@ def mx(context: Context) -> list[Finding]:
             return [finding("mx.hidden", subject, target=target)]
         if not hosts:  # by a null MX record (RFC 7505), or none
             is_null = facts.network.resolver.records(case.domain, "MX")
-            none = finding("mx.null" if is_null else "mx.missing", subject)
-            return [none if is_null else _weighed(context, none)]
+            absent = finding("mx.null" if is_null else "mx.missing", subject)
+            return [absent if is_null else _weighed(context, absent)]
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
 
     first, listed = hosts[:_MOST], ", ".join(hosts[:_MOST])
     findings = [found for host in first for found in _mx_host(facts, subject, host)]
-    names = case.provider.mx_domains if case.provider else ()
-    ends = tuple(f".{name}" for name in names)
-    if names and not any(f".{host}".endswith(ends) for host in hosts):
+    domains = case.provider.mx_domains if case.provider else ()
+    if domains and not documents.has_mx_in(context, domains):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
-    findings += _at_another_hoster(context, subject, hosts)
+    findings += sources.other_hosters(context)
     return findings or [finding("mx.found", subject, hosts=listed)]
-
-
-def _at_another_hoster(
-    context: Context, subject: str, hosts: list[str]
-) -> Iterator[Finding]:
-    """Yield that mail arrives at a provider where nobody reads it."""
-    case, facts = context.case, context.facts
-    by_others = context.measure.accounts if context.measure else ()
-    incoming = context.provider.incoming if context.provider else by_others
-    every = [it.hostname for it in incoming if it.type != "smtp"]
-    named = (host for host in every if host and "%" not in host)
-    listed = [host for host in named if facts.exists(host)]
-    labels = ("imap", "mail")  # of the servers that clients guess
-    usual = [Endpoint("imap", f"{it}.{case.domain}", 993, "SSL") for it in labels]
-    read = listed or [it.host for it in usual if servers.is_alive(facts, it)][:1]
-    if not read:
-        return
-    names = [name for host in read for name in web.names_of(facts, host)]
-    at, end = read[0], web.names_of(facts, read[0])[-1]
-    at += "" if end in read or case.has(end) else f" (an alias of {end})"
-    owners, arrives = texts.hosters("read", names), texts.hosters("mx", hosts)
-    asked = next((f"{it.label}.{case.domain}" for it in case.families if it.srv), "")
-    led = web.names_of(facts, asked)[1:] if asked and listed else []
-    askers = texts.hosters("asked", led)
-    met = [it for play in context.plays for it in play.findings]
-    shut = [dict(it.values) for it in met if it.code == "http.exchange"]
-    ways = [it["how"] for it in shut if it["host"] in (asked, *led)]
-    is_found = any(it.setup for it in context.plays if it.client == OUTLOOK)
-    if ways and listed and not (askers or is_found):
-        # One organization has domains below several top-level domains.
-        known = {base_domain(it).split(".")[0] for it in (*hosts, *names)}
-        other = {base_domain(it) for it in led[:1]}
-        askers = {it for it in other if it.split(".")[0] not in known}
-        # A Windows login at a host of its own, and another program has the mail.
-        mail = [it for it in incoming if it.type in MAIL_TYPES and it.hostname]
-        tried = [servers.endpoint_of(case, it) for it in mail[: servers.MOST]]
-        programs = {facts.tried(it).software.partition(" ")[0] for it in tried}
-        is_left = any(ways) and facts.exists(asked) and programs - {"", "Microsoft"}
-        is_there = any(web.is_same_host(facts, asked, it) for it in names)
-        askers = askers or ({[asked, *led][-1]} if is_left and not is_there else set())
-    for hoster in askers - owners - arrives:
-        target = (led or facts.addresses(asked))[0]
-        found = finding(
-            "dns.old-hoster", asked, target=target, hoster=hoster, server=at
-        )
-        yield found.hurting(OUTLOOK.name)
-    for hoster in (arrives or _mailboxes_of(facts, hosts, names)) - owners:
-        code = "mx.elsewhere" if listed else "mx.guess-elsewhere"
-        found = finding(code, subject, hoster=hoster, host=hosts[0], server=at)
-        yield found.marked("filter" if hoster == "Microsoft 365" else "")
-
-
-def _mailboxes_of(facts: Facts, hosts: list[str], ours: list[str]) -> set[str]:
-    """Return the domain of MX hosts that let people log in, as no filter does.
-
-    There is none where it is that of one of our hosts, or the MX host is one of them.
-    """
-    first, domain = hosts[0], base_domain(hosts[0])
-    there = {it for it in (*hosts, *ours) if f".{it}".endswith(f".{domain}")}
-    is_ours = any(web.is_same_host(facts, first, each) for each in ours)
-    is_other = there == {*hosts} and not is_ours
-    imap = Endpoint("imap", first, 993, "SSL")
-    return {domain} if is_other and servers.is_alive(facts, imap) else set()
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
     if is_ip(host):
         yield finding("mx.is-address", subject, host=host)
         return
-    if lost := web.unresolved("mx", facts, host, "mx.host-lookup-failed"):
-        yield lost.at(f"{subject} {host}")
+    if problem := web.unresolved("mx", facts, host, "mx.host-lookup-failed"):
+        yield problem.at(f"{subject} {host}")
         return
     for target in web.names_of(facts, host)[1:2]:
         yield finding("mx.is-alias", subject, host=host, target=target)
     if not facts.exists(host):
-        meant = web.in_full(host, subject.removesuffix(" MX"), facts)
-        advice = meant or web.renamed(facts, host)
+        advice = web.in_full(host, subject.removesuffix(" MX"), facts)
+        advice = advice or web.renamed(facts, host)
         yield finding("mx.no-address", subject, advice=advice, host=host)
 
 
@@ -184,7 +117,7 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
 
 
 def services(context: Context) -> list[Finding]:
-    """Return whether the SRV records are those of the file, or lead to live servers."""
+    """Report whether the SRV records are those of the file, or lead to live servers."""
     provider, domain = context.case.provider, context.case.domain
     paths: dict[str, str] = {}  # the texts of TXT records
     usual = () if provider else zone.MAIL_SERVICES
@@ -198,21 +131,21 @@ def services(context: Context) -> list[Finding]:
         if host != ".":
             wanted.append((host.removesuffix("."), int(port)))
 
-    others = [family.srv for family in context.case.families if family.srv]
-    others += [] if provider else [name for name, _ in zone.URL_SERVICES]
+    web_services = [family.srv for family in context.case.families if family.srv]
+    web_services += [] if provider else [name for name, _ in zone.URL_SERVICES]
 
     def look(name: str) -> Iterator[Finding]:
         if name in targets:
             return _service(context, name, targets[name], paths.get(name, ""))
-        return _by_web(context, name)
+        return _web_service(context, name)
 
-    return each_of(look, [*targets, *others])
+    return each_of(look, [*targets, *web_services])
 
 
 def _service(
     context: Context, name: str, wanted: list[Target], path: str
 ) -> Iterator[Finding]:
-    """Yield how the records of a service differ, or whom they lead astray."""
+    """Report how the records of a service differ from the file, or lead clients astray."""
     case, facts = context.case, context.facts
     full_name = f"{name}.{case.domain}"
     subject = f"{full_name} SRV"
@@ -223,97 +156,104 @@ def _service(
         yield web.failed(subject, error)
         return
     offered = [target for target in targets if target[0]]
-    service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
-    is_right = set(offered) == set(wanted)
     if fault := next(_faults(facts, subject, offered), None):
         yield fault
-        return
-    if not targets:
+    elif not targets:
         yield from _no_records(context, name, wanted)
-        return
-    others = (source for source in context.sources if source.place != sources.SRV)
-    known = {Endpoint.of(account) for one in others for account in one.accounts}
-
-    def servers_of(listed: list[Target]) -> list[Endpoint]:
-        return [Endpoint(service[1], *it, service[2]) for it in listed if service]
-
-    # The rule of servers tells what is wrong with those that the file or others name.
-    # A spare server may sleep, but not one of those that clients try first.
-    first = [] if case.provider and is_right else _first(facts, full_name, offered)
-    tried = servers_of(first)
-    found = (_failing(facts, subject, it) for it in tried if it not in known)
-    failing = next(filter(None, found), None)
-    is_dead = case.provider is not None and not is_right
-    is_dead &= any(servers.is_dead(facts, it) for it in servers_of(wanted))
-    if failing and (failing.code == "srv.other-service" or is_dead or not wanted):
-        led = [it for it in context.plays if {*map(Endpoint.of, it.mail)} & {*tried}]
-        yield failing.hurting(*(play.client.name for play in led))
-    elif case.provider and not is_right:
-        code = "srv.file-outdated" if is_dead else "srv.differs"
-        differs = _wrong(code, subject, _listed(offered), _listed(wanted))
-        extra = [target for target in offered if target not in wanted]
-        if wanted and {*wanted} < {*offered}:
-            advice = f"remove the records that name {_listed(extra)}"
-            differs = differs._replace(advice=advice)
-        is_ours = {*wanted} <= {*first} and not failing  # beside equal or spare servers
-        is_ours = is_ours or _are_of_file(case, facts, servers_of(offered))
-        is_ours = is_ours and not is_dead
-        yield differs.marked("same server" if is_ours else "")
-    elif service and not case.provider and (wrong := _contradicted(context, service)):
-        yield wrong
-    elif paths and path not in map(unquoted, paths):  # dav.py tells of quotation marks
-        yield _wrong("srv.differs", subject, f"TXT {paths[0]}", path)
+    elif found := _astray(context, name, wanted, offered):
+        yield found
+    elif paths and path not in map(unquoted, paths):  # dav.py reports quotation marks
+        yield _difference("srv.differs", subject, f"TXT {paths[0]}", path)
     else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
-            if len(way := web.names_of(facts, host)) > 1:
-                yield finding("srv.is-alias", subject, host=host, target=way[1])
+            for target in web.names_of(facts, host)[1:2]:
+                yield finding("srv.is-alias", subject, host=host, target=target)
 
 
-def _by_web(context: Context, name: str) -> Iterator[Finding]:
-    """Yield where the records of a service are that clients reach by https."""
+def _astray(
+    context: Context, name: str, wanted: list[Target], offered: list[Target]
+) -> Finding | None:
+    """Return the finding if records lead to other servers or to dead ones, else None."""
+    case, facts = context.case, context.facts
+    rows = [row for row in zone.MAIL_SERVICES if row[0] == name]
+
+    def endpoints_of(targets: list[Target]) -> list[Endpoint]:
+        return [Endpoint(row[1], *target, row[2]) for row in rows for target in targets]
+
+    if case.provider and {*offered} == {*wanted}:
+        return None
+    # A spare server may sleep, but not one of those that clients try first.
+    preferred = _preferred(facts, f"{name}.{case.domain}", offered)
+    # The rule of servers reports what is wrong with those that other sources publish.
+    others = (source for source in context.sources if source.place != sources.SRV)
+    known = {Endpoint.of(account) for other in others for account in other.accounts}
+    subject, tried = f"{name}.{case.domain} SRV", endpoints_of(preferred)
+    unknown = [server for server in tried if server not in known]
+    failing = next(filter(None, map(partial(_failing, facts, subject), unknown)), None)
+    is_file_dead = any(map(partial(servers.is_dead, facts), endpoints_of(wanted)))
+    if failing and (failing.code == "srv.other-service" or is_file_dead or not wanted):
+        for play in context.plays:
+            is_misled = not {*tried}.isdisjoint(map(Endpoint.of, play.mail))
+            failing = failing.hurting(*[play.client.name] if is_misled else ())
+        return failing
+    if case.provider is None:
+        return _contradicted(context, *rows[0])
+    code = "srv.file-outdated" if is_file_dead else "srv.differs"
+    differs = _difference(code, subject, _listed(offered), _listed(wanted))
+    extra = [target for target in offered if target not in wanted]
+    if wanted and {*wanted} < {*offered}:
+        advice = f"remove the records that name {_listed(extra)}"
+        differs = differs._replace(advice=advice)
+    # The file's servers beside others or spare ones, or their other names and ports.
+    is_same = {*wanted} <= {*preferred} and not failing
+    is_same = is_same or _are_of_file(case, facts, endpoints_of(offered))
+    return differs.marked("same server" if is_same and not is_file_dead else "")
+
+
+def _web_service(context: Context, name: str) -> Iterator[Finding]:
+    """Report misplaced or faulty records of a service that clients reach by https."""
     full_name = f"{name}.{context.case.domain}"
     with suppress(LookupFailed):
         targets = context.facts.srv(full_name)
         if not targets:
             yield from _no_records(context, name, [])
+        set_up = {play.client.name for play in context.plays if play.setup}
+        client = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
         for fault in _faults(context.facts, f"{full_name} SRV", targets):
-            who = OUTLOOK.name if name == "_autodiscover._tcp" else "Calendars"
-            by_them = (it.setup for it in context.plays if it.client.name == who)
-            yield fault.marked("" if any(by_them) else "only way").hurting(who)
+            yield fault.marked("" if client in set_up else "only way").hurting(client)
 
 
 def _weighed(context: Context, found: Finding) -> Finding:
-    """Return the finding as a failure if no client finds the settings of a server."""
-    is_lost = not any(play.mail for play in context.plays)
-    return found.marked("only way" if is_lost else "")
+    """Return the finding, as a failure if no client finds the settings of a server."""
+    is_found = any(play.mail for play in context.plays)
+    return found.marked("" if is_found else "only way")
 
 
-def _first(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
+def _preferred(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
     """Return the targets of the best priority."""
-    ranks = [it.priority for it in facts.network.resolver.records(name, "SRV")]
+    ranks = [record.priority for record in facts.network.resolver.records(name, "SRV")]
     return offered[: ranks.count(min(ranks, default=0))]
 
 
 def _no_records(context: Context, name: str, wanted: list[Target]) -> Iterator[Finding]:
-    """Yield where the records of a service are instead, or that there are none."""
+    """Report where the records of a service are instead, or that there are none."""
     domain, right = context.case.domain, f"{name}.{context.case.domain}"
     types = {row[0]: row[1] for row in zone.MAIL_SERVICES}
-    same = (it for it in types if types[it] == types.get(name))  # imap, pop3 or smtp
-    is_served = any(context.facts.targets(f"{it}.{domain}") for it in same)
+    served = {key for key in types if context.facts.targets(f"{key}.{domain}")}
+    is_served = types.get(name) in {types[key] for key in served}  # imap, pop3 or smtp
     if other := _of_other_type(context.facts, right, domain):
         type_, data = other
-        code, at = "srv.other-type", f"{right} {type_}"
-        yield _weighed(context, finding(code, at, type=type_, data=data))
+        code, place = "srv.other-type", f"{right} {type_}"
+        yield _weighed(context, finding(code, place, type=type_, data=data))
     elif not is_served and (misnamed := _misnamed(context, name, wanted)):
         is_slip = misnamed.removesuffix(f".{domain}") in zone.slips(name)
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
-        code, at = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
-        yield _weighed(context, finding(code, at, domain=domain, right=right))
+        code, place = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
+        yield _weighed(context, finding(code, place, domain=domain, right=right))
     elif name == "_submissions._tcp" and not (is_served or context.case.provider):
-        read = any(context.facts.targets(f"{it}.{domain}") for it in types)
-        if read and not any(play.mail for play in context.plays):
+        if served and not any(play.mail for play in context.plays):
             yield finding("srv.reading-alone", f"{right} SRV")
     elif context.case.provider and wanted:
         yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
@@ -333,16 +273,17 @@ def _of_other_type(facts: Facts, name: str, domain: str) -> tuple[str, str] | No
 
 
 def _are_of_file(case: Case, facts: Facts, offered: list[Endpoint]) -> bool:
-    """Return whether they are further ports or names of the file's servers."""
-    ours = {it.host for it in servers.endpoints(case, case.provider)}
+    """Return whether the offered servers are other ports or names of the file's."""
+    hosts = {endpoint.host for endpoint in servers.endpoints(case, case.provider)}
     return bool(offered) and all(
-        any(web.is_same_host(facts, it.host, host) for host in ours)
-        and servers.is_alive(facts, it)
-        for it in offered
+        any(web.is_same_host(facts, endpoint.host, host) for host in hosts)
+        and servers.is_alive(facts, endpoint)
+        for endpoint in offered
     )
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
+    """Report SRV records with an address, an impossible port, or numbers in disorder."""
     name, usual = subject.removesuffix(" SRV"), {143, 110, 443, 465, 587, 993, 995}
     for host, port in offered:
         if is_ip(host):
@@ -351,17 +292,18 @@ def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Findi
             yield finding("srv.port-25", subject, host=host)
         if port == 80 and name.startswith("_autodiscover"):
             yield finding("srv.port-80", subject, host=host)
-    for it in facts.network.resolver.records(name, "SRV"):
-        if it.port not in usual and (meant := usual & {it.priority, it.weight}):
-            port, host = min(meant), it.target
-            yield finding("srv.order", subject, record=it, usual=port, host=host)
+    for record in facts.network.resolver.records(name, "SRV"):
+        ports = usual & {record.priority, record.weight}
+        if ports and record.port not in usual:
+            port, host = min(ports), record.target
+            yield finding("srv.order", subject, record=record, usual=port, host=host)
 
 
 def _misnamed(context: Context, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp`, has that or the domain twice, by a web form, is below that of a
-    host, is misspelt, or has another service.
+    Such a name lacks `._tcp`, has that or the domain twice (from a web form), is below
+    the name of a host, or is misspelt.
     """
     domain, facts = context.case.domain, context.facts
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
@@ -369,67 +311,71 @@ def _misnamed(context: Context, name: str, wanted: list[Target]) -> str:
     near = [host for host, _ in wanted] + facts.mx_hosts(domain)
     hosts = [host.removesuffix(f".{domain}") for host in near if context.case.has(host)]
     names += [*zone.below(name, hosts[:_MOST]), *zone.slips(name)]
-    listed = [f"{each}.{domain}" for each in names]
+    full_names = [f"{name}.{domain}" for name in names]
     # A wildcard record answers for any name.
     if facts.targets(f"_no-such-name.{domain}"):
         return ""
-    side_by_side(partial(facts.targets, each) for each in listed)
-    ports = {each: {port for _, port in facts.targets(each)} for each in listed}
-    return next((each for each in listed if ports[each] - _UNENCRYPTED), "")
+    targets = side_by_side(partial(facts.targets, name) for name in full_names)
+    for full_name, offered in zip(full_names, targets, strict=True):
+        if {port for _, port in offered} - _UNENCRYPTED:
+            return full_name
+    return ""
 
 
-def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
-    """Return that the first target of a record fails as its service is used, or None."""
-    stops = (one for one in servers.of(facts, first) if one.status == FAILURE)
-    found = next(stops, None)
-    if found is None or not servers.is_dead(facts, first):
+def _failing(facts: Facts, subject: str, server: Endpoint) -> Finding | None:
+    """Return the finding if nobody can use the server of a record, else None."""
+    findings = servers.of(facts, server)
+    failure = next((found for found in findings if found.status == FAILURE), None)
+    if failure is None or not servers.is_dead(facts, server):
         return None
-    service, spoken = subject.removesuffix(" SRV"), dict(found.values)
-    by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
-    other = by_type.get((first.type, spoken.get("socket_type", "")), "")
-    is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
-    dots = web.in_full(first.host, service.split(".", 2)[2], facts)
+    service, encryption = subject.removesuffix(" SRV"), dict(failure.values)
+    names = {(type_, way): name for name, type_, way in zone.MAIL_SERVICES}
+    other = names.get((server.type, encryption.get("socket_type", "")), "")
+    is_other = failure.code in ("server.wrong-encryption", "server.tls-later") and other
+    dots = web.in_full(server.host, service.split(".", 2)[2], facts)
     return finding(
         "srv.other-service" if is_other else "srv.dead",
         subject,
-        target=f"{first.host}:{first.port}",
-        way="STARTTLS" if first.socket_type == "STARTTLS" else "implicit TLS",
+        target=f"{server.host}:{server.port}",
+        way="STARTTLS" if server.socket_type == "STARTTLS" else "implicit TLS",
         dots=f"; {dots}" if dots else "",
-        reason=found.seen,
+        reason=failure.seen,
         service=service,
         other=other,
     )
 
 
-def _contradicted(context: Context, service: tuple[str, str, str]) -> Finding | None:
-    """Return that the most credible other source contradicts a record, or None."""
-    name, type_, socket_type = service
-    subject = f"{name}.{context.case.domain} SRV"
-    targets = context.facts.srv(subject.removesuffix(" SRV"))
-    others = (one for one in context.sources if one.place != sources.SRV)
+def _contradicted(
+    context: Context, name: str, type_: str, socket_type: str
+) -> Finding | None:
+    """Return the finding if the best other source contradicts a record, else None."""
+    full_name = f"{name}.{context.case.domain}"
+    subject, targets = f"{full_name} SRV", context.facts.srv(full_name)
+    others = (source for source in context.sources if source.place != sources.SRV)
     measure = next(others, None)
     if measure is None or measure.is_foreign:
         return None
-    listed = [one for one in measure.accounts if one.type == type_]
-    alive = [one for one in listed if not sources.is_faulty(context, one)]
-    by = sources.said_by(measure)
-    wanted = _listed([(one.hostname, one.port) for one in alive])
-    if not targets[0][0]:
-        records = (one for one in context.sources if one.place == sources.SRV)
+    accounts = [account for account in measure.accounts if account.type == type_]
+    alive = [row for row in accounts if not sources.is_faulty(context, row)]
+    by = sources.attribution(measure)
+    wanted = _listed([(account.hostname, account.port) for account in alive])
+    if not targets[0][0]:  # the service is not offered
+        records = (source for source in context.sources if source.place == sources.SRV)
         offered = {account.type for source in records for account in source.accounts}
         # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
-        if type_ in offered or socket_type not in {one.socket_type for one in alive}:
+        if type_ in offered or socket_type not in {row.socket_type for row in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
         return finding("srv.denied", subject, by=by, wanted=wanted).marked(mark)
-    first = _first(context.facts, subject.removesuffix(" SRV"), targets)
-    led = [Account(type_, *target, socket_type) for target in first]
-    pairs = ((theirs, ours) for theirs in led for ours in alive)
-    if not alive or any(sources.is_one_server(context, *pair) for pair in pairs):
+    for target in _preferred(context.facts, full_name, targets):
+        account = Account(type_, *target, socket_type)
+        if any(sources.is_one_server(context, account, other) for other in alive):
+            return None
+    if not alive:
         return None
     is_decided = measure is context.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
-    return _wrong(code, subject, _listed(targets[:1]), wanted, by)
+    return _difference(code, subject, _listed(targets[:1]), wanted, by)
 
 
 def _listed(targets: list[Target]) -> str:
@@ -437,8 +383,11 @@ def _listed(targets: list[Target]) -> str:
     return listed or "“not offered”"
 
 
-def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
+def _difference(
+    code: str, subject: str, found: str, wanted: str, by: str = ""
+) -> Finding:
     domain = subject.removesuffix(" SRV").split(".", 2)[2]
     hosts = (part.partition(":")[0] for part in found.split(", "))
-    dots = "".join(f"; {it}" for host in hosts if (it := web.in_full(host, domain)))
+    advice = filter(None, (web.in_full(host, domain) for host in hosts))
+    dots = "".join(f"; {sentence}" for sentence in advice)
     return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

@@ -20,21 +20,27 @@ from ...warnings import why_unreachable
 from .. import texts
 from ..context import Context
 from ..facts import Facts, Request, each_of, side_by_side
-from ..findings import FAILURE, Case, Finding, finding
+from ..findings import FAILURE, Case, Finding, finding, has_failure
 from . import connections, web
-from .connections import Methods, at_addresses, of_certificate, of_older_clients
+from .connections import (
+    Methods,
+    failures_at_addresses,
+    of_certificate,
+    of_older_clients,
+)
 
 _SLOW = 5.0  # seconds until a greeting
 MOST = 20  # of published documents, whose authors are unknown
 _GROUPS = texts.table("groups")  # of codes
-_LOST = ("server.no-connection", "server.silent", "server.other-service")
-_CUSTOMARY = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
+_NO_SERVER = ("server.no-connection", "server.silent", "server.other-service")
+_USUAL_LABELS = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
 _EXAMPLES = tuple(f".{name}" for name in texts.table("shared")["examples"].split())
 # How web proxies name themselves in the header `Server`, in lower case.
 _PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
 
 
 def endpoint_of(case: Case, server: Server | Account) -> Endpoint:
+    """Return the endpoint of a server, with the domain instead of its placeholder."""
     host = with_domain(server.hostname or "", case.domain)
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
@@ -61,30 +67,30 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
 
 def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether clients can log in; False for servers that cannot be tried."""
-    is_tried = isinstance(facts.tried(endpoint), MailServer)
-    return is_tried and not is_dead(facts, endpoint)
+    is_reached = isinstance(facts.tried(endpoint), MailServer)
+    return is_reached and not is_dead(facts, endpoint)
 
 
 def is_as_good(
-    context: Context, ours: Server | Account, theirs: Server | Account
+    context: Context, account: Server | Account, other: Server | Account
 ) -> bool:
-    """Return whether people can log in as well with another port or method of a server."""
-    one, other = (endpoint_of(context.case, each) for each in (ours, theirs))
-    is_one = one[:2] == other[:2] and ours.username == theirs.username
-    if not is_one or other.type not in MAIL_TYPES or other.socket_type == "plain":
+    """Return whether *other* is the same server with a port and method that work too."""
+    first, second = map(partial(endpoint_of, context.case), (account, other))
+    is_same = first[:2] == second[:2] and account.username == other.username
+    if not is_same or second.type not in MAIL_TYPES or second.socket_type == "plain":
         return False
-    methods: Any = theirs.authentication or "password-cleartext"
+    methods: Any = other.authentication or "password-cleartext"
     methods = (methods,) if isinstance(methods, str) else methods
-    return all(it.status != FAILURE for it in of(context.facts, other, methods))
+    return not has_failure(of(context.facts, second, methods))
 
 
 def settled(facts: Facts, setup: Setup | None) -> Setup | None:
-    """Return the setup with STARTTLS where a server knows nothing else at its port.
+    """Return the setup with STARTTLS for accounts whose server has no TLS at the port.
 
-    A profile does not say it, and a device may try both at an unusual port.
+    A profile does not name the encryption, and a device may try both at an unusual port.
     """
 
-    def way(account: Account) -> Account:
+    def settle(account: Account) -> Account:
         other = account._replace(socket_type="STARTTLS")
         is_usual = account.port == standard_port(account.type, "SSL")
         is_sure = account.socket_type != "SSL" or is_usual
@@ -92,38 +98,39 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
             return account
         return other if is_alive(facts, Endpoint.of(other)) else account
 
-    return setup and setup._replace(servers=tuple(map(way, setup.servers)))
+    return setup and setup._replace(servers=tuple(map(settle, setup.servers)))
 
 
 def _published(context: Context) -> dict[Endpoint, Methods]:
-    found = endpoints(context.case, context.provider)
+    """Return the mail servers of the file or, without one, of all documents."""
+    published = endpoints(context.case, context.provider)
     for document in () if context.case.provider else context.documents:
         if document not in context.foreign:
-            found = {**endpoints(context.case, document.provider), **found}
-    return found
+            published = {**endpoints(context.case, document.provider), **published}
+    return published
 
 
 def _set_up(context: Context) -> dict[Endpoint, list[tuple[Client, str]]]:
-    """Return what clients set up, with the clients and the method that each uses."""
-    found: dict[Endpoint, list[tuple[Client, str]]] = {}
+    """Return the servers that clients set up, with the clients and their methods."""
+    set_up: dict[Endpoint, list[tuple[Client, str]]] = {}
     for play in context.own_plays:
         for account in play.mail:
             method = account.authentication or "password-cleartext"
-            found.setdefault(Endpoint.of(account), []).append((play.client, method))
-    return found
+            set_up.setdefault(Endpoint.of(account), []).append((play.client, method))
+    return set_up
 
 
 def each_address(context: Context) -> list[Finding]:
-    """Return what fails at single addresses of mail servers."""
+    """Report failures at single addresses of mail servers."""
     endpoints = {**_published(context), **_set_up(context)}
-    return each_of(partial(at_addresses, context.facts), endpoints)
+    return each_of(partial(failures_at_addresses, context.facts), endpoints)
 
 
-def _elsewhere(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
-    """Return the finding with what DNS says: no such service, or a server that answers."""
+def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
+    """Return the finding with what DNS says: no such service, or another host with it."""
     facts, domain = context.facts, context.case.domain
-    names = {(type_, way): name for name, type_, way in zone.MAIL_SERVICES}
-    record = f"{names.get((endpoint.type, endpoint.socket_type))}.{domain}"
+    services = {(type_, socket): name for name, type_, socket in zone.MAIL_SERVICES}
+    record = f"{services.get((endpoint.type, endpoint.socket_type))}.{domain}"
     with suppress(LookupFailed):
         if [*dict(facts.srv(record))] == [""]:
             return found.within("not-offered", record=record)
@@ -131,120 +138,117 @@ def _elsewhere(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
     def addresses(name: str) -> set[str]:
         return {*facts.addresses(name)} if facts.exists(name) else set()
 
-    def answering(name: str) -> Iterator[tuple[str, str]]:
+    def other_hosts(name: str) -> Iterator[tuple[str, str]]:
         others = addresses(name) - addresses(endpoint.host)
-        there = endpoint._replace(host=name)
-        if others and isinstance(facts.tried(there), MailServer):
+        if others and isinstance(facts.tried(endpoint._replace(host=name)), MailServer):
             yield name, min(others)
 
-    if any(kind_of(one, "nowhere") for one in addresses(endpoint.host)):
+    if any(kind_of(address, "nowhere") for address in addresses(endpoint.host)):
         return found  # which names the cause
-    hosts = [f"{label}.{domain}" for label in _CUSTOMARY]
-    hosts += filter(context.case.has, facts.mx_hosts(domain)[:2])
-    for other, address in each_of(answering, dict.fromkeys(hosts))[:1]:
+    names = [f"{label}.{domain}" for label in _USUAL_LABELS]
+    names += filter(context.case.has, facts.mx_hosts(domain)[:2])
+    for other, address in each_of(other_hosts, dict.fromkeys(names))[:1]:
         host = endpoint.host
         return found.within("answers-at", host=host, other=other, address=address)
     return found
 
 
-def _shut(facts: Facts, listed: list[Endpoint], host: str) -> list[str]:
-    """Return the ports for TLS of a host if nothing listens at any of them."""
-    ours = [it for it in listed if web.is_same_host(facts, it.host, host)]
-    ours = [it for it in ours if it.socket_type == "SSL"]
-    kinds = {getattr(facts.tried(one), "kind", "") for one in ours}
-    return sorted({str(one.port) for one in ours if kinds == {"connect"}})
+def _closed_tls_ports(facts: Facts, checked: list[Endpoint], host: str) -> list[str]:
+    """Return the TLS ports of a host, if nothing listens at any of them."""
+    by_tls = (endpoint for endpoint in checked if endpoint.socket_type == "SSL")
+    at_host = [other for other in by_tls if web.is_same_host(facts, other.host, host)]
+    kinds = {getattr(facts.tried(endpoint), "kind", "") for endpoint in at_host}
+    return sorted({str(endpoint.port) for endpoint in at_host if kinds == {"connect"}})
 
 
-def look(context: Context) -> Iterator[Finding]:
-    """Yield what is wrong with each server that is published or set up by a client."""
-    case, published, set_up = context.case, _published(context), _set_up(context)
-    listed = list({**published, **set_up})
-    # They drop a document with a server without encryption.
-    lost = (play.client for play in context.plays if play.setup is None)
-    droppers = [client.name for client in lost if client.rules.all_or_nothing]
-    asked = listed if case.provider else listed[:MOST]
+def mail(context: Context) -> Iterator[Finding]:
+    """Report problems of the servers that are published or set up by a client."""
+    case, facts = context.case, context.facts
+    published, set_up = _published(context), _set_up(context)
+    all_endpoints = list({**published, **set_up})
+    checked = all_endpoints if case.provider else all_endpoints[:MOST]
+    stopped = (play.client for play in context.plays if play.setup is None)
+    # Clients that refuse a document because of a server without encryption.
+    refusing = [client.name for client in stopped if client.rules.all_or_nothing]
     working = [
-        (source.place, Endpoint.of(one))
+        (source.place, endpoint)
         for source in context.sources
-        for one in source.accounts[:MOST]
-        if one.type in MAIL_TYPES and is_alive(context.facts, Endpoint.of(one))
+        for endpoint in map(Endpoint.of, source.accounts[:MOST])
+        if endpoint.type in MAIL_TYPES and is_alive(facts, endpoint)
     ]
-
-    by_ispdb = {it.is_by_ispdb for it in context.plays if it.setup is not None}
+    by_ispdb = {play.is_by_ispdb for play in context.plays if play.setup is not None}
     is_ispdb_alone = not case.provider and by_ispdb == {True}
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
-        for found in of(context.facts, endpoint, published.get(endpoint, ())):
+        for found in of(facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
-            is_way = found.code in _GROUPS["encryption"] and endpoint not in published
-            method = dict(found.values).get("method")  # which the server lacks
-            clients = [
-                it for it, by in set_up.get(endpoint, []) if method in (None, by)
-            ]
+            lacking = dict(found.values).get("method")  # which the server lacks
+            users = set_up.get(endpoint, [])
+            clients = [client for client, by in users if lacking in (None, by)]
             if "one of several" in found.marks:  # other clients take what is offered
                 found = found.marked("" if clients else "beside")
-            whose = {client.family for client in clients}
-            if is_way and len(whose) == 1 and whose <= {"outlook", "apple"}:
-                found = found.within(f"encryption-in-{min(whose)}")
+            if found.code in _GROUPS["encryption"] and endpoint not in published:
+                families = {client.family for client in clients}
+                if families in ({"outlook"}, {"apple"}):
+                    found = found.within(f"encryption-in-{min(families)}")
             # Without a file, another source may have a server that works.
             is_relay = found.code.startswith("server.port-25")
-            for place, one in working if found.status == FAILURE or is_relay else ():
-                is_other = one.type == endpoint.type and one.host != endpoint.host
-                is_better = is_relay and one.type == "smtp" and one.port != 25
-                if is_better or (is_other and is_dead(context.facts, endpoint)):
-                    found = found.within("elsewhere", whose=place, other=one)
+            for place, other in working if found.status == FAILURE or is_relay else ():
+                is_other = other.type == endpoint.type and other.host != endpoint.host
+                is_better = is_relay and other.type == "smtp" and other.port != 25
+                if is_better or (is_other and is_dead(facts, endpoint)):
+                    found = found.within("elsewhere", whose=place, other=other)
                     break
             else:
                 if found.status == FAILURE and is_ispdb_alone:
                     found = found.within("ispdb-alone")
-                elif found.code in _LOST and case.has(endpoint.host):
-                    found = _elsewhere(context, endpoint, found)
-            is_of_some = bool(found.clients)
-            if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
-                found = found.hurting(*droppers)
-            is_other = found.code == "server.other-service" and not found.around
-            shut = _shut(context.facts, asked, endpoint.host) if is_other else []
-            if len(shut) > 1:
-                values = (("ports", " and ".join(shut)), *found.values)
-                found = found._replace(code="server.no-tls-ports", values=values)
+                elif found.code in _NO_SERVER and case.has(endpoint.host):
+                    found = _with_dns(context, endpoint, found)
             if found.code == "tls.small-key":
                 clients = [client for client in clients if not client.takes_small_keys]
-            who = () if is_of_some else (client.name for client in clients)
-            yield found.hurting(*who)
+            # Some findings have their clients.
+            names = [] if found.clients else [client.name for client in clients]
+            if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
+                names = [*refusing, *names]
+            if found.code == "server.other-service" and not found.around:
+                ports = _closed_tls_ports(facts, checked, endpoint.host)
+                if len(ports) > 1:
+                    values = (("ports", " and ".join(ports)), *found.values)
+                    found = found._replace(code="server.no-tls-ports", values=values)
+            yield found.hurting(*names)
 
-    yield from each_of(check, asked)
-    rest = listed[len(asked) :]
+    yield from each_of(check, checked)
+    rest = all_endpoints[len(checked) :]
     if rest:
         hosts = ", ".join(endpoint.host for endpoint in rest)[:500]
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
 
 
 def of(facts: Facts, endpoint: Endpoint, methods: Methods = ()) -> Iterator[Finding]:
-    """Yield what is wrong with a server, or that it is right."""
+    """Report the problems of a server, or that it is good."""
     software = ("software", facts.tried(endpoint).software)
-    for found in _of(facts, endpoint, methods):
+    for found in _problems(facts, endpoint, methods):
         yield found._replace(values=(software, *found.values))
 
 
-def _of(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Finding]:
+def _problems(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Finding]:
     server = facts.tried(endpoint)
     subject, host, certificate = str(endpoint), endpoint.host, server.certificate
     if certificate is not None:
-        advice = _better(facts, host, certificate)
-        shown = of_certificate("server", subject, certificate, host, advice)
-        at_one = at_addresses(facts, endpoint) if certificate.problem else ()
-        shown = next((one for one in at_one if one.code == shown.code), shown)
+        advice = _certificate_cure(facts, host, certificate)
+        found = of_certificate("server", subject, certificate, host, advice)
+        at_one = failures_at_addresses(facts, endpoint) if certificate.problem else ()
+        found = next((other for other in at_one if other.code == found.code), found)
         if certificate.problem or isinstance(server, MailServer):
-            yield shown
+            yield found
     if isinstance(server, ProbeError):
         found = _unreachable(facts, endpoint, server)
-        others = _usual(endpoint) if found.code in _GROUPS["one_port"] else ()
-        other = next((each for each in others if is_alive(facts, each)), None)
-        if other:
-            way = other.socket_type
-            found = found.within("beside", port=other.port, socket_type=way)
+        others = _usual_endpoints(endpoint) if found.code in _GROUPS["one_port"] else ()
+        if other := next((other for other in others if is_alive(facts, other)), None):
+            port, socket_type = other.port, other.socket_type
+            found = found.within("beside", port=port, socket_type=socket_type)
         yield found
         return
     if certificate and not certificate.problem:
@@ -266,30 +270,28 @@ def _of(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Finding]
     yield from connections.of_logins(endpoint, methods, server, no_login)
 
 
-def _better(facts: Facts, host: str, certificate: Certificate) -> str:
-    """Return a cure for a certificate of other names that may need no new one, or ""."""
-    names, shared = certificate.names, texts.table("shared")
+def _certificate_cure(facts: Facts, host: str, certificate: Certificate) -> str:
+    """Return the cure for a certificate of other names, of which one may do, or ""."""
     if certificate.kind != "name":
         return ""
+    names, shared = certificate.names, texts.table("shared")
     for name in (web.names_of(facts, host)[-1], *names[:5]):
-        is_meant = any(matches(name, one) for one in names)
-        if is_meant and name != host and web.is_same_host(facts, host, name):
+        is_certified = any(matches(name, pattern) for pattern in names)
+        if is_certified and name != host and web.is_same_host(facts, host, name):
             return str(shared["other_name"]).format(name=name, host=host)
     return f"{certificate.cure}; {shared['moved'].format(host=host)}"
 
 
-# --- Servers that cannot be reached -----------------------------------------------------
-
-
 def _web_proxy(facts: Facts, host: str) -> str:
+    """Return the name of a web proxy that responds for the host, or ""."""
     with suppress(ProbeError):
-        named = facts.response(Request(f"http://{host}/")).headers.get("server", "")
-        return named[:40] if named.lower().startswith(_PROXIES) else ""
+        name = facts.response(Request(f"http://{host}/")).headers.get("server", "")
+        return name[:40] if name.lower().startswith(_PROXIES) else ""
     return ""
 
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
-    """Return why nobody can log in, with the port or encryption that works instead."""
+    """Return the finding with the cause, and a port or encryption that works instead."""
     subject, host, kind, advice = str(endpoint), endpoint.host, error.kind, error.cure
     if kind == "dns" and len(web.names_of(facts, host)) > 1:
         return web.dead_alias("server", facts, host).at(subject)
@@ -301,18 +303,19 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
-    others = _others(endpoint, error)
-    tried = side_by_side(partial(facts.tried, one) for one in others)
-    pairs = zip(others, tried, strict=True)
-    answering = [(one, it) for one, it in pairs if isinstance(it, MailServer)]
-    other, server = answering[0] if answering else (endpoint, MailServer())
+    others = _other_endpoints(endpoint, error)
+    results = side_by_side(partial(facts.tried, other) for other in others)
+    pairs = zip(others, results, strict=True)
+    answers = [
+        (other, server) for other, server in pairs if isinstance(server, MailServer)
+    ]
+    other, server = answers[0] if answers else (endpoint, MailServer())
     software = server.software if other.type == endpoint.type else ""
     reason: object = error  # whose kind the finding needs
-    said = "".join(server.heard[:1])[:100]
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     is_example = f".{host}".endswith(_EXAMPLES)
     copied = "it is an example's" if is_example else why_unreachable(host)
-    cure = ""
+    is_plain, cure = endpoint.socket_type == "plain", ""
     if other == endpoint:
         code, cure = texts.code_on("server", kind, "server.no-connection"), advice
         is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
@@ -324,10 +327,11 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
-        stops = (one for one in of(facts, other) if one.status == FAILURE)
-        if stop := next(stops, None):
-            reason = f"{error}; at port {other.port}, {stop.seen}"
-            cure = f"{stop.cure}; then publish port {other.port}, {other.socket_type}"
+        failures = (found for found in of(facts, other) if found.status == FAILURE)
+        if failure := next(failures, None):
+            port = other.port
+            reason = f"{error}; at port {port}, {failure.seen}"
+            cure = f"{failure.cure}; then publish port {port}, {other.socket_type}"
     elif other.socket_type == "plain":
         code = "server.no-encryption"
     elif endpoint.port == standard_port(endpoint.type, "SSL") and is_later:
@@ -344,32 +348,32 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         socket_type=other.socket_type,
         type=endpoint.type.upper(),
         other_type=other.type.upper(),
-        usual=standard_port(
-            endpoint.type, endpoint.socket_type.replace("plain", "SSL")
-        ),
+        usual=standard_port(endpoint.type, "SSL" if is_plain else endpoint.socket_type),
         copied=copied,
-        said=said,
+        said="".join(server.heard[:1])[:100],
         software=software or error.software,
     )
 
 
-def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
-    for way in ("SSL", "STARTTLS"):
-        port = standard_port(endpoint.type, way) or endpoint.port
+def _usual_endpoints(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """Yield the server's endpoints at the standard ports, if these are others."""
+    for socket_type in ("SSL", "STARTTLS"):
+        port = standard_port(endpoint.type, socket_type) or endpoint.port
         if port != endpoint.port:
-            yield endpoint._replace(port=port, socket_type=way)
+            yield endpoint._replace(port=port, socket_type=socket_type)
 
 
-def _others(endpoint: Endpoint, error: ProbeError) -> list[Endpoint]:
+def _other_endpoints(endpoint: Endpoint, error: ProbeError) -> list[Endpoint]:
     """Return other ports, encryptions and protocols to try after an error."""
-    is_shut = error.kind in ("connect", "silent")
+    is_closed = error.kind in ("connect", "silent")
     is_relay = endpoint.type == "smtp" and endpoint.port == 25
-    others = list(_usual(endpoint)) if is_shut or is_relay else []
-    if is_shut:  # of a mail filter, or of a server without submission
+    others = list(_usual_endpoints(endpoint)) if is_closed or is_relay else []
+    if is_closed:  # the host of a mail filter, or a server without submission
         others.append(Endpoint("smtp", endpoint.host, 25, "plain"))
-    is_begun = error.kind == "tls" or isinstance(error.__cause__, TimeoutError)
-    is_begun = is_begun and endpoint.socket_type == "STARTTLS"
-    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
+    # Where STARTTLS was accepted, the encryption and the protocol are right.
+    is_accepted = error.kind == "tls" or isinstance(error.__cause__, TimeoutError)
+    is_accepted = is_accepted and endpoint.socket_type == "STARTTLS"
+    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_accepted:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
         others += [endpoint._replace(socket_type=name) for name in names]
         others += [

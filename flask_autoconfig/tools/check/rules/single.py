@@ -12,14 +12,8 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import quote
 
-from ....documents import Recipient
-from ....documents.setups import (
-    MeaninglessError,
-    Setup,
-    read_outlook,
-    read_pacc,
-    read_profile,
-)
+from ....documents import Recipient, setups
+from ....documents.setups import MeaninglessError, Setup
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
 from ...naming import base_domain
@@ -32,16 +26,16 @@ from ..context import Context, Outcome, Play, request_of, requests_of
 from ..facts import Facts, Request
 from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
 from ..playing import counts
-from . import causes, documents, servers, web
+from . import causes, servers, sources, web
 
 _CAPITALS = "/Autodiscover/Autodiscover.xml"
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
 _SECONDS = 4  # for openssl
 _OPENSSL = shutil.which("openssl")
-# What other findings tell of the host that an SRV record names.
-_UNTOLD = {"http.exchange", "http.limited", "http.out-of-reach"}
-_UNTOLD |= {"http.private", "http.private-inside"}
+# What has findings of its own at the host that an SRV record names.
+_REPORTED = {"http.exchange", "http.limited", "http.out-of-reach"}
+_REPORTED |= {"http.private", "http.private-inside"}
 # Errors of this machine or of this moment, which clients need not have.
 _UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
@@ -61,57 +55,60 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         expected = family.formats[0].write(case.provider, recipient)
         if expected is None:
             return played
-    response, wrong = web.asked(case, facts, request)
-    if wrong is not None and response.status:
-        wrong = causes.by_name(case, facts, wrong, request)
+    response, problem = web.asked(case, facts, request)
+    if problem is not None and response.status:
+        problem = causes.by_name(case, facts, problem, request)
     is_text = family.formats[0].content_type.startswith("text/plain")
-    if wrong is None or (is_text and wrong.code == "http.plain-text"):
+    if problem is None or (is_text and problem.code == "http.plain-text"):
         played.setup = Setup(())
         try:
             if family.name == "pacc":
-                played.setup = read_pacc(response.body)
+                played.setup = setups.read_pacc(response.body)
             played.findings = [_content(url, family, response, played.setup, expected)]
             if played.findings[0].code != "document.stale":
                 played.findings += _digest(case, facts, family, response, expected)
         except MeaninglessError as error:
-            code, cure, who = "document.meaningless", error.cure, family.askers
-            wrong = finding(code, url, advice=cure, reason=error, askers=who)
-            played.findings = [wrong]
-    elif web.ABSENT not in wrong.marks:
-        is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
-        played.findings = [wrong.marked("by chance" if is_wildcard else "")]
-    elif family.digest and case.provider is None:  # otherwise it has a finding below
+            code, values = "document.meaningless", {"askers": family.askers}
+            found = finding(code, url, advice=error.cure, reason=error, **values)
+            played.findings = [found]
+    elif web.ABSENT not in problem.marks:
+        is_chance = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
+        played.findings = [problem.marked("by chance" if is_chance else "")]
+    elif family.digest and case.provider is None:  # with a file, `missing` reports it
         name = f"{family.digest.name}.{case.domain}"
         with suppress(LookupFailed):
             if facts.txt(name):
-                told = finding("digest.alone", url, name=name, askers=family.askers)
-                played.findings = [told]
+                found = finding("digest.alone", url, name=name, askers=family.askers)
+                played.findings = [found]
     return played
 
 
 def _content(
     url: str, family: Family, response: Response, setup: Setup, expected: bytes | None
 ) -> Finding:
-    wanted, differing = family.formats[0].content_type.partition(";")[0], ""
-    found, askers = response.content_type or "missing", family.askers
-    if found != wanted:
+    """Compare a document with that of the file, and its media type with the family's."""
+    wanted, differences = family.formats[0].content_type.partition(";")[0], ""
+    content_type, askers = response.content_type or "missing", family.askers
+    if content_type != wanted:
         code = "document.content-type"
-        return finding(code, url, found=found, wanted=wanted, askers=askers)
+        return finding(code, url, found=content_type, wanted=wanted, askers=askers)
     # White space is the concern of the digest.
     if expected is None or response.body.split() == expected.split():
         return finding("document.served", url)
     if family.name == "pacc":
-        ours, theirs = {*read_pacc(expected).servers}, {*setup.servers}
-        alone, lacking = (Setup((*it,)) for it in (theirs - ours, ours - theirs))
-        said = f"clients set up {alone}, the file says {lacking}"
-        differing = f": {said if ours != theirs else 'its servers are the same'}"
-    stale = finding("document.stale", url, differences=differing, askers=askers)
+        of_file, served = {*setups.read_pacc(expected).servers}, {*setup.servers}
+        further, missing = Setup((*served - of_file,)), Setup((*of_file - served,))
+        differences = f": clients set up {further}, the file says {missing}"
+        if of_file == served:
+            differences = ": its servers are the same"
+    stale = finding("document.stale", url, differences=differences, askers=askers)
     return web.with_cache(stale, "cache", response)
 
 
 def _digest(
     case: Case, facts: Facts, family: Family, response: Response, expected: bytes | None
 ) -> Iterator[Finding]:
+    """Report whether the TXT record has the digest of a document."""
     if family.digest is None:
         return
     name = f"{family.digest.name}.{case.domain}"
@@ -130,7 +127,7 @@ def _digest(
         code = "digest.quoted"
     elif wanted.lower() in [value.lower() for value in values]:
         code = "digest.other-case"
-    elif any(family.digest.value(it) in values for it in (*forms, expected or b"")):
+    elif any(family.digest.value(one) in values for one in (*forms, expected or b"")):
         code = "digest.white-space"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
@@ -139,88 +136,91 @@ def _digest(
 
 
 def missing(context: Context) -> Iterator[Finding]:
-    """Yield the families of the file that are published at none of their places.
+    """Report the families of the file that are published at none of their places.
 
-    Without a file, Autodiscover where somebody has made a host for it.
+    Without a file, report Autodiscover if somebody has made a host for it.
     """
     case, provider = context.case, context.case.provider
     for family in case.families:
-        # comparing.py tells that there is no config-v1.1.xml at all, dav.py of its URLs.
-        is_left = family.name == "thunderbird" and not context.documents
+        # comparing.py reports that there is no config-v1.1.xml at all, dav.py its URLs.
+        is_reported = family.name == "thunderbird" and not context.documents
         is_meant = family.name == "outlook"
         if provider is not None:
             is_meant = family.writes(provider, case.domain)
-        if is_left or family.name == "dav" or not is_meant:
+        if is_reported or family.name == "dav" or not is_meant:
             continue
-        plays = [it for it in context.plays if it.client.family == family.name]
-        lost = [it.client for it in plays if it.setup is None and not _is_told(it)]
-        found = _missing(context, lost, family) if lost else None
+        plays = [play for play in context.plays if play.client.family == family.name]
+        lost = (play for play in plays if play.setup is None)
+        clients = [play.client for play in lost if not _has_problem(play)]
+        found = _missing(context, clients, family) if clients else None
         if found is not None:
-            yield found.hurting(*(client.name for client in lost))
+            yield found.hurting(*(client.name for client in clients))
 
 
-def _is_told(play: Play) -> bool:
-    told = [it for it in play.findings if it.status in (WARNING, FAILURE)]
-    return bool(told) or "autodiscover.asks-login" in {it.code for it in play.findings}
+def _has_problem(play: Play) -> bool:
+    return any(
+        found.status in (WARNING, FAILURE) or found.code == "autodiscover.asks-login"
+        for found in play.findings
+    )
 
 
 def _missing(context: Context, clients: list[Client], family: Family) -> Finding | None:
-    case, facts, told = context.case, context.facts, family.name
-    of = enumerated([client.name for client in clients])
-    make_requests = profile_requests if told == "apple" else family_requests
+    """Return the finding for a family whose clients find nothing, or None."""
+    case, facts, kind = context.case, context.facts, family.name
+    askers = enumerated([client.name for client in clients])
+    make_requests = profile_requests if kind == "apple" else family_requests
     request, *_ = make_requests(clients[0], case)
-    if told == "outlook":
+    if kind == "outlook":
         request, *_ = requests_of(OUTLOOK.steps[2], case, facts)
     url, name = request.url, split_url(request.url).hostname or ""
-    families = {play.client.family for play in context.plays}
-    is_xml_told = "thunderbird" in families and not (
-        context.documents or context.faulty
-    )
+    played = {play.client.family for play in context.plays}
+    has_document = context.documents or context.faulty
+    is_without_xml = "thunderbird" in played and not has_document  # and so reported
     if not facts.exists(name):
         # Thunderbird's document is missing for the same reason, or no client ships yet,
-        # or another finding tells where the SRV record leads.
-        is_later = told == "pacc" or (told == "apple" and is_xml_told)
-        is_led = family.srv and facts.targets(f"{family.srv}.{case.domain}")
-        if is_later or is_led or case.provider is None:
+        # or another finding says where the SRV record leads.
+        is_minor = kind == "pacc" or (kind == "apple" and is_without_xml)
+        has_srv = family.srv and facts.targets(f"{family.srv}.{case.domain}")
+        if is_minor or has_srv or case.provider is None:
             return None
-        found = finding("document.no-name", name, name=name, askers=of, family=told)
-        return found.marked("elsewhere" if documents.is_hosted(context) else "")
-    _, wrong = web.asked(case, facts, request)
+        code = "document.no-name"
+        found = finding(code, name, name=name, askers=askers, family=kind)
+        return found.marked("elsewhere" if sources.is_hosted(context) else "")
+    _, problem = web.asked(case, facts, request)
     reason = "the response has no settings"
-    if wrong is not None:
-        reason = causes.by_name(case, facts, wrong, request).seen
-    found = finding("document.not-served", url, reason=reason, askers=of, family=told)
+    if problem is not None:
+        reason = causes.by_name(case, facts, problem, request).seen
     is_chance = facts.is_by_wildcard(name, case.domain)
-    is_absent = wrong is not None and web.ABSENT in wrong.marks
-    if spelt := _spelt(context, url) if told == "outlook" and is_absent else "":
+    is_absent = problem is not None and web.ABSENT in problem.marks
+    if spelt := _spelt(context, url) if kind == "outlook" and is_absent else "":
         found = finding("autodiscover.spelling", url, spelt=spelt, reason=reason)
     elif case.provider is None:
-        status = "" if is_xml_told else " (status 404)"
-        code, said = "document.not-there", {"domain": case.domain, "status": status}
-        found = finding(code, url, askers=of, **said).marked("first place")
         if is_chance or not is_absent:
             return None
-    is_meant = clients[0].steps and not is_chance
-    is_told = "explained" if is_xml_told else ""
-    return found.marked("only way" if is_meant else "", is_told)
+        code, status = "document.not-there", "" if is_without_xml else " (status 404)"
+        values = {"domain": case.domain, "status": status, "askers": askers}
+        found = finding(code, url, **values).marked("first place")
+    else:
+        code, values = "document.not-served", {"askers": askers, "family": kind}
+        found = finding(code, url, reason=reason, **values)
+    is_failure = clients[0].steps and not is_chance
+    explained = "explained" if is_without_xml else ""
+    return found.marked("only way" if is_failure else "", explained)
 
 
 def _spelt(context: Context, url: str) -> str:
     """Return the URL with capitals, if Autodiscover is answered there alone, or ""."""
     spelt = url.replace(POX, _CAPITALS)
+    request = request_of(OUTLOOK.steps[2], context.case, spelt)
     with suppress(ProbeError, MeaninglessError):
-        response = context.facts.fetch(
-            request_of(OUTLOOK.steps[2], context.case, spelt)
-        )
-        is_good = (
-            response.status == 200 and read_outlook(web.unpacked(response)).servers
-        )
-        return spelt if is_good else ""
+        response = context.facts.fetch(request)
+        setup = setups.read_outlook(web.unpacked(response))
+        return spelt if response.status == 200 and setup.servers else ""
     return ""
 
 
 def consent(context: Context) -> Iterator[Finding]:
-    """Yield that Thunderbird asks people before it follows Autodiscover elsewhere.
+    """Report that Thunderbird asks people before it follows Autodiscover elsewhere.
 
     It does so unless one of the usual URLs answers (ExchangeAutoDiscover in 153.8).
     """
@@ -228,97 +228,96 @@ def consent(context: Context) -> Iterator[Finding]:
     steps = (step for step in THUNDERBIRD.steps if step.kind == "pox")
     usual = [request for step in steps for request in requests_of(step, case, facts)]
     responses = [web.asked(case, facts, request)[0] for request in usual]
+    if any(map(counts, responses)):
+        return
     name = f"_autodiscover._tcp.{case.domain}"
-    led = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
-    led[usual[-1].url] = responses[-1].url  # by http
+    targets = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
+    targets[usual[-1].url] = responses[-1].url  # by http
     known = [base_domain(case.domain), "office365.com", "outlook.com"]
-    for at, url in led.items() if not any(map(counts, responses)) else ():
+    for place, url in targets.items():
         host = split_url(url).hostname or ""
         if url.startswith("https:") and base_domain(host) not in known:
-            found = finding("autodiscover.consent", at, host=host, domain=case.domain)
+            domain = case.domain
+            found = finding("autodiscover.consent", place, host=host, domain=domain)
             yield found.hurting(THUNDERBIRD.name)
 
 
 def autodiscover(context: Context) -> Iterator[Finding]:
-    """Yield where Autodiscover fails by its SRV record or with capitals in its path."""
+    """Report Autodiscover that fails by its SRV record or with capitals in its path."""
     case, facts = context.case, context.facts
-    name = f"_autodiscover._tcp.{case.domain}"
-    plays = [it for it in context.plays if it.client == OUTLOOK]
+    plays = [play for play in context.plays if play.client == OUTLOOK]
     for url in (play.found.url for play in plays if play.found):
         spelt = url.replace(POX, _CAPITALS)
-        response, wrong = web.asked(
-            case, facts, request_of(OUTLOOK.steps[2], case, spelt)
-        )
-        if wrong and response.status and not response.is_limited:
-            code, reason = "autodiscover.spelling", wrong.seen
+        request = request_of(OUTLOOK.steps[2], case, spelt)
+        response, problem = web.asked(case, facts, request)
+        if problem and response.status and not response.is_limited:
+            code, reason = "autodiscover.spelling", problem.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
-    steps = [it for it in OUTLOOK.steps if it.place == "domain" and it.kind == "pox"]
-    is_asked = any(it.found for it in plays) and facts.exists(case.domain)
+    is_asked = any(play.found for play in plays) and facts.exists(case.domain)
     addresses = facts.addresses(case.domain) if is_asked else []
-    for request in (
-        requests_of(steps[0], case, facts) if any(map(is_public, addresses)) else ()
-    ):
+    if any(map(is_public, addresses)):
+        yield from _silent_site(case, facts)
+    # names.py reports port 80.
+    name = f"_autodiscover._tcp.{case.domain}"
+    targets = [target for target in facts.targets(name)[:1] if target[1] != 80]
+    for play, (host, port) in product(plays, targets):
+        url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
+        request = request_of(OUTLOOK.steps[1], case, url)
+        response, problem = web.asked(case, facts, request)
+        # With another certificate than the host's own, nobody has asked there.
+        if problem is None or response.is_forged or "late" in problem.marks:
+            continue
+        # Another finding says what is wrong with a host that Outlook asks anyway.
+        wrong = " ".join(found.subject for found in play.findings if found.status != OK)
+        is_reported = f"//{host}/" in wrong if play.found else facts.exists(host)
+        if not is_reported and problem.code not in _REPORTED:
+            code = "srv.autodiscover-dead"
+            advice = web.in_full(host, case.domain, facts)
+            values = {"target": f"{host}:{port}", "reason": problem.seen}
+            found = finding(code, f"{name} SRV", advice=advice, **values)
+            yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
+
+
+def _silent_site(case: Case, facts: Facts) -> Iterator[Finding]:
+    """Report a site of the domain that does not answer, so that Outlook waits for it."""
+    steps = (step for step in OUTLOOK.steps if step.place == "domain")
+    step = next(step for step in steps if step.kind == "pox")
+    for request in requests_of(step, case, facts):
         try:
             facts.fetch(request)
         except ProbeError as error:
             if error.kind == "silent":
-                waits = finding("autodiscover.waits", request.url, reason=error)
-                yield waits.hurting(OUTLOOK.name)
-    # names.py tells of port 80.
-    led = [target for target in facts.targets(name)[:1] if target[1] != 80]
-    for play, (host, port) in product(plays, led):
-        url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
-        response, wrong = web.asked(
-            case, facts, request_of(OUTLOOK.steps[1], case, url)
-        )
-        # With another certificate than the host's own, nobody has asked there.
-        is_told = response.is_forged or (wrong and wrong.code in _UNTOLD)
-        is_told = is_told or (wrong and "late" in wrong.marks)
-        reason = wrong.seen if wrong and not is_told else ""
-        # Another finding says what is wrong with a host that Outlook asks anyway.
-        told = " ".join(it.subject for it in play.findings if it.status != OK)
-        is_news = f"//{host}/" not in told if play.found else not facts.exists(host)
-        if reason and is_news:
-            code, at = "srv.autodiscover-dead", f"{name} SRV"
-            said = {"target": f"{host}:{port}", "reason": reason}
-            found = finding(
-                code, at, advice=web.in_full(host, case.domain, facts), **said
-            )
-            yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
+                found = finding("autodiscover.waits", request.url, reason=error)
+                yield found.hurting(OUTLOOK.name)
 
 
 def paths(context: Context) -> Iterator[Finding]:
-    """Yield that the usual URL of config-v1.1.xml lacks it, or leads away by http."""
-    case, facts = context.case, context.facts
-    urls = [
-        request.url for document in context.documents for request in document.requests
-    ]
-    usual, by_http = (requests_of(THUNDERBIRD.steps[at], case, facts) for at in (0, 2))
-    for request in (*usual, *by_http) if urls else ():
+    """Report a usual URL of config-v1.1.xml that lacks it, or leads away by http."""
+    case, facts, documents = context.case, context.facts, context.documents
+    urls = {request.url for document in documents for request in document.requests}
+    by_https, by_http = (requests_of(THUNDERBIRD.steps[i], case, facts) for i in (0, 2))
+    for request in (*by_https, *by_http) if urls else ():
         host = split_url(request.url).hostname or ""
         is_chance = facts.is_by_wildcard(host, case.domain)
         if request.url in urls or is_chance or not facts.exists(host):
             continue
         try:
             response = facts.fetch(request)
-            wrong, said = (
-                web.of_response(case, response, request.url),
-                web.beyond_status(response),
-            )
+            problem = web.of_response(case, response, request.url)
+            words = web.beyond_status(response)
             # What else is wrong has a finding of its own.
-            is_absent = wrong and web.ABSENT in wrong.marks
+            is_absent = problem and web.ABSENT in problem.marks
             reason = f"status {response.status}" if is_absent else ""
         except ProbeError as error:
-            reason, said = "" if error.kind in _UNSEEN else str(error), ""
-        if request in usual and reason in ("status 404", "status 410"):
-            lost = finding("document.path-lost", request.url, said=said)
-            yield web.with_cache(lost, "cache", facts.fetch(request))
+            reason, words = "" if error.kind in _UNSEEN else str(error), ""
+        if request in by_https and reason in ("status 404", "status 410"):
+            found = finding("document.path-lost", request.url, said=words)
+            yield web.with_cache(found, "cache", facts.fetch(request))
         elif reason and request.url.replace("http:", "https:", 1) in urls:
             with suppress(ProbeError):
-                if led := shown(facts.response(request).target):
-                    yield finding(
-                        "http.leads-away", request.url, target=led, reason=reason
-                    )
+                if target := shown(facts.response(request).target):
+                    code = "http.leads-away"
+                    yield finding(code, request.url, target=target, reason=reason)
 
 
 # --- The Apple profile ------------------------------------------------------------------
@@ -334,10 +333,10 @@ def profile_requests(client: Client, case: Case) -> list[Request]:
 def play_profile(client: Client, case: Case, facts: Facts) -> Play:
     """Return what an iPhone sets up with the first profile that it gets."""
     played = Play(client)
-    first, _ = listed = profile_requests(client, case)
-    for request in listed:
-        response, wrong = web.asked(case, facts, request)
-        if wrong is None:
+    first, last = profile_requests(client, case)
+    for request in (first, last):
+        response, problem = web.asked(case, facts, request)
+        if problem is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
             plain = web.unpacked(response)
@@ -350,33 +349,34 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
             played.findings = [*earlier, *content]
             return played
         # Other clients report a host without any response.
-        if request == first and response.status and web.ABSENT not in wrong.marks:
+        if request == first and response.status and web.ABSENT not in problem.marks:
             host = split_url(request.url).hostname or ""
-            is_meant = case.provider or wrong.code in ("http.shown", "http.pem-profile")
+            is_profile = problem.code in ("http.shown", "http.pem-profile")
+            is_meant = is_profile or case.provider is not None
             is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
-            wrong = causes.by_name(case, facts, wrong, request)
-            played.findings.append(wrong.marked("by chance" if is_chance else ""))
+            problem = causes.by_name(case, facts, problem, request)
+            played.findings.append(problem.marked("by chance" if is_chance else ""))
     return played
 
 
 def _read_profile(
     case: Case, url: str, response: Response
 ) -> tuple[list[Finding], Setup | None]:
-    plain = web.unpacked(response)
-    if not plain.startswith(b"0"):  # DER
+    """Return what is right and wrong with a profile, and its setup, if it has one."""
+    profile = web.unpacked(response)
+    if not profile.startswith(b"0"):  # DER
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
         findings = [finding(code, url)]
     else:
-        plain, signature = _verified(url, plain)
+        profile, signature = _verified(url, profile)
         findings = [signature]
     try:
-        setup = read_profile(plain)
+        setup = setups.read_profile(profile)
     except MeaninglessError as error:
         code, cure = "profile.unusable", error.cure
         return [finding(code, url, advice=cure, reason=error)], None
 
-    placeholder = web.unfilled(url, replace(response, body=plain))
-    if placeholder:
+    if placeholder := web.unfilled(url, replace(response, body=profile)):
         findings.append(placeholder)
     if response.content_type != _TYPE:
         kind = response.content_type or "missing"
@@ -390,7 +390,7 @@ def _read_profile(
 
 
 def _verified(url: str, signed: bytes) -> tuple[bytes, Finding]:
-    """Return the signed content, and whether its signature is valid."""
+    """Return the signed content, and the finding about its signature."""
     if _OPENSSL is None:
         return _inside(signed), finding("profile.signature-untested", url)
     with tempfile.TemporaryDirectory() as name:

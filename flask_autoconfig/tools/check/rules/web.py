@@ -20,6 +20,7 @@ from ..facts import Facts, Request
 from ..findings import Case, Finding, finding, shown
 from .connections import of_certificate
 
+Answer = tuple[Response, Finding | None]  # and what is wrong with it
 _MOST = 1024 * 1024  # bytes of a document after decompression
 _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
@@ -54,7 +55,7 @@ _PLACEHOLDER = re.compile(
 # --- No response ----------------------------------------------------------------------
 
 
-def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
+def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     """Return why a request got no response."""
     parts = split_url(url)
     host = parts.hostname or ""
@@ -64,35 +65,33 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
         if facts.exists(host):  # the target of a redirect has no address
             return finding("http.redirect-nowhere", url, reason=error)
         return finding("http.absent", url, reason=f"{host} has no address in DNS")
-    lost = error.kind in ("connect", "silent", "no-route")
+    is_unanswered = error.kind in ("connect", "silent", "no-route")
     # A domain need not have a web site.
-    if lost and (parts.scheme == "http" or host == case.domain):
+    if is_unanswered and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
-    is_led = error.kind in ("private", "redirect")
-    if is_led and any(map(_is_inside, hops(facts, Request(url))[1:])):
+    is_redirect = error.kind in ("private", "redirect")
+    if is_redirect and any(map(_is_inside, hops(facts, Request(url))[1:])):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
         if server and not line.startswith("HTTP/"):
-            code, said = "http.other-server", {"server": server, "line": line}
-            return finding(code, url, reason=error, **said)
+            code, greeting = "http.other-server", {"server": server, "line": line}
+            return finding(code, url, reason=error, **greeting)
     return finding(code, url, advice=advice, reason=error)
 
 
-def asked(
-    case: Case, facts: Facts, request: Request
-) -> tuple[Response, Finding | None]:
-    """Return the response to a request, and what is wrong; without any its status is 0."""
+def asked(case: Case, facts: Facts, request: Request) -> Answer:
+    """Return the response to a request, of status 0 without any, and its problem."""
     try:
         response = facts.fetch(request)
     except ProbeError as error:
-        return Response(request.url), of_error(facts, case, request.url, error)
+        return Response(request.url), _of_error(facts, case, request.url, error)
     return response, of_response(case, response, request.url)
 
 
 def hops(facts: Facts, request: Request) -> list[str]:
-    """Return the URL of a request, and the first ones that it is redirected to."""
+    """Return the URL of a request and the first URLs that it is redirected to."""
     urls = [request.url]
     with suppress(ProbeError):
         while len(urls) <= _MOST_HOPS:
@@ -106,8 +105,8 @@ def hops(facts: Facts, request: Request) -> list[str]:
 def _is_inside(url: str) -> bool:
     """Return whether the host of a URL is one that only the server itself knows."""
     host = split_url(url).hostname or ""
-    is_number = ":" in host or {*host} <= {*"0123456789."}
-    return not is_public(host) if is_number else "." not in host
+    is_address = ":" in host or {*host} <= {*"0123456789."}
+    return not is_public(host) if is_address else "." not in host
 
 
 def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> Finding:
@@ -117,24 +116,24 @@ def failed(name: str, error: LookupFailed, code: str = "dns.lookup-failed") -> F
 
 
 def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> Finding:
-    """Return the finding within a text, at the URL that led elsewhere, if one did."""
+    """Return the finding within a text at the URL that redirected elsewhere, if one did."""
     urls = hops(facts, request)
-    is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
     paths = [split_url(url).path for url in urls]
+    is_missing = found.code == "http.bad-redirect" or ABSENT in found.marks
     is_folder = found.code == "http.forbidden"
-    is_slashed = any(led == f"{path}/" for path, led in pairwise(paths))
-    if is_slashed and (is_lost or is_folder):
+    is_slashed = any(target == f"{path}/" for path, target in pairwise(paths))
+    if is_slashed and (is_missing or is_folder):
         code = "http.folder" if is_folder else "http.slash-appended"
         return finding(code, request.url, name=paths[0].rpartition("/")[2])
-    is_told = found.code in texts.table("groups")["redirects"]
-    if len(urls) == 1 or is_told or found.step == "dns":
+    is_reported = found.code in texts.table("groups")["redirects"]
+    if len(urls) == 1 or is_reported or found.step == "dns":
         return found
-    led = found.within(around, target=shown(urls[1])).at(shown(request.url))
-    return led._replace(marks=led.marks - {ABSENT})
+    found = found.within(around, target=shown(urls[1])).at(shown(request.url))
+    return found._replace(marks=found.marks - {ABSENT})
 
 
 def unresolved(prefix: str, facts: Facts, host: str, code: str) -> Finding | None:
-    """Return that the lookup of a host fails (*code*), or that its alias is dead."""
+    """Return the finding for a lookup that fails (*code*), or a dead alias, or None."""
     try:
         if facts.addresses(host) or not facts.alias(host):
             return None
@@ -145,25 +144,25 @@ def unresolved(prefix: str, facts: Facts, host: str, code: str) -> Finding | Non
 
 
 def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
-    """Return that CNAME records lead to nothing, or form a loop.
+    """Return the finding for CNAME records that lead to nothing, or form a loop.
 
     *prefix* is the first part of the code: dns, server or mx.
     """
-    *way, last = names_of(facts, name)
-    if last in way:
-        listed = " → ".join([*way, last])
-        return finding(f"{prefix}.alias-loop", name, way=listed, last=way[-1])
-    code, before = f"{prefix}.dead-alias", way[-1] if way else name
-    advice = in_full(last, before.partition(".")[2], facts)
-    if is_ip(last):
-        kind = "AAAA" if ":" in last else "A"
-        advice = f"publish an {kind} record with {last} in place of the CNAME, whose "
+    *chain, target = names_of(facts, name)
+    if target in chain:
+        listed = " → ".join([*chain, target])
+        return finding(f"{prefix}.alias-loop", name, way=listed, last=chain[-1])
+    code, before = f"{prefix}.dead-alias", chain[-1] if chain else name
+    advice = in_full(target, before.partition(".")[2], facts)
+    if is_ip(target):
+        kind = "AAAA" if ":" in target else "A"
+        advice = f"publish an {kind} record with {target} in place of the CNAME, whose "
         advice += "target must be a host name"
-    return finding(code, name, advice=advice, target=last, before=before)
+    return finding(code, name, advice=advice, target=target, before=before)
 
 
 def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
-    """Return the advice where a target is a URL, or not in full."""
+    """Return advice on a target in *domain* that is a URL, or not in full, or ""."""
     if re.fullmatch(r"[\w-]+", host) and host != "localhost":
         why = f"{host} with a dot at its end is a complete name, which lacks the domain"
         return f"write {host}.{domain}. in full: {why}"
@@ -171,7 +170,7 @@ def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
     url = host if "://" in host else f"https://{host}"
     name = (split_url(url).hostname or "") if is_url else host
     labels, meant = name.split("."), name
-    for length in range(len(labels) // 2, 1, -1):
+    for length in range(len(labels) // 2, 1, -1):  # the same domain twice
         if labels[-length:] == labels[-2 * length : -length]:
             meant = ".".join(labels[:-length])
             break
@@ -187,76 +186,73 @@ def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
 
 
 def renamed(facts: Facts, host: str) -> str:
-    """Return the advice where a name has the domain twice, or is below a host, or ""."""
+    """Return advice on records for a host whose name has the domain twice, or ""."""
     label, _, domain = host.partition(".")
     why = "forms for records often add the domain themselves"
-    for wrong in (host, *zone.below(label)):
-        other = f"{wrong}.{domain}"
-        beside = other.removeprefix(f"{label}.")
-        if facts.exists(other) and not facts.is_by_wildcard(other, beside):
+    for name in (host, *zone.below(label)):
+        other = f"{name}.{domain}"
+        sibling = other.removeprefix(f"{label}.")
+        if facts.exists(other) and not facts.is_by_wildcard(other, sibling):
             return f"rename {other} to {host}: {why}"
     return ""
 
 
 def leads_nowhere(facts: Facts, name: str) -> bool:
     """Return whether the name's CNAME records form a loop, or one has a URL."""
-    *way, last = names_of(facts, name)
-    return last in way or "/" in last
+    *chain, target = names_of(facts, name)
+    return target in chain or "/" in target
 
 
 def names_of(facts: Facts, name: str) -> list[str]:
     """Return the name and its chain of aliases; a loop ends with a repeated name."""
-    way = [name]
+    chain = [name]
     with suppress(LookupFailed):
-        while len(way) <= _MOST_ALIASES and way[-1] not in way[:-1]:
-            target = facts.alias(way[-1])
+        while len(chain) <= _MOST_ALIASES and chain[-1] not in chain[:-1]:
+            target = facts.alias(chain[-1])
             if not target:
                 break
-            way.append(target)
-    return way
+            chain.append(target)
+    return chain
 
 
-def is_same_host(facts: Facts, one: str, other: str) -> bool:
+def is_same_host(facts: Facts, host: str, other: str) -> bool:
     """Return whether two names are of one host, as far as DNS says."""
     with suppress(LookupFailed):
-        addresses = set(facts.addresses(one)) if one != other else set()
-        return one == other or bool(addresses & set(facts.addresses(other)))
+        addresses = set(facts.addresses(host)) if host != other else set()
+        return host == other or bool(addresses & set(facts.addresses(other)))
     return False
 
 
 # --- A response that is no document -----------------------------------------------------
 
 
-def of_response(case: Case, response: Response, asked: str) -> Finding | None:
-    """Return what is wrong with a response to any request for a document, or None."""
+def of_response(case: Case, response: Response, requested: str) -> Finding | None:
+    """Return why a response to a request for *requested* can be no document, or None."""
     url = response.url
     if response.is_forged and response.certificate is not None:
         host = split_url(url).hostname or ""
         return of_certificate("https", url, response.certificate, host)
-    lost = _lost_path(response, asked)
-    if lost:
-        return lost
+    if path_lost := _lost_path(response, requested):
+        return path_lost
     if response.status >= 400 and _SERVER.search(unpacked(response)):
         return finding("http.settings-with-status", url, status=response.status)
     if response.status in (404, 410):
         if not response.body.strip():
             return finding("http.empty-404", url, status=response.status)
-        said = _by_text(response, asked)
+        by_text = _by_text(response, requested)
         is_site = split_url(url).hostname == case.domain  # which need not have settings
-        if said.code in texts.patterns("missing") and not is_site:
-            return said
+        if by_text.code in texts.patterns("missing") and not is_site:
+            return by_text
         return finding("http.absent", url, reason=f"status {response.status}")
     if response.status == 204 or (response.status == 200 and not response.body.strip()):
         status = " (status 204)" if response.status == 204 else ""
         return finding("http.empty", url, status=status)
-    wrong = _login_wall(case, response, asked)
-    is_told = (
-        response.status != 200 or is_web_page(response) or _is_plain_text(response)
-    )
-    if wrong is None and is_told:
-        wrong = _by_text(response, asked)
-    if wrong:
-        return _by_program(wrong, response)
+    is_text = is_web_page(response) or _is_plain_text(response)
+    problem = _login_wall(case, response, requested)
+    if problem is None and (is_text or response.status != 200):
+        problem = _by_text(response, requested)
+    if problem:
+        return _by_program(problem, response)
     if response.damage:
         return finding("http.cut-off", url, damage=response.damage)
     coding = response.headers.get("content-encoding", "").lower()
@@ -270,55 +266,55 @@ def of_response(case: Case, response: Response, asked: str) -> Finding | None:
     return None
 
 
-def _lost_path(response: Response, asked: str) -> Finding | None:
-    """Return that the site redirects every path to its front page, or None."""
-    path = split_url(asked).path
-    led = split_url(response.url).path
-    is_front = response.redirects and led in ("", "/") and path not in ("", "/")
+def _lost_path(response: Response, requested: str) -> Finding | None:
+    """Return the finding for a site that redirects all paths to its front page, or None."""
+    path, target = split_url(requested).path, split_url(response.url).path
+    is_front = response.redirects and target in ("", "/") and path not in ("", "/")
     if not is_front or not (is_web_page(response) or response.status in (404, 410)):
         return None
     if _PASSWORD_FIELD.search(response.body[:_MOST_PAGE]):
         return None  # a login page is another finding
-    return finding("http.path-lost", asked, target=shown(response.url))
+    return finding("http.path-lost", requested, target=shown(response.url))
 
 
-def _login_wall(case: Case, response: Response, asked: str) -> Finding | None:
+def _login_wall(case: Case, response: Response, requested: str) -> Finding | None:
     url = shown(response.url)
     if response.status == 401:
-        host = split_url(url).hostname or ""
-        schemes = response.schemes
-        by_windows = sorted(schemes & {"NTLM", "Negotiate"})
-        types = {it.type for _, it in case.provider.servers} if case.provider else set()
-        is_meant = case.provider is None or not types.isdisjoint(EXCHANGE_TYPES)
-        is_far = schemes and case.provider is None and not case.has(host)
-        how = f" ({', '.join(by_windows)})" if by_windows else ""
-        is_pox = "autodiscover" in split_url(asked).path.lower()
-        if by_windows and not (is_far or is_pox):
+        host, schemes = split_url(url).hostname or "", response.schemes
+        windows = sorted(schemes & {"NTLM", "Negotiate"})
+        servers = case.provider.servers if case.provider else ()
+        has_exchange = any(server.type in EXCHANGE_TYPES for _, server in servers)
+        is_others = schemes and case.provider is None and not case.has(host)
+        how = f" ({', '.join(windows)})" if windows else ""
+        is_pox = "autodiscover" in split_url(requested).path.lower()
+        if windows and not (is_others or is_pox):
             return finding("http.windows-login", url, how=how)
-        if is_far or (by_windows and is_meant):
-            return finding("http.exchange", asked, host=host, how=how)
-        if by_windows:
+        if is_others or (windows and (has_exchange or case.provider is None)):
+            return finding("http.exchange", requested, host=host, how=how)
+        if windows:
             return finding("http.exchange-login", url, host=host, how=how)
     if response.status in (401, 407):
         wanted = response.headers.get("www-authenticate", "")
         realm = re.search('realm="?([^"]{1,60})', wanted)
         named = f" (“{realm[1]}”)" if realm else ""
         return finding("http.login-wanted", url, status=response.status, named=named)
-    led = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
+    is_redirect = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(response.body[:_MOST_PAGE])
-    if response.status == 200 and (led or has_field) and is_web_page(response):
-        return finding("http.login-page", asked, where=_led(response, asked))
+    if response.status == 200 and (is_redirect or has_field) and is_web_page(response):
+        where = _redirected(response, requested)
+        return finding("http.login-page", requested, where=where)
     return None
 
 
 def _by_program(found: Finding, response: Response) -> Finding:
     """Return the finding with the program that answers, as far as it says its name."""
-    named = [value for name, value in response.every if name in _NAMING]
-    paths = [split_url(response.url).path] if response.redirects else []
-    said = [*named, words_of(response)[0], *paths]
-    is_exchange = found.code.startswith("http.exchange")
-    for program, words in texts.table("programs").items() if not is_exchange else ():
-        if re.search(words, "\n".join(said), re.I):
+    if found.code.startswith("http.exchange"):
+        return found
+    headers = [value for name, value in response.every if name in _NAMING]
+    path = split_url(response.url).path if response.redirects else ""
+    text = "\n".join([*headers, title_and_text(response)[0], path])
+    for program, words in texts.table("programs").items():
+        if re.search(words, text, re.I):
             return found.within("program", program=program)
     return found
 
@@ -335,7 +331,7 @@ def is_web_page(response: Response) -> bool:
 
 
 def _is_plain_text(response: Response) -> bool:
-    """Return whether the body is a text in no format of settings."""
+    """Return whether the body is text, in no format of settings."""
     with suppress(UnicodeDecodeError):
         text = response.body[:_MOST_PAGE].decode().strip()
         is_bare = {*"<{[&"}.isdisjoint(text) or bool(_ERROR.match(text))
@@ -343,21 +339,22 @@ def _is_plain_text(response: Response) -> bool:
     return False
 
 
-def _led(response: Response, asked: str) -> str:
-    """Return where a redirect led, as a clause; hosts that answer alike are merged."""
-    here, there = split_url(asked).netloc, split_url(response.url)
-    url = there.path if there.netloc == here else shown(response.url)
+def _redirected(response: Response, requested: str) -> str:
+    """Return a clause on where a redirect led, or ""; no host, so that hosts are merged."""
+    target, host = split_url(response.url), split_url(requested).netloc
+    url = target.path if target.netloc == host else shown(response.url)
     return f" (after a redirect to {url})" if response.redirects else ""
 
 
-def _by_text(response: Response, asked: str) -> Finding:
+def _by_text(response: Response, requested: str) -> Finding:
+    """Return the finding for a response that a person would read, by its words."""
     status, text = response.status, response.body[:20_000].decode("utf-8", "replace")
-    title, words = words_of(response)
+    title, words = title_and_text(response)
     if status == 200:
         said = title or words[:_MOST_WORDS]
-        called = (f" (“{said}”)" if said else "") + _led(response, asked)
+        quoted = (f" (“{said}”)" if said else "") + _redirected(response, requested)
         other = "http.plain-text" if _is_plain_text(response) else "http.web-page"
-        return finding(texts.code_of("page", text, other), asked, title=called)
+        return finding(texts.code_of("page", text, other), requested, title=quoted)
 
     said = beyond_status(response)
     other = "http.server-error" if status >= 500 else "http.status"
@@ -374,7 +371,7 @@ def _by_text(response: Response, asked: str) -> Finding:
     return finding(code, response.url, status=status, said=said, **values)
 
 
-def words_of(response: Response) -> list[str]:
+def title_and_text(response: Response) -> list[str]:
     """Return the title of a web page, or "", and its text without tags."""
     text = response.body[:20_000].decode("utf-8", "replace")
     parts = "".join(_TITLE.findall(text)[:1]), _TAG.sub(" ", text)
@@ -382,13 +379,12 @@ def words_of(response: Response) -> list[str]:
 
 
 def beyond_status(response: Response) -> str:
-    """Return what a page says beside its status and the standard phrase, in brackets."""
-    phrases = filter(
-        None, (str(response.status), http.client.responses.get(response.status))
-    )
+    """Return, in brackets, what a page says beside its status and the standard phrase."""
+    status = str(response.status)
+    phrases = (status, http.client.responses.get(response.status, status))
     alone = rf"\A(?:[\W_]*(?:{'|'.join(phrases)})\b)+[\W_]*"
-    said = (re.sub(alone, "", it, flags=re.I) for it in words_of(response))
-    words = _NUMBER.split(next(filter(None, said), ""), 1)[0].rstrip(" -")
+    rest = (re.sub(alone, "", text, flags=re.I) for text in title_and_text(response))
+    words = _NUMBER.split(next(filter(None, rest), ""), 1)[0].rstrip(" -")
     parts = split_url(response.url)
     # The path and the host differ between URLs.
     words = words.replace(parts.path.rstrip("/") or "\n", "…")
@@ -398,11 +394,11 @@ def beyond_status(response: Response) -> str:
 
 
 def unfilled(url: str, response: Response) -> Finding | None:
-    """Return that a document for clients without placeholders has one, or None."""
-    found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(response)))
-    if found is None:
+    """Return the finding if a document for clients without placeholders has one."""
+    match = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(response)))
+    if match is None:
         return None
-    return finding("document.unfilled", url, name=found[0].decode("ascii", "replace"))
+    return finding("document.unfilled", url, name=match[0].decode("ascii", "replace"))
 
 
 def unpacked(response: Response) -> bytes:
@@ -439,7 +435,7 @@ def url_of_v2(response: Response) -> str:
 
 
 def with_cache(found: Finding, around: str, *responses: Response) -> Finding:
-    """Return the finding wrapped in the text *around* if a response is from a cache."""
+    """Return the finding, within the text *around* if a response is from a cache."""
     cached = next(filter(None, map(from_cache, responses)), "")
     return found.within(around, cached=cached) if cached else found
 
