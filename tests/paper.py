@@ -235,8 +235,8 @@ class PaperResolver(Resolver):
 
     servers: Mapping[str, Respond]
 
-    def at(self, address: str) -> PaperResolver:
-        found = super().at(address)
+    def with_server(self, address: str) -> PaperResolver:
+        found = super().with_server(address)
         assert isinstance(found, PaperResolver)
         found.answers_by(self.servers, address)
         return found

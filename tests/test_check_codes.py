@@ -147,7 +147,7 @@ class Counting(Resolver):
         super().__init__(("127.0.0.1", 9))
         self.asked: list[str] = []
 
-    def _asked(self, name: str, type_: str, flags: int | None = None) -> list[Any]:
+    def _query(self, name: str, type_: str, flags: int | None = None) -> list[Any]:
         self.asked.append(f"{name} {type_}")
         return []
 

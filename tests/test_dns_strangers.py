@@ -20,7 +20,7 @@ from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.families import Digest
 from flask_autoconfig.tools.net.resolver import Resolver
-from flask_autoconfig.tools.records import FORMATS, Published, compared
+from flask_autoconfig.tools.records import FORMATS, Published, compare
 from flask_autoconfig.tools.zone import Record, digest_records
 
 pytestmark = pytest.mark.world
@@ -159,7 +159,7 @@ def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
 
         def found() -> Published:
             resolver = Resolver(("127.0.0.1", server.port))
-            return compared(Published(DOMAIN, [], [wanted]), resolver)
+            return compare(Published(DOMAIN, [], [wanted]), resolver)
 
         assert found().outdated == [Record("_greeting", "TXT", '"v=GREET2; n=1"')]
         assert found().records == [wanted]

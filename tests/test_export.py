@@ -15,7 +15,7 @@ from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.export import export
-from flask_autoconfig.tools.files import Folder, opened
+from flask_autoconfig.tools.files import Folder, open_folder
 
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 PATHS = (
@@ -140,7 +140,7 @@ def test_a_folder_that_becomes_a_link_during_an_export_is_not_followed(
 
 
 def test_no_name_leads_out_of_a_folder(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
+    with open_folder(tmp_path) as folder:
         for name in ("..", ".", "", "a/b"):
             below = folder.below("a", name)
             with pytest.raises(OSError, match="it is not the name"), below:

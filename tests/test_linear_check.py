@@ -43,7 +43,7 @@ from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
 from flask_autoconfig.tools.net.untrusted import Secrets, split_url
-from flask_autoconfig.tools.records import FORMATS, Published, compared, joined
+from flask_autoconfig.tools.records import FORMATS, Published, as_text, compare
 from flask_autoconfig.tools.warnings import find_warnings
 from flask_autoconfig.tools.zone import Record
 
@@ -295,15 +295,15 @@ def test_records_are_compared_and_written_in_linear_time() -> None:
     def write(text: str) -> None:
         for records in _records(text):
             published = Published("example.com", ["example.com"], WANTED)
-            found = compared(published, Read(records))
+            found = compare(published, Read(records))
             for name in FORMATS:
-                joined(name, [found])
+                as_text(name, [found])
 
     assert_linear(write, 'a"\\\n')  # three are escaped
 
 
 @pytest.mark.parametrize(
-    "call", [clean, clean_lines, quote, terminal.echo, terminal.tell]
+    "call", [clean, clean_lines, quote, terminal.echo, terminal.print_line]
 )
 def test_text_is_cleaned_and_printed_in_linear_time(
     call: Any, capsys: pytest.CaptureFixture[str]

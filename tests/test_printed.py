@@ -235,7 +235,7 @@ def test_the_traceback_of_a_fault_is_clean() -> None:
 def test_any_text_is_printed_clean(one: str, other: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        terminal.tell(one, err=True)
+        terminal.print_line(one, err=True)
         terminal.echo(f"{one}\n{other}")
     assert not invisible(out.getvalue() + err.getvalue())
     assert err.getvalue().count("\n") == 1

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 the subject of the command is faulty, 2 wrong usage. Output that may
 be piped goes to stdout, everything else to stderr. Every `flask` command of every project
-loads this module, so it imports next to nothing: a command is imported when it runs.
+imports this module, so it imports little itself: a command is imported when it runs.
 """
 
 import errno
@@ -49,9 +49,9 @@ class _Group(click.Group):
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        """Write the list of commands from the table, which imports none of them."""
+        """Write the list of commands from the table, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, it["does"]) for name, it in _commands().items()])
+            formatter.write_dl([(key, row["does"]) for key, row in _commands().items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _errors_reported():  # --help prints here already
@@ -66,11 +66,8 @@ class _Group(click.Group):
                 if not any(option in parameter.opts for parameter in self.params):
                     raise
                 value = "FILE " if option == "--config" else ""
-                right = f"{ctx.command_path} {option} {value}{name}"
-                ctx.fail(f"{option} goes before the command: {right}")
-
-
-# --- Errors ------------------------------------------------------------------------------
+                example = f"{ctx.command_path} {option} {value}{name}"
+                ctx.fail(f"{option} goes before the command: {example}")
 
 
 @contextmanager
@@ -91,24 +88,24 @@ def _errors_reported() -> Iterator[None]:
     except click.ClickException as error:
         from ..cleaning import clean_lines
 
-        # click quotes arguments and files; in its newest release this is final.
+        # It quotes arguments and files. In click's newest release it is declared final.
         error.message = clean_lines(error.message)  # type: ignore[misc]
         raise
 
 
 def _end(error: OSError) -> NoReturn:
-    """Report an error of the system, and end; a pipe that nobody reads is no error."""
+    """Report an error of the system, and exit; a closed pipe is not reported."""
     message, cure = error.strerror or str(error), ""
     if error.filename:
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"
-    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # of stdout
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # from stdout
         message = f"cannot write the output: {error.strerror}"
         cure = "make room there, or send it to another file"
     if error.errno != errno.EPIPE:
         _report(ConfigError([Problem("", message, cure)]))
     if error.filename:
         raise click.exceptions.Exit(1) from None
-    # At the usual end, Python would try again to write, and fail.
+    # At a normal exit, Python would flush stdout once more, and fail.
     os._exit(128 + signal.SIGPIPE if error.errno == errno.EPIPE else 1)
 
 
@@ -116,19 +113,16 @@ def _report(error: ConfigError) -> None:
     from . import problems, terminal
 
     with suppress(OSError):
-        terminal.show(problems.of_error(error, terminal.width(err=True)), err=True)
+        terminal.show(problems.error_lines(error, terminal.width(err=True)), err=True)
 
 
 def _report_unexpected(*error: Any) -> None:
-    """Print the traceback of a fault of this package, cleaned of what it quotes."""
+    """Print the traceback of a bug, without control characters from data."""
     import traceback
 
     from . import terminal
 
     terminal.echo("".join(traceback.format_exception(*error)), nl=False, err=True)
-
-
-# --- The group ---------------------------------------------------------------------------
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -160,7 +154,7 @@ def cli(ctx: click.Context, config: Path | None, color: bool | None) -> None:
 def main() -> None:
     """Run the command group as `flask-autoconfig`."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack letters
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack characters
             stream.reconfigure(errors="backslashreplace")
     sys.excepthook = _report_unexpected
     cli(prog_name="flask-autoconfig")

@@ -1,7 +1,7 @@
-"""The table of clients: what each requests, in which order, and how it reads the answers.
+"""The table of clients: their requests, in order, and how they read the answers.
 
-Its rows are in clients.toml. `check` plays the clients over the network
-(:mod:`check.playing`), `validate` over the documents that would be served
+Its rows are in clients.toml. `check` simulates the clients over the network
+(:mod:`check.playing`), `validate` with the documents that would be served
 (:mod:`warnings`).
 """
 
@@ -35,12 +35,12 @@ class Step(NamedTuple):
 
     @property
     def is_far(self) -> bool:
-        """Whether it goes to a host of somebody else."""
+        """Whether it goes to a host outside the domain."""
         return self.place.startswith(("mx", "ispdb"))
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True):
-    """A client: what it requests, and how it reads the answers."""
+    """A client: its requests, and how it reads the answers."""
 
     name: str
     family: FamilyName  # the documents that it requests first
@@ -50,40 +50,39 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
     takes_no_compression: bool = False
     takes_empty: bool = False  # stops at an empty 200 or a 204, and guesses
     takes_empty_404: bool = False  # stops at an empty 404
-    # Of the URLs in the domain for a format, only the first with status 2xx counts, unless
-    # its XML or JSON cannot be parsed.
+    # It reads only the first 2xx response in the domain for each format, and goes on only
+    # if its XML or JSON cannot be parsed.
     takes_first_2xx: bool = False
     needs_absolute_location: bool = False
     takes_small_keys: bool = False  # in certificates of mail servers: RSA of 1024 bits
-    agent: str = ""  # its User-Agent, "" where it is not known
-    redirects: int = 10  # that it follows, as curl and libsoup do in programs
+    agent: str = ""  # its User-Agent, "" if it is unknown
+    redirects: int = 10  # that it follows at most, as curl and libsoup in programs
     patience: float = 10.0  # seconds that it waits for a response, at least
     srv: Literal["", "mail", "outlook"] = ""  # records that it looks up at the end
-    in_check: bool = True  # False: `validate` alone plays it
+    in_check: bool = True  # False: only `validate` simulates it
 
 
 def _family(name: FamilyName) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
-CONFIG, _WELL_KNOWN, _MAIL_V1 = (
-    route.path for route in _family("thunderbird").routes[:3]
-)
+_XML_PATHS = [route.path for route in _family("thunderbird").routes]
+CONFIG, _WELL_KNOWN, _MAIL_V1 = _XML_PATHS[:3]
 POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 _PATHS = {"config": CONFIG, "well-known": _WELL_KNOWN, "mail-v1": _MAIL_V1}
 _PATHS |= {"pox": POX, "v2": _V2, "": ""}
-# Thunderbird's; older releases and the other clients use another name of it.
+# Thunderbird's URL; older releases and the other clients use another host name.
 ISPDB = "https://live.thunderbird.net/autoconfig/v1.1/"
+
+
+def _with_paths(client: Client) -> Client:
+    steps = tuple(step._replace(path=_PATHS[step.path]) for step in client.steps)
+    return structs.replace(client, steps=steps)
 
 
 # By way of JSON: `msgspec.convert` is newer than the oldest version that is required.
 _ROWS = json.encode(table_beside(__file__, "clients.toml")["client"])
-CLIENTS = tuple(
-    structs.replace(
-        client, steps=tuple(it._replace(path=_PATHS[it.path]) for it in client.steps)
-    )
-    for client in json.decode(_ROWS, type=list[Client])
-)
+CLIENTS = tuple(map(_with_paths, json.decode(_ROWS, type=list[Client])))
 _BY_NAME = {client.name: client for client in CLIENTS}
 THUNDERBIRD = _BY_NAME["Thunderbird"]
 OUTLOOK = _BY_NAME["Outlook (classic)"]
@@ -93,13 +92,13 @@ CALENDARS = _BY_NAME["Calendars"]
 def readings_of(
     clients: Iterable[Client], provider: Provider, recipient: Recipient
 ) -> Iterator[tuple[Client, Reading]]:
-    """Yield what each client sets up from the document that *recipient* is served.
+    """Yield each client with what it sets up from the document for *recipient*.
 
     The clients read config-v1.1.xml or Autodiscover; the recipient has an address.
     """
     assert recipient.address is not None  # noqa: S101
-    brief = structs.replace(provider, list_domains=False)
-    document = thunderbird.write(brief, recipient)
+    short = structs.replace(provider, list_domains=False)
+    document = thunderbird.write(short, recipient)
     for client in clients:
         if client.family == "outlook":
             yield client, _outlook_reading(provider, recipient)

@@ -1,19 +1,19 @@
 """Discovery of a domain's servers, and the configuration that fits them.
 
-The hosts that SRV records name, the customary names, the MX hosts and their domains are
-tried on the standard ports. What the domain itself names comes first, in a document whose
-servers answer, in SRV records, by Autodiscover or as a customary name of both IMAP and
-SMTP; then the settings that its hoster publishes, then single customary names of the
-domain, then those at the MX. Names that a web hoster may have made come last.
+Connections are made to the hosts of SRV records, to customary names, to the MX hosts and
+to customary names in their domains. Servers that the domain itself names have precedence:
+in its document (if that is right), in SRV records, by Autodiscover, or by customary names
+for both IMAP and SMTP. Then come the settings that its hoster publishes, single customary
+names of the domain, and the names at the MX; last, names that a web hoster may have made.
 """
 
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
-from ..address import fold
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
@@ -23,36 +23,37 @@ from .check.rules.connections import without_login
 from .check.rules.sources import own_programs
 from .check.rules.web import in_full, names_of
 from .check.texts import hosters
-from .importers.imported import DAV
+from .importers.imported import DAV, Raw
 from .naming import base_domain
 from .net.common import for_software, texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .published import Entry, Hosted, Notify, Publications
-from .zone import MAIL_SERVICES
+from .published import Entry, Hosted, Notify, Publications, is_host_name
 
 _STEPS = 6  # timeouts that the whole discovery may take
-_MOST_TARGETS = 20  # servers named by SRV records that are tried
-_NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
-_WORDS: dict[str, str] = texts()["init"]
-_AD = "Autodiscover"
-_NAMED = ("SRV", _AD, "document")  # the domain itself says so
-_OTHERS = ("MX", "certificate")  # it may be another provider's
+_MOST_TARGETS = 20  # servers of SRV records, or of documents
+_NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # settings, outside the server's table
+_TEXTS: dict[str, str] = texts()["init"]
+# Sources of candidates: keys of _TEXTS, which says how a server was found.
+_AUTODISCOVER = "Autodiscover"
+_BY_DOMAIN = ("SRV", _AUTODISCOVER, "document")  # the domain itself names it
+_UNCERTAIN = ("MX", "certificate")  # another provider may run it
+_Tables = dict[str, list[Entry]]  # the servers of each key of the provider
 
 
 class Discovery(NamedTuple):
-    """The configuration that fits a domain, and what was left out of it."""
+    """The configuration that fits a domain, with notes on what it does not have."""
 
     config: Config | None
     notes: list[str]
-    reasons: dict[str, list[str]]  # for each server of a key of the provider
-    warnings: list[str]  # what users lose by what was left out
-    cure: str = ""  # where there is no configuration
+    reasons: dict[str, list[str]]  # for the servers of each key of the provider
+    warnings: list[str]  # where the configuration may be wrong for users
+    cure: str = ""  # if there is no configuration
 
 
 def seconds(net: Network) -> float:
-    """Return how long the discovery of one domain may take."""
+    """Return the seconds that the discovery of one domain may take."""
     return _STEPS * net.timeout
 
 
@@ -65,229 +66,209 @@ class _Search(Publications):
     def __init__(self, domain: str, net: Network, notify: Notify) -> None:
         super().__init__(domain, net, notify)
         self.mx_hosts: list[str] = []
-        # The SRV names that say "not offered", by type and socket type.
-        self.denied: dict[tuple[str, str], str] = {}
-        self.sources: dict[Endpoint, str] = {}  # SRV, MX or name, of all candidates
-        self.unknown: list[LookupFailed] = []  # lookups that failed
-        self.failed: dict[Endpoint, ProbeError] = {}  # by SRV records or own names
-        self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
-        self.elsewhere: dict[Endpoint, str] = {}  # why no mailboxes may be there
-        self.hoster = ""  # the provider of the IMAP server, by its domain
-        self.own: Hosted | None = None  # the domain's own document
+        self.sources: dict[Endpoint, str] = {}  # of all candidates
+        self.errors: dict[Endpoint, ProbeError] = {}  # of those that the domain names
+        self.servers: dict[Endpoint, MailServer] = {}  # in the order of the candidates
+        self.elsewhere: dict[Endpoint, str] = {}  # why mailboxes may not be there
+        self.hoster = ""  # the base domain of the IMAP server
+        self.own_document: Hosted | None = None
 
     def result(self) -> Discovery:
         try:
             hosts = self.net.resolver.mx(self.domain)
             self.notify(f"MX {self.domain}: {', '.join(hosts[:3]) or 'none'}")
-            # One of lower preference may be a friend's, who only keeps mail for a while.
+            # A backup MX host may be a friend's, who only keeps mail for a while.
             best = self.net.resolver.mx(self.domain, only_best=True)
-            bases = {base_domain(it) for it in (self.domain, *best)}
-            self.mx_hosts = [it for it in hosts if base_domain(it) in bases][:3]
+            bases = set(map(base_domain, (self.domain, *best)))
+            self.mx_hosts = [host for host in hosts if base_domain(host) in bases][:3]
         except LookupFailed as error:
             if error.kind == "timeout" and not self.net.connect_to:
                 cure = f"no name server answers ({error}): {error.cure}"
                 return Discovery(None, self.notes, {}, [], cure)
-            self._unknown("MX", self.domain, error)
-        self._collect()
-        self._try_all(self.sources)
-        self._try_all(self._by_certificates())
-        self._leave_out_chance()
-        urls = self.find_calendars()
-        hosted, led = self.own if self._works() else None, list[str]()
-        if not hosted and not self._has_own():
-            # Behind a filter, the alias for Outlook says where the mailboxes are.
+            self.note_lookup_error("MX", self.domain, error)
+        self._collect_candidates()
+        self._probe_all(self.sources)
+        self._probe_all(self._by_certificates())
+        self._leave_out_accidental()
+        calendars = self.find_calendars()
+        if self.own_document and self._is_document_right(self.own_document):
+            return self._from_hosted(self.own_document, [], calendars)
+        if not self._has_own_servers():
+            # Behind a filter for incoming mail, Outlook's alias leads to the mailboxes.
             alias = names_of(self.facts, f"autodiscover.{self.domain}")[-1:]
-            led = self.mx_hosts[:1] + (alias if hosters("asked", alias) else [])
-            hosted = self.find_hosted(led)
-        if hosted:
-            return self._as_hosted(hosted, led, urls)
-        imap = self._best("imap")
-        incoming, outgoing = [*imap, *self._best("pop3")], self._best("smtp")
-        tables = {"incoming": incoming, "outgoing": outgoing, **urls}
+            hosts = self.mx_hosts[:1] + (alias if hosters("asked", alias) else [])
+            if hosted := self.find_hosted(hosts):
+                return self._from_hosted(hosted, hosts, calendars)
+        imap, pop3, smtp = map(self._best_server, ("imap", "pop3", "smtp"))
+        incoming = [*imap, *pop3]
+        tables = {"incoming": incoming, "outgoing": smtp, **calendars}
 
-        if not incoming or not outgoing:
+        if not incoming or not smtp:
             missing = "SMTP submission" if incoming else "IMAP or POP3"
             self.notes.append(f"no {missing} server was found for {self.domain}")
             cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
             return Discovery(None, self.notes, {}, [], cure)
-        lost = [
-            f"users get only POP3, although there is {it}: {_problem(it, server)}; "
+        broken_imap = [
+            f"users get only POP3, although there is {ep}: {_problem(ep, server)}; "
             "fix that, and run init again"
-            for it, server in self.found.items()
-            if it.type == "imap" and not imap and self.sources[it] != "chance"
+            for ep, server in self.servers.items()
+            if ep.type == "imap" and not imap and self.sources[ep] != "chance"
         ]
-        warnings = lost[:1] or self._left_out(tables, "correct")
-        return self._written({}, tables, [*warnings, *self._replaced(tables)])
+        warnings = broken_imap[:1] or self._warnings_of_others(tables, "correct")
+        warnings += self._warnings_of_replacements(tables)
+        return self._discovery({}, tables, warnings)
 
-    def _has_own(self) -> bool:
+    def _has_own_servers(self) -> bool:
         """Return whether the domain itself names servers that people can use.
 
         The passwords of people with such servers must not go to whoever runs the MX host.
         """
-        good = {it for it, server in self.found.items() if not _problem(it, server)}
-        own = {it.type for it in good if self.sources[it] in ("name", "certificate")}
-        is_named = any(self.sources[it] in _NAMED for it in self.found)
-        return is_named or own >= {"imap", "smtp"}
+        sources = ("name", "certificate")
+        types = {ep.type for ep in self._usable() if self.sources[ep] in sources}
+        is_named = any(self.sources[ep] in _BY_DOMAIN for ep in self.servers)
+        return is_named or types >= {"imap", "smtp"}
 
-    def _leave_out_chance(self) -> None:
-        """Leave out own names that lead to the web site's address, or by a wildcard record.
+    def _usable(self) -> list[Endpoint]:
+        return [ep for ep, server in self.servers.items() if not _problem(ep, server)]
 
-        Web hosters make such names for all. They stay where no other own server is complete
-        and the MX no known provider's: by a wildcard record only if SPF lists the address.
+    def _leave_out_accidental(self) -> None:
+        """Leave out own names at the web site's address, or by a wildcard record.
+
+        Web hosters create them for every customer. They stay if the other own servers are
+        not complete and the MX is no known hoster's; by a wildcard only if SPF has them.
         """
-        named = [it.host for it, source in self.sources.items() if source in _NAMED]
-        sure = self._addresses(*named, *(self.mx_hosts or [self.domain]))
-        anywhere = self._addresses(f"no-such-name-e3b0c442.{self.domain}") - sure
-        site = self._addresses(self.domain, f"www.{self.domain}") - sure | anywhere
-        own = {it for it in self.found if self.sources[it] != "MX"}
-        weak = {it for it in own if site & self._addresses(it.host)}
-        types = {it.type for it in own - weak if not _problem(it, self.found[it])}
+        named = [ep.host for ep, source in self.sources.items() if source in _BY_DOMAIN]
+        certain = self._addresses(*named, *(self.mx_hosts or [self.domain]))
+        wildcard = self._addresses(f"no-such-name-e3b0c442.{self.domain}") - certain
+        site = self._addresses(self.domain, f"www.{self.domain}") - certain | wildcard
+        own = {ep for ep in self.servers if self.sources[ep] != "MX"}
+        doubtful = {ep for ep in own if site & self._addresses(ep.host)}
+        types = {ep.type for ep in self._usable() if ep in own - doubtful}
         if not hosters("mx", self.mx_hosts) and not types >= {"imap", "smtp"}:
             with suppress(LookupFailed):
                 spf = " ".join(self.facts.txt(self.domain))
                 senders = re.findall(r" \+?(?:a|ip[46])\b:?(\S*)", spf)
-                anywhere -= self._addresses(*(it or self.domain for it in senders))
-            weak = {it for it in weak if anywhere & self._addresses(it.host)}
-        self.sources |= dict.fromkeys(weak, "chance")
-        self.elsewhere |= dict.fromkeys(sorted(weak), _WORDS["chance"])
+                wildcard -= self._addresses(*(name or self.domain for name in senders))
+            doubtful = {ep for ep in doubtful if wildcard & self._addresses(ep.host)}
+        self.sources |= dict.fromkeys(doubtful, "chance")
+        self.elsewhere |= dict.fromkeys(sorted(doubtful), _TEXTS["chance"])
 
-    def _works(self) -> bool:
-        if self.own is None:
-            return False
-        for at, methods in self.own.servers.items():
-            it = self.found.get(at)
-            if not it or _problem(at, it) or _authentication(it) not in methods:
-                self.notes.append(f"{self.own.url} is left out: {at} {_WORDS['stale']}")
-                tables = self.own.provider["incoming"] + self.own.provider["outgoing"]
-                names = {it.get("username") for it in tables} - {None, "%EMAILADDRESS%"}
-                self.notes += [_WORDS["own-name"].format(name=it) for it in names]
+    def _is_document_right(self, document: Hosted) -> bool:
+        """Return whether its servers work as it says; add notes if they do not."""
+        for endpoint, methods in document.servers.items():
+            server = self.servers.get(endpoint)
+            is_usable = server and not _problem(endpoint, server)
+            if not server or not is_usable or _method_of(server) not in methods:
+                problem = f"{endpoint} {_TEXTS['stale']}"
+                self.notes.append(f"{document.url} is left out: {problem}")
+                tables = document.provider["incoming"] + document.provider["outgoing"]
+                names = {table.get("username", "%EMAILADDRESS%") for table in tables}
+                for name in names - {"%EMAILADDRESS%"}:
+                    self.notes.append(_TEXTS["own-name"].format(name=name))
                 return False
         return True
 
-    def _replaced(self, tables: dict[str, list[Entry]]) -> Iterator[str]:
-        """Yield servers that the domain names, and in whose place others are taken."""
-        named = [it for it, source in self.sources.items() if source in _NAMED]
+    def _warnings_of_replacements(self, tables: _Tables) -> Iterator[str]:
+        """Yield a warning for each broken server of the domain that another replaces."""
+        named = [ep for ep, source in self.sources.items() if source in _BY_DOMAIN]
         for table, _ in (*tables["incoming"], *tables["outgoing"]):
-            beside = [it for it in named if it.type == table["type"]]
-            broken = [it for it in beside if it in self.failed]
-            if broken and table["hostname"] not in (it.host for it in beside):
-                source, reason = _WORDS[self.sources[broken[0]]], self.failed[broken[0]]
+            rivals = [ep for ep in named if ep.type == table["type"]]
+            broken = [ep for ep in rivals if ep in self.errors]
+            if broken and table["hostname"] not in [ep.host for ep in rivals]:
+                source, reason = _TEXTS[self.sources[broken[0]]], self.errors[broken[0]]
                 yield (
                     f"{broken[0]} does not work ({source}): {reason}; the file has "
-                    f"{table['hostname']} in its place: {_WORDS['repair']}"
+                    f"{table['hostname']} in its place: {_TEXTS['repair']}"
                 )
 
-    def _left_out(self, tables: dict[str, list[Entry]], what: str) -> list[str]:
-        """Return that IMAP servers answer elsewhere than those that were taken."""
-        taken = [it["hostname"] for it, _ in tables["incoming"] if it["type"] == "imap"]
-        there = self._addresses(*taken)
-        good = [it for it, server in self.found.items() if not _problem(it, server)]
-        listed = [it for it in good if it.type == "imap"]
-        others = [it for it in listed if there.isdisjoint(self._addresses(it.host))]
-        near = [*taken, *(it.host for it in listed if it not in others)]
-        bases = {base_domain(it) for host in near for it in names_of(self.facts, host)}
+    def _warnings_of_others(self, tables: _Tables, advice: str) -> list[str]:
+        """Return warnings of IMAP servers elsewhere; *advice* is the key of a text."""
+        incoming = [table for table, _ in tables["incoming"]]
+        chosen = [table["hostname"] for table in incoming if table["type"] == "imap"]
+        addresses = self._addresses(*chosen)
+        imap = [ep for ep in self._usable() if ep.type == "imap"]
+        others = [ep for ep in imap if not addresses & self._addresses(ep.host)]
+        hosts = [*chosen, *(ep.host for ep in imap if ep not in others)]
+        aliases = (alias for host in hosts for alias in names_of(self.facts, host))
+        bases = set(map(base_domain, aliases))
         warnings: dict[str, str] = {}
-        for it in others if taken else ():
-            words = {"MX": "moved", "chance": "chance"}.get(self.sources[it], what)
-            is_same = base_domain(it.host) in bases or what == "name-it"
-            if words != "moved" or not is_same:
-                warnings.setdefault(words, f"{it} {_WORDS['beside']}: {_WORDS[words]}")
-        # Microsoft's may be a filter before other servers.
-        for hoster in (
-            hosters("mx", self.mx_hosts) - hosters("read", near) - {"Microsoft 365"}
-        ):
-            for server in taken[:1]:
-                warnings[hoster] = _WORDS["hoster"].format(hoster=hoster, server=server)
+        keys = {"MX": "moved", "chance": "chance"}
+        for endpoint in others if chosen else ():
+            key = keys.get(self.sources[endpoint], advice)
+            is_same = base_domain(endpoint.host) in bases or advice == "name-it"
+            if not (key == "moved" and is_same):
+                text = f"{endpoint} {_TEXTS['beside']}: {_TEXTS[key]}"
+                warnings.setdefault(key, text)
+        # Microsoft 365 may be a filter in front of other servers.
+        unread = hosters("mx", self.mx_hosts) - hosters("read", hosts)
+        for hoster in unread - {"Microsoft 365"}:
+            for server in chosen[:1]:
+                warnings[hoster] = _TEXTS["hoster"].format(hoster=hoster, server=server)
         return [*warnings.values()]
 
-    def _as_hosted(
-        self, hosted: Hosted, led: list[str], urls: dict[str, list[Entry]]
-    ) -> Discovery:
-        """Return published settings, with URLs of kinds that they do not have.
+    def _from_hosted(self, hosted: Hosted, hosts: list[str], dav: _Tables) -> Discovery:
+        """Return published settings, with calendars and address books if they have none.
 
-        They are the domain's own, or for domains with one of the MX hosts or aliases *led*.
+        *hosts* are the MX hosts or aliases that led to them; none for the domain's own.
         """
-        reason, what = f"{hosted.url} names it", "name-it" if led else "correct"
-        for host in [it for it in led if base_domain(it) in hosted.url][:1]:
+        reason = f"{hosted.url} names it"
+        for host in [host for host in hosts if base_domain(host) in hosted.url][:1]:
             kind = "MX" if host in self.mx_hosts else "autodiscover alias"
             reason += f", which is for domains with the {kind} {host}"
         self.notify(f"{hosted.url}: settings")
         self.notes += hosted.notes
-        others = [it for it in self.found if it not in hosted.servers]
-        why = f"is left out: {hosted.url} does not name it"
-        self.notes += [f"{it} {why}" for it in others if self.sources[it] == "SRV"]
+        for endpoint in self.servers:
+            if endpoint not in hosted.servers and self.sources[endpoint] == "SRV":
+                note = f"{endpoint} is left out: {hosted.url} does not name it"
+                self.notes.append(note)
         tables = {
-            key: self._one_of_each([(table, reason) for table in value])
+            key: self._best_of_each_type([(table, reason) for table in value])
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *DAV.values())
         }
-        warnings = self._left_out(tables, what)
-        return self._written(hosted.provider, {**urls, **tables}, warnings)
+        warnings = self._warnings_of_others(tables, "name-it" if hosts else "correct")
+        return self._discovery(hosted.provider, {**dav, **tables}, warnings)
 
-    def _one_of_each(self, entries: list[Entry]) -> list[Entry]:
-        """Return one mail server of each type, with implicit TLS if any is."""
+    def _best_of_each_type(self, entries: list[Entry]) -> list[Entry]:
+        """Return one mail server of each type, with implicit TLS if there is one."""
         best: dict[Any, Entry] = {}
-        for entry in sorted(entries, key=lambda it: it[0].get("socket_type") != "SSL"):
+        for entry in sorted(entries, key=lambda e: e[0].get("socket_type") != "SSL"):
             type_, host, port = map(entry[0].get, ("type", "hostname", "port"))
             if best.setdefault((type_, entry[0].get("url")), entry) is not entry:
-                self.notes.append(f"{type_} {host}:{port} is left out: {_WORDS['one']}")
+                self.notes.append(f"{type_} {host}:{port} is left out: {_TEXTS['one']}")
         return [entry for entry in entries if entry in best.values()]
 
-    def _written(
-        self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
-    ) -> Discovery:
-        servers = {key: [table for table, _ in each] for key, each in tables.items()}
-        reasons = {key: [reason for _, reason in each] for key, each in tables.items()}
+    def _discovery(self, raw: Raw, tables: _Tables, warnings: list[str]) -> Discovery:
+        servers = {key: [table for table, _ in tables[key]] for key in tables}
+        reasons = {key: [reason for _, reason in tables[key]] for key in tables}
         provider = {**raw, "domains": [self.domain], **servers}
         config = from_raw({"provider": [provider]}).tables
         return Discovery(config, self.notes, reasons, warnings)
 
-    def _unknown(self, type_: str, name: str, error: LookupFailed) -> None:
-        self.notify(f"{type_} {name}: {error}")
-        self.unknown.append(error)
-
-    def _collect(self) -> None:
-        named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
+    def _collect_candidates(self) -> None:
+        named = list(self.find_by_srv())
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if named[_MOST_TARGETS:]:
-            self.notes.append(_WORDS["more"])
-        self.own = self.find_own()
-        published = [(_AD, each) for each in self.find_autodiscover()]
-        published += [("document", it) for it in (self.own.servers if self.own else ())]
+            self.notes.append(_TEXTS["more"])
+        self.own_document = self.find_own()
+        published = [(_AUTODISCOVER, ep) for ep in self.find_autodiscover()]
+        if self.own_document:
+            published += [("document", ep) for ep in self.own_document.servers]
         for source, endpoint in (published := published[:_MOST_TARGETS]):
-            if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
+            if is_host_name(endpoint.host) and endpoint.socket_type != "plain":
                 self.notify(f"{source}: {endpoint}")
                 self.sources.setdefault(endpoint, source)
         # A document may have a wrong port or encryption.
-        customary = ((each.type, each.host, source) for source, each in published)
-        for type_, host, source in (*customary, *self._customary()):
+        hosts = [(ep.type, ep.host, source) for source, ep in published]
+        for type_, host, source in (*hosts, *self._customary_hosts()):
             for socket_type in ("SSL", "STARTTLS"):
                 port = standard_port(type_, socket_type)
-                if port and _is_host_name(host):
+                if port and is_host_name(host):
                     endpoint = Endpoint(type_, host, port, socket_type)
                     self.sources.setdefault(endpoint, source)
 
-    def _by_srv(self, service: str, type_: str, socket_type: str) -> Iterator[Endpoint]:
-        name = f"{service}.{self.domain}"
-        try:
-            targets = self.net.resolver.srv(name)
-        except LookupFailed as error:
-            self._unknown("SRV", name, error)
-            return
-        for host, port in targets:
-            self.notify(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
-            if not host:
-                # POP3 is denied as a whole; of IMAP and submission, which a domain needs,
-                # only the encryption that the record is about.
-                all_ = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
-                self.denied |= {(type_, each): name for each in all_}
-            elif port and _is_host_name(host):
-                yield Endpoint(type_, host, port, socket_type)
-            else:
-                wrong = "not a host name" if port else "at port 0 in its SRV record"
-                self.notes.append(f"{host} is left out: it is {wrong}")
-
-    def _customary(self) -> Iterator[tuple[str, str, str]]:
+    def _customary_hosts(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the type, host and source of servers with customary names."""
         parents = [host.partition(".")[2] for host in self.mx_hosts]
         bases = dict.fromkeys([self.domain, *(name for name in parents if "." in name)])
         for type_, labels in texts()["customary"].items():
@@ -300,27 +281,27 @@ class _Search(Publications):
                 yield type_, host, "name" if is_own else "MX"
 
     def _by_certificates(self) -> list[Endpoint]:
-        """Add servers by the names in their certificates, if these lead to them, too."""
+        """Add servers by the names in their certificates that have the same address."""
         added = []
-        for endpoint, server in self.found.items():
-            shown, there = server.certificate, self._addresses(endpoint.host)
-            is_own = self.sources[endpoint] != "MX"
-            names = shown.names if shown and shown.kind == "name" and is_own else []
-            for name in names[:5]:
+        for endpoint, server in self.servers.items():
+            certificate, addresses = server.certificate, self._addresses(endpoint.host)
+            if not certificate or certificate.kind != "name":
+                continue
+            for name in certificate.names[:5] if self.sources[endpoint] != "MX" else ():
                 other = endpoint._replace(host=name)
-                is_there = _is_host_name(name) and there & self._addresses(name)
-                if is_there and other not in self.sources:
+                is_same = is_host_name(name) and addresses & self._addresses(name)
+                if is_same and other not in self.sources:
                     self.sources[other] = "certificate"
                     added.append(other)
         return added
 
     def _addresses(self, *hosts: str) -> set[str]:
         known = filter(self.facts.exists, hosts)
-        return {each for host in known for each in self.facts.addresses(host)}
+        return set(chain.from_iterable(map(self.facts.addresses, known)))
 
-    def _try_all(self, endpoints: Collection[Endpoint]) -> None:
-        """Try candidates; leave out what the domain says it does not offer."""
-        results = side_by_side(partial(self._try, each) for each in endpoints)
+    def _probe_all(self, endpoints: Collection[Endpoint]) -> None:
+        """Connect to candidates; leave out what the domain says it does not offer."""
+        results = side_by_side(partial(self._probe, endpoint) for endpoint in endpoints)
         for endpoint, result in zip(endpoints, results, strict=True):
             source = self.sources[endpoint]
             if isinstance(result, MailServer):
@@ -328,106 +309,102 @@ class _Search(Publications):
                 self.notify(f"{endpoint}: offers {offered}")
                 denial = self.denied.get((endpoint.type, endpoint.socket_type))
                 if denial and source != "SRV":
-                    told = f'{denial} in DNS says "not offered"'
-                    self.notes.append(f"{endpoint} is left out: {told}")
+                    reason = f'{denial} in DNS says "not offered"'
+                    self.notes.append(f"{endpoint} is left out: {reason}")
                 else:
-                    self.found[endpoint] = result
+                    self.servers[endpoint] = result
                 continue
             if result.kind in ("private", "port"):
                 note = f"{result}: not asked, unless you say --allow-private"
                 self.notes += [note] if note not in self.notes else []
                 continue
-            if source in _NAMED or result.kind not in ("connect", "silent", "dns"):
+            if source in _BY_DOMAIN or result.kind not in ("connect", "silent", "dns"):
                 self.notify(f"{endpoint}: {result}")
             is_own = source == "name" and endpoint.host != self.domain
-            if source in _NAMED or (is_own and result.kind != "dns"):
-                self.failed[endpoint] = result
+            if source in _BY_DOMAIN or (is_own and result.kind != "dns"):
+                self.errors[endpoint] = result
 
-    def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
+    def _probe(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
             return self.facts.tried(endpoint)
         except Exception as error:
-            kind = type(error).__name__
-            return ProbeError("protocol", f"an unexpected answer ({kind})")
+            name = type(error).__name__
+            return ProbeError("protocol", f"an unexpected answer ({name})")
 
-    def _best(self, type_: str) -> list[Entry]:
+    def _best_server(self, type_: str) -> list[Entry]:
+        """Return the best server of a type, if there is one; add notes on the others."""
         usable = []
-        for endpoint, server in self.found.items():
+        for endpoint, server in self.servers.items():
             if endpoint.type != type_ or self.sources[endpoint] == "chance":
                 continue
-            is_elsewhere = type_ != "imap" and self.sources[endpoint] in _OTHERS
+            is_uncertain = type_ != "imap" and self.sources[endpoint] in _UNCERTAIN
             if problem := _problem(endpoint, server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
-            elif is_elsewhere and base_domain(endpoint.host) != self.hoster:
-                self.elsewhere[endpoint] = f"{_WORDS['elsewhere']}: {_WORDS['own']}"
-                self.notes.append(f"{endpoint} is left out: {_WORDS['elsewhere']}")
+            elif is_uncertain and base_domain(endpoint.host) != self.hoster:
+                self.elsewhere[endpoint] = f"{_TEXTS['elsewhere']}: {_TEXTS['own']}"
+                self.notes.append(f"{endpoint} is left out: {_TEXTS['elsewhere']}")
             else:
                 usable.append(endpoint)
         if not usable:
             return []
-        usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
+        usable.sort(key=lambda key: rank(key, self.servers[key], self.sources[key]))
         best, *others = usable
-        reason = f"{_WORDS['one']}, {best}"
-        self.notes += [f"{each} is left out: {reason}" for each in others]
+        reason = f"{_TEXTS['one']}, {best}"
+        self.notes += [f"{other} is left out: {reason}" for other in others]
         if type_ == "imap":
             self.hoster = base_domain(best.host)
-        server = self.found[best]
+        server = self.servers[best]
         keys = ("type", "hostname", "port", "socket_type")
         table = dict(zip(keys, best, strict=True))
-        method = table["authentication"] = _authentication(server)
-        words = _WORDS[self.sources[best]], _WORDS[best.socket_type]
+        method = table["authentication"] = _method_of(server)
         offered = f"it offers {', '.join(sorted(server.mechanisms))}"
-        return [(table, "; ".join((*words, offered)) + _WORDS.get(method, ""))]
+        reasons = (_TEXTS[self.sources[best]], _TEXTS[best.socket_type], offered)
+        return [(table, "; ".join(reasons) + _TEXTS.get(method, ""))]
 
     def _cure(self, missing: tuple[str, ...]) -> str:
-        """Return what to do where these types were not found: first fix what there is."""
-        for endpoint, server in self.found.items():
+        """Return the cure for the lack of these types, about the most usable server."""
+        for endpoint, server in self.servers.items():
             problem = _problem(endpoint, server)
-            is_theirs = self.sources[endpoint] in ("MX", "chance")
-            if problem and endpoint.type in missing and not is_theirs:
+            is_foreign = self.sources[endpoint] in ("MX", "chance")
+            if problem and endpoint.type in missing and not is_foreign:
                 return f"fix {endpoint}, and run init again: {problem}"
-        if self.unknown:
-            return f"{self.unknown[0]}: {self.unknown[0].cure}"
-        out = {it.host for it in self.elsewhere}
-        needed = [it for it in self.failed if it.type in missing and it.host not in out]
-        # An answer that cannot be used says more than silence.
-        needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
-        for endpoint in needed:
-            error = self.failed[endpoint]
-            usual = _WORDS[f"connect-{endpoint.type}"]
-            cure = error.cure or _WORDS.get(error.kind, usual)
+        if self.lookup_errors:
+            return f"{self.lookup_errors[0]}: {self.lookup_errors[0].cure}"
+        for endpoint, error in sorted(
+            self.errors.items(), key=lambda item: item[1].kind in ("connect", "silent")
+        ):
+            is_elsewhere = endpoint.host in {other.host for other in self.elsewhere}
+            if is_elsewhere or endpoint.type not in missing:
+                continue
+            default = _TEXTS[f"connect-{endpoint.type}"]
+            cure = error.cure or _TEXTS.get(error.kind, default)
             cure = for_software(cure, error.software, endpoint.type)
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
             return f"{endpoint}: {error}: {cure}; then run init again"
-        for endpoint, why in self.elsewhere.items():
-            return f"{endpoint} answers, but {why}"
-        if not self.found and not self.net.resolver.is_known(self.domain):
-            return _WORDS["nowhere"]
+        for endpoint, reason in self.elsewhere.items():
+            return f"{endpoint} answers, but {reason}"
+        if not self.servers and not self.net.resolver.is_known(self.domain):
+            return _TEXTS["nowhere"]
         if not self.mx_hosts and self.facts.network.resolver.records(self.domain, "MX"):
             null = finding("mx.null", self.domain)
             return f"{null.seen}: {null.cure}, and run init again"
         for host in self.mx_hosts:
             if not self._addresses(host):
-                dot = in_full(host, self.domain, self.facts) or _WORDS["no-mx-host"]
-                return f"the MX record names {host}, which has no address: {dot}"
-        own = next(own_programs(self.facts, self.domain), None)
-        return own.seen if own else _WORDS["nothing"]
-
-
-def _is_host_name(host: str) -> bool:
-    with suppress(ValueError):
-        return fold(host) == host
-    return False
+                cure = in_full(host, self.domain, self.facts) or _TEXTS["no-mx-host"]
+                return f"the MX record names {host}, which has no address: {cure}"
+        for found in own_programs(self.facts, self.domain):
+            return found.seen
+        return _TEXTS["nothing"]
 
 
 def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
-    """Sort by whose it is, by what clients support, by security, and by what DNS says."""
+    """Return a sort key: by the operator, clients' support, security, and the source."""
     return (
         source == "MX",  # a filter for incoming mail must not get passwords
-        _authentication(server) != "password-cleartext",
+        _method_of(server) != "password-cleartext",
         endpoint.socket_type != "SSL",  # RFC 8314
-        source not in _NAMED,
+        source not in _BY_DOMAIN,
     )
 
 
@@ -435,15 +412,15 @@ def _problem(endpoint: Endpoint, server: MailServer) -> str:
     """Return why a server cannot be used, "" if it can."""
     if server.certificate is not None and server.certificate.problem:
         return f"its certificate is bad: {server.certificate.problem}"
-    if _authentication(server):
+    if _method_of(server):
         return ""
     code = without_login(endpoint, (), server)
     found = code and finding(code, str(endpoint), software=server.software)
-    return f"{found.seen}: {found.cure}" if found else _WORDS["no-login"]
+    return f"{found.seen}: {found.cure}" if found else _TEXTS["no-login"]
 
 
-def _authentication(server: MailServer) -> str:
-    """Return the first method of the file that the server offers, "" for none."""
+def _method_of(server: MailServer) -> str:
+    """Return the first method for the file that the server offers, "" for none."""
     for method, names in MECHANISMS.items():
         if method not in _NEEDS_MORE and names & server.mechanisms:
             return str(method)

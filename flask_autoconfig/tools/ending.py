@@ -1,4 +1,4 @@
-"""How a command ends early: by Ctrl-C, or at its deadline."""
+"""The early end of a command, by Ctrl-C or at its deadline."""
 
 import faulthandler
 import signal
@@ -14,26 +14,26 @@ from ..cleaning import clean
 
 @contextmanager
 def _sigint_handler(handler: Any) -> Iterator[None]:
-    """Set the handler of SIGINT in the main thread, unless it is ignored.
+    """Set the handler of SIGINT in the main thread.
 
-    A process in the background ignores it.
+    A process in the background goes on to ignore the signal.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
-    before = signal.signal(signal.SIGINT, handler)
+    previous = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-# Ends the process at once on Ctrl-C within a block: Ctrl-C is left to the system, as
-# SIGTERM is. A handler of Python's would wait for threads that wait for a server, and for
-# a computation that keeps the interpreter's lock. No output is lost: click's echo flushes.
+# Ctrl-C in the block ends the process at once: the system handles the signal, as it does
+# SIGTERM. Python's handler would wait for threads that wait for a server, and for a
+# computation that holds the interpreter's lock. No output is lost: click's echo flushes.
 at_once = partial(_sigint_handler, signal.SIG_DFL)
-# Lets a prompt within `at_once` handle Ctrl-C, to turn the terminal's echo on again.
+# A prompt in `at_once` handles Ctrl-C itself, to turn the terminal's echo on again.
 asking = partial(_sigint_handler, signal.default_int_handler)
 
 
@@ -41,9 +41,9 @@ asking = partial(_sigint_handler, signal.default_int_handler)
 def within(seconds: float, subject: str) -> Iterator[None]:
     """End the process with exit code 1 and a message if the block takes longer.
 
-    This also ends a computation that keeps the interpreter's lock (a search of `re` in a
+    This also ends a computation that holds the interpreter's lock (a search by `re` in a
     thread), since faulthandler's watchdog needs no lock. The watchdog can only write a
-    stack trace; the shell that reads it writes the message instead.
+    stack trace; the shell that reads the trace writes the message in its place.
     """
     message = f"error: {subject}: it did not end within {seconds:.0f} seconds"
     script = 'read -r _ && printf "%s\\n" "$0" >&2'

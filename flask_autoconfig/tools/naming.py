@@ -1,4 +1,4 @@
-"""The names of settings, in the words of people, and of the owners of hosts."""
+"""Names for people: of settings, and of the domains that hosts belong to."""
 
 from collections.abc import Mapping
 
@@ -10,23 +10,23 @@ _ORDINALS = ("", "second ", "third ")
 
 
 def base_domain(host: str) -> str:
-    """Return the domain of a host that somebody registered, such as example.co.uk."""
+    """Return the registered domain of a host, such as example.co.uk."""
     *_, second, top = ["", *host.split(".")]
     is_public = len(top) == 2 and second in _WORDS["public_labels"]
     return ".".join(host.split(".")[-3 if is_public else -2 :])
 
 
 def named(place: str, types: Mapping[str, str]) -> str:
-    """Return a place in a provider as people say it: "the IMAP server's host name".
+    """Return a place in a provider in words, such as "the IMAP server's host name".
 
-    *types* are the types of the servers by their place, such as `incoming[0]`.
+    *types* are the types of the servers by their places, such as `incoming[0]`.
     """
-    head, _, key = place.partition(".")
-    if head not in types:
+    server, _, key = place.partition(".")
+    if server not in types:
         return place
-    before = list(types).index(head)
-    number = [*types.values()][:before].count(types[head])
+    type_, index = types[server], list(types).index(server)
+    number = list(types.values())[:index].count(type_)
     ordinal = "next " if number >= len(_ORDINALS) else _ORDINALS[number]
-    words = f"the {ordinal}{SERVERS.get(types[head], f'{types[head]} server')}"
+    words = f"the {ordinal}{SERVERS.get(type_, f'{type_} server')}"
     key = key.partition("[")[0]
     return f"{words}'s {_SETTINGS.get(key, key)}" if key else words

@@ -18,7 +18,7 @@ Endpoint = tuple[str, int]  # host and port
 
 
 def _name_server(value: str) -> Endpoint:
-    """Parse HOST, HOST:PORT or an IPv6 address, which takes brackets before a port."""
+    """Parse HOST, HOST:PORT, or an IPv6 address, in brackets before a port."""
     if is_ip(value):
         return value, 53
     parts = split_url(f"//{value}")
@@ -45,56 +45,56 @@ Run = Callable[[Asked], int | None]
 def command(name: str, /, *shared: str, **types: Any) -> Callable[[Run], click.Command]:
     """Return a decorator that makes a function the command of that name.
 
-    The function gets the values of the parameters that options.toml has for the command,
-    and of *shared* tables there; it returns the exit code, None for 0. *types* are click's
+    The function gets the values of the parameters that options.toml has for the command
+    and in the *shared* tables; it returns the exit code, None for 0. *types* are click's
     types of the parameters, or functions from the text to the value.
     """
     tables = table_beside(__file__, "options.toml")
     rows = [row for table in (name, *shared) for row in tables[table].items()]
     parameters = [_parameter(names, {**_TYPES, **types}, **row) for names, row in rows]
 
-    def made(function: Run) -> click.Command:
+    def decorate(function: Run) -> click.Command:
         def run(**values: Any) -> None:
             code = function(Asked(**values))
             click.get_current_context().exit(code or 0)
 
         return click.Command(name, callback=run, params=parameters)
 
-    return made
+    return decorate
 
 
 def _parameter(names: str, types: dict[str, Any], **values: Any) -> click.Parameter:
     *_, name = names.split()
     key = name.lstrip("-").replace("-", "_")
-    kind = types.get(key)
+    type_ = types.get(key)
     if "range" in values:
-        kind = click.IntRange(*values.pop("range"))
+        type_ = click.IntRange(*values.pop("range"))
     if "choice" in values:
-        kind = click.Choice(values.pop("choice"))
+        type_ = click.Choice(values.pop("choice"))
     if "path" in values:
-        kind = click.Path(path_type=Path, **values.pop("path"))
+        type_ = click.Path(path_type=Path, **values.pop("path"))
     if not names.startswith("-"):
-        return click.Argument([name], type=kind, **values)
-    if "/" in names:  # --on/--off: neither may be given
+        return click.Argument([name], type=type_, **values)
+    if "/" in names:  # --on/--off: None if neither is given
         values["default"] = None
-    return click.Option(names.split(), type=kind, **values)
+    return click.Option(names.split(), type=type_, **values)
 
 
-def resolver_of(asked: Asked) -> Resolver:
-    resolver: Endpoint | None = asked.resolver
+def resolver_of(args: Asked) -> Resolver:
+    resolver: Endpoint | None = args.resolver
     if resolver and not is_ip(resolver[0]):
         addresses, reason = [], "it has no address"
         try:
-            addresses = Resolver(None, asked.timeout).addresses(resolver[0])
+            addresses = Resolver(None, args.timeout).addresses(resolver[0])
         except LookupFailed as error:
             reason = error.reason
         if not addresses:
             message = f"there is no name server {resolver[0]!r}: {reason}"
             raise click.BadParameter(message, param_hint="--resolver")
         resolver = (addresses[0], resolver[1])
-    return Resolver(resolver, asked.timeout)
+    return Resolver(resolver, args.timeout)
 
 
-def network(asked: Asked) -> Network:
-    mapped, is_inside = dict(asked.connect_to), asked.allow_private
-    return Network(resolver_of(asked), asked.timeout, mapped, allow_private=is_inside)
+def network(args: Asked) -> Network:
+    connect_to, private = dict(args.connect_to), args.allow_private
+    return Network(resolver_of(args), args.timeout, connect_to, allow_private=private)

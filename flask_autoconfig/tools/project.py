@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 
 def named_file() -> Path | None:
-    named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
-    return named
+    """Return the file of --config, if it is given."""
+    file: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
+    return file
 
 
 def script_info() -> ScriptInfo | None:
-    """Return what `flask autoconfig …` knows of its project, None without one."""
+    """Return the ScriptInfo of `flask autoconfig …`, None for `flask-autoconfig`."""
     from flask.cli import ScriptInfo
 
     return click.get_current_context().find_object(ScriptInfo)
@@ -45,14 +46,14 @@ def flask_app() -> Flask | None:
     try:
         return info.load_app()
     except NoAppException:
-        if info.app_import_path:  # --app named one that does not exist
+        if info.app_import_path:  # --app names an app that does not exist
             raise
         return None
 
 
 def service_of(app: Flask | None) -> Service | None:
-    found: Service | None = app.extensions.get("autoconfig") if app else None
-    return found
+    service: Service | None = app.extensions.get("autoconfig") if app else None
+    return service
 
 
 def of_project() -> Service | None:
@@ -60,14 +61,11 @@ def of_project() -> Service | None:
     return None if named_file() else service_of(flask_app())
 
 
-# --- The file ----------------------------------------------------------------------------
-
-
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
     try:
-        if found := of_project():
-            return Path(found.live.file)
+        if service := of_project():
+            return Path(service.live.file)
     except ConfigError as error:
         if not Path(error.file).is_absolute():
             raise
@@ -77,50 +75,49 @@ def file() -> Path:
 
 def is_there() -> bool:
     """Return whether there is a configuration: a Flask project's mapping, or a file."""
-    found = of_project()
-    return (found is not None and found.live.is_static) or file().is_file()
+    service = of_project()
+    return (service is not None and service.live.is_static) or file().is_file()
 
 
 def loaded() -> Loaded:
-    found = of_project()
-    if found is not None and found.live.is_static:
-        return found.snapshot.loaded
+    service = of_project()
+    if service is not None and service.live.is_static:
+        return service.snapshot.loaded
     return read(file())
 
 
-# --- What is served ----------------------------------------------------------------------
-
-
 def service() -> Service:
+    """Return the service of the Flask project, or one for the file; raises ConfigError."""
     app = None if named_file() else flask_app()
-    found = service_of(app)
-    if app is None or found is None:
+    existing = service_of(app)
+    if app is None or existing is None:
         hooks = name_in_environment()
         return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
-    if not found.live.current().lookup.is_ready:  # the site started with a faulty file
-        return Service(Path(found.live.file), hooks=found.hooks)
-    # The hooks may ask the site's database.
+    is_ready = existing.live.current().lookup.is_ready
+    if not is_ready:  # the site started with a faulty file
+        return Service(Path(existing.live.file), hooks=existing.hooks)
+    # The hooks may use the site's database.
     click.get_current_context().with_resource(app.app_context())
-    return found
+    return existing
 
 
 def served(service: Service, domain: str, address: Address | None = None) -> Served:
-    """Return who serves a folded domain, or an address in it; raises ConfigError."""
+    """Return what is served for a folded domain, or an address; raises ConfigError."""
     lookup = service.lookup
-    with asking(service, domain):
+    with hook_failures_reported(service, domain):
         by_address = address and lookup.find_address(address, "")
-        found = by_address if address else lookup.find_domain(domain)
-    if found is None:
+        result = by_address if address else lookup.find_domain(domain)
+    if result is None:
         message, cure = "the file does not serve it", "add it to a provider's domains"
-        above = domain.partition(".")[2]
-        if above.encode() in service.snapshot.loaded.claims:
-            cure = f"name {above}; if addresses end in @{domain}, {cure}"
+        parent = domain.partition(".")[2]
+        if parent.encode() in service.snapshot.loaded.claims:
+            cure = f"name {parent}; if addresses end in @{domain}, {cure}"
         raise ConfigError.of(domain, message, cure, str(service.live.file))
-    return found
+    return result
 
 
 @contextmanager
-def asking(service: Service, subject: str) -> Iterator[None]:
+def hook_failures_reported(service: Service, subject: str) -> Iterator[None]:
     """Turn the failure of a hook into a ConfigError about *subject*."""
     try:
         yield
@@ -129,33 +126,27 @@ def asking(service: Service, subject: str) -> Iterator[None]:
         raise ConfigError.of(subject, message, "see the line above", file_) from None
 
 
-# --- Domains -----------------------------------------------------------------------------
-
-
 def domain(text: str) -> str:
-    """Return the folded domain that the user typed, or that of an address."""
-    try:
+    """Return the folded domain of an argument, which may be an address."""
+    with suppress(ValueError):
         folded = fold(text.rpartition("@")[2])
-        if is_ip(folded):
-            raise ValueError("an IP address")
-        return folded
-    except ValueError:
-        message = f"{text!r} is not a domain; write one like example.com"
-        raise click.BadParameter(message, param_hint="DOMAIN") from None
+        if not is_ip(folded):
+            return folded
+    message = f"{text!r} is not a domain; write one like example.com"
+    raise click.BadParameter(message, param_hint="DOMAIN")
 
 
 def address(text: str) -> Address:
-    try:
+    with suppress(ValueError):
         return parse_address(text)
-    except ValueError:
-        message = f"{text!r} is not an e-mail address"
-        raise click.BadParameter(message, param_hint="ADDRESS") from None
+    message = f"{text!r} is not an e-mail address"
+    raise click.BadParameter(message, param_hint="ADDRESS")
 
 
-def domains(service: Service, asked: str) -> list[str]:
-    """Return the domain asked about, or all exact domains; raises ConfigError."""
-    if asked:
-        name = domain(asked)
+def domains(service: Service, text: str) -> list[str]:
+    """Return the domain of an argument, or all if it is ""; raises ConfigError."""
+    if text:
+        name = domain(text)
         served(service, name)
         return [name]
     claims = service.snapshot.loaded.claims

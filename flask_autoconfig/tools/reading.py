@@ -1,4 +1,4 @@
-"""Reads config-v1.1.xml as a client does, no more tolerantly, with its faults."""
+"""Reads config-v1.1.xml as each client does, and reports the faults that it meets."""
 
 import re
 from collections.abc import Sequence
@@ -27,8 +27,9 @@ from .naming import SERVERS, named
 
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
-_DROPS, _MOST = "the client drops the whole document", 3  # in one sentence
-# The begin and end of a server; a value with a reference or CDATA, which cuts it off.
+_DROPS = "the client drops the whole document"
+_MOST = 3  # faults in one sentence
+# The tags of a server, and values with a reference or CDATA, which cuts them off.
 # CDATA without an end extends to the end of the document, so that it is searched once.
 _CUT = re.compile(
     rb"<(/?)(incomingServer|outgoingServer)\b"
@@ -41,8 +42,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _VERSION = re.compile(rb"""<\?xml\s+version\s*=\s*["']([\d.]{1,9})["']""")
 _UTF_16 = re.compile(rb"(?i)utf-16(?:le|be)?")
 _GENERATE = "make it with this program's `show` or `export`"
-# The TOML's keys for servers, and for their values that a client looks at.
-_WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
+# The TOML's keys for servers, and for those of their values that clients read.
+_TABLES = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
 _KEYS = {name: name for name in ("hostname", "port", "username", "authentication")}
 _KEYS["socketType"] = "socket_type"
 
@@ -51,9 +52,9 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """How a client reads. The defaults are those of a tolerant client."""
 
     types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips other servers
-    other_types: frozenset[str] = frozenset()  # but for these, which are not played
+    other_types: frozenset[str] = frozenset()  # it uses these, too; not simulated
     socket_types: tuple[str, ...] = _SOCKET_TYPES
-    methods: frozenset[str] = frozenset()  # the known ones; empty: any
+    methods: frozenset[str] = frozenset()  # that it knows; empty: any
     old_methods: frozenset[str] = frozenset(OLD_METHODS)  # old names that it knows
     pick: Literal["first", "last"] = "first"  # of several servers of a type
     provider: Literal["first", "last"] = "first"  # of several <emailProvider>
@@ -61,16 +62,16 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
     # Used like other methods, or at the hosts that Thunderbird knows, or never.
     oauth: Literal["in turn", "by host", "unknown"] = "in turn"
-    cleartext_last: bool = False  # any other method wins, OAuth2 before the rest
+    cleartext_last: bool = False  # it prefers other methods, OAuth2 to all
     any_socket: bool = False  # an unknown socketType means no encryption
     needs_domain: bool = False  # a valid <domain>
     needs_id: bool = False  # a host name as the id of <emailProvider>
     needs_username: bool = False
-    # What it makes of no <username>, and of an empty one; "" for a tolerant client.
+    # The user name if <username> is missing, and if it is empty; "" for none made up.
     made_up: tuple[str, str] = ("", "")
-    gecko: bool = False  # it takes an xmlns, UTF-16 that is declared only, a final dot
-    usernames: frozenset[str] = frozenset()  # the only ones; else the address
-    no_extra_attributes: bool = False  # of a server, beside `type`
+    gecko: bool = False  # accepts an xmlns, a false declaration of UTF-16, a final dot
+    usernames: frozenset[str] = frozenset()  # it replaces all others by the address
+    no_extra_attributes: bool = False  # of a server, besides `type`
     no_byte_order_mark: bool = False
     only_xml_1_0: bool = False
     cuts_references: bool = False
@@ -80,12 +81,12 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # The methods of config-v1.1.xml, without those of other registries.
-_NAMES = frozenset(get_args(get_args(Method)[0]))
-# What a fault makes a client do: drop the whole document, drop the server, set up an
-# account that lets nobody in, or set up something that differs from the document.
+_METHODS = frozenset(get_args(get_args(Method)[0]))
+# What a client does because of a fault: drop the whole document, drop the server, set up
+# an account that lets nobody in, or set up something that differs from the document.
 Effect = Literal["document", "server", "login", "setting"]
 EFFECTS: tuple[Effect, ...] = get_args(Effect)  # the worst first
-_ACCOUNTS = ("login", "setting")  # with which the client sets up the server
+_HARMLESS = ("login", "setting")  # the client sets up the server all the same
 
 
 class Fault(NamedTuple):
@@ -94,15 +95,15 @@ class Fault(NamedTuple):
     code: str
     effect: Effect
     place: str  # in the provider, with the TOML's keys: incoming[1].socket_type, or ""
-    message: str  # "it" is the client
+    message: str  # a clause in which "it" is the client
     cure: str
 
 
 class Reading(NamedTuple):
     """What a client sets up from a document."""
 
-    setup: Setup | None  # None where it cannot use the document
-    faults: tuple[Fault, ...] = ()  # the worst first, in the document's order
+    setup: Setup | None  # None if it cannot use the document
+    faults: tuple[Fault, ...] = ()  # the worst first, else in the document's order
 
     @property
     def reason(self) -> str:
@@ -116,12 +117,12 @@ class Reading(NamedTuple):
     @property
     def _worst(self) -> list[Fault]:
         effect = self.faults[0].effect if self.faults else ""
-        return [it for it in self.faults if it.effect == effect][:_MOST]
+        return [fault for fault in self.faults if fault.effect == effect][:_MOST]
 
 
 @lru_cache(maxsize=16)  # several clients have the same rules
 def read(document: bytes, rules: Rules, address: Address) -> Reading:
-    """Return what a client with these rules sets up for an address, and the faults."""
+    """Return what a client with these rules sets up for an address, with the faults."""
     reader = _Reader(rules, address)
     setup = reader.read(document)
     faults = sorted(reader.faults, key=lambda fault: EFFECTS.index(fault.effect))
@@ -165,17 +166,17 @@ class _Reader:
         incoming = self._servers(provider, "incomingServer")
         if self.rules.only_first_incoming and incoming:
             type_ = next(provider.iterfind("incomingServer")).get("type", "")
-            incoming = [it for it in incoming if it.place == "incoming[0]"]
+            incoming = [server for server in incoming if server.place == "incoming[0]"]
             if type_ not in self.rules.types:
                 known = self.rules.types[0]
                 self._fault("only-first", "incoming[0]", value=type_, known=known)
         outgoing = self._servers(provider, "outgoingServer")
-        server = self._picked(incoming, "imap") or self._picked(incoming, "pop3")
-        chosen = {"incoming": server, "outgoing": self._picked(outgoing, "smtp")}
+        server = self._choose(incoming, "imap") or self._choose(incoming, "pop3")
+        chosen = {"incoming": server, "outgoing": self._choose(outgoing, "smtp")}
         if not all(chosen.values()):
             self._explain_absence(root, provider, chosen)
             return None
-        return Setup(tuple(self._account(it) for it in chosen.values() if it))
+        return Setup(tuple(map(self._account, filter(None, chosen.values()))))
 
     # --- The document -----------------------------------------------------------------
 
@@ -195,27 +196,28 @@ class _Reader:
             if isinstance(error.__cause__, DeclarationsError):
                 self._fault("not-read", "", why=error)
                 return None
-            why, cure = of_another(document, "config")
-            if not why:
+            reason, cure = of_another(document, "config")
+            if not reason:
                 words, cure = beginning(document, error)
-                why = "; ".join(filter(None, (str(error)[:200], words)))
-            self._fault("not-autoconfig", "", cure or _GENERATE, why=why)
+                reason = "; ".join(filter(None, (str(error)[:200], words)))
+            self._fault("not-autoconfig", "", cure or _GENERATE, why=reason)
             return None
 
     def _without_references(self, document: bytes) -> bytes:
-        counts = dict.fromkeys(_WAYS, 0)
-        server = ""
+        """Cut off values at their first reference or CDATA, with a fault for each."""
+        counts = dict.fromkeys(_TABLES, 0)
+        place = ""  # of the current server
 
         def cut(match: re.Match[bytes]) -> bytes:
-            nonlocal server
-            end, tag, start, name = match.groups()
+            nonlocal place
+            slash, tag, start, key = match.groups()
             if tag:
-                at = counts[tag.decode()]
-                server = "" if end else f"{_WAYS[tag.decode()]}[{at}]"
-                counts[tag.decode()] += not end
+                name = tag.decode()
+                place = "" if slash else f"{_TABLES[name]}[{counts[name]}]"
+                counts[name] += not slash
                 return match[0]
-            if server:
-                self._fault("cut-off", f"{server}.{_KEYS[name.decode()]}")
+            if place:
+                self._fault("cut-off", f"{place}.{_KEYS[key.decode()]}")
             return start
 
         return _CUT.sub(cut, document)
@@ -238,14 +240,15 @@ class _Reader:
     # --- Servers ----------------------------------------------------------------------
 
     def _servers(self, provider: Element, tag: str) -> list[_Server]:
-        taken = []
+        """Return the servers that the client can use."""
+        servers = []
         for index, element in enumerate(provider.findall(tag)):
-            server = self._server(element, f"{_WAYS[tag]}[{index}]")
+            server = self._server(element, f"{_TABLES[tag]}[{index}]")
             if self.rules.no_extra_attributes and {*element.attrib} > {"type"}:
                 self._fault("attribute", server.place, server=server)
-            if server.type in self.rules.types and self._takes(server):
-                taken.append(server)
-        return taken
+            if server.type in self.rules.types and self._is_usable(server):
+                servers.append(server)
+        return servers
 
     def _server(self, element: Element, place: str) -> _Server:
         values: dict[str, str] = {}
@@ -259,39 +262,41 @@ class _Reader:
                 values.setdefault(str(child.tag), text)
         return _Server(place, element.get("type", ""), values, tuple(methods))
 
-    def _takes(self, server: _Server) -> bool:
+    def _is_usable(self, server: _Server) -> bool:
+        """Return whether the client can use a server; add its faults."""
         rules, before = self.rules, len(self.faults)
-        value = {tag: server.values.get(tag, "") for tag in _KEYS}
-        port, name = value["port"], value["username"]
+        values = {tag: server.values.get(tag, "") for tag in _KEYS}
+        port, name = values["port"], values["username"]
         port = port if rules.all_or_nothing else port.strip()
         socket_code = "any-socket-type" if rules.any_socket else "socket-type"
         made_up = rules.made_up["username" in server.values]
-        is_anonymous = not name and not WITHOUT_LOGIN.issuperset(server.methods)
+        lacks_name = not name and not WITHOUT_LOGIN.issuperset(server.methods)
         is_clean = name == name.strip()
         odd = odd_name(name, self.address)
         is_odd = is_clean and odd and not rules.usernames
-        is_ignored = name and not odd and not self._reads_name(name)
+        is_replaced = name and not odd and not self._uses_name(name)
         known = in_words(rules.socket_types, "or")
-        said = {"server": server, "known": known, "name": made_up, "odd": odd}
         for is_wrong, code, tag in (
-            (not value["hostname"], "hostname", "hostname"),
-            (value["socketType"] not in rules.socket_types, socket_code, "socketType"),
+            (not values["hostname"], "hostname", "hostname"),
+            (values["socketType"] not in rules.socket_types, socket_code, "socketType"),
             (not port_of(port), "port", "port"),
             (rules.needs_username and not name, "no-username", "username"),
-            (made_up and is_anonymous, "username-made-up", "username"),
+            (made_up and lacks_name, "username-made-up", "username"),
             (not is_clean, "username-space", "username"),
             (is_odd, "username-odd", "username"),
-            (is_clean and is_ignored, "username", "username"),
+            (is_clean and is_replaced, "username", "username"),
         ):
             if is_wrong:
-                has = f"the {tag} {value[tag]!r:.40}" if value[tag] else f"no {tag}"
-                other = {} if value[tag] else server.values.keys() - _KEYS.keys()
-                like = get_close_matches(tag, other, 1, 0.75)
-                cure = f"write <{tag}>, not <{like[0]}>" if like else ""
-                values = {"value": value[tag], "has": has, **said}
-                self._fault(code, server.place_of(tag), cure, **values)
+                value = values[tag]
+                has = f"the {tag} {value!r:.40}" if value else f"no {tag}"
+                others = {} if value else server.values.keys() - _KEYS.keys()
+                similar = get_close_matches(tag, others, 1, 0.75)
+                cure = f"write <{tag}>, not <{similar[0]}>" if similar else ""
+                details = {"server": server, "known": known, "name": made_up}
+                details |= {"odd": odd, "value": value, "has": has}
+                self._fault(code, server.place_of(tag), cure, **details)
         self._check_methods(server)
-        return all(fault.effect in _ACCOUNTS for fault in self.faults[before:])
+        return all(fault.effect in _HARMLESS for fault in self.faults[before:])
 
     def _filled_in(self, text: str) -> str:
         return fill_in(text, self.address.domain, self.address)
@@ -299,7 +304,7 @@ class _Reader:
     def _is_oauth_host(self, server: _Server) -> bool:
         return has_oauth2(self._filled_in(server.values.get("hostname", "")))
 
-    def _reads_name(self, name: str) -> bool:
+    def _uses_name(self, name: str) -> bool:
         names = self.rules.usernames
         return not names or self._filled_in(name) in map(self._filled_in, names)
 
@@ -317,8 +322,7 @@ class _Reader:
         if not code:
             return
         cure = ""
-        # The host takes nothing else.
-        if _OAUTH in methods and self._is_oauth_host(server):
+        if _OAUTH in methods and self._is_oauth_host(server):  # it takes nothing else
             cure = f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
         place = server.place_of("authentication")
         names = ", ".join(methods) or "there is no <authentication>"
@@ -326,37 +330,39 @@ class _Reader:
 
     # --- The choice -------------------------------------------------------------------
 
-    def _picked(self, servers: list[_Server], type_: str) -> _Server | None:
-        found = [server for server in servers if server.type == type_]
-        if not found or self.rules.pick == "first":
-            return found[0] if found else None
-        first, last = (
-            (it.values | {"username": self._filled_in(it.values.get("username", ""))})
-            for it in (found[0], found[-1])
-        )
-        if (first, found[0].methods) != (last, found[-1].methods):
-            self._fault("takes-last", found[-1].place, value=SERVERS[type_])
-        return found[-1]
+    def _choose(self, servers: list[_Server], type_: str) -> _Server | None:
+        servers = [server for server in servers if server.type == type_]
+        if not servers or self.rules.pick == "first":
+            return servers[0] if servers else None
+        first, last = servers[0], servers[-1]
+        if self._settings(first) != self._settings(last):
+            self._fault("takes-last", last.place, value=SERVERS[type_])
+        return last
+
+    def _settings(self, server: _Server) -> tuple[dict[str, str], tuple[str, ...]]:
+        username = self._filled_in(server.values.get("username", ""))
+        return server.values | {"username": username}, server.methods
 
     def _explain_absence(
         self, root: Element, provider: Element, chosen: dict[str, _Server | None]
     ) -> None:
-        absent = [way for way, server in chosen.items() if server is None]
+        absent = [table for table, server in chosen.items() if server is None]
         unexplained = list(absent)
         for index, fault in enumerate(self.faults):
-            way = fault.place.partition("[")[0]
-            if way not in absent or fault.effect in _ACCOUNTS:
+            table = fault.place.partition("[")[0]
+            if table not in absent or fault.effect in _HARMLESS:
                 continue
-            unexplained = [it for it in unexplained if it != way]  # it was dropped
+            if table in unexplained:  # its server was dropped because of the fault
+                unexplained.remove(table)
             if fault.effect == "server":
                 message = f"{fault.message}, and {_DROPS}"
-                lost = fault._replace(effect="document", message=message)
-                self.faults[index] = lost
+                self.faults[index] = fault._replace(effect="document", message=message)
         if unexplained:
-            types = {it.get("type") for it in provider.iterfind("incomingServer")}
+            incoming = provider.iterfind("incomingServer")
+            types = {server.get("type") for server in incoming}
             is_other = self.rules.other_types.intersection(types)
             code = "exchange" if is_other and len(unexplained) == 1 else "no-server"
-            tags = [tag for tag, way in _WAYS.items() if way in unexplained]
+            tags = [tag for tag, table in _TABLES.items() if table in unexplained]
             hints = dict(misplaced_servers(root, provider, tags))
             odd = f" (it has {in_words([*hints])})" if hints else ""
             cure = "; ".join(dict.fromkeys(hints.values()))
@@ -382,7 +388,7 @@ class _Reader:
             self._fault(code, place, server=server, value=host, cure=cure)
         socket_type = values.get("socketType", "")
         username, method = values.get("username"), self._method(server)
-        if username and not self._reads_name(username):
+        if username and not self._uses_name(username):
             username = "%EMAILADDRESS%"
         return Account(
             server.type,
@@ -390,49 +396,49 @@ class _Reader:
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
             with_domain(username, self.address.domain) if username else None,
-            method if method in _NAMES else "",  # nobody knows what it makes of others
+            method if method in _METHODS else "",  # what others do is unknown
         )
 
     def _method(self, server: _Server) -> str:
         rules, methods = self.rules, server.methods
         if rules.ignores_methods or not methods:
             return ""
-        known = [name for name in methods if not rules.methods or name in rules.methods]
+        names = [name for name in methods if not rules.methods or name in rules.methods]
         if rules.oauth == "unknown":
-            known = [name for name in known if name != _OAUTH] or ["none"]
+            names = [name for name in names if name != _OAUTH] or ["none"]
         if rules.oauth == "by host" and not self._is_oauth_host(server):
-            known = [name for name in known if name != _OAUTH]
+            names = [name for name in names if name != _OAUTH]
         if rules.cleartext_last:
-            known = [name for name in known if name in _NAMES] or known
-            known.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
-        return known[0] if known else ""
+            names = [name for name in names if name in _METHODS] or names
+            names.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
+        return names[0] if names else ""
 
 
-_parsed = lru_cache(maxsize=8)(client_config)  # every client reads the same document
+_parsed = lru_cache(maxsize=8)(client_config)  # clients read the same document
 
 
 def _as_in_gecko(document: bytes) -> bytes:
-    """Return a document without what Thunderbird does not look at."""
+    """Return a document without the parts that Thunderbird ignores."""
     declaration, end, rest = document.partition(b"?>")
-    if declaration.startswith(b"<?xml"):  # it is no UTF-16
+    if declaration.startswith(b"<?xml"):  # these bytes are no UTF-16
         document = _UTF_16.sub(b"UTF-8", declaration, count=1) + end + rest
     before, root, rest = document.partition(b"<clientConfig")
     attributes, end, rest = rest.partition(b">")
     return before + root + _XMLNS.sub(b"", attributes, count=1) + end + rest
 
 
-def odd_name(name: str | None, who: Address) -> str:
-    """Return what is odd about a user name that nobody has, once filled in, or ""."""
-    filled = fill_in(name, who.domain, who).lower()
-    if filled.endswith(f"@{who.domain}@{who.domain}"):
+def odd_name(name: str | None, address: Address) -> str:
+    """Return the fault of a user name that no account can have, as a clause, or ""."""
+    filled = fill_in(name, address.domain, address).lower()
+    if filled.endswith(f"@{address.domain}@{address.domain}"):
         return "with the domain twice"
     if filled[:1] == "%" == filled[-1:]:  # escaped for a template
         return "with percent signs around it"
     return "with %40 in place of @" if "%40" in filled else ""
 
 
-def in_words(names: Sequence[str], last: str = "and") -> str:
-    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+def in_words(names: Sequence[str], conjunction: str = "and") -> str:
+    return f" {conjunction} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _is_domain(name: str) -> bool:

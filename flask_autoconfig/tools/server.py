@@ -47,8 +47,8 @@ from ..reload import log
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# File descriptors of a worker besides its connections and one for each thread (a hook's
-# database): its logs, listeners, pipes and configuration files.
+# File descriptors of a worker for its logs, listeners, pipes and configuration files.
+# Others are for connections, and one for each thread, such as a hook's database.
 _OTHER_DESCRIPTORS = 32
 _HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
 _CLOSE_SECONDS = 0.2  # for the client to receive the response and close
@@ -63,9 +63,8 @@ _DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
 class Worker(ThreadWorker):  # type: ignore[misc]
     """A threaded worker with deadlines for each phase of a request."""
 
-    head_deadlines: ClassVar[
-        dict[Any, float]
-    ] = {}  # by connection; one worker a process
+    # By connection; each process has only one worker.
+    head_deadlines: ClassVar[dict[Any, float]] = {}
 
     def init_signals(self) -> None:
         super().init_signals()
@@ -73,7 +72,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
-        if not (enabled or self.alive):  # or new clients would wait, and be reset
+        if not (enabled or self.alive):  # new clients must not wait and be reset
             for listener in self.sockets:
                 listener.close()
 
@@ -110,7 +109,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, request: Any, connection: Any) -> Any:
         self.head_deadlines.pop(connection, None)
         if any(name in _BODY_HEADERS for name, _ in request.headers):
-            request.force_close()  # or gunicorn would wait for the rest of the body
+            request.force_close()  # else gunicorn waits for the rest of the body
         return super().handle_request(request, connection)
 
 
@@ -135,8 +134,8 @@ def _finish(connection: socket.socket) -> None:
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
     def spawn_worker(self) -> Any:
-        # A worker would lose a signal that comes before it has handlers of its own, go on,
-        # and be killed in the middle of a request.
+        # A worker would lose a signal that arrives before it has its own handlers: it
+        # would go on, and be killed in the middle of a request.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             return super().spawn_worker()
@@ -179,32 +178,32 @@ class Server(Application, _Runner):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         self.load, self.refresh = load_app, refresh
-        self._options = {key: it for key, it in options.items() if it is not None}
+        self._options = {k: v for k, v in options.items() if v is not None}
         super().__init__()
         _check_ports(self.cfg)
-        # Python would print a record that cannot be written, with the query in it.
+        # Otherwise Python prints a record that cannot be written, with the query in it.
         logging.raiseExceptions = False
 
     def do_load_config(self) -> None:
-        """Load the settings; after a HUP signal, an error leaves the earlier ones."""
-        before = self.cfg
+        """Load the settings; if that fails after a HUP signal, keep the earlier ones."""
+        earlier = self.cfg
         try:
             self._load_config()
         except (click.ClickException, SystemExit) as error:
-            if before is None:
+            if earlier is None:
                 raise
-            self.cfg = before
+            self.cfg = earlier
             reason = getattr(error, "message", "gunicorn cannot read its settings")
             log.error("%s; the earlier ones stay in use", reason)
 
     def _load_config(self) -> None:
         """Load the settings; gunicorn's method would parse the options of `serve`."""
         self.cfg = Config("see `gunicorn --help`", prog="GUNICORN_CMD_ARGS")
-        name = ""  # of the setting that may be the culprit
+        name = ""  # of the setting that an error is about
         try:
             words = self.cfg.get_cmd_args_from_env()
-            arguments = vars(self.cfg.parser().parse_args(words))
-            given = {key: it for key, it in arguments.items() if it is not None}
+            parsed = vars(self.cfg.parser().parse_args(words))
+            given = {k: v for k, v in parsed.items() if v is not None}
             name = "config"
             if file := given.pop(name, ""):
                 given = self.load_config_from_file(file) | given
@@ -222,7 +221,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
             message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
             raise click.ClickException(message) from error
         self.ignored = sorted(given.keys() & _FIXED)
-        # A worker that cannot accept a connection ends.
+        # A worker that lacks file descriptors for a connection ends.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY:
             most = soft - self.cfg.threads - _OTHER_DESCRIPTORS
@@ -236,9 +235,9 @@ def is_activated() -> bool:
 
 
 def _check_ports(config: Any) -> None:
-    """Raise ClickException for an address for which gunicorn would retry for seconds.
+    """Raise ClickException for an address that gunicorn would retry for seconds.
 
-    Sockets that systemd or, after USR2, another server hands on are bound already.
+    Sockets from systemd or, after USR2, from another server are bound already.
     """
     if is_activated() or "GUNICORN_FD" in os.environ:
         return
@@ -252,7 +251,7 @@ def _check_ports(config: Any) -> None:
                         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             elif not isinstance(address, int):  # a descriptor
                 family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-                # It never listens: a client is refused now instead of cut off later.
+                # It never listens: clients are refused at once, not cut off later.
                 with socket.socket(family) as listener:
                     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     reuse = int(config.reuse_port)
@@ -267,17 +266,17 @@ def _check_ports(config: Any) -> None:
 # --- The log: a line for each request, without anything private --------------------------
 
 JSON = "%(json)s"  # the access_log_format
-# An @ can be encoded in more ways than can be listed, so only these are logged.
+# The only paths to be logged: an @ can be encoded in more ways than can be listed.
 _PLAIN_PATH = re.compile("[A-Za-z0-9/._~-]*")
-# Hexadecimal digits, UUIDs, counters and the like; without a dot, it holds no domain.
+# Hexadecimal digits, UUIDs, counters and the like; without dots, it is no domain.
 _PLAIN_ID = re.compile("[A-Za-z0-9_:-]{1,64}")
-_BY_PROXY = "werkzeug.proxy_fix.orig"  # a key where --proxies trusts the headers
+_BY_PROXY = "werkzeug.proxy_fix.orig"  # a key in the environ of --proxies
 
 
 class Logger(Statsd):  # type: ignore[misc]
-    """Logs no address, and nothing else that a client could choose freely.
+    """Logs no address, and nothing else that a client can choose freely.
 
-    It sends gunicorn's numbers to `--statsd-host`, if that is given.
+    It sends gunicorn's metrics to `--statsd-host`, if that is given.
     """
 
     atoms_wrapper_class = dict  # all atoms exist and are escaped
@@ -293,16 +292,16 @@ class Logger(Statsd):  # type: ignore[misc]
         log.propagate = False
 
     def atoms(
-        self, response: Any, request: Any, environ: dict[str, Any], took: timedelta
+        self, response: Any, request: Any, environ: dict[str, Any], duration: timedelta
     ) -> dict[str, Any]:
-        """Return the values for both formats; the query is left out."""
-        atoms = super().atoms(response, request, environ, took)
+        """Return the values for both formats, without the query."""
+        atoms = super().atoms(response, request, environ, duration)
         method, client, path = (str(atoms[key]) for key in ("m", "h", "U"))
         if path.lower().startswith(f"{AUTODISCOVER_V2}/"):
             path = f"{AUTODISCOVER_V2}/…"  # a local part may have slashes
         elif not _PLAIN_PATH.fullmatch(path):
             path = "/…"
-        given = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
+        id_ = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
         fields = {
             "time": _now(),
             "client": client if is_ip(client) else None,  # proxies pass on any text
@@ -310,17 +309,17 @@ class Logger(Statsd):  # type: ignore[misc]
             "path": path,
             "protocol": atoms["H"],
             "host": host_of(environ.get("HTTP_HOST", "")) or None,
-            "request_id": given if _PLAIN_ID.fullmatch(given) else None,
+            "request_id": id_ if _PLAIN_ID.fullmatch(id_) else None,
             "status": int(atoms["s"]),
             "bytes": atoms["B"],
-            "duration": took.total_seconds(),
+            "duration": duration.total_seconds(),
         }
-        texts = {key: "-" if it is None else it for key, it in fields.items()}
+        texts = {k: "-" if v is None else v for k, v in fields.items()}
         return {**texts, "t": atoms["t"], "json": json.dumps(fields)}
 
 
 class _JsonFormatter(logging.Formatter):
-    """Formats a record, with its traceback, as a JSON object on one line."""
+    """Formats a record with its traceback as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"level": record.levelname.lower(), "pid": record.process}
@@ -328,7 +327,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_json() -> None:
-    """Log as JSON also before `Logger.setup`, which replaces the handler."""
+    """Log as JSON even before `Logger.setup`, which replaces the handler."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter())
     log.handlers[:] = [handler]
@@ -340,11 +339,11 @@ def _now() -> str:
 
 
 def _redact(record: logging.LogRecord) -> bool:
-    """Remove from gunicorn's own messages what they quote of a request."""
+    """Remove quotations of a request from gunicorn's own messages."""
     message = str(record.msg)
     if record.exc_info:
-        kind, _, frames = record.exc_info
-        name = kind.__name__ if kind else ""
+        type_, _, frames = record.exc_info
+        name = type_.__name__ if type_ else ""
         record.exc_text = "".join(traceback.format_tb(frames)) + name
         record.exc_info = None
     if record.exc_text or (record.levelno == logging.DEBUG and record.args):

@@ -1,7 +1,7 @@
 """Printing: clean text, wrapped at words to the width of a terminal.
 
-Output to a pipe or a file is not wrapped: there each sentence is one line, which `grep`
-finds whole and which a pager or a mail program wraps by itself.
+Output to a pipe or a file is not wrapped: each sentence is one line, which `grep` finds
+as a whole, and which a pager or a mail program wraps by itself.
 """
 
 import re
@@ -16,7 +16,7 @@ from ..cleaning import clean, clean_lines
 
 
 def width(*, err: bool = False) -> int | None:
-    """Return the columns of the terminal on stdout (or stderr), None for no terminal.
+    """Return the columns of the terminal at stdout (or stderr), None for no terminal.
 
     As in other programs, the environment variable COLUMNS overrides the terminal.
     """
@@ -27,10 +27,10 @@ def width(*, err: bool = False) -> int | None:
 
 
 def wrapped(text: str, width: int | None, hang: int = 2) -> str:
-    """Return one line of text as lines of at most *width* columns.
+    """Wrap a line of text at *width* columns, if there is a width.
 
-    All lines but the first are indented by *hang* columns. Styles do not count. A word
-    that is too wide, such as a URL, stays whole. Without a width it stays one line.
+    All lines but the first are indented by *hang* columns. Styles have no width. A word
+    that is too wide, such as a URL, stays whole.
     """
     if width is None:
         return text
@@ -38,7 +38,7 @@ def wrapped(text: str, width: int | None, hang: int = 2) -> str:
     line, *words = text.split(" ")
     lines = []
     for word in words:
-        is_blank = not click.unstyle(line).strip()  # the indent of the first line
+        is_blank = not click.unstyle(line).strip()  # in the indent of the first line
         if is_blank or columns(line) + 1 + columns(word) <= width:
             line += f" {word}"
         else:
@@ -48,7 +48,7 @@ def wrapped(text: str, width: int | None, hang: int = 2) -> str:
 
 
 def columns(text: str) -> int:
-    """Return how many columns *text* takes, without its styles."""
+    """Return the width of *text* in columns, without its styles."""
     return len(click.unstyle(text))
 
 
@@ -61,9 +61,9 @@ _STYLES = re.compile(r"(\x1b\[[0-9;]{1,9}m)")  # as `click.style` writes them
 def echo(
     text: str, *, styled: bool = False, nl: bool = True, err: bool = False
 ) -> None:
-    """Print lines of text, cleaned of all but line ends and, if *styled*, styles.
+    """Print lines of text without control characters, except styles if *styled*.
 
-    Clean text from outside before it is styled or joined by line ends.
+    Text from outside must be cleaned before it is styled or joined by line ends.
     """
     if not _PLAIN.fullmatch(text):
         parts = _STYLES.split(text) if styled else [text]
@@ -77,14 +77,14 @@ def show(lines: Iterable[str], *, err: bool = False) -> None:
         echo(line, styled=True, err=err)
 
 
-def tell(text: str, *, err: bool = False, **style: Any) -> None:
-    """Print *text*, cleaned, as one line of that style, wrapped on a terminal."""
+def print_line(text: str, *, err: bool = False, **style: Any) -> None:
+    """Print *text*, cleaned, as one line in this style, wrapped on a terminal."""
     line = click.style(clean(text), **style) if style else clean(text)
     click.echo(wrapped(line, width(err=err)), err=err)
 
 
 def replace_line(text: str) -> None:
-    """Print *text* over the line of stderr that the cursor is on."""
+    """Print *text* over the current line of stderr."""
     click.echo(f"\r{clean(text)}", nl=False, err=True)
 
 

@@ -2,8 +2,8 @@
 
 RFC 6186 and 8314 (mail), RFC 5804 (ManageSieve), RFC 6764 (calendars, address books), RFC
 8620 (JMAP), MS-OXDSCLI (Outlook), draft-ietf-mailmaint-pacc. A target of "." means that a
-service is not offered. It is published for mail alone: a client that finds it for
-calendars (DAVx5) does not try the well-known URL.
+service is not offered. It is published only for mail: a client that finds it for
+calendars (DAVx5) does not request the well-known URL.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from ..files import table_beside
 TTL = 3600
 _TABLES = table_beside(__file__, "naming.toml")
 # What clients look up: SRV name, server type, socket type.
-MAIL_SERVICES = [(name, type_, way) for name, type_, way in _TABLES["mail_services"]]
+MAIL_SERVICES = [(name, type_, kind) for name, type_, kind in _TABLES["mail_services"]]
 URL_SERVICES = [(name, type_) for name, type_ in _TABLES["url_services"]]
 _BELOW = ("www", "mail")  # hosts below which people create records by mistake
 _URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
@@ -49,8 +49,8 @@ def records(
 ) -> Iterator[Record]:
     """Yield the records of a domain whose documents the host *target* serves.
 
-    *families* are those that have documents for it. *digests* are the records of
-    documents that other hosts still serve.
+    *families* are those with documents for it. *digests* are the digest records of
+    earlier documents, which other hosts may still serve.
     """
     for family in families:
         # The target itself has an address, beside which no CNAME can stand.
@@ -65,35 +65,35 @@ def records(
 
 
 def service_records(provider: Provider, domain: str) -> Iterator[Record]:
-    """Yield SRV records of what is offered and of mail that is not, and TXT paths.
+    """Yield SRV records for what is offered and mail that is not, and TXT records of paths.
 
-    A program that follows them gets the file's best server: where no record can name that
+    A program that follows them gets the file's best server: if no record can name that
     one, the next ones get no record either.
     """
-    # A `plain` server is offered where STARTTLS would be, although no record names it.
+    # A `plain` server takes the place of STARTTLS, although no record names it.
     offered = {
         (server.type, "SSL" if server.socket_type == "SSL" else "STARTTLS")
         for _, server in provider.servers
     }
-    found: dict[str, list[Record]] = {}
+    by_name: dict[str, list[Record]] = {}
     for name, *service in MAIL_SERVICES:
         is_denied = tuple(service) not in offered
-        found[name] = [Record(name, "SRV", "0 0 0 .")] if is_denied else []
+        by_name[name] = [Record(name, "SRV", "0 0 0 .")] if is_denied else []
     for servers in _groups(provider):
         targets = [_target(server, domain) for _, server in servers]
         if targets and isinstance(targets[0], str):
             continue
-        # Ranked across types (RFC 6186, section 3.4).
-        named = dict.fromkeys(it for it in targets if not isinstance(it, str))
-        for priority, (name, host, port, path) in enumerate(named):
+        # The priority counts across types (RFC 6186, section 3.4).
+        usable = [target for target in targets if not isinstance(target, str)]
+        for priority, (name, host, port, path) in enumerate(dict.fromkeys(usable)):
             record = Record(name, "SRV", f"{priority} 1 {port} {host}.")
             paths = [Record(name, "TXT", f'"path={path}"')] if path else []
-            found.setdefault(name, []).extend([record, *paths])
-    yield from chain.from_iterable(found.values())
+            by_name.setdefault(name, []).extend([record, *paths])
+    yield from chain.from_iterable(by_name.values())
 
 
 def slips(name: str) -> list[str]:
-    """Return other names of a service's records, which no client looks up."""
+    """Return the names at which people create a service's records by mistake."""
     service, dot, protocol = name.partition(".")
     others = [f"{other}{dot}{protocol}" for other in _TABLES["slips"].get(service, ())]
     forms = _TABLES["misspelt"] if protocol == "_tcp" else ()
@@ -101,7 +101,7 @@ def slips(name: str) -> list[str]:
 
 
 def below(name: str, hosts: Iterable[str] = ()) -> list[str]:
-    """Return the names below those of hosts at which people create a record."""
+    """Return the names below hosts at which people create a record by mistake."""
     return [f"{name}.{host}" for host in dict.fromkeys((*_BELOW, *hosts))]
 
 
@@ -118,36 +118,36 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _groups(provider: Provider) -> Iterator[list[tuple[str, Server]]]:
-    """Yield the servers to read mail from, to send it, and the best of other services.
+    """Yield groups of alternative servers with their places, the best one first.
 
-    Each has its place. The servers of a group compete, and the best one is the first.
+    They are for incoming mail, for outgoing mail, and for each other service.
     """
-    for way in ("incoming[", "outgoing["):
+    for table in ("incoming[", "outgoing["):
         yield [
             (place, server)
             for place, server in provider.servers
-            if place.startswith(way) and server.type in MAIL_TYPES
+            if place.startswith(table) and server.type in MAIL_TYPES
         ]
     for type_ in ("managesieve", *_URL_TYPES):
         yield [pair for pair in provider.servers if pair[1].type == type_][:1]
 
 
 def _target(server: Server, domain: str) -> tuple[str, str, int | None, str] | str:
-    """Return the name of the service, the host, the port, and a path that is unusual.
+    """Return the name of the service, the host, the port, and the path unless standard.
 
-    If no record can name the server, return why.
+    If no record can name the server, return the reason.
     """
     host, port, path = with_domain(server.hostname or "", domain), server.port, ""
     if server.type in _URL_TYPES:
         name = _URL_TYPES[server.type]
         url = urlsplit(known_part(server.url or "", domain))
-        usual = f"/.well-known/{server.type}"  # RFC 6764, section 4
+        standard = f"/.well-known/{server.type}"  # RFC 6764, section 4
         host, port = url.hostname or "%", url.port or 443
-        path = "" if url.path == usual else url.path or "/"
+        path = "" if url.path == standard else url.path or "/"
         if url.scheme != "https":
             return "their services have a url that begins with https"
         if server.type == "jmap" and (path or url.query):
-            return f"RFC 8620 implies the path {usual}, and its url has another"
+            return f"RFC 8620 implies the path {standard}, and its url has another"
     else:
         service = (server.type, server.socket_type or "SSL")
         if service not in _NAMES:
@@ -179,9 +179,9 @@ def certificate_names(
 
     Clients of a family with an SRV record come to `autodiscover_host` instead.
     """
-    hosts = {
-        (family.srv and provider.autodiscover_host) or f"{family.label}.{domain}": None
+    hosts = [
+        (family.srv and provider.autodiscover_host) or f"{family.label}.{domain}"
         for family in families
         if family.label
-    }
-    return list(hosts | {domain: None})
+    ]
+    return list(dict.fromkeys((*hosts, domain)))

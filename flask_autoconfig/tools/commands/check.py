@@ -76,7 +76,7 @@ def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str
                 failed.append(result.domain)
             _print(args, result, earlier)
         if is_several and not args.quiet:
-            terminal.tell(report.closing(len(cases), failed), err=True)
+            terminal.print_line(report.closing(len(cases), failed), err=True)
     return failed
 
 

@@ -1,9 +1,10 @@
-"""`export`: writes every answer that depends on the domain alone as a file."""
+"""`export`: writes every answer that depends only on the domain as a file."""
 
 import hashlib
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from ... import families
@@ -15,14 +16,14 @@ from ..templates import template
 
 _DOCUMENTS = "documents"  # the folder of the documents, below the exported one
 _MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
-_Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
+_Static = tuple[str, str, Answer]  # a domain, a path, and its answer
 
 
 @options.command("export")
-def command(asked: options.Asked) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    for sentence in export(project.service(), asked.directory, for_nginx=asked.nginx):
-        terminal.tell(f"note: {sentence}", err=True)
+def command(args: options.Asked) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # cleans up first
+    for note in export(project.service(), args.directory, for_nginx=args.nginx):
+        terminal.print_line(f"note: {note}", err=True)
 
 
 def export(service: Service, directory: Path, *, for_nginx: bool = False) -> list[str]:
@@ -32,16 +33,14 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
     Raises ConfigError.
     """
     notes: list[str] = []
-    static = _static_answers(service, notes)
-    files: Iterable[tuple[Path, bytes]]
-    files = ((Path(domain + path), it.body) for domain, path, it in static)
-    if for_nginx:
-        files = _files_for_nginx(static, directory)
-    kept = {directory / path for path in write_all(directory, files)}
+    answers = _static_answers(service, notes)
+    tree = ((Path(domain + path), answer.body) for domain, path, answer in answers)
+    files = _files_for_nginx(answers, directory) if for_nginx else tree
+    written = {directory / path for path in write_all(directory, files)}
     paths = families.static_paths(families.FAMILIES)
-    known = {file for path in paths for file in directory.glob("*" + path)}
-    rest = "is no longer served; remove it if nothing else needs it"
-    return [*notes, *(f"{file} {rest}" for file in sorted(known - kept))]
+    existing = {file for path in paths for file in directory.glob("*" + path)}
+    advice = "is no longer served; remove it if nothing else needs it"
+    return [*notes, *(f"{file} {advice}" for file in sorted(existing - written))]
 
 
 def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
@@ -56,47 +55,44 @@ def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
                     yield domain, path, answer
 
 
-# --- With a map for nginx -----------------------------------------------------------------
-
-
 def _files_for_nginx(
-    static: Iterable[_Static], directory: Path
+    answers: Iterable[_Static], directory: Path
 ) -> Iterator[tuple[Path, bytes]]:
     """Yield the path and the content of each file below the directory.
 
-    Most documents of a tree differ at most by the domain in them. Here a file is named
+    Most documents of a tree differ at most by the domain in them. So each file is named
     by the digest of its content, nginx inserts the domain, and each domain is one line of
-    a `map $host`. The documents come first, so that the files that name them are moved
-    last.
+    a `map $host`. The documents come before the files that name them, and so are moved
+    first.
     """
     written: set[str] = set()
-    # The name of each domain's document, by path.
-    found: dict[str, dict[str, str]] = {}
-    headers: dict[str, dict[str, str]] = {}  # by path
-    last: dict[str, bytes] = {}  # by path
-    for domain, path, answer in static:
+    # By path: the documents' names by domain, the headers, and the previous document.
+    names: dict[str, dict[str, str]] = {}
+    headers: dict[str, dict[str, str]] = {}
+    previous: dict[str, bytes] = {}
+    for domain, path, answer in answers:
         text = answer.body
         # A document that several domains share lists them all, and stays as it is.
-        if text != last.get(path):
+        if text != previous.get(path):
             text = text.replace(domain.encode(), _MARK)
-        last[path] = answer.body
+        previous[path] = answer.body
         digest = hashlib.sha256(text).hexdigest()[:32]
         name = f"{digest[:2]}/{digest[2:]}{Path(path).suffix}"
         if name not in written:
             written.add(name)
             yield Path(_DOCUMENTS, name), text
-        found.setdefault(path, {})[domain] = name
+        names.setdefault(path, {})[domain] = name
         headers.setdefault(path, dict(answer.headers))
 
-    maps: list[dict[str, str]] = []  # paths with the same documents share one
-    for documents in found.values():
+    maps: list[dict[str, str]] = []  # paths with the same documents share a map
+    for documents in names.values():
         if documents not in maps:
             maps.append(documents)
     values = {
         "labels": families.labels(),
-        "domains": list(dict.fromkeys(domain for it in maps for domain in it)),
+        "domains": list(dict.fromkeys(chain.from_iterable(maps))),
         "maps": maps,
-        "found": found,
+        "names": names,
         "headers": headers,
         "root": str(directory.absolute() / _DOCUMENTS),
         "mark": _MARK.decode(),

@@ -1,4 +1,4 @@
-"""`import`: turns what other servers have into one TOML."""
+"""`import`: converts the files of other servers to one TOML."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from .. import importers, options, terminal
 
 
 @options.command("import", files=click.Path())
-def command(asked: options.Asked) -> None:
+def command(args: options.Asked) -> None:
     text = importers.import_files(
-        (name if "://" in name else Path(name) for name in asked.files),
-        lambda note: terminal.tell(f"warning: {note}", err=True),
+        (name if "://" in name else Path(name) for name in args.files),
+        lambda note: terminal.print_line(f"warning: {note}", err=True),
     )
     terminal.write(text.encode())  # TOML is UTF-8 in every locale

@@ -1,4 +1,4 @@
-"""`init`: find a domain's servers and write the file that fits them."""
+"""`init`: finds a domain's servers and writes the file that fits them."""
 
 import os
 import shlex
@@ -13,39 +13,39 @@ from ...errors import ConfigError
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import Discovery, discover, seconds
-from ..files import check_replaceable, reported, write_file
+from ..files import check_replaceable, errors_reported, write_file
 from ..net.tcp import Network
 
-_MARGIN = 10.0  # seconds for computing, on top of waiting for servers
+_MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
 @options.command("init", "resolver", "network")
-def command(asked: options.Asked) -> None:
-    domain, output = project.domain(asked.domain), asked.output
+def command(args: options.Asked) -> None:
+    domain, output = project.domain(args.domain), args.output
     to_stdout = str(output) == "-"
     if not to_stdout:
-        if os.path.lexists(output) and not asked.force:
+        if os.path.lexists(output) and not args.force:
             message = "the file exists already, and is left alone"
             cure = "name another file with -o, or overwrite it with --force"
             raise ConfigError.of(str(output), message, cure, "")
-        with reported(output):
+        with errors_reported(output):
             check_replaceable(output)
-    discovery = _discover(domain, options.network(asked))
+    discovery = _discover(domain, options.network(args))
     for note in discovery.notes:
-        terminal.tell(f"note: {note}", err=True)
+        terminal.print_line(f"note: {note}", err=True)
     if discovery.config is None:
         raise ConfigError.of(domain, "too little was found", discovery.cure, "")
     for warning in discovery.warnings:
-        terminal.tell(f"warning: {warning}", err=True, fg="yellow", bold=True)
+        terminal.print_line(f"warning: {warning}", err=True, fg="yellow", bold=True)
 
     head = f"# {domain}: what `flask-autoconfig init` found\n"
-    head += "".join(f"# Warning: {clean(each)}\n" for each in discovery.warnings)
+    head += "".join(f"# Warning: {clean(warning)}\n" for warning in discovery.warnings)
     content = (head + _explained(dumps(discovery.config), discovery.reasons)).encode()
     if to_stdout:
         terminal.write(content)
         return
-    with reported(output):
-        write_file(output, content, replace=asked.force)
+    with errors_reported(output):
+        write_file(output, content, replace=args.force)
     is_plugin = click.get_current_context().find_root().info_name == "flask"
     program = "flask autoconfig" if is_plugin else "flask-autoconfig"
     if str(output) != DEFAULT_FILE:
@@ -58,20 +58,21 @@ def _discover(domain: str, network: Network) -> Discovery:
     limit = 2 * seconds(network) + _MARGIN
     with ending.at_once(), ending.within(limit, domain):
         try:
-            return discover(domain, network, partial(terminal.tell, err=True))
+            return discover(domain, network, partial(terminal.print_line, err=True))
         except (OSError, ConfigError):
             raise
-        except Exception as error:  # a fault of our own
+        except Exception as error:  # a bug
             reason = f"the search failed: {type(error).__name__}: {error}"
             cure = "this is a fault of `init`: report it as an issue"
             raise ConfigError.of(domain, clean(reason, 300), cure, "") from error
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
-    left = {f"[[provider.{key}]]": list(each) for key, each in reasons.items()}
+    """Add the reasons for the servers of each key as comments above their tables."""
+    remaining = {f"[[provider.{key}]]": list(reasons[key]) for key in reasons}
     lines = []
     for line in text.splitlines():
-        if left.get(line):
-            lines.append(f"# {clean(left[line].pop(0))}")
+        if remaining.get(line):
+            lines.append(f"# {clean(remaining[line].pop(0))}")
         lines.append(line)
     return "\n".join(lines) + "\n"

@@ -1,9 +1,9 @@
 """The command `serve`.
 
-A connection pool that a module or a site opens when it is imported does not survive a
-fork: all workers would share it, and its threads would run in none of them. So a child
-process determines what is served, each worker imports the hooks, and the server's own
-process imports no code of the user.
+A connection pool that the user's code opens on import does not survive a fork: all
+workers would share it, and its threads would run in none of them. So a child process
+determines what is served, each worker imports the hooks, and the server's own process
+imports no code of the user.
 """
 
 from __future__ import annotations
@@ -43,60 +43,60 @@ def _address(value: str) -> str:
 
 
 @options.command("serve", bind=_address)
-def command(asked: options.Asked) -> None:
-    settings: dict[str, Any] = {"bind": asked.bind, "workers": asked.processes}
-    # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
-    # after a few restarts systemd gives the service up, and its socket too, and a
-    # correction brings neither back. The variables name the process that is meant: shells
-    # in a service inherit them (systemd.exec(5) since version 248, sd_listen_fds(3)).
-    of_systemd = (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
-    if asked.strict is None:
-        asked.strict = str(os.getpid()) not in of_systemd
+def command(args: options.Asked) -> None:
+    settings: dict[str, Any] = {"bind": args.bind, "workers": args.processes}
+    # Neither a faulty file nor hooks that cannot be imported may end a service of systemd:
+    # after a few restarts systemd gives up the service and its socket, and a correction
+    # does not bring them back. Only in the service's main process do these variables have
+    # its own id; shells inherit them (systemd.exec(5) since 248, sd_listen_fds(3)).
+    service_ids = (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
+    if args.strict is None:
+        args.strict = str(os.getpid()) not in service_ids
     announce: Callable[[str], None] = partial(terminal.echo, err=True)
-    if asked.log_format == "json":
+    if args.log_format == "json":
         server.log_json()
         settings["access_log_format"] = server.JSON
         announce = log.info
     try:
-        _serve(asked, announce, settings)
+        _serve(args, announce, settings)
     except (ConfigError, click.ClickException, OSError) as error:
-        if asked.log_format == "text":
+        if args.log_format == "text":
             raise
         log.error("%s", error)
         raise click.exceptions.Exit(1) from None
 
 
 def _serve(
-    asked: options.Asked, announce: Callable[[str], None], settings: dict[str, Any]
+    args: options.Asked, announce: Callable[[str], None], settings: dict[str, Any]
 ) -> None:
-    hooks = asked.hooks or name_in_environment()
+    hooks = args.hooks or name_in_environment()
     if project.named_file() is None and project.script_info():
-        config, names = _in_child(_project_settings)
+        config, names = _call_in_child(_project_settings)
     else:
         config, names = {"AUTOCONFIG_FILE": project.file()}, ()
     if hooks:
         try:
-            names = _in_child(lambda: _existing(load_hooks(hooks)))
+            names = _call_in_child(lambda: _names_of(load_hooks(hooks)))
         except (ConfigError, click.ClickException) as error:
-            if asked.strict:
+            if args.strict:
                 raise
             log.error(
                 "%s\nRequests are answered with 503 until it is corrected.", error
             )
             names = HOOK_NAMES
-    config["AUTOCONFIG_STRICT"] = asked.strict
-    app = create_app(config, proxies=asked.proxies, hooks=Functions())
+    config["AUTOCONFIG_STRICT"] = args.strict
+    app = create_app(config, proxies=args.proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     if hooks or names:
-        own = partial(_project_hooks, project.script_info())
-        load = partial(load_hooks, hooks) if hooks else own
-        _import_later(service.hooks.functions, names, load)
+        project_hooks = partial(_project_hooks, project.script_info())
+        load = partial(load_hooks, hooks) if hooks else project_hooks
+        _defer_import(service.hooks.functions, names, load)
 
     def load_app() -> Flask:
-        reloads.disabled = True  # the arbiter logs them, once
+        reloads.disabled = True  # only the arbiter logs them
         try:
             service.hooks.functions.load()
-        except Exception as error:  # the worker answers what it can without hooks
+        except Exception as error:  # the worker serves what needs no hooks
             log.error("%s: %s", type(error).__name__, error)
         return app
 
@@ -104,23 +104,23 @@ def _serve(
     if gunicorn.ignored:
         ignored = ", ".join(gunicorn.ignored)
         announce(f"GUNICORN_CMD_ARGS: serve keeps its own {ignored}")
-    # `built` is what was read at the start. Looking for an edit would start a thread,
+    # `built` was read at the start. `current` would start a thread to look for edits,
     # which the workers would lose.
     count = len(service.live.built.lookup.snapshot.loaded.claims)
     domains = f"{count} domain{'s' * (count != 1)}"
-    where = ", ".join(gunicorn.cfg.bind)
-    where = "the sockets that systemd opened" if server.is_activated() else where
-    announce(f"Serving {service.live.file}, {domains}, at {where}")
+    sockets = ", ".join(gunicorn.cfg.bind)
+    sockets = "the sockets that systemd opened" if server.is_activated() else sockets
+    announce(f"Serving {service.live.file}, {domains}, at {sockets}")
     gunicorn.run()
 
 
 # --- In a child process -----------------------------------------------------------------
 
 
-def _in_child(function: Callable[[], Any]) -> Any:
+def _call_in_child(function: Callable[[], Any]) -> Any:
     """Return the result of a function that imports the user's code, or raise its error.
 
-    The child has a group of its own, so that what the import starts ends with it.
+    The child has its own process group, so that processes of the user's code end with it.
     """
     receiver, sender = Pipe(duplex=False)
     child = os.fork()
@@ -136,7 +136,7 @@ def _in_child(function: Callable[[], Any]) -> Any:
             os._exit(0)
     sender.close()
     try:
-        # Not until the end of the pipe: a process that the child started keeps it open.
+        # Only one message: a process that the child started may keep the pipe open.
         result = receiver.recv()
     except EOFError:
         message = "importing the hooks or the app ends the process"
@@ -160,12 +160,12 @@ def _outcome(function: Callable[[], Any]) -> Any:
         return click.ClickException(describe(error, in_full=True))
 
 
-def _existing(functions: Functions) -> tuple[str, ...]:
+def _names_of(functions: Functions) -> tuple[str, ...]:
     return tuple(name for name, function in functions.items() if function)
 
 
 def _project_settings() -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return what the project's app serves: keys for `create_app`, and names of hooks."""
+    """Return the settings of the project's app for `create_app`, and names of hooks."""
     app = project.flask_app()
     service = project.service_of(app)
     if app is None or service is None:
@@ -175,41 +175,41 @@ def _project_settings() -> tuple[dict[str, Any], tuple[str, ...]]:
         config["AUTOCONFIG"] = plain(app.config["AUTOCONFIG"])  # which can be pickled
     else:
         config["AUTOCONFIG_FILE"] = service.live.file
-    return config, _existing(service.hooks.functions)
+    return config, _names_of(service.hooks.functions)
 
 
 # --- In each worker ---------------------------------------------------------------------
 
 
-def _import_later(
+def _defer_import(
     functions: Functions, names: tuple[str, ...], load: Callable[[], dict[str, Any]]
 ) -> None:
-    """Have `functions.load`, or the first call of a hook, import the hooks.
+    """Import the hooks only by `functions.load` or the first call of a hook.
 
-    Until that has succeeded in a worker, each call tries it again, and fails with it.
+    Until that succeeds in a worker, each call repeats the import, and fails with it.
     """
     lock = threading.Lock()
 
     def import_hooks() -> None:
         with lock:
-            if functions.load is import_hooks:  # a class is instantiated once
+            if functions.load is import_hooks:  # a class is instantiated only once
                 functions.set(**load())
                 functions.load = lambda: None
 
     def import_and_call(name: str, key: str) -> Any:
         try:
             import_hooks()
-        except ConfigError as error:  # which would be that of a hook's result
+        except ConfigError as error:  # it stands for faults in the result of a hook
             raise ImportError(str(error)) from None
         function = functions[name]
-        return function and function(key)  # what exists is unknown if the start failed
+        return function and function(key)  # after a failed start, it may not exist
 
     functions.set(**{name: partial(import_and_call, name) for name in names})
     functions.load = import_hooks
 
 
 def _project_hooks(info: Any) -> dict[str, Any]:
-    """Return the hooks of a project, by its ScriptInfo, each with an app context."""
+    """Return the hooks of a project, each with an app context, by its ScriptInfo."""
     app = info.load_app()
-    functions = app.extensions["autoconfig"].hooks.functions
-    return {name: it and within(app, it) for name, it in functions.items()}
+    hooks = app.extensions["autoconfig"].hooks.functions.items()
+    return {name: function and within(app, function) for name, function in hooks}

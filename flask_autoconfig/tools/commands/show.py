@@ -10,19 +10,19 @@ from .. import options, project, terminal
 
 
 @options.command("show", name=click.Choice([*families.formats(families.FAMILIES)]))
-def command(asked: options.Asked) -> None:
-    subject, name = asked.subject, asked.name
+def command(args: options.Asked) -> None:
+    subject, name = args.subject, args.name
     service = project.service()
     whom = f"for {subject}" if subject else "without an address"
+    message = f"nothing is served {whom}"
     format_ = families.formats(service.families).get(name)
     if format_ is None:
-        (family,) = (
-            it.name for it in families.FAMILIES if name in families.formats([it])
-        )
+        rows = families.FAMILIES
+        (family,) = (row.name for row in rows if name in families.formats([row]))
         message = f"{name} is not among the clients that are served"
         cure = f"add {family} to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
         raise _error(service, message, f"{cure} in the file")
-    with project.asking(service, subject):
+    with project.hook_failures_reported(service, subject):
         if "@" in subject or not subject:
             address = project.address(subject) if subject else None
             served = service.lookup.look_up(address, "")
@@ -32,11 +32,11 @@ def command(asked: options.Asked) -> None:
         cure = (
             "add its domain to a provider's domains" if subject else "name an address"
         )
-        raise _error(service, f"nothing is served {whom}", cure)
+        raise _error(service, message, cure)
     answer = served.snapshot.document(format_, served)
     if answer.status != OK:
         cure = f"{name} has no place for any server of its provider"
-        raise _error(service, f"nothing is served {whom}", cure)
+        raise _error(service, message, cure)
     terminal.write(answer.body)
 
 

@@ -1,4 +1,4 @@
-"""`import`: turns the files of other servers into one TOML."""
+"""`import`: converts the files of other servers to one TOML."""
 
 import re
 import sqlite3
@@ -39,8 +39,8 @@ def _read_xml(_file: Path, data: bytes) -> Imported:
 
 _AUTODISCOVER = rb"\s*(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b"
 _PROFILE = rb"bplist|(?>[\s\S]*?<plist)[\s\S]*PayloadContent"
-# Each with its name, a pattern of how such a file begins, without a byte order mark, and
-# its reader; the first one that matches counts.
+# The name of a format, a pattern for the beginning of its files (without a byte order
+# mark), and its reader. The first match counts.
 FORMATS: tuple[tuple[str, bytes, Callable[[Path, bytes], Imported]], ...] = (
     ("database of automx2", rb"SQLite format 3\0", automx.read_database),
     ("seed of automx2", rb"\s*\{", automx.read_seed),
@@ -51,32 +51,32 @@ FORMATS: tuple[tuple[str, bytes, Callable[[Path, bytes], Imported]], ...] = (
 )
 
 
-def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
-    """Return the TOML of what the files hold; *tell* gets what is left out of it.
+def import_files(files: Iterable[Source], warn: Callable[[str], None]) -> str:
+    """Return the TOML with the settings of the files; *warn* gets what is left out.
 
     A string is a URL. Raises ConfigError that names each invalid file.
     """
     problems: list[Problem] = []
-    found: list[tuple[Source, Raw]] = []
+    imported: list[tuple[Source, Raw]] = []
     for file in dict.fromkeys(files):
         try:
             providers, notes, where = _read(file)
             if str(file).startswith("http:"):
-                tell(f"{file}: it came over http, where anybody may change it")
+                warn(f"{file}: it came over http, where anybody may change it")
             for note in notes:
-                tell(f"{file}: {note}")
+                warn(f"{file}: {note}")
             if not providers:
                 raise unreadable("it has no domain with servers")
             for provider in providers:
                 for note in leave_out_invalid(provider, where):
-                    tell(f"{file}: {note}")
+                    warn(f"{file}: {note}")
             from_raw({"provider": providers})
-            found += ((file, provider) for provider in providers)
+            imported += ((file, provider) for provider in providers)
         except ConfigError as error:
             for problem in error.problems:
                 place = ": ".join(filter(None, (str(file), problem.place)))
                 problems.append(problem._replace(place=place))
-    merged = _merged(found, problems)
+    merged = _merged(imported, problems)
     if problems:
         raise ConfigError(problems, "nothing is imported")
     return dumps(from_raw({"provider": merged}).tables)
@@ -86,11 +86,11 @@ def _read(file: Source) -> Imported:
     """Read a file by its format; raises ConfigError."""
     name = "file"
     try:
-        data = _fetched(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
+        data = _fetch(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
         if not data:
             raise unreadable("it is empty")
         text = data.removeprefix(b"\xef\xbb\xbf")
-        name, _, read = next(it for it in FORMATS if re.match(it[1], text))
+        name, _, read = next(row for row in FORMATS if re.match(row[1], text))
         return read(Path(file), data)
     except OSError as error:
         message = f"cannot read it: {error.strerror}"
@@ -107,18 +107,16 @@ def _read(file: Source) -> Imported:
         raise unreadable(f"it is no readable {name}: {error}", cure) from error
 
 
-def _fetched(url: str) -> bytes:
-    """Return what is at a URL, at most 1 MiB; raises ConfigError."""
+def _fetch(url: str) -> bytes:
+    """Return the file at a URL, of at most 1 MiB; raises ConfigError."""
     parts = split_url(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise unreadable("it is no https or http URL", _DOWNLOAD)
-    # The user named this host; where a redirect leads must be on the internet.
+    # The user named this host; the target of a redirect must be on the internet.
     own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
     network = Network(Resolver(), own=own).step(_MOST_SECONDS)
     try:
-        response = follow_redirects(
-            lambda each: fetch_once(network, Request(each)), url
-        )
+        response = follow_redirects(lambda hop: fetch_once(network, Request(hop)), url)
     except ProbeError as error:
         raise unreadable(f"cannot fetch it: {error}", _DOWNLOAD) from error
     fault = response.certificate.problem if response.certificate else ""
@@ -131,8 +129,6 @@ def _fetched(url: str) -> bytes:
     return response.body
 
 
-# --- Invalid values -------------------------------------------------------------------
-
 # One round removes values, the next one tables that need them, and so on.
 _MOST_ROUNDS = 5
 _STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
@@ -141,36 +137,39 @@ _STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
 def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterator[str]:
     """Remove each invalid value, and each table that is invalid without it.
 
-    Yield a note for each. What is wrong with the provider as a whole stays.
+    Yield a note for each. Faults of the provider as a whole remain. *where* returns the
+    place of a value in the file, as `Imported.where`.
     """
     for _ in range(_MOST_ROUNDS):
         try:
             from_raw({"provider": [provider]})
             return
         except ConfigError as error:
-            places = {it.place[len("provider[0].") :]: it for it in error.problems}
-        for place, problem in places.items():
-            container, key = _step_to(provider, place)
+            problems = {p.place.removeprefix("provider[0]."): p for p in error.problems}
+        for place, problem in problems.items():
+            container, key = _container_of(provider, place)
             value = container[key] if container is not None else None
             is_list = isinstance(value, list)
-            if value is None or (is_list and any(isinstance(it, dict) for it in value)):
+            if value is None or (
+                is_list and any(isinstance(row, dict) for row in value)
+            ):
                 continue
-            shown = where(value, "") or where(container, key)
-            served = ""
+            position = where(value, "") or where(container, key)
+            replacement = ""
             container[key] = None
             if key == "socket_type":
-                usual = (25, standard_port(container.get("type", ""), "STARTTLS"))
-                is_usual = (container.get("port") or 0) in usual
-                container[key] = "STARTTLS" if is_usual else "SSL"
-                served = f"; {container[key]} is served"
-            yield f"{place} is left out{shown}: {problem.message}{served}"
+                ports = (25, standard_port(container.get("type", ""), "STARTTLS"))
+                is_starttls = (container.get("port") or 0) in ports
+                container[key] = "STARTTLS" if is_starttls else "SSL"
+                replacement = f"; {container[key]} is served"
+            yield f"{place} is left out{position}: {problem.message}{replacement}"
         prune(provider)
 
 
-def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
-    """Return the container of a place's value and its key or index there.
+def _container_of(provider: Raw, place: str) -> tuple[Any, Any]:
+    """Return the container of the value at a place, and its key or index there.
 
-    A key that is missing does not count: the problem is the table's.
+    For a missing key, they are those of the table that lacks it.
     """
     container: Any = None
     key: Any = None
@@ -178,28 +177,25 @@ def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
     for name, index, quoted in _STEP.findall(place):
         step = int(index) if index else name or quoted
         try:
-            below = value[step]
+            container, key, value = value, step, value[step]
         except (KeyError, IndexError, TypeError):
             break
-        container, key, value = value, step, below
     return container, key
 
-
-# --- Providers of several files -------------------------------------------------------
 
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _merged(found: Iterable[tuple[Source, Raw]], problems: list[Problem]) -> list[Raw]:
-    """Return the providers, those with the same servers as one with all domains.
+def _merged(pairs: Iterable[tuple[Source, Raw]], problems: list[Problem]) -> list[Raw]:
+    """Merge providers that differ only by their domains.
 
-    A name that differs only by the provider's own domain gets a placeholder for it. Add a
-    problem for each domain that two files have with different settings.
+    The provider's domain in a display name becomes a placeholder. Add a problem for each
+    domain with different settings in two files.
     """
     merged: dict[str, Raw] = {}
     owners: dict[str, tuple[Raw, Source]] = {}
-    for file, provider in found:
-        shared = {key: it for key, it in provider.items() if key not in _DOMAINS}
+    for file, provider in pairs:
+        shared = {key: provider[key] for key in provider if key not in _DOMAINS}
         for domain in provider.get("domains", ())[:1]:
             for key in shared.keys() & {"display_name", "display_short_name"}:
                 shared[key] = shared[key].replace(domain, "%EMAILDOMAIN%")

@@ -1,8 +1,8 @@
 """Imports from automx and automx2.
 
-Of automx 1 (version 1.1.1) it is automx.conf; of automx2 the database (SQLite), or the
-JSON file that fills it. The files are untrusted: each value of automx2 is checked against
-the type that is declared here.
+From automx 1 (version 1.1.1) it reads automx.conf, from automx2 the database (SQLite) or
+the JSON file that fills it. The files are untrusted: each value of automx2 is checked
+against the type that is declared here.
 """
 
 import re
@@ -24,7 +24,7 @@ from .imported import DAV, Imported, Raw, add_server, prune, unreadable
 # The types of mail servers, as config-v1.1.xml has them.
 _TYPES = {"imap": "imap", "pop": "pop3", "pop3": "pop3", "smtp": "smtp"}
 _URL = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
-_WORDS: dict[str, dict[str, str]] = table_beside(__file__, "automx.toml")
+_TABLES: dict[str, dict[str, str]] = table_beside(__file__, "automx.toml")
 _YES, _NO = {"1", "y", "yes", "t", "true", "on"}, {"", "no", "false", "off", "0"}
 _LONGEST_VALUE = 1000  # characters
 
@@ -33,10 +33,10 @@ def read(_file: Path, data: bytes) -> Imported:
     """Read an automx.conf: a section for a domain, else [global]; raises ValueError."""
     sections = _parse(data.decode())
     notes: dict[str, None] = {}
-    listed = sections.get("automx", {}).get("domains", "").replace(",", " ").split()
-    domains = dict.fromkeys(listed)
-    if not listed or "*" in domains:
-        domains |= dict.fromkeys(it for it in sections if "." in it)
+    names = sections.get("automx", {}).get("domains", "").replace(",", " ").split()
+    domains = dict.fromkeys(names)
+    if not domains or "*" in domains:
+        domains |= dict.fromkeys(name for name in sections if "." in name)
     providers: dict[str, Raw] = {}  # by their section
     for domain in domains:
         name = domain if domain in sections else "global"
@@ -86,8 +86,8 @@ class _Section:
 
     def settings(self) -> Raw:
         raw: Raw = {
-            "display_name": self._filled("account_name") or None,
-            "display_short_name": self._filled("account_name_short") or None,
+            "display_name": self._with_placeholders("account_name") or None,
+            "display_short_name": self._with_placeholders("account_name_short") or None,
         }
         backend = self._get("backend")
         if backend in ("ldap", "sql", "static_append", "ldap_append", "sql_append"):
@@ -96,32 +96,32 @@ class _Section:
         for key in ("imap", "pop", "smtp", *DAV):
             if self._get(key).lower() in _YES and (server := self._server(key)):
                 add_server(raw, server)
-        if url := self._filled("server_url"):
+        if url := self._with_placeholders("server_url"):
             add_server(raw, {"type": "activesync", "url": url})
-        for key, why in _WORDS["lost"].items():
+        for key, reason in _TABLES["lost"].items():
             if self._get(key).lower() not in _NO:
-                self._leave_out(key, why)
+                self._leave_out(key, reason)
         return raw
 
     def _server(self, key: str) -> Raw | None:
-        type_, host = _TYPES.get(key, key), self._filled(f"{key}_server")
+        type_, host = _TYPES.get(key, key), self._with_placeholders(f"{key}_server")
         if not host:
             self._note(f"the {type_} server is left out: it has no known host")
             return None
         server: Raw = {"type": type_, "username": "%EMAILLOCALPART%"}  # as automx does
         if self._get(f"{key}_auth_identity"):
-            server["username"] = self._filled(f"{key}_auth_identity") or None
+            server["username"] = self._with_placeholders(f"{key}_auth_identity") or None
         if key not in DAV and (method := self._get(f"{key}_auth")):
-            server["authentication"] = _WORDS["methods"].get(method.lower())
+            server["authentication"] = _TABLES["methods"].get(method.lower())
             if not server["authentication"]:
                 self._leave_out(f"{key}_auth", "no client knows this method")
-        given = self._get(f"{key}_port")
-        port = int(given) if re.fullmatch("[0-9]{1,5}", given) else None
-        if given and not port:
+        text = self._get(f"{key}_port")
+        port = int(text) if re.fullmatch("[0-9]{1,5}", text) else None
+        if text and not port:
             self._leave_out(f"{key}_port", "it is no port")
 
         encryption = self._get(f"{key}_encryption").lower()
-        socket_type = _WORDS["socket_types"].get(encryption)
+        socket_type = _TABLES["socket_types"].get(encryption)
         if socket_type is None:
             is_direct = key in DAV or (port and port == standard_port(type_, "SSL"))
             socket_type = "SSL" if is_direct else "STARTTLS"
@@ -135,11 +135,11 @@ class _Section:
             raise unreadable(f"its {key} has {len(value):,} characters")
         return value
 
-    def _filled(self, key: str) -> str:
-        """Return a value with our placeholders, "" if it depends on a lookup."""
-        macros = _WORDS["macros"]
+    def _with_placeholders(self, key: str) -> str:
+        """Return a value with this package's placeholders, "" if it needs a lookup."""
+        macros = _TABLES["macros"]
         text = re.sub("%[sud%]", lambda macro: macros[macro[0]], self._get(key))
-        for variable, placeholder in _WORDS["variables"].items():
+        for variable, placeholder in _TABLES["variables"].items():
             if variable in text:
                 text = text.replace(variable, placeholder)
                 self._note(f"{key}: {variable} became {placeholder}")
@@ -148,8 +148,8 @@ class _Section:
             return ""
         return text
 
-    def _leave_out(self, key: str, why: str) -> None:
-        self._note(f"{key} = {self._get(key)[:60]} is left out: {why}")
+    def _leave_out(self, key: str, reason: str) -> None:
+        self._note(f"{key} = {self._get(key)[:60]} is left out: {reason}")
 
     def _note(self, sentence: str) -> None:
         self.notes[f"[{self.name}]: {sentence}"] = None
@@ -157,26 +157,26 @@ class _Section:
 
 def _usable(providers: Iterable[Raw], notes: Iterable[str]) -> Imported:
     """Return the providers that have servers, without keys that are None."""
-    kept, lost = [], list(notes)
+    usable, notes = [], list(notes)
     for provider in providers:
         if provider.keys() & {"incoming", "calendar", "address_book"}:
             prune(provider)
-            kept.append(provider)
+            usable.append(provider)
         else:
             names = ", ".join(map(str, provider["domains"]))
-            lost.append(f"{names}: left out, it has no servers")
-    return Imported(kept, lost)
+            notes.append(f"{names}: left out, it has no servers")
+    return Imported(usable, notes)
 
 
 def _with_port(url: str, port: int | None, use_ssl: bool) -> str:
-    """Return the URL of a service with the port that the file has beside it."""
+    """Return the URL of a service with the port, which the file has separately."""
     if "://" not in url:
         url = f"{'https' if use_ssl else 'http'}://{url}"
-    found = _URL.match(url)
+    match = _URL.match(url)
     standard = 443 if url.lower().startswith("https:") else 80
-    if not found or not port or port == standard or re.search(r":\d+$", found[1]):
+    if not match or not port or port == standard or re.search(r":\d+$", match[1]):
         return url
-    return f"{found[0]}:{port}{url[found.end() :]}"
+    return f"{match[0]}:{port}{url[match.end() :]}"
 
 
 # --- automx2 --------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def _imported(
     domains: Iterable[tuple[_Domain, _Provider | None, dict[str, Raw]]],
     notes: dict[str, None],
 ) -> Imported:
-    """Return the providers: domains with the same one and the same servers share it."""
+    """Return a provider for all domains with the same provider and servers."""
     merged: dict[tuple[Any, ...], Raw] = {}
     for domain, row, servers in domains:
         if domain.ldapserver_id is not None:
@@ -238,7 +238,7 @@ def _imported(
 
 
 def _tables(rows: Iterable[_Server], notes: dict[str, None]) -> dict[str, Raw]:
-    """Return the servers by their content; note those of types that we do not have."""
+    """Return the servers by their content; add notes on those of unknown types."""
     tables: dict[str, Raw] = {}
     for row in rows:
         table: Raw = {"type": _TYPES.get(row.type, row.type)}
@@ -271,15 +271,15 @@ def read_seed(_file: Path, data: bytes) -> Imported:
     """Read a seed; raises msgspec.MsgspecError."""
     seed = msgspec.json.decode(data, type=_Seed)
     notes: dict[str, None] = {}
-    by_prio = sorted(seed.servers, key=lambda it: 10 if it.prio is None else it.prio)
+    by_prio = sorted(seed.servers, key=lambda row: 10 if row.prio is None else row.prio)
     for server in by_prio:
         if server.type in _TYPES:
-            direct = standard_port(_TYPES[server.type], "SSL")
-            server.port = direct if server.port is None else server.port
-            server.socket_type = "SSL" if server.port == direct else "STARTTLS"
-    domains = [_Domain(it) if isinstance(it, str) else it for it in seed.domains]
+            port = standard_port(_TYPES[server.type], "SSL")
+            server.port = port if server.port is None else server.port
+            server.socket_type = "SSL" if server.port == port else "STARTTLS"
+    domains = [_Domain(row) if isinstance(row, str) else row for row in seed.domains]
     provider, servers = _Provider(0, seed.provider), _tables(by_prio, notes)
-    return _imported([(it, provider, servers) for it in domains], notes)
+    return _imported([(domain, provider, servers) for domain in domains], notes)
 
 
 # --- The database of automx2 ----------------------------------------------------------
@@ -309,18 +309,18 @@ def read_database(path: Path, _data: bytes) -> Imported:
 def _authorize(
     action: int, first: str | None, _: str | None, __: str | None, view: str | None
 ) -> int:
-    """Permit reading tables, and nothing that the file itself may compute.
+    """Permit reading tables, but no computations by the file.
 
-    A view, a trigger or a virtual table runs what the author of the file wrote.
+    A view, a trigger or a virtual table runs code of the file's author.
     """
-    reads = action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT)
-    describes = action == sqlite3.SQLITE_PRAGMA and first == "table_info"
-    permitted = view is None and (reads or describes)
-    return sqlite3.SQLITE_OK if permitted else sqlite3.SQLITE_DENY
+    is_read = action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT)
+    is_table_info = action == sqlite3.SQLITE_PRAGMA and first == "table_info"
+    is_permitted = view is None and (is_read or is_table_info)
+    return sqlite3.SQLITE_OK if is_permitted else sqlite3.SQLITE_DENY
 
 
 class _Database:
-    """An untrusted database: only stored values are read, up to a limit.
+    """An untrusted database, of which only stored values are read, up to a limit.
 
     See https://www.sqlite.org/security.html.
     """
@@ -339,40 +339,41 @@ class _Database:
         if not domains:
             raise unreadable("it lists no domains, as a database of automx2 does")
         providers = {row.id: row for row in self._rows("provider", _Provider)}
-        linked: dict[int, dict[str, Raw]] = {}  # the servers by the id of a domain
+        servers: dict[int, dict[str, Raw]] = {}  # by the id of a domain
         notes: dict[str, None] = {}
-        for kind in ("server", "davserver"):  # older releases have no services
-            ids: dict[int, list[int]] = {}
-            for link in self._rows(f"{kind}_domain", _Link):
-                ids.setdefault(getattr(link, f"{kind}_id"), []).append(link.domain_id)
-            rows = self._rows(kind, _Server)
+        for table in ("server", "davserver"):  # older releases have no davserver
+            domain_ids: dict[int, list[int]] = {}  # by the id of a server
+            for link in self._rows(f"{table}_domain", _Link):
+                server_id = getattr(link, f"{table}_id")
+                domain_ids.setdefault(server_id, []).append(link.domain_id)
+            rows = self._rows(table, _Server)
             for row in sorted(rows, key=lambda row: (row.prio or 0, row.id)):
                 tables = _tables([row], notes)
-                for id_ in ids.get(row.id, ()):
-                    linked.setdefault(id_, {}).update(tables)
-        found = (
-            (it, providers.get(it.provider_id or 0), linked.get(it.id, {}))
-            for it in domains
+                for domain_id in domain_ids.get(row.id, ()):
+                    servers.setdefault(domain_id, {}).update(tables)
+        triples = (
+            (row, providers.get(row.provider_id or 0), servers.get(row.id, {}))
+            for row in domains
         )
-        return _imported(found, notes)
+        return _imported(triples, notes)
 
-    def _rows(self, table: str, kind: Any) -> list[Any]:
-        """Return the rows of a table, in no order; none where it does not exist."""
-        found = self._connection.execute(
+    def _rows(self, table: str, type_: Any) -> list[Any]:
+        """Return the rows of a table, in no order; [] if it does not exist."""
+        pages = self._connection.execute(
             "SELECT rootpage FROM sqlite_master "
             "WHERE name = ? AND type IN ('table', 'view')",
             (table,),
         ).fetchall()
-        if not found:
+        if not pages:
             return []
-        if not all(page for (page,) in found):  # views and virtual tables have none
+        if not all(page for (page,) in pages):  # views and virtual tables have none
             raise unreadable(f"{table} is no table in it: its rows are computed")
 
-        columns = self._connection.execute(f"PRAGMA main.table_info({table})")
-        there = {row[1] for row in columns}
-        names = [name for name in kind.__struct_fields__ if name in there]
+        info = self._connection.execute(f"PRAGMA main.table_info({table})")
+        columns = {row[1] for row in info}
+        names = [name for name in type_.__struct_fields__ if name in columns]
         query = f"SELECT {', '.join(names) or 1} FROM main.{table}"  # noqa: S608
-        ticks = iter(range(_MOST_STEPS // 10_000))  # pages may lead to each other
+        ticks = iter(range(_MOST_STEPS // 10_000))  # pages may refer to each other
         self._connection.set_progress_handler(lambda: next(ticks, None) is None, 10_000)
         rows: dict[tuple[Any, ...], None] = {}  # without repeated ones
         for row in self._connection.execute(query):
@@ -384,6 +385,6 @@ class _Database:
                 limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
                 raise unreadable(f"its tables hold {limit}")
         tables = [dict(zip(names, row, strict=True)) for row in rows]
-        packed = msgspec.msgpack.encode(tables)  # `convert` is newer than our oldest
-        rows_: list[Any] = msgspec.msgpack.decode(packed, type=list[kind])
-        return rows_
+        packed = msgspec.msgpack.encode(tables)  # `convert` needs a newer msgspec
+        decoded: list[Any] = msgspec.msgpack.decode(packed, type=list[type_])
+        return decoded

@@ -1,11 +1,11 @@
-"""What every importer returns and raises, and the words that several of them share."""
+"""The result and the errors of every importer, and helpers that they share."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...errors import ConfigError
 
-Raw = dict[str, Any]  # a table as the TOML has it
+Raw = dict[str, Any]  # a table of the TOML
 
 DAV = {"caldav": "calendar", "carddav": "address_book"}
 
@@ -15,7 +15,7 @@ class Imported(NamedTuple):
 
     providers: list[Raw]
     notes: list[str]
-    # Where in the file the value of a table stands: " (line 7, <port>)", or "".
+    # Returns the place of a table's value in the file: " (line 7, <port>)", or "".
     where: Callable[[Any, Any], str] = lambda table, key: ""
 
 
@@ -31,7 +31,7 @@ def add_server(provider: Raw, server: Raw) -> None:
 
 
 def prune(value: Any) -> None:
-    """Remove what is None from nested tables and lists."""
+    """Remove None from nested tables and lists."""
     if isinstance(value, list):
         value[:] = [item for item in value if item is not None]
     elif isinstance(value, dict):

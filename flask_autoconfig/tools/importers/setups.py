@@ -1,4 +1,4 @@
-"""Imports what one person's client gets: an Autodiscover answer, or a profile of Apple."""
+"""Imports the settings of one user: an Autodiscover answer, or a profile of Apple."""
 
 import plistlib
 import re
@@ -23,23 +23,23 @@ _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
 def read_autodiscover(_file: Path, data: bytes) -> Imported:
     """Read an answer of Autodiscover; raises MeaninglessError or NotXmlError."""
-    lost: list[MeaninglessError] = []
-    accounts: Iterable[Account] = read_outlook(data, lost.append).servers
-    # Outlook takes a missing <SPA> for NTLM, which hardly any author of a file means.
+    errors: list[MeaninglessError] = []
+    accounts: Iterable[Account] = read_outlook(data, errors.append).servers
+    # To Outlook a missing <SPA> means NTLM, which hardly any author of a file intends.
     if not re.search(rb"SPA>\s*on\b", data, re.IGNORECASE):
         accounts = [
-            it._replace(authentication=it.authentication.replace("NTLM", ""))
-            for it in accounts
+            row._replace(authentication=row.authentication.replace("NTLM", ""))
+            for row in accounts
         ]
-    known = {*_PROTOCOLS, "MOBILESYNC"}
+    supported = {*_PROTOCOLS, "MOBILESYNC"}
     if any(account.type == "ews" for account in accounts):
-        known |= {"EXCH", "EXPR"}
-    addresses, notes = [], [_SKIPPED.format(it) for it in lost]
+        supported |= {"EXCH", "EXPR"}
+    addresses, notes = [], list(map(_SKIPPED.format, errors))
     for element in parse(data).iter():
         name, text = local_name(element), text_of(element)
         if name in _ADDRESS_ELEMENTS:
             addresses.append(text)
-        elif name == outlook.TYPE and text.upper() not in known:
+        elif name == outlook.TYPE and text.upper() not in supported:
             notes.append(f"the protocol {text[:60]} is left out: it is not supported")
     return _imported(accounts, addresses, notes)
 
@@ -48,24 +48,25 @@ def read_profile(_file: Path, data: bytes) -> Imported:
     """Read a profile, signed or not; raises MeaninglessError."""
     if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
         data = data[data.find(b"<?xml") : data.rfind(b"</plist>") + len(b"</plist>")]
-    lost: list[MeaninglessError] = []
-    accounts = read_plain_profile(data, lost.append).servers
-    notes = [_SKIPPED.format(it) for it in lost]
+    errors: list[MeaninglessError] = []
+    accounts = read_plain_profile(data, errors.append).servers
+    notes = list(map(_SKIPPED.format, errors))
     payloads: list[dict[str, Any]] = plistlib.loads(data)["PayloadContent"]
     for payload in payloads:
-        kind = payload.get("PayloadType")
-        if not isinstance(kind, str) or kind not in _PAYLOADS:
-            # What is no text may be a list of exponential size, when written out.
-            name = kind[:60] if isinstance(kind, str) else "of no type"
+        type_ = payload.get("PayloadType")
+        if not isinstance(type_, str) or type_ not in _PAYLOADS:
+            # Another value is not shown: a list may have exponential size when printed.
+            name = type_[:60] if isinstance(type_, str) else "of no type"
             notes.append(f"the payload {name} is left out: it is not an account")
-    addresses = [payload.get("EmailAddress") for payload in payloads]
-    return _imported(accounts, [it for it in addresses if isinstance(it, str)], notes)
+    values = [payload.get("EmailAddress") for payload in payloads]
+    addresses = [value for value in values if isinstance(value, str)]
+    return _imported(accounts, addresses, notes)
 
 
 def _imported(
     accounts: Iterable[Account], addresses: Iterable[str], notes: list[str]
 ) -> Imported:
-    """Return the provider of these accounts, with placeholders for the person's name."""
+    """Return the provider of these accounts, with placeholders for the user's name."""
     accounts = [account for account in accounts if account.hostname or account.url]
     if not accounts:
         raise unreadable("it has no server that can be imported")
@@ -91,7 +92,7 @@ def _imported(
         if name and (name in names or "%" in name):
             server["username"] = names.get(name, name)
         elif name:
-            why = "it is one person's, and no part of the address"
-            notes.append(f"the user name of {type_} is left out: {why}")
+            reason = "it is one person's, and no part of the address"
+            notes.append(f"the user name of {type_} is left out: {reason}")
         add_server(raw, server)
     return Imported([raw], notes)

@@ -18,8 +18,8 @@ class ProbeError(Exception):
     `kind` is the stage: dns, private or port (not allowed to connect), no-route (from this
     machine, as without IPv6), connect, silent, tls, starttls, masked (a firewall hides
     STARTTLS), protocol, refused (in words), http, redirect, login, timeout or late (no
-    time was left to ask). `cure` is the remedy, "" where none is known. `certificate` is
-    what the server showed before, and `software` what it is, as far as it is known.
+    time was left for the request). `cure` is the remedy, "" if none is known.
+    `certificate` and `software` are the server's, if they were seen before the failure.
     """
 
     certificate: Any = None
@@ -36,31 +36,28 @@ texts = partial(table_beside, __file__, "failures.toml")
 
 
 def software_of(lines: Iterable[str]) -> str:
-    """Return which software said the lines, "" if they do not tell."""
-    known = texts()["software"].items()
-    found = [
-        name for line in lines for name, says in known if re.search(says, line, re.I)
+    """Return the name of the software that sent these lines, "" if it is unknown."""
+    rows = texts()["software"].items()
+    names = [
+        name for line in lines for name, regex in rows if re.search(regex, line, re.I)
     ]
-    return found[-1] if found else ""
+    return names[-1] if names else ""
 
 
 def for_software(cure: str, software: str, protocol: str) -> str:
-    """Return a cure with the settings of a software, or of the protocol's usual one."""
+    """Return a cure with the settings of a software, by default the protocol's usual."""
     usual = texts()["usual"]
     name = software or usual.get(protocol, usual[""])
 
-    def setting(found: re.Match[str]) -> str:
-        rows = texts()["settings"][found[1]]
+    def setting(match: re.Match[str]) -> str:
+        rows = texts()["settings"][match[1]]
         return f" ({name}: {rows[name]})" if name in rows else ""
 
     return re.sub(r"\[how: (\w+)\]", setting, cure)
 
 
 def in_thread(function: Callable[[], T]) -> Future[T]:
-    """Call *function* in a daemon thread, which a caller in a hurry leaves behind.
-
-    The threads of an executor would keep the process from ending.
-    """
+    """Call *function* in a daemon thread; an executor would keep the process alive."""
     future: Future[T] = Future()
 
     def run() -> None:

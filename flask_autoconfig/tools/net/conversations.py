@@ -1,6 +1,7 @@
 """The protocols of mail servers: IMAP, POP3 and SMTP, line by line."""
 
 import base64
+import hmac
 import re
 import socket
 from collections.abc import Callable
@@ -15,74 +16,78 @@ MOST_TEXT = 64 * 1024  # bytes that one connection may send
 
 
 class Conversation:
-    """Commands to a mail server and its responses, of bounded length and number.
+    """A conversation with a mail server, with limits on the length of responses.
 
-    *left* returns the seconds left for the conversation. Responses are lists of lines,
-    of which the last has the status. Every method raises ProbeError, and OSError.
+    *seconds_left* returns the seconds left for the conversation. A response is a list of
+    lines, whose last one has the status. Every method raises ProbeError and OSError.
     """
 
     name = ""
     tag = ""  # in front of each command
-    starttls, sasl, farewell = "STARTTLS", "AUTH", "QUIT"  # the commands
-    look = ""  # the command that looks into the mailbox after a login
-    at_once = False  # clients send the first response of SASL with the command
+    starttls, sasl, logout = "STARTTLS", "AUTH", "QUIT"  # the commands
+    open_inbox = ""  # the command that opens the mailbox after a login
+    has_initial_response = False  # clients send it with the SASL command (RFC 4422)
     greetings: tuple[str, ...]
-    refusals: tuple[str, ...]  # what a server greets with that refuses the connection
-    last = re.compile("")  # the beginning of the last line of a response
-    success: str  # what that line begins with if the response is good
+    refusals: tuple[str, ...]  # the beginnings of greetings that refuse the connection
+    last_line = re.compile("")  # matches the last line of a response
+    success: str  # what that line begins with if the command succeeded
 
     def __init__(
-        self, sock: socket.socket, secrets: Secrets, left: Callable[[], float]
+        self, sock: socket.socket, secrets: Secrets, seconds_left: Callable[[], float]
     ) -> None:
-        self.sock, self._secrets, self._left = sock, secrets, left
-        self.heard: list[str] = []
-        self.rest = b""  # what came after the last line
-        self._received = 0
-        self._last = ""  # line that was read
+        self.sock, self._secrets, self._seconds_left = sock, secrets, seconds_left
+        self.transcript: list[str] = []  # the server's lines
+        self.buffer = b""  # data after the last line
+        self._received = 0  # bytes
+        self._previous = ""  # line
 
-    def line(self) -> str:
-        while b"\n" not in self.rest:
-            if len(self.rest) > LONGEST_LINE:
+    def read_line(self) -> str:
+        while b"\n" not in self.buffer:
+            if len(self.buffer) > LONGEST_LINE:
                 raise ProbeError("protocol", "a line without end")
-            self.sock.settimeout(self._left())
+            self.sock.settimeout(self._seconds_left())
             data = self.sock.recv(4096)
             if not data:
-                if self._last.upper().startswith(self.refusals):
-                    raise self.refused("it turns clients away", self._last)
-                after = f" after “{self.quoted(self._last)}”" if self._last else ""
-                when = after if self.heard else " before its greeting"
-                problem = f"the server closed the connection{when}"
-                raise ProbeError("protocol", problem, texts()["mail"]["closed"])
+                raise self._closed()
             self._received += len(data)
             if self._received > MOST_TEXT:
                 raise ProbeError("protocol", "an answer without end")
-            self.rest += data
-        line, _, self.rest = self.rest.partition(b"\n")
-        self._last = line.rstrip(b"\r").decode("utf-8", "replace")
-        self.heard.append(self._last)
-        return self._last
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        self._previous = line.rstrip(b"\r").decode("utf-8", "replace")
+        self.transcript.append(self._previous)
+        return self._previous
 
-    def refused(self, problem: str, line: str) -> ProbeError:
+    def _closed(self) -> ProbeError:
+        if self._previous.upper().startswith(self.refusals):
+            return self.refusal("it turns clients away", self._previous)
+        after = f" after “{self.quoted(self._previous)}”" if self._previous else ""
+        when = after if self.transcript else " before its greeting"
+        problem = f"the server closed the connection{when}"
+        return ProbeError("protocol", problem, texts()["mail"]["closed"])
+
+    def refusal(self, problem: str, line: str) -> ProbeError:
+        """Return the error for a line by which the server refuses something."""
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
         cure = next(cures, texts()["mail"]["refused"])
-        said = f"“{self.quoted(line)}”{meaning(line)}"
-        return ProbeError("refused", f"{problem}: {said}", cure)
+        quotation = f"“{self.quoted(line)}”{meaning(line)}"
+        return ProbeError("refused", f"{problem}: {quotation}", cure)
 
     def send(self, text: str) -> None:
-        self.sock.settimeout(self._left())
+        self.sock.settimeout(self._seconds_left())
         self.sock.sendall(text.encode() + b"\r\n")
 
     def quoted(self, line: str, most: int = 100) -> str:
-        """Return a line of the server for a message, cut, and without secrets."""
+        """Return a line of the server for a message, shortened and without secrets."""
         return self._secrets.quoted(line)[:most]
 
-    def has_greeted(self) -> bool:
+    def read_greeting(self) -> bool:
         """Read the greeting; return False if it does not come in time."""
         try:
-            line = self.line()
+            line = self.read_line()
             while line.startswith("220-"):
-                line = self.line()
+                line = self.read_line()
         except (TimeoutError, ProbeError) as error:
             if getattr(error, "kind", "timeout") != "timeout":
                 raise
@@ -90,33 +95,35 @@ class Conversation:
         if line.upper().startswith(self.greetings):
             return True
         if line.upper().startswith(self.refusals):
-            raise self.refused("it turns clients away", line)
-        raise self.unlike(line)
+            raise self.refusal("it turns clients away", line)
+        raise self.wrong_protocol(line)
 
-    def unlike(self, line: str) -> ProbeError:
+    def wrong_protocol(self, line: str) -> ProbeError:
         """Return the error for a line that is no greeting of the protocol."""
-        server, said = server_of(line), f"“{self.quoted(line)}”"
-        there = f"{server} answers there ({said})" if server else ""
+        server, quotation = server_of(line), f"“{self.quoted(line)}”"
+        problem = f"no {self.name} greeting: {quotation}"
+        if server:
+            problem = f"{server} answers there ({quotation})"
         cure = texts()["mail"]["other"].format(name=self.name)
-        return ProbeError("protocol", there or f"no {self.name} greeting: {said}", cure)
+        return ProbeError("protocol", problem, cure)
 
-    def response(self) -> list[str]:
-        lines = [self.line()]
-        while not self.last.match(lines[-1]):
-            lines.append(self.line())
+    def read_response(self) -> list[str]:
+        lines = [self.read_line()]
+        while not self.last_line.match(lines[-1]):
+            lines.append(self.read_line())
         return lines
 
     def command(self, text: str) -> list[str]:
         self.send(self.tag + text)
-        return self.response()
+        return self.read_response()
 
-    def is_good(self, lines: list[str]) -> bool:
+    def is_success(self, lines: list[str]) -> bool:
         return lines[-1].upper().startswith(self.success)
 
     def capabilities(self) -> tuple[set[str], set[str]]:
-        """Return what the server offers, and the SASL mechanisms, in upper case.
+        """Return the server's capabilities and its SASL mechanisms, in upper case.
 
-        The mechanism LOGIN stands for the protocol's own command, too.
+        The mechanism LOGIN also stands for the protocol's own command.
         """
         words: set[str] = set()
         mechanisms: set[str] = set()
@@ -127,25 +134,48 @@ class Conversation:
         return words, mechanisms
 
     def offers(self) -> list[str]:
-        """Return what the server offers, in SMTP's form: `STARTTLS`, `AUTH PLAIN`."""
+        """Return the capabilities in SMTP's form, such as `STARTTLS`, `AUTH PLAIN`."""
         raise NotImplementedError
+
+    def authenticate(self, mechanism: str, user: str, password: str) -> list[str]:
+        """Log in by PLAIN (RFC 4616), CRAM-MD5 (RFC 2195) or LOGIN; return the response."""
+        if mechanism == "LOGIN":
+            return self.login(user, password)
+        command, message = f"{self.sasl} {mechanism}", f"\0{user}\0{password}"
+        if mechanism == "PLAIN" and self.has_initial_response:
+            return self.command(f"{command} {in_base64(message)}")
+        lines = self.command(command)
+        if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith(
+            "+OK"
+        ):
+            return lines
+        if mechanism != "PLAIN":
+            challenge = b""
+            with suppress(ValueError):
+                challenge = base64.b64decode(lines[-1].partition(" ")[2])
+            digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+            self._secrets.add(digest)  # a weak password can be found from it
+            message = f"{user} {digest}"
+        self.send(in_base64(message))
+        return self.read_response()
 
     def login(self, user: str, password: str) -> list[str]:
+        """Log in by the protocol's own command; return the response."""
         raise NotImplementedError
 
-    def use(self, address: str) -> tuple[str, str]:
-        """Do what a client does after the login; nothing is sent or changed.
+    def use_account(self, address: str) -> tuple[str, str]:
+        """Do what a client does after the login, without sending or changing anything.
 
-        Returns what failed, inbox, sender, recipient or greeting ("" for nothing), and
-        the response. *address* is the person's.
+        Return what failed (inbox, sender, recipient or greeting, "" for nothing), and
+        the server's words. *address* is the user's.
         """
-        return self._tried("inbox", self.look)
+        return self._attempt("inbox", self.open_inbox)
 
-    def _tried(self, what: str, text: str) -> tuple[str, str]:
+    def _attempt(self, stage: str, text: str) -> tuple[str, str]:
         lines = self.command(text)
         first, *more = [line for line in lines if not line.startswith("* ")] or lines
-        said = " ".join([first, *(line[4:] for line in more)])
-        return "" if self.is_good(lines) else what, said
+        words = " ".join([first, *(line[4:] for line in more)])
+        return "" if self.is_success(lines) else stage, words
 
 
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
@@ -161,13 +191,13 @@ def meaning(line: str) -> str:
 
 
 def server_of(line: str) -> str:
-    """Return what server says such a line, "" for none that is known."""
+    """Return the kind of server that greets with this line, "" if it is unknown."""
     rows = texts()["first_line"].items()
-    return next((it for it, start in rows if re.match(start, line, re.I)), "")
+    return next((name for name, regex in rows if re.match(regex, line, re.I)), "")
 
 
 def server_at(network: Network, host: str, port: int) -> tuple[str, str]:
-    """Return what server sends a line first, without TLS, and the line."""
+    """Return the kind of server that speaks first there, without TLS, and its line."""
     line = ""
     with suppress(OSError, ProbeError), network.step().connect(host, port) as sock:
         sock.settimeout(1.0)
@@ -180,17 +210,17 @@ class Imap(Conversation):
 
     name = "IMAP"
     tag = "a "
-    sasl, farewell = "AUTHENTICATE", "a LOGOUT"
-    look = "EXAMINE INBOX"  # SELECT would reset flags
+    sasl, logout = "AUTHENTICATE", "a LOGOUT"
+    open_inbox = "EXAMINE INBOX"  # SELECT would reset flags
     greetings = ("* OK", "* PREAUTH")
     refusals = ("* BYE", "* NO", "* BAD")
-    last = re.compile(r"a |\+|\* BYE")
+    last_line = re.compile(r"a |\+|\* BYE")
     success = "A OK"
 
     def offers(self) -> list[str]:
         response = self.command("CAPABILITY")
-        if not self.is_good(response):
-            raise self.refused("it refuses CAPABILITY", response[-1])
+        if not self.is_success(response):
+            raise self.refusal("it refuses CAPABILITY", response[-1])
         lines = [line.upper().split() for line in response]
         words = [
             word for line in lines if line[:2] == ["*", "CAPABILITY"] for word in line
@@ -201,63 +231,65 @@ class Imap(Conversation):
         quoted = [re.sub(r'["\\]', r"\\\g<0>", text) for text in (user, password)]
         return self.command('LOGIN "{}" "{}"'.format(*quoted))
 
-    def use(self, address: str) -> tuple[str, str]:
+    def use_account(self, address: str) -> tuple[str, str]:
         # 163.com opens no inbox for clients that have not named themselves (RFC 2971).
-        if any(re.match(r"\* CAPABILITY.* ID\b", line, re.I) for line in self.heard):
+        if re.search(r"(?im)^\* CAPABILITY.* ID\b", "\n".join(self.transcript)):
             self.command('ID ("name" "flask-autoconfig")')
-        found = super().use(address)
-        with suppress(OSError, ProbeError):  # such as for more folders than can be read
-            listed = ("", "") if found[0] else self._tried("folders", 'LIST "" "%"')
-            found = listed if listed[1].upper().startswith("A NO") else found
-        return found
+        failed, words = super().use_account(address)
+        if not failed:
+            with suppress(OSError, ProbeError):  # such as for too many folders
+                folders = self._attempt("folders", 'LIST "" "%"')
+                return folders if folders[1].upper().startswith("A NO") else ("", words)
+        return failed, words
 
 
 class Pop3(Conversation):
     """POP3 (RFC 1939, 2449, 2595)."""
 
     name = "POP3"
-    starttls, look = "STLS", "STAT"
+    starttls, open_inbox = "STLS", "STAT"
     greetings = ("+OK",)
     refusals = ("-ERR",)
     success = "+OK"
 
     def offers(self) -> list[str]:
-        if not self.is_good(self.command("CAPA")):
+        if not self.is_success(self.command("CAPA")):
             return ["AUTH LOGIN"]  # every server has USER and PASS (RFC 1939)
         lines = []
-        while (line := self.line().upper()) != ".":
+        while (line := self.read_line().upper()) != ".":
             lines.append(line.strip().replace("SASL ", "AUTH "))
         return [*lines, "AUTH LOGIN"] if "USER" in lines else lines
 
     def login(self, user: str, password: str) -> list[str]:
         lines = self.command(f"USER {user}")
-        return self.command(f"PASS {password}") if self.is_good(lines) else lines
+        return self.command(f"PASS {password}") if self.is_success(lines) else lines
 
 
 class Smtp(Conversation):
     """SMTP (RFC 5321, 6409, 3207, 4954)."""
 
-    name, at_once = "SMTP", True
+    name, has_initial_response = "SMTP", True
     greetings = ("220",)
     refusals = ("4", "5")
-    last = re.compile("(?!...-)")
+    last_line = re.compile("(?!...-)")
     success = "2"
 
     def offers(self) -> list[str]:
-        # As K-9; Thunderbird has an address, too.
+        # K-9 sends this literal, and Thunderbird an address literal, too.
         lines = self.command("EHLO [127.0.0.1]")
         offered = [line[4:].upper() for line in lines]
         is_whole = any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
-        # The rest of a response that seems to be over comes before the next response.
-        rest = [] if is_whole or not self.is_good(lines) else self.command("NOOP")
-        if odd := [it for it in (*lines, *rest) if not re.match(r"\d{3}", it)]:
-            problem = f"the response to EHLO is malformed, at “{self.quoted(odd[0])}”"
-            raise ProbeError("protocol", problem, texts()["mail"]["malformed"])
-        if not self.is_good(lines):
-            for line in self.heard:  # LMTP and FTP greet with 220 too
+        # Lines after a final one that came too early would precede the next response.
+        rest = [] if is_whole or not self.is_success(lines) else self.command("NOOP")
+        for line in (*lines, *rest):
+            if not re.match(r"\d{3}", line):
+                problem = f"the response to EHLO is malformed, at “{self.quoted(line)}”"
+                raise ProbeError("protocol", problem, texts()["mail"]["malformed"])
+        if not self.is_success(lines):
+            for line in self.transcript:  # LMTP and FTP greet with 220 too
                 if server_of(line) not in ("an SMTP server", ""):
-                    raise self.unlike(line)
-            raise self.refused("it refuses what mail clients greet with", lines[-1])
+                    raise self.wrong_protocol(line)
+            raise self.refusal("it refuses what mail clients greet with", lines[-1])
         masked = [line for line in offered if _MASKED.fullmatch(line)]
         if masked and not is_whole:
             problem = f"a firewall hides what the server offers (“250-{masked[0]}”)"
@@ -272,37 +304,40 @@ class Smtp(Conversation):
             lines = self.command(in_base64(text))
         return lines
 
-    def use(self, address: str) -> tuple[str, str]:
+    def use_account(self, address: str) -> tuple[str, str]:
         if not address.isascii():  # it needs SMTPUTF8 (RFC 6531)
             return "", ""
-        found = self._begun(address)
-        if not found[0]:
-            # Outlook gives the name of its computer.
-            failed, said = self._tried("greeting", "EHLO desktop")
-            failed, said = (failed, said) if failed else self._begun(address)
-            found = ("greeting", said) if failed and _NO_NAME.search(said) else found
-        return found
+        outcome = self._begin_mail(address)
+        if not outcome[0]:
+            # Outlook greets with the name of its computer.
+            failed, words = self._attempt("greeting", "EHLO desktop")
+            if not failed:
+                failed, words = self._begin_mail(address)
+            if failed and _NAME_REFUSED.search(words):
+                return "greeting", words
+        return outcome
 
-    def _begun(self, address: str) -> tuple[str, str]:
-        """Begin a mail and give it up; see `use`."""
+    def _begin_mail(self, address: str) -> tuple[str, str]:
+        """Begin a mail and abort it; return the same as `use_account`."""
         # Many servers look a recipient's domain up in DNS, where example.net takes no
         # mail (RFC 7505); a web host has an address at least.
         domains = ("example.net", f"www.{address.rpartition('@')[2]}")
-        found = self._tried("sender", f"MAIL FROM:<{address}>")
-        for domain in () if found[0] else domains:
-            tried = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
-            is_unknown = bool(tried[0] and _NO_DOMAIN.search(tried[1]))
-            found = found if is_unknown and found[0] else tried  # the first says more
+        outcome = self._attempt("sender", f"MAIL FROM:<{address}>")
+        for domain in () if outcome[0] else domains:
+            failed, words = self._attempt("recipient", f"RCPT TO:<postmaster@{domain}>")
+            is_unknown = bool(failed and _DOMAIN_REFUSED.search(words))
+            if not (is_unknown and outcome[0]):  # the first refusal says more
+                outcome = failed, words
             if not is_unknown:
                 break
         with suppress(OSError, ProbeError):
             self.command("RSET")
-        return found
+        return outcome
 
 
-# What servers say of a recipient's domain (RFC 3463, 3.2).
-_NO_DOMAIN = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
-_NO_NAME = re.compile("helo|fully.?qualified|host ?name", re.IGNORECASE)
+# A refusal because of the recipient's domain (RFC 3463, 3.2), and of the client's name.
+_DOMAIN_REFUSED = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
+_NAME_REFUSED = re.compile("helo|fully.?qualified|host ?name", re.IGNORECASE)
 
 CONVERSATIONS = {"imap": Imap, "pop3": Pop3, "smtp": Smtp}
 

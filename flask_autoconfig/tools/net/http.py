@@ -18,8 +18,8 @@ from .untrusted import split_url
 MOST_BODY = 1024 * 1024  # bytes
 MOST_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
 _MOST_SECONDS = 3600.0  # for a response, where a step has no end
-MOST_REDIRECTS = 20  # as okhttp, the most of all clients
-PATIENCE = 2.0  # times the timeout that a response may take, once connected
+MOST_REDIRECTS = 20  # as in okhttp, the most of all clients
+PATIENCE = 2.0  # a response may take this many times the timeout, once connected
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
@@ -42,14 +42,14 @@ class Response:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)  # the first of each name
     body: bytes = b""
-    every: list[tuple[str, str]] = field(default_factory=list)  # headers, as sent
+    every: list[tuple[str, str]] = field(default_factory=list)  # all headers, as sent
     damage: str = ""  # how the body differs from its announced length
     certificate: Certificate | None = None
-    redirects: list[str] = field(default_factory=list)
+    redirects: list[str] = field(default_factory=list)  # the URLs before this one
     is_verified: bool = False  # every response came over https with a good certificate
-    address: str = ""  # of the server that answered
+    address: str = ""  # of the server
     seconds: float = 0.0  # until the body was complete
-    is_limited: bool = False  # refused, as further requests of this program were
+    is_limited: bool = False  # the server limits the rate of this program's requests
 
     @property
     def content_type(self) -> str:
@@ -63,12 +63,11 @@ class Response:
 
     @property
     def schemes(self) -> set[str]:
-        """The schemes of authentication that it asks for (RFC 9110, section 11.6.1)."""
-        asked = (it for name, it in self.every if name == "www-authenticate")
-        bare = ",".join(re.sub(r'"[^"]*"', "", value) for value in asked)
-        return set(
-            re.findall(r"(?:\A|,)\s*([A-Za-z][\w-]*)(?=\s+[^\s=]|\s*(?:,|\Z))", bare)
-        )
+        """The authentication schemes that it offers (RFC 9110, section 11.6.1)."""
+        challenges = [value for name, value in self.every if name == "www-authenticate"]
+        unquoted = ",".join(re.sub(r'"[^"]*"', "", value) for value in challenges)
+        scheme = r"(?:\A|,)\s*([A-Za-z][\w-]*)(?=\s+[^\s=]|\s*(?:,|\Z))"
+        return set(re.findall(scheme, unquoted))
 
     @property
     def is_forged(self) -> bool:
@@ -101,7 +100,7 @@ def follow_redirects(fetch: Callable[[str], Response], url: str) -> Response:
 
     *fetch* returns the response to one URL.
     """
-    seen: list[str] = []
+    visited: list[str] = []
     is_verified = True
     while True:
         response = fetch(url)
@@ -109,14 +108,14 @@ def follow_redirects(fetch: Callable[[str], Response], url: str) -> Response:
         is_verified = is_verified and is_good
         target = response.target
         if not target:
-            return replace(response, redirects=seen, is_verified=is_verified)
-        seen.append(url)
+            return replace(response, redirects=visited, is_verified=is_verified)
+        visited.append(url)
         url = target
-        if url in seen or len(seen) > MOST_REDIRECTS:
-            parts = [split_url(each) for each in (*seen[-2:], url)]
-            if url in seen and len({(p.hostname, p.path) for p in parts}) == 1:
+        if url in visited or len(visited) > MOST_REDIRECTS:
+            hops = [split_url(hop) for hop in (*visited[-2:], url)]
+            if url in visited and len({(hop.hostname, hop.path) for hop in hops}) == 1:
                 raise ProbeError("itself", "it redirects to itself without end")
-            hosts = dict.fromkeys(f"{p.scheme}://{p.netloc}"[:200] for p in parts)
+            hosts = dict.fromkeys(f"{hop.scheme}://{hop.netloc}"[:200] for hop in hops)
             message = f"redirects without end, by way of {' and '.join(hosts)}"
             raise ProbeError("redirect", message)
 
@@ -134,19 +133,19 @@ def fetch_once(network: Network, request: Request) -> Response:
     response = Response(request.url)
 
     def connect() -> Any:
-        # Set at once, so that `close` closes it whatever fails from here on.
+        # It is set before anything else can fail, so that `close` closes it.
         connection.sock = network.connect(connection.host, port)
         response.address = address_of(connection.sock)
         return connection.sock
 
-    def bounded(sock: Any, *arguments: Any, **options: Any) -> Any:
-        # It may take all that is left of a step.
-        limited: Any = _Bounded(sock, replace(network, timeout=_MOST_SECONDS))
-        return http.client.HTTPResponse(limited, *arguments, **options)
+    def bounded_response(sock: Any, *arguments: Any, **options: Any) -> Any:
+        # The deadline of the step is its only limit in time.
+        bounded: Any = _Bounded(sock, replace(network, timeout=_MOST_SECONDS))
+        return http.client.HTTPResponse(bounded, *arguments, **options)
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sent = {"User-Agent": "flask-autoconfig-check", "Accept": "*/*"}
-    sent["Connection"] = "close"
+    headers = {"User-Agent": "flask-autoconfig-check", "Accept": "*/*"}
+    headers |= {"Connection": "close", **dict(request.headers)}
     start = time.monotonic()
     with (
         failures("http", lambda: response.address, "no HTTP answer: "),
@@ -159,25 +158,23 @@ def fetch_once(network: Network, request: Request) -> Response:
         else:
             connect()
         is_trusted = response.certificate is not None and not response.is_forged
-        if "Authorization" in dict(request.headers) and not is_trusted:
+        if "Authorization" in headers and not is_trusted:
             raise ProbeError("login", "the connection cannot be trusted")
-        connection.response_class = bounded  # type: ignore[assignment]
-        connection.request(
-            request.method, target, request.body, {**sent, **dict(request.headers)}
-        )
+        connection.response_class = bounded_response  # type: ignore[assignment]
+        connection.request(request.method, target, request.body, headers)
         with connection.getresponse() as raw:
             response.status = raw.status
-            response.every = [(name.lower(), it) for name, it in raw.getheaders()]
-            response.headers = dict(reversed(response.every))  # clients take the first
-            response.body, response.damage = _body(raw)
+            response.every = [(key.lower(), value) for key, value in raw.getheaders()]
+            response.headers = dict(reversed(response.every))  # clients use the first
+            response.body, response.damage = _read_body(raw)
     response.seconds = time.monotonic() - start
     if len(response.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
     return response
 
 
-def _body(raw: http.client.HTTPResponse) -> tuple[bytes, str]:
-    """Return the body, and how it differs from its announced length."""
+def _read_body(raw: http.client.HTTPResponse) -> tuple[bytes, str]:
+    """Return the body, and how it differs from its announced length ("" if not)."""
     announced = None if raw.chunked else raw.length
     if announced is None or announced > MOST_BODY:
         try:
@@ -186,9 +183,9 @@ def _body(raw: http.client.HTTPResponse) -> tuple[bytes, str]:
             return error.partial, "it breaks off before its last chunk"
     body = raw.fp.read(announced)
     if len(body) < announced:
-        short = f"it ends after {len(body)} of the {announced} bytes"
-        return body, f"{short} that its Content-Length announces"
-    # Only what has arrived with the rest: a server may keep the connection open.
+        damage = f"it ends after {len(body)} of the {announced} bytes"
+        return body, f"{damage} that its Content-Length announces"
+    # `peek` sees only data that has arrived: the server may keep the connection open.
     raw.fp.raw.is_complete = True  # type: ignore[attr-defined]
     if announced and raw.fp.peek(1).strip():
         return body, f"it is longer than the {announced} bytes of its Content-Length"
@@ -196,17 +193,16 @@ def _body(raw: http.client.HTTPResponse) -> tuple[bytes, str]:
 
 
 class _Bounded(io.RawIOBase):
-    """The bytes of a response: raises HTTPException for too many, TimeoutError if late.
+    """The bytes of a response; raises HTTPException for too many of them.
 
-    It also bounds what :mod:`http.client` does not: chunk sizes, trailers and interim
-    responses.
+    Unlike :mod:`http.client`, it limits chunk sizes, trailers and interim responses, too.
     """
 
     def __init__(self, sock: Any, network: Network) -> None:
         self._sock = sock
         self._raw = sock.makefile("rb", 0)
         self._network = network
-        self._left = MOST_RECEIVED
+        self._bytes_left = MOST_RECEIVED
         self.is_complete = False  # nothing more is read
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -222,10 +218,10 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.is_complete:
             return 0
-        self._sock.settimeout(self._network.left())
-        read: int | None = self._raw.readinto(buffer)
-        self._left -= read or 0
-        if self._left < 0:
-            size = MOST_RECEIVED // 1024
-            raise http.client.HTTPException(f"it has more than {size} KiB")
-        return read
+        self._sock.settimeout(self._network.seconds_left())
+        count: int | None = self._raw.readinto(buffer)
+        self._bytes_left -= count or 0
+        if self._bytes_left < 0:
+            limit = MOST_RECEIVED // 1024
+            raise http.client.HTTPException(f"it has more than {limit} KiB")
+        return count

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import dns.edns
@@ -16,10 +17,9 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdatatype
 import dns.resolver
 from dns.rdataclass import IN
-from dns.rdatatype import MX, NS, RRSIG
+from dns.rdatatype import CNAME, MX, NS, RRSIG, SOA
 
 from ...address import is_ip
 from .common import in_thread, texts
@@ -36,7 +36,7 @@ class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
     `kind` is timeout (no name server answers), dnssec, servfail, refused, tcp (port 53 is
     closed), short (the name server does not recurse), kind (only one of A and AAAA is
     answered), loop (of aliases), unknown (the query is not supported) or "". `cure` is
-    the remedy, "" where none is known.
+    the remedy, "" if none is known.
     """
 
     def __init__(self, name: str, reason: str, kind: str = "") -> None:
@@ -47,7 +47,7 @@ class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
 
 
 class Resolver:
-    """Looks names up within *timeout* seconds each.
+    """Looks up names in DNS, each within *timeout* seconds.
 
     *server* is the address and port of a name server, None for those of the system.
     """
@@ -55,11 +55,11 @@ class Resolver:
     def __init__(
         self, server: tuple[str, int] | None = None, timeout: float = 5.0
     ) -> None:
-        self._is_inside = server is not None and not is_public(server[0])
-        self._behind: Resolver | None = None  # for what a server of a zone delegates
+        self._is_private = server is not None and not is_public(server[0])
+        self._recursive: Resolver | None = None  # for names that a zone delegates
         try:
             self._resolver = dns.resolver.Resolver(configure=server is None)
-        except dns.resolver.NoResolverConfiguration:  # then every lookup fails
+        except dns.resolver.NoResolverConfiguration:  # every lookup will fail
             self._resolver = dns.resolver.Resolver(configure=False)
         if server:
             self._resolver.nameservers = [server[0]]
@@ -68,14 +68,14 @@ class Resolver:
         self._answers: dict[tuple[str, str], list[Any] | None] = {}
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
-        # Hosts of which only one kind of address was answered, with the other kind.
+        # Hosts with an answer for one type of address only, and the unanswered type.
         self.unanswered: dict[str, str] = {}
 
     def until(self, moment: float) -> "Resolver":
         """Return this resolver with a deadline on the monotonic clock."""
-        copied = copy.copy(self)
-        copied._until = min(self._until, moment)
-        return copied
+        resolver = copy.copy(self)
+        resolver._until = min(self._until, moment)
+        return resolver
 
     def forget(self, domain: str) -> None:
         """Forget the answers for a domain and the names in it."""
@@ -83,57 +83,56 @@ class Resolver:
             if f".{name}".endswith(f".{domain}"):
                 self._answers.pop((name, type_), None)
 
-    def at(self, address: str) -> "Resolver":
-        """Return a resolver that asks a zone's name server, and this one for the rest."""
-        copied = copy.copy(self)
-        copied._behind, copied._answers = self, {}
-        copied._resolver = copy.copy(self._resolver)
-        copied._resolver.nameservers, copied._resolver.port = [address], 53
-        return copied
+    def with_server(self, address: str) -> "Resolver":
+        """Return a resolver for a zone's name server, and for what that one delegates."""
+        resolver = copy.copy(self)
+        resolver._recursive, resolver._answers = self, {}
+        resolver._resolver = copy.copy(self._resolver)
+        resolver._resolver.nameservers, resolver._resolver.port = [address], 53
+        return resolver
 
     def authorities(self, name: str, allow_private: bool = False) -> "list[Authority]":
         """Return the name servers of the zone that the name is in; raises LookupFailed.
 
-        A host that DNS names is not trusted: servers at private addresses are left out,
+        Hosts that DNS names are not trusted: servers at private addresses are left out,
         unless they are allowed or the user's own name server is at one.
         """
         hosts: list[str] = []
         for zone in _zones(name):
             if not hosts and not self.alias(zone):
                 hosts = self.delegated(zone, allow_private) or self.name_servers(zone)
-        return list(self._asked_of(hosts, allow_private))
+        return list(self._servers(hosts, allow_private))
 
     def name_servers(self, zone: str) -> list[str]:
-        found = sorted(_host(one.target) for one in self.records(zone, "NS"))
-        return list(filter(None, found))
+        hosts = (_host(record.target) for record in self.records(zone, "NS"))
+        return sorted(filter(None, hosts))
 
-    def _asked_of(self, hosts: list[str], allow_private: bool) -> "Iterator[Authority]":
+    def _servers(self, hosts: list[str], allow_private: bool) -> "Iterator[Authority]":
         for host in hosts[:_MOST_SERVERS]:
             with suppress(LookupFailed):
-                addresses = self.addresses(host)
-                yield from [
-                    Authority(host, address, self.at(address))
-                    for address in sorted(addresses, key=lambda one: ":" in one)
-                    if allow_private or self._is_inside or is_public(address)
-                ][:1]
+                for address in sorted(self.addresses(host), key=lambda ip: ":" in ip):
+                    if allow_private or self._is_private or is_public(address):
+                        yield Authority(host, address, self.with_server(address))
+                        break
 
     def delegated(self, zone: str, allow_private: bool = False) -> list[str]:
-        """Return the name servers that the zone above names, whom all ask, if known."""
+        """Return the name servers that the parent zone names, [] if they are unknown."""
         parent = zone.partition(".")[2]
         with suppress(LookupFailed, dns.exception.DNSException, OSError):
-            for server in self._asked_of(self.name_servers(parent), allow_private):
-                asked, left = server.resolver._resolver, self._left(zone)
-                response = asked.resolve(
+            hosts = self.name_servers(parent)
+            for server in self._servers(hosts, allow_private):
+                resolver, left = server.resolver._resolver, self._seconds_left(zone)
+                response = resolver.resolve(
                     f"{zone}.", "NS", lifetime=left, raise_on_no_answer=False
                 ).response
                 for section in (response.answer, response.authority):
                     name = dns.name.from_text(zone)
-                    if found := response.get_rrset(section, name, IN, NS):
-                        return sorted(_host(data.target) for data in found)
+                    if records := response.get_rrset(section, name, IN, NS):
+                        return sorted(_host(record.target) for record in records)
                 return []
         return []
 
-    def _left(self, name: str) -> float:
+    def _seconds_left(self, name: str) -> float:
         left = min(self._timeout, self._until - time.monotonic())
         if left <= 0:
             error = LookupFailed(name, "no time is left to ask for it", "timeout")
@@ -142,35 +141,33 @@ class Resolver:
         return left
 
     def _lookup(self, name: str, type_: str) -> list[Any] | None:
-        """Return the records, None where the name does not exist; ask once for each."""
+        """Return the records, None if the name does not exist; query each only once."""
         if (name, type_) not in self._answers:
-            self._answers[name, type_] = self._asked(name, type_)
-        found = self._answers[name, type_]
-        return found and list(found)
+            self._answers[name, type_] = self._query(name, type_)
+        records = self._answers[name, type_]
+        return records and list(records)
 
-    def _asked(
-        self, name: str, type_: str, flags: int | None = None
-    ) -> list[Any] | None:
-        resolver, left = copy.copy(self._resolver), self._left(name)
-        resolver.flags = flags
+    def _query(self, name: str, type_: str, flags: int = 0) -> list[Any] | None:
+        resolver, left = copy.copy(self._resolver), self._seconds_left(name)
+        resolver.flags = flags or None  # by default, dnspython's
         try:
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
         except dns.resolver.NXDOMAIN:
             return None
         except dns.resolver.NoAnswer as error:
             if _is_cut_short(error.kwargs.get("response")):
-                if self._behind:
-                    return self._behind._lookup(name, type_)
+                if self._recursive:
+                    return self._recursive._lookup(name, type_)
                 reason = "the name server asked answers for its own zones only"
                 raise LookupFailed(f"{name} {type_}", reason, "short") from error
             return []
         except (dns.exception.DNSException, OSError) as error:
             kind, reason = _reason(error)
-            if kind == "servfail" and flags is None:
-                # See whether it succeeds without validation of DNSSEC.
+            if kind == "servfail" and not flags:
+                # Find out whether it succeeds without DNSSEC validation.
                 unchecked = self.until(time.monotonic() + 1.0)
                 with suppress(LookupFailed):
-                    unchecked._asked(name, type_, flags=dns.flags.RD | dns.flags.CD)
+                    unchecked._query(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
         most = _MOST_RECORDS.get(type_, len(answer))
@@ -182,50 +179,50 @@ class Resolver:
             return [host]
         if host == "localhost":  # RFC 6761, section 6.3
             return ["::1", "127.0.0.1"]
-        if (kept := (host, "AAAA and A")) not in self._answers:
+        if (key := (host, "AAAA and A")) not in self._answers:
             limited = self.until(time.monotonic() + self._timeout)
-            self._answers[kept] = limited._both_kinds(host)
-        found = [ip_address(record.address) for record in self._answers[kept] or ()]
-        # Sorted, so that each run asks the same server, whatever order records come in.
-        found.sort(key=lambda it: (-it.version, it.packed))
-        return [str(one) for one in found]
+            self._answers[key] = limited._look_up_addresses(host)
+        addresses = [ip_address(record.address) for record in self._answers[key] or ()]
+        # Every run must connect to the same server, whatever the order of the records.
+        addresses.sort(key=lambda address: (-address.version, address.packed))
+        return list(map(str, addresses))
 
-    def _both_kinds(self, host: str) -> list[Any]:
+    def _look_up_addresses(self, host: str) -> list[Any]:
         """Return the AAAA and A records of a host, looked up side by side.
 
-        If one kind fails, the other is returned. If one is late and the other is there,
-        it is waited for half of the time: the rest is for a connection.
+        If one lookup fails, the records of the other are returned. Once one succeeds, the
+        other may take half of the time: the rest is for a connection.
         """
         types = [type_ for type_ in ("AAAA", "A") if type_ != self.unanswered.get(host)]
         lookups = [in_thread(partial(self._lookup, host, type_)) for type_ in types]
-        start, left = time.monotonic(), self._left(host)
+        start, left = time.monotonic(), self._seconds_left(host)
         done, _ = wait(lookups, left, FIRST_COMPLETED)
-        is_one_there = any(lookup.exception() is None for lookup in done)
-        end = start + (left / 2 if is_one_there else left + _THREAD_DELAY)
+        has_answer = any(lookup.exception() is None for lookup in done)
+        end = start + (left / 2 if has_answer else left + _THREAD_DELAY)
         wait(lookups, max(end - time.monotonic(), 0))
 
-        found: list[list[Any] | None] = []
-        failed: dict[str, LookupFailed] = {}
+        answers: list[list[Any] | None] = []
+        errors: dict[str, LookupFailed] = {}
         for type_, lookup in zip(types, lookups, strict=True):
             try:
-                found.append(lookup.result(0))
+                answers.append(lookup.result(0))
             except LookupFailed as error:
-                failed[type_] = error
+                errors[type_] = error
             except TimeoutError:
-                failed[type_] = LookupFailed(host, "no name server answers", "timeout")
-        records = [record for each in found for record in each or []]
-        late = [type_ for type_, error in failed.items() if error.kind == "timeout"]
-        if late and found:
+                errors[type_] = LookupFailed(host, "no name server answers", "timeout")
+        records = [record for answer in answers for record in answer or ()]
+        late = [type_ for type_, error in errors.items() if error.kind == "timeout"]
+        if late and answers:
             (type_,) = late
-            # Some servers say so where a name has one kind of address.
-            if None in found:
+            # Some servers deny a name that has addresses of the other type only.
+            if None in answers:
                 return []
             if records:
                 self.unanswered[host] = type_
             reason = f"the name server answers, but not for {type_}"
-            failed[type_] = LookupFailed(host, reason, "kind")
-        if failed and not records:
-            raise next(iter(failed.values()))
+            errors[type_] = LookupFailed(host, reason, "kind")
+        if errors and not records:
+            raise next(iter(errors.values()))
         return records
 
     def serial(self, name: str) -> int:
@@ -241,15 +238,14 @@ class Resolver:
         resolver = copy.copy(self._resolver)
         resolver.use_edns(0, dns.flags.DO, 1232)
         with suppress(LookupFailed, dns.exception.DNSException, OSError):
-            left = self._left(name)
+            left = self._seconds_left(name)
             response = resolver.resolve(f"{name}.", "MX", lifetime=left).response
-            zone = dns.name.from_text(name)
-            found = response.get_rrset(response.answer, zone, IN, RRSIG, MX)
-            return list(found or ())
+            owner = dns.name.from_text(name)
+            return list(response.get_rrset(response.answer, owner, IN, RRSIG, MX) or ())
         return []
 
     def is_known(self, name: str) -> bool:
-        """Return whether the name exists in DNS; True where that cannot be found out."""
+        """Return whether the name exists in DNS; True if that cannot be found out."""
         try:
             return self._lookup(name, "SOA") is not None
         except LookupFailed:
@@ -262,25 +258,25 @@ class Resolver:
 
     def mx(self, domain: str, only_best: bool = False) -> list[str]:
         """Return the domain's MX hosts by preference; raises LookupFailed."""
-        records = sorted(self.records(domain, "MX"), key=lambda one: one.preference)
+        records = sorted(self.records(domain, "MX"), key=attrgetter("preference"))
         if only_best:
-            records = [it for it in records if it.preference == records[0].preference]
-        return [host for one in records if (host := _host(one.exchange))]
+            records = [mx for mx in records if mx.preference == records[0].preference]
+        return [host for record in records if (host := _host(record.exchange))]
 
     def srv(self, name: str) -> list[tuple[str, int]]:
-        """Return host and port of SRV records by priority; raises LookupFailed.
+        """Return the host and port of SRV records by priority; raises LookupFailed.
 
-        The host is "" where the record says that the service is not offered.
+        The host is "" in a record that says that the service is not offered.
         """
-        records = sorted(self.records(name, "SRV"), key=lambda one: one.priority)
-        return [(_host(one.target), int(one.port)) for one in records]
+        records = sorted(self.records(name, "SRV"), key=attrgetter("priority"))
+        return [(_host(record.target), int(record.port)) for record in records]
 
     def records(self, name: str, type_: str) -> list[Any]:
         return self._lookup(name, type_) or []
 
     def txt(self, name: str) -> list[str]:
-        found = self.records(name, "TXT")
-        return [b"".join(one.strings).decode("utf-8", "replace") for one in found]
+        strings = [b"".join(record.strings) for record in self.records(name, "TXT")]
+        return [text.decode("utf-8", "replace") for text in strings]
 
 
 class Authority(NamedTuple):
@@ -293,9 +289,9 @@ class Authority(NamedTuple):
 
 
 def _zones(name: str) -> Iterator[str]:
-    """Yield a name and those that it is in, without the top-level domain."""
+    """Yield a name and its parent domains, without the top-level domain."""
     labels = name.split(".")
-    yield from (".".join(labels[at:]) for at in range(len(labels) - 1))
+    yield from (".".join(labels[start:]) for start in range(len(labels) - 1))
 
 
 def _host(name: Any) -> str:
@@ -309,17 +305,17 @@ _DNSSEC_CODES = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27))  # of RFC 8
 
 
 def _reason(error: Exception) -> tuple[str, str]:
-    """Return the kind of a failure, and the failure in words."""
-    # What each name server did: itself, TCP, port, error, response.
-    tries = getattr(error, "kwargs", {}).get("errors") or []
-    for server, _, _, failure, *_ in tries:
+    """Return the kind of a failure, and its reason in words."""
+    # For each query: the name server, whether by TCP, the port, the error, the response.
+    queries = getattr(error, "kwargs", {}).get("errors") or []
+    for server, _, _, failure, *_ in queries:
         if isinstance(failure, dns.message.Truncated):
-            return "tcp", texts()["too_long"].format(server=_server(server))
+            return "tcp", texts()["too_long"].format(server=_address(server))
     if isinstance(error, dns.exception.Timeout):
-        servers = sorted({f"{_server(each[0])} port {each[2]}" for each in tries})
-        beside = f" ({', '.join(servers[:3])})" if servers else ""
-        return "timeout", f"no name server answers{beside}"
-    reasons = [_of_response(_server(server), *rest[2:4]) for server, *rest in tries]
+        servers = sorted({f"{_address(query[0])} port {query[2]}" for query in queries})
+        suffix = f" ({', '.join(servers[:3])})" if servers else ""
+        return "timeout", f"no name server answers{suffix}"
+    reasons = [_query_reason(_address(query[0]), *query[3:5]) for query in queries]
     if reasons:
         return next((reason for reason in reasons if reason[0]), reasons[0])
     if isinstance(error, dns.resolver.NoNameservers):
@@ -327,8 +323,8 @@ def _reason(error: Exception) -> tuple[str, str]:
     return "", str(error).partition("\n")[0][:200] or type(error).__name__
 
 
-def _of_response(address: str, failure: Any, response: Any = None) -> tuple[str, str]:
-    """Return the same for what one name server did."""
+def _query_reason(address: str, failure: Any, response: Any = None) -> tuple[str, str]:
+    """Return the kind and the reason of the failure at one name server."""
     if isinstance(failure, dns.message.ChainTooLong):
         return "loop", "its alias (CNAME) is a loop"
     if response is not None:
@@ -336,13 +332,13 @@ def _of_response(address: str, failure: Any, response: Any = None) -> tuple[str,
             if isinstance(option, dns.edns.EDEOption):
                 code, text = int(option.code), option.text or ""
                 kind = "dnssec" if code in _DNSSEC_CODES else "servfail"
-                unnamed = "DNSSEC" if kind == "dnssec" else f"error {code} (RFC 8914)"
-                reason = texts()["extended"].get(str(code), unnamed)
+                default = "DNSSEC" if kind == "dnssec" else f"error {code} (RFC 8914)"
+                reason = texts()["extended"].get(str(code), default)
                 return kind, f"{reason}: {text[:200]}" if text else reason
         name = dns.rcode.to_text(response.rcode())
-        useless = f"the answer of the name server {address} is of no use ({name})"
-        entry = texts()["response"].get(name, {"kind": "", "reason": useless})
-        return entry["kind"], entry["reason"].format(server=address)
+        reason = f"the answer of the name server {address} is of no use ({name})"
+        row = texts()["response"].get(name, {"kind": "", "reason": reason})
+        return row["kind"], row["reason"].format(server=address)
     if isinstance(failure, OSError):
         reason = failure.strerror or type(failure).__name__
         return "timeout", f"the name server {address} is not reached: {reason}"
@@ -350,19 +346,18 @@ def _of_response(address: str, failure: Any, response: Any = None) -> tuple[str,
 
 
 def _is_cut_short(response: Any) -> bool:
-    """Return whether a server that does not recurse left the rest to other servers.
+    """Return whether a server that does not recurse refers the client to other servers.
 
     A response that there are no records has the zone's SOA (RFC 2308, section 2.2).
     """
     if response is None or response.flags & dns.flags.RA:
         return False
     types = {records.rdtype for records in (*response.answer, *response.authority)}
-    is_referral = dns.rdatatype.NS in types and not response.flags & dns.flags.AA
-    is_open = dns.rdatatype.CNAME in types or is_referral
-    return is_open and dns.rdatatype.SOA not in types
+    is_referral = NS in types and not response.flags & dns.flags.AA
+    return (CNAME in types or is_referral) and SOA not in types
 
 
-def _server(nameserver: Any) -> str:
+def _address(nameserver: Any) -> str:
     """Return the address of a name server, which dnspython writes as Do53:ADDRESS@PORT."""
     text = str(getattr(nameserver, "address", nameserver))
     return text.removeprefix("Do53:").partition("@")[0]

@@ -19,19 +19,19 @@ from .resolver import LookupFailed, Resolver
 from .tls import Certificate, address_of
 from .untrusted import is_public, kind_of
 
-# Below 1024, connect to the ports of mail and web servers only: a document from
+# Below 1024, only the ports of mail and web servers are connected to: a document from
 # elsewhere must not lead to other services.
 _SERVICE_PORTS = frozenset((25, 26, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MOST_ADDRESSES = 8  # of one host
-_HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
+_HEAD_START = 0.25  # seconds before the next address is dialled, too (RFC 8305)
 _TOO_LATE = "the server did not finish in time"
 
 
 @dataclass(frozen=True)
 class Network:
-    """How to reach servers: the resolver, the timeouts, and what is off limits.
+    """How to reach servers: the resolver, the timeouts, and the hosts that are allowed.
 
     Hosts that DNS, a document or a redirect names are not trusted: connections to them
     go to public addresses only, and to the ports of mail and web servers.
@@ -39,14 +39,14 @@ class Network:
 
     resolver: Resolver
     timeout: float = 5.0  # seconds for a connection, and for each part of a step
-    # (host, port) -> (host, port) to connect to instead, as curl's --connect-to, to try
-    # a server before DNS points to it.
+    # As curl's --connect-to: the host and port to connect to in place of another, such
+    # as to test a server before DNS points to it.
     connect_to: Mapping[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     # Hosts and ports that the user's own file names: they may have any address.
     own: frozenset[tuple[str, int]] = frozenset()
     allow_private: bool = False
     until: float = math.inf  # the deadline of the step, on the monotonic clock
-    only: str = ""  # connect to this address of a host, and to no other
+    only: str = ""  # the only address to connect to
 
     def step(self, seconds: float | None = None) -> "Network":
         """Return the network for one step, which ends within *seconds* or the timeout."""
@@ -54,7 +54,7 @@ class Network:
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return the seconds left for the step; raises ProbeError if there are none."""
         left = self.until - time.monotonic()
         if left <= 0:
@@ -62,7 +62,7 @@ class Network:
         return min(left, self.timeout)
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Return the addresses to connect to; raises ProbeError if any is not allowed."""
+        """Return the addresses of a host; raises ProbeError if one is not allowed."""
         if not 0 < port < 65536:
             raise ProbeError("connect", f"{host[:80]}: {port} is not a valid port")
         if len(host) > _LONGEST_HOST:
@@ -77,11 +77,11 @@ class Network:
         if not addresses:
             raise ProbeError("dns", f"{host} has no address in DNS")
         if not is_trusted:
-            private = [each for each in addresses if not is_public(each)]
+            private = [address for address in addresses if not is_public(address)]
             if private:
-                said, cure = _nature(private)
+                clause, cure = _nature(private)
                 message = f"{host} leads to {private[0]}, which is not on the internet"
-                raise ProbeError("private", message + said, cure)
+                raise ProbeError("private", message + clause, cure)
             if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
                 message = f"port {port} of {host} is not a port of mail or web servers"
                 raise ProbeError("port", message)
@@ -90,14 +90,14 @@ class Network:
     def connect(self, host: str, port: int) -> socket.socket:
         """Connect to the first address that answers; raises ProbeError.
 
-        The addresses are tried side by side, each with a head start before the next
-        (RFC 8305), so that a silent one delays the others only that long.
+        The addresses are dialled side by side, each with a head start over the next one
+        (RFC 8305), so that a silent address delays the others no longer than that.
         """
         addresses = self.addresses(host, port)
         if self.only:
             addresses = [self.only]
         _, port = self.connect_to.get((host, port), (host, port))
-        until = time.monotonic() + self.left()
+        until = time.monotonic() + self.seconds_left()
         attempts: dict[Future[socket.socket], str] = {}
         connected = None
         try:
@@ -124,37 +124,37 @@ class Network:
     first_messages = staticmethod(tls.first_messages)
 
     def start_tls(
-        self, connect: Callable[[], socket.socket], host: str, where: str = ""
+        self, connect: Callable[[], socket.socket], host: str, suffix: str = ""
     ) -> tuple[socket.socket, Certificate]:
-        """Start TLS on a new connection and judge the certificate; raises ProbeError.
+        """Start TLS on a new connection and verify the certificate; raises ProbeError.
 
         A bad certificate does not end the conversation: see `Certificate.problem`.
-        *where* follows the address in the message of an error.
+        *suffix* follows the address in the message of an error.
         """
         address = ""
 
-        def connected() -> socket.socket:
+        def connect_in_time() -> socket.socket:
             nonlocal address
             address, connection = "", connect()
             address = address_of(connection)
             try:
-                connection.settimeout(self.left())  # for the whole handshake
+                connection.settimeout(self.seconds_left())  # for the whole handshake
             except ProbeError:
                 connection.close()
                 raise
             return connection
 
         try:
-            return self.handshake(connected, host)
+            return self.handshake(connect_in_time, host)
         except TimeoutError as error:
-            if not address:  # it is late before TLS
+            if not address:  # the connection timed out, not the handshake
                 raise
             row = texts()["silent"]["tls"]
             raise ProbeError("timeout", row["problem"], row["cure"]) from error
         except ProbeError as error:
             if error.kind != "tls":
                 raise
-            message = f"{address}{where}: {error}"
+            message = f"{address}{suffix}: {error}"
             raise ProbeError("tls", message, error.cure) from error.__cause__
 
 
@@ -163,33 +163,31 @@ def _close(attempt: Future[socket.socket]) -> None:
         attempt.result().close()
 
 
-def _no_connection(
-    attempts: Mapping[Future[socket.socket], str], port: int
-) -> ProbeError:
-    """List why each address failed, those without a route from here last."""
+def _no_connection(dials: Mapping[Future[socket.socket], str], port: int) -> ProbeError:
+    """Return the error with the reason at each address, those without a route last."""
     errors = {
-        address: (attempt.exception() if attempt.done() else None) or TimeoutError()
-        for attempt, address in attempts.items()
+        address: (dial.exception() if dial.done() else None) or TimeoutError()
+        for dial, address in dials.items()
     }
     reasons: dict[str, list[str]] = {}
-    for address in sorted(errors, key=lambda name: _is_out_of_reach(errors[name])):
+    for address in sorted(errors, key=lambda name: _has_no_route(errors[name])):
         reasons.setdefault(reason_of(errors[address]), []).append(address)
     message = "; ".join(
         f"{' and '.join(addresses)} port {port}: {reason}"
         for reason, addresses in reasons.items()
     )
-    near = [error for error in errors.values() if not _is_out_of_reach(error)]
-    is_late = all(isinstance(error, TimeoutError) for error in near)
+    routed = [error for error in errors.values() if not _has_no_route(error)]
+    is_late = all(isinstance(error, TimeoutError) for error in routed)
     kind = "silent" if is_late else "connect"
-    said, cure = _nature(attempts.values())
-    if not (near or cure):
+    clause, cure = _nature(dials.values())
+    if not (routed or cure):
         # Outside their network, nobody has a route to private addresses.
-        kind = "private" if said else "no-route"
-    return ProbeError(kind, message + said, cure)
+        kind = "private" if clause else "no-route"
+    return ProbeError(kind, message + clause, cure)
 
 
 def _nature(addresses: Iterable[str]) -> tuple[str, str]:
-    """Return what one of the addresses is, as a clause, and the cure if it is wrong."""
+    """Return a clause about a special address among these, and the cure if it is wrong."""
     for address in addresses:
         if words := kind_of(address, "nowhere", "inside"):
             cure = not_public(address) if kind_of(address, "nowhere") else ""
@@ -205,7 +203,7 @@ def not_public(address: str) -> str:
 _NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
 
 
-def _is_out_of_reach(error: BaseException) -> bool:
+def _has_no_route(error: BaseException) -> bool:
     """Return whether this machine has no route to the address, as without IPv6."""
     return isinstance(error, OSError) and error.errno in _NO_ROUTE
 
@@ -215,36 +213,36 @@ def reason_of(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
-    if _is_out_of_reach(error):
+    if _has_no_route(error):
         return "this machine has no way there"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 @contextmanager
-def failures(kind: str, place: Callable[[], str], prefix: str = "") -> Iterator[None]:
-    """Raise ProbeError for whatever fails in the block, its message after the place.
+def failures(kind: str, peer: Callable[[], str], prefix: str = "") -> Iterator[None]:
+    """Raise ProbeError for any failure in the block, with the address of the server.
 
-    *place* returns the address of the server, with what identifies the port, or "".
-    *kind* and *prefix* are those of an error that is neither TLS nor a timeout.
+    *peer* returns the address, with the port if that must be named, or "".
+    *kind* and *prefix* are for an error that is neither of TLS nor a timeout.
     """
     try:
         yield
     except ProbeError as error:
-        found, cause = error, error.__cause__
+        failure, cause = error, error.__cause__
     except TimeoutError as error:
-        found, cause = ProbeError("timeout", _TOO_LATE), error
+        failure, cause = ProbeError("timeout", _TOO_LATE), error
     except (OSError, http.client.HTTPException, ValueError) as error:
         if kind == "http" and isinstance(error, ConnectionError):
             kind, error = "closed", ConnectionError("the server hangs up")
-        found, cause = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}"), error
-        # In TLS 1.3 a server judges the client's part when the client has long gone on
-        # (RFC 8446, section 4.4.2.4): its alert arrives with the first answer.
+        failure, cause = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}"), error
+        # In TLS 1.3 a server may reject the client's part of a handshake that is over
+        # for the client (RFC 8446, section 4.4.2.4): its alert is read in place of data.
         if isinstance(error, ssl.SSLError):
             end = "the server hangs up after the TLS handshake"
-            found = tls.explained(error, "TLS breaks off", end)
+            failure = tls.explained(error, "TLS breaks off", end)
     else:
         return
-    where, message = place(), str(found)
-    if where and where.partition(" ")[0] not in message:
-        message = f"{where}: {message}"
-    raise ProbeError(found.kind, message, found.cure) from cause
+    address, message = peer(), str(failure)
+    if address and address.partition(" ")[0] not in message:
+        message = f"{address}: {message}"
+    raise ProbeError(failure.kind, message, failure.cure) from cause

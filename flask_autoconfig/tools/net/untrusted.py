@@ -1,4 +1,4 @@
-"""Checks of what servers and DNS send: URLs, addresses, and repeated passwords."""
+"""Checks of untrusted data from servers and DNS: URLs, addresses, passwords in it."""
 
 import base64
 import html
@@ -26,18 +26,18 @@ def split_url(url: str) -> SplitResult:
 
 
 def unquoted(value: str) -> str:
-    """Return the value of a TXT record without quotation marks that were typed with it."""
+    """Return the value of a TXT record without quotation marks that somebody typed."""
     return re.sub(r'["\\]', "", value).strip()
 
 
 def kind_of(address: str, *tables: str) -> str:
-    """Return what an address is, in words, if it is in one of these tables, or ""."""
-    networks = [
-        pair for table in tables for pair in texts()["addresses"][table].items()
-    ]
+    """Return the words for the address in the first of these tables, "" for none."""
     with suppress(ValueError):
         ip = ip_address(address)
-        return next((words for at, words in networks if ip in ip_network(at)), "")
+        for table in tables:
+            for network, words in texts()["addresses"][table].items():
+                if ip in ip_network(network):
+                    return str(words)
     return ""
 
 
@@ -48,15 +48,15 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, IPv6Address):
-        carried = ip.ipv4_mapped or ip.sixtofour
+        embedded = ip.ipv4_mapped or ip.sixtofour
         if kind_of(address, "carriers"):
-            carried = IPv4Address(int(ip) & 0xFFFFFFFF)
-        if carried is not None:
-            return is_public(str(carried))
+            embedded = IPv4Address(int(ip) & 0xFFFFFFFF)
+        if embedded is not None:
+            return is_public(str(embedded))
     return ip.is_global and not ip.is_multicast and not kind_of(address, "special")
 
 
-# The code of a response (RFC 5321, 2034, 9051, 2449).
+# The code that begins a response (RFC 5321, 2034, 9051, 2449).
 _CODE = re.compile(
     r"((a|\*) )?(OK|NO|BAD|BYE|\+OK|-ERR|[2-5]\d\d([ -][245]\.\d\.\d\d?)?)\b"
     r"( \[[A-Z/-]{1,21}\])?"
@@ -64,7 +64,7 @@ _CODE = re.compile(
 
 
 class Secrets:
-    """Hides the words of servers that repeat a secret, such as the password.
+    """Hides text from servers that repeats a secret, such as the password.
 
     A server may write a secret in more ways than can be listed. So letters and digits
     are compared, and half of a secret counts as the whole.
@@ -77,11 +77,11 @@ class Secrets:
 
     def add(self, secret: str) -> None:
         """Hide a secret: as text, backwards, in hexadecimal and in Base64."""
-        forms = [form[::way] for form in _readings(secret) for way in (1, -1)]
+        forms = [form[::step] for form in _readings(secret) for step in (1, -1)]
         forms += [secret.encode(codec).hex() for codec in ("utf-8", "utf-16-be")]
-        for before in range(3):  # octets before it in a group (RFC 4648, section 4)
-            encoded = base64.b64encode(bytes(before) + secret.encode()).decode()
-            forms += _readings(encoded.rstrip("=")[-(-before * 8 // 6) :])
+        for offset in range(3):  # octets before it in a group (RFC 4648, section 4)
+            encoded = base64.b64encode(bytes(offset) + secret.encode()).decode()
+            forms += _readings(encoded.rstrip("=")[-(-offset * 8 // 6) :])
         for form in forms:
             size = min(len(form), max(4, len(form) // 2))
             ends = range(size, len(form) + 1)
@@ -89,21 +89,21 @@ class Secrets:
 
     def quoted(self, text: str) -> str:
         """Return the text, or only its response code if it repeats a secret."""
-        if not self._are_in(text):
+        if not self._is_in(text):
             return text
-        code = _CODE.match(text)
-        shown = f"{code[0]} " if code and not self._are_in(code[0]) else ""
-        return f"{shown}(the server repeats the password: its words are not shown)"
+        match = _CODE.match(text)
+        code = f"{match[0]} " if match and not self._is_in(match[0]) else ""
+        return f"{code}(the server repeats the password: its words are not shown)"
 
-    def _are_in(self, text: str) -> bool:
+    def _is_in(self, text: str) -> bool:
         readings = [*_readings(text), re.sub("[^0-9a-f]", "", text.lower())]
         return any(part in reading for part in self._parts for reading in readings)
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Yield the letters and digits of a text, and all of it but its white space.
+    """Yield the letters and digits of a text, and the text without white space.
 
-    Both are in lower case, of the text as it is, and decoded once and twice.
+    Both are in lower case, of the text as it is, decoded once, and decoded twice.
     """
     for _ in range(3):
         plain = "".join(unicodedata.normalize("NFKD", char) for char in text).casefold()
