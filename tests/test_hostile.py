@@ -83,6 +83,16 @@ def test_a_private_address_that_no_redirect_leads_to_is_told_as_one() -> None:
     assert wrong.code == "http.private"
 
 
+def test_only_the_public_addresses_of_a_host_are_contacted(monkeypatch: Patch) -> None:
+    network = replace(OUTSIDE, resolver=Resolver(timeout=1))
+    addresses = ["192.168.20.5", "9.9.9.9"]
+    monkeypatch.setattr(Resolver, "addresses", lambda *_: addresses)
+    assert network.addresses("mail.example.com", 993) == ["9.9.9.9"]
+    addresses.pop()
+    with pytest.raises(ProbeError, match="192.168.20.5, which is not on the internet"):
+        network.addresses("mail.example.com", 993)
+
+
 def behaviour(row: dict[str, Any]) -> Behaviour:
     if "target" in row:
         return redirecting(row["target"])

@@ -62,7 +62,7 @@ class Network:
         return min(left, self.timeout)
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host; raises ProbeError if one is not allowed."""
+        """Return the allowed addresses of a host; raises ProbeError if there is none."""
         if not 0 < port < 65536:
             raise ProbeError("connect", f"{host[:80]}: {port} is not a valid port")
         if len(host) > _LONGEST_HOST:
@@ -77,8 +77,8 @@ class Network:
         if not addresses:
             raise ProbeError("dns", f"{host} has no address in DNS")
         if not is_trusted:
-            private = [address for address in addresses if not is_public(address)]
-            if private:
+            private, addresses = addresses, list(filter(is_public, addresses))
+            if not addresses:
                 clause, cure = _nature(private)
                 message = f"{host} leads to {private[0]}, which is not on the internet"
                 raise ProbeError("private", message + clause, cure)

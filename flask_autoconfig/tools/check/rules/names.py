@@ -153,6 +153,9 @@ def _service(
         targets = facts.srv(full_name)
         paths = facts.txt(full_name) if path else []
     except LookupFailed as error:
+        if error.kind == "timeout" and facts.mx_hosts(case.domain):
+            reason = "the name server answers, but not queries for SRV records"
+            error = LookupFailed(subject, reason, "type")
         yield web.failed(subject, error)
         return
     offered = [target for target in targets if target[0]]

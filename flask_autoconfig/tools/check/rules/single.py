@@ -271,7 +271,8 @@ def autodiscover(context: Context) -> Iterator[Finding]:
         # Another finding says what is wrong with a host that Outlook asks anyway.
         wrong = " ".join(found.subject for found in play.findings if found.status != OK)
         is_reported = f"//{host}/" in wrong
-        if play.found is None and web.ABSENT not in problem.marks:
+        is_silent = web.ABSENT in problem.marks and not case.has(host)
+        if play.found is None and not is_silent:
             is_reported = facts.exists(host)
         if not is_reported and problem.code not in _REPORTED:
             code = "srv.autodiscover-dead"
