@@ -5,7 +5,7 @@ line ends that forge a line, and characters that hide or reorder other text.
 """
 
 
-def is_seen(char: str) -> bool:
+def is_visible_char(char: str) -> bool:
     """Whether the character is visible or a space (not in Unicode's C, Zl or Zp)."""
     if char.isprintable():
         return True
@@ -17,7 +17,9 @@ def is_seen(char: str) -> bool:
 def clean(text: str, limit: int = 1000) -> str:
     """Return *text* on one line, with `?` for invisible characters, cut to *limit*."""
     if not (text.isascii() and text.isprintable()):
-        text = "".join(char if is_seen(char) else "?" for char in text[: limit + 1])
+        text = "".join(
+            char if is_visible_char(char) else "?" for char in text[: limit + 1]
+        )
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import NamedTuple, Self
 
-_MOST_SHOWN = 100  # problems of a file
+_MAX_SHOWN = 100  # problems of a file
 
 
 class Problem(NamedTuple):
@@ -83,7 +83,7 @@ class ConfigError(Exception):
         """Return the problems, by default with their excerpts, for people."""
         count = len(self.problems)
         number = "1 problem" if count == 1 else f"{count} problems"
-        lines = [indent(show(problem), "  ") for problem in self.problems[:_MOST_SHOWN]]
-        if count > _MOST_SHOWN:
-            lines.append(f"  and {count - _MOST_SHOWN} more: `validate` lists all")
+        lines = [indent(show(problem), "  ") for problem in self.problems[:_MAX_SHOWN]]
+        if count > _MAX_SHOWN:
+            lines.append(f"  and {count - _MAX_SHOWN} more: `validate` lists all")
         return "\n".join([f"{self.file or 'the configuration'}: {number}", *lines])

@@ -23,7 +23,7 @@ class Route(NamedTuple):
     handler: handlers.Handler
     methods: tuple[str, ...] = ("GET",)  # GET includes HEAD
     rest: str = ""  # a regular expression of what may follow the path
-    any_case: bool = False  # upper and lower case are the same
+    ignores_case: bool = False  # upper and lower case are the same
     # `export` writes it as a file: it depends on the domain alone.
     is_file: bool = False
     is_document: bool = True  # scripts of any site may read it (CORS)
@@ -31,14 +31,14 @@ class Route(NamedTuple):
 
     @property
     def has_one_spelling(self) -> bool:
-        return not (self.rest or self.any_case)
+        return not (self.rest or self.ignores_case)
 
     @property
     def pattern(self) -> str:
         """The regular expression of all matching paths, without groups."""
         pattern = re.escape(self.path) + self.rest
         # Case-insensitive in ASCII only, or the long s would match "s".
-        return f"(?ai:{pattern})" if self.any_case else pattern
+        return f"(?ai:{pattern})" if self.ignores_case else pattern
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -70,13 +70,13 @@ class Family(NamedTuple):
         """Whether the clients always log in with the address."""
         return any(format_.implies_login for format_ in self.formats)
 
-    def writes(self, provider: Provider, domain: str) -> bool:
+    def writes_document(self, provider: Provider, domain: str) -> bool:
         """Whether the family has a document for the provider.
 
-        A format with a `stand_in` always has one, which may be too long to be written here.
+        With a `template_recipient` there is always one, which may be too long for here.
         """
-        recipient = Recipient(domain)
-        return any(f.stand_in or f.write(provider, recipient) for f in self.formats)
+        to = Recipient(domain)
+        return any(f.template_recipient or f.write(provider, to) for f in self.formats)
 
 
 def _format(module: Any, **options: Any) -> Format:
@@ -84,7 +84,7 @@ def _format(module: Any, **options: Any) -> Format:
     return Format(name, module.CONTENT_TYPE, module.write, **options)
 
 
-_THUNDERBIRD = _format(thunderbird, stand_in=thunderbird.stand_in)
+_THUNDERBIRD = _format(thunderbird, template_recipient=thunderbird.template_recipient)
 _OUTLOOK = _format(outlook, has_address=True)
 _ACTIVESYNC = _format(activesync, has_address=True)
 _APPLE = _format(apple, has_address=True, is_signed=True, extension="mobileconfig")
@@ -147,8 +147,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "outlook",
         (
-            Route(_POX, _POX_HANDLER, ("GET", "POST"), any_case=True),
-            Route(AUTODISCOVER_V2, _V2_HANDLER, rest=_V2_REST, any_case=True),
+            Route(_POX, _POX_HANDLER, ("GET", "POST"), ignores_case=True),
+            Route(AUTODISCOVER_V2, _V2_HANDLER, rest=_V2_REST, ignores_case=True),
         ),
         (_OUTLOOK, _ACTIVESYNC),
         label="autodiscover",
@@ -211,7 +211,7 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
     return tuple(family for family in FAMILIES if family.name in names)
 
 
-def overriding(clients: Any = None) -> tuple[Family, ...] | None:
+def explicit_families(clients: Any = None) -> tuple[Family, ...] | None:
     """Return the families that `clients` or the environment names, or None.
 
     They override those of the file. Raises ConfigError for an unknown name.

@@ -11,7 +11,7 @@ from typing import Any
 
 State = tuple[int, ...]  # differs between two versions of a file
 CLOCK_STEP = 20_000_000  # nanoseconds; the clock of file systems is coarse
-MOST_BYTES = 256 * 1024 * 1024  # enough for millions of domains
+MAX_BYTES = 256 * 1024 * 1024  # enough for millions of domains
 _SLICE = 1 << 16  # bytes
 DEFAULT_FILE = "autoconfig.toml"
 
@@ -28,12 +28,12 @@ def file_in_environment() -> str | None:
     return os.environ.get("AUTOCONFIG_FILE") or None
 
 
-def read_file(path: Path, max_bytes: int = MOST_BYTES) -> bytes:
+def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file of at most `max_bytes`; raises OSError."""
     return b"".join(read_slices(path, _SLICE, max_bytes))
 
 
-def read_slices(path: Path, size: int, max_bytes: int = MOST_BYTES) -> Iterator[bytes]:
+def read_slices(path: Path, size: int, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
     """Yield the content in slices of about `size` bytes, each of whole lines."""
     total = 0
     with open(path, "rb", opener=_open_regular_file) as file:

@@ -98,7 +98,7 @@ def autodiscover(
         return document(format_, lookup, request)
 
     try:
-        text, is_phone = outlook.read_request(request.body(outlook.MOST_BYTES))
+        text, is_phone = outlook.read_request(request.body(outlook.MAX_BYTES))
         address = parse_address(text)
     except ValueError:
         return _pox_error(outlook.INVALID_REQUEST)

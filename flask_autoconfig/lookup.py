@@ -11,7 +11,7 @@ from .reload import log
 from .snapshot import Match, Served, Snapshot
 
 _AN_HOUR = 3600.0
-_MOST_LOGGED = 100  # domains an hour
+_MAX_LOGGED = 100  # domains an hour
 
 
 class UnservedLog:
@@ -28,10 +28,10 @@ class UnservedLog:
         now = time.monotonic()
         if now > self._until:
             self._logged, self._until = set(), now + _AN_HOUR
-        if not domain or domain in self._logged or len(self._logged) > _MOST_LOGGED:
+        if not domain or domain in self._logged or len(self._logged) > _MAX_LOGGED:
             return
         self._logged.add(domain)
-        if len(self._logged) > _MOST_LOGGED:
+        if len(self._logged) > _MAX_LOGGED:
             log.warning("More domains are requested and not served than are logged")
         else:
             log.warning("%s was requested and is not served", domain)

@@ -29,7 +29,7 @@ _CHECK_EVERY = 0.4  # seconds between two checks of the files
 _STALE_AFTER = 1.2  # seconds after a check after which a request makes one itself
 _SHARE = 10  # a check takes at most a tenth of the time between two
 _LONGEST_WAIT = 0.8  # seconds between two checks, however many files there are
-_MOST_LINES = 5  # of a file, in the log
+_MAX_LINES = 5  # of a file, in the log
 _SETTLED_AFTER = 0.2  # seconds without a change after which a file is complete
 
 
@@ -218,9 +218,9 @@ def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
     for heading, problems in _warnings(loaded).items():
         if not problems or problems == logged.get(heading):
             continue
-        lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
-        if len(problems) > _MOST_LINES:
-            lines.append(f"  and {len(problems) - _MOST_LINES} more")
+        lines = [f"  {problem._replace(file='')}" for problem in problems[:_MAX_LINES]]
+        if len(problems) > _MAX_LINES:
+            lines.append(f"  and {len(problems) - _MAX_LINES} more")
         reloads.warning("%s", "\n".join([f"{heading}:", *lines]))
 
 

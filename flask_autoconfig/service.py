@@ -25,7 +25,7 @@ from .reload import Live, log, reloads
 from .signals import answered
 from .snapshot import Snapshot
 
-_MOST_COMPARED = 100  # domains whose documents are compared after an edit
+_MAX_COMPARED = 100  # domains whose documents are compared after an edit
 
 
 class Current(NamedTuple):
@@ -79,7 +79,7 @@ class Service:
         """
         self.hooks = hooks or Hooks()
         self._renderer = "in_site" if in_site else "alone"  # a module of the page
-        self._override = families.overriding(clients)  # None: the file's own
+        self._override = families.explicit_families(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None  # the families of a site's routes
         self._unserved = UnservedLog()
         fallback = None if strict else self._build(Loaded(Config(), ()))
@@ -107,7 +107,7 @@ class Service:
     def _advise(self, before: Current, after: Current) -> str:
         """Return which digests in DNS are outdated after an edit, or ""."""
         old, new = before.lookup.snapshot.loaded, after.lookup.snapshot.loaded
-        if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
+        if max(len(old.claims), len(new.claims)) > _MAX_COMPARED:
             return ""  # comparing them would slow the reload down
 
         def document(format_: Format, loaded: Loaded, name: bytes) -> bytes | None:
@@ -116,7 +116,9 @@ class Service:
 
         messages = []
         names = [name for name in new.claims if name in old.claims and b"*" not in name]
-        formats = (family.formats for family in self.speaking if family.digest)
+        formats = (
+            family.formats for family in self.published_families if family.digest
+        )
         for format_ in chain.from_iterable(formats):
             changed = sorted(
                 name.decode()
@@ -136,7 +138,7 @@ class Service:
         return self.live.current().families
 
     @property
-    def speaking(self) -> tuple[Family, ...]:
+    def published_families(self) -> tuple[Family, ...]:
         """The served families, without those that the site's hooks rule out."""
         has_own_logins = self.hooks.has("find_username")
         return tuple(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 _MIN_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
-_MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
+_MAX_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
 
 class Signer:
@@ -87,7 +87,7 @@ def _read(key: str, path: Path, parse: Callable[[bytes], Read], lack: str) -> Re
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return parse(read_file(path, _MOST_BYTES))
+        return parse(read_file(path, _MAX_BYTES))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError.of(key, f"{path} has {lack}", "give a PEM file") from error
 

@@ -149,7 +149,7 @@ class Snapshot:
 
         match, domain, language = served.match, served.match.domain, ""
         # A provider from a hook has one domain: no other domain shares its document.
-        is_shared = format_.stand_in is not None and served.hooked is None
+        is_shared = format_.template_recipient is not None and served.hooked is None
         if is_shared:
             body, has_placeholder = self._text(format_, served)
             domain = domain if has_placeholder else None
@@ -177,12 +177,13 @@ class Snapshot:
 
     def _text(self, format_: Format, served: Served) -> tuple[bytes | None, bool]:
         """Return the text that many domains share, and whether it has the placeholder."""
-        assert format_.stand_in is not None  # noqa: S101 (see document)
-        stand_in = format_.stand_in(served.public_provider, served.everybody)
-        key = (format_.name, served.number, stand_in)
+        assert format_.template_recipient is not None  # noqa: S101 (see document)
+        provider = served.public_provider
+        recipient = format_.template_recipient(provider, served.everybody)
+        key = (format_.name, served.number, recipient)
         cached = self._texts.get(key)
         if cached is None:
-            text = format_.write(served.public_provider, stand_in)
+            text = format_.write(provider, recipient)
             cached = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
         return cached
 

@@ -61,7 +61,7 @@ def asks_of(family: str) -> Iterator[Ask]:
     for route in routes:
         is_folder = route.rest and route.path.endswith("/")
         usual = f"{route.path}example2.com" if is_folder else route.path
-        others = (usual.upper(), usual.title()) if route.any_case else ()
+        others = (usual.upper(), usual.title()) if route.ignores_case else ()
         for path in (usual, *others):
             for method in route.allowed:
                 yield Ask(path, method, body=REQUEST if method == "POST" else b"")

@@ -10,7 +10,7 @@ from support import table
 
 SIZES = (4, 16, 64)  # KiB
 # Linear time grows four times from 16 to 64 KiB, quadratic time sixteen times.
-MOST_GROWTH = 8
+MAX_GROWTH = 8
 UNNOTICED = 0.05  # seconds of CPU time, below which growth does not matter
 LONGEST = 5.0  # seconds of CPU time for one call
 ATTEMPTS = 3  # since another process may disturb a measurement
@@ -49,7 +49,7 @@ def assert_linear(
             if before * (len(large) / len(middle)) ** 2 < unnoticed:
                 break  # even if the time is quadratic
             after = _seconds(call, large)
-            if after < max(unnoticed, MOST_GROWTH * before):
+            if after < max(unnoticed, MAX_GROWTH * before):
                 break
         else:
             took = f"{before:.3f} s, and {after:.3f} s for 4 times as much"

@@ -270,7 +270,7 @@ def test_hooks_that_hang_do_not_block_all_threads(
     addresses = [f"fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(served.config, address) for address in addresses]
-        until(lambda: sum(f.done() for f in answers) == 40 - calling._MOST_CALLS)
+        until(lambda: sum(f.done() for f in answers) == 40 - calling._MAX_CALLS)
         assert {f.result().status[:3] for f in answers if f.done()} == {"503"}
         assert served.config("fred@example.com").status == "200 OK"
         monkeypatch.setattr(calling, "_SLOT_SECONDS", 25)
@@ -284,7 +284,7 @@ def test_hooks_that_hang_do_not_block_all_threads(
 
 
 def test_unknown_domains_evict_no_known_one(serve: Serve, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(calling, "_MOST_UNKNOWN", 6000)
+    monkeypatch.setattr(calling, "_MAX_UNKNOWN", 6000)
     database = Database({"customer.test": CUSTOMER})
     served = serve(find_provider=database)
     names = (f"d{number}.test" for number in range(100))
@@ -295,7 +295,7 @@ def test_unknown_domains_evict_no_known_one(serve: Serve, monkeypatch: Patch) ->
 
 
 def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(calling, "_MOST_KNOWN", 1024 * 1024)
+    monkeypatch.setattr(calling, "_MAX_KNOWN", 1024 * 1024)
     more = [f"d{number}.customer.test" for number in range(1000)]
     rows = {f"{'a' * 60}{n}.test": {**CUSTOMER, "domains": more} for n in range(40)}
     hook = serve(find_provider=rows.get).hooks.cached["find_provider"]

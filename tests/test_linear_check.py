@@ -26,7 +26,7 @@ from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.values import quote
 from flask_autoconfig.documents import thunderbird, xml
 from flask_autoconfig.documents.setups import (
-    MeaninglessError,
+    UnusableDocumentError,
     read_outlook,
     read_pacc,
     read_profile,
@@ -79,7 +79,7 @@ def _documents(text: str) -> None:
 def _others(text: str) -> None:
     body = text.encode("utf-8", "replace")
     for read in (read_outlook, read_pacc, read_profile):
-        with suppress(MeaninglessError):
+        with suppress(UnusableDocumentError):
             read(body)
     single._inside(b"<?xml" + body)
 
@@ -91,10 +91,10 @@ def _pages(text: str) -> None:
         reply = Response(
             "https://a.test/", status, {"content-type": text}, start + body
         )
-        web.of_response(CASE, reply, "https://a.test/mail/config-v1.1.xml")
+        web.response_problem(CASE, reply, "https://a.test/mail/config-v1.1.xml")
         reply.redirects = ["https://a.test/mail/config-v1.1.xml"]
-        web.of_response(CASE, reply, "https://a.test/mail/config-v1.1.xml")
-        web.unpacked(reply)
+        web.response_problem(CASE, reply, "https://a.test/mail/config-v1.1.xml")
+        web.decompressed(reply)
 
 
 def _headers(text: str) -> None:
@@ -103,7 +103,7 @@ def _headers(text: str) -> None:
     with suppress(ProbeError):
         _ = reply.target
     web.from_cache(reply)
-    web.of_response(CASE, reply, "https://a.test/y")
+    web.response_problem(CASE, reply, "https://a.test/y")
     for url in (text, f"https://{text}", f"https://a.test/{text}"):
         split_url(url)
         shown(url)
@@ -194,7 +194,7 @@ def test_a_property_list_of_exponential_size_is_not_expanded() -> None:
     # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
     objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
     doubling = [b"\xa2" + bytes([number + 1] * 2) for number in range(len(objects), 41)]
-    with pytest.raises(MeaninglessError, match="no PayloadType"):
+    with pytest.raises(UnusableDocumentError, match="no PayloadType"):
         read_profile(_binary([*objects, *doubling, b"\x09"]))
 
 
@@ -203,7 +203,7 @@ def test_a_property_list_whose_objects_overlap_is_refused() -> None:
     text = b"\x5f\x12" + struct.pack(">I", size) + b"a" * size
     starts = b"".join(struct.pack(">I", 8) for _ in range(size // 10))
     tail = struct.pack(">6xBBQQQ", 4, 4, size // 10, 0, 8 + len(text))
-    with pytest.raises(MeaninglessError, match="without bounds"):
+    with pytest.raises(UnusableDocumentError, match="without bounds"):
         read_profile(b"bplist00" + text + starts + tail)
 
 
@@ -385,9 +385,9 @@ def numbered(token: str, text: str) -> str:
 @pytest.mark.parametrize("name", FILES)
 def test_any_file_in_linear_time(tmp_path: Path, name: str, monkeypatch: Patch) -> None:
     # Larger ones are refused, which tells nothing of the time for smaller ones.
-    monkeypatch.setattr(xml, "MOST_BYTES", 2**20)
-    monkeypatch.setattr(xml, "_MOST_LEVELS", 2**20)
-    monkeypatch.setattr(xml, "_MOST_NODES", 2**20)
+    monkeypatch.setattr(xml, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(xml, "_MAX_LEVELS", 2**20)
+    monkeypatch.setattr(xml, "_MAX_NODES", 2**20)
     file = tmp_path / "file"
 
     def call(text: str) -> None:

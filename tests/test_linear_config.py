@@ -15,7 +15,7 @@ from support import TWO_DOMAINS, loads, table
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config.listing import read_listing
-from flask_autoconfig.config.logo import MOST_BYTES as LARGEST_LOGO
+from flask_autoconfig.config.logo import MAX_BYTES as LARGEST_LOGO
 from flask_autoconfig.config.logo import read_logo
 from flask_autoconfig.tools.cli import cli
 

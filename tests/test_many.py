@@ -88,7 +88,7 @@ def test_a_domains_file_read_in_slices_is_the_same_as_line_by_line(
             invalid.append(number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "_SLICE", size)
-        patch.setattr(listing, "_MOST_SKIPPED", 4)
+        patch.setattr(listing, "_MAX_SKIPPED", 4)
         found = listing.read_listing(file)
     assert [name.decode() for name in found.names] == names
     assert [line.line for line in found.skipped] == invalid[:4]

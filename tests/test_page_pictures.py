@@ -83,7 +83,7 @@ def test_the_code_has_name_and_address(visit: Open, toml: Write, name: str) -> N
 
 
 def test_the_limits_are_those_of_versions_10_and_15() -> None:
-    for most, version in ((assets.MOST_BYTES, 10), (assets.MOST_LARGE_BYTES, 15)):
+    for most, version in ((assets.MAX_BYTES, 10), (assets.MAX_LARGE_BYTES, 15)):
         side = int(re.findall(rb'width="(\d+)"', assets.picture("x" * most))[0])
         assert side == (17 + 4 * version + 8) * 4
     assert assets.fits("x" * 213)

@@ -58,7 +58,7 @@ def ask(number: int) -> Ask:
     well_known = f"/.well-known/autoconfig{config}"
     autoconfig = f"autoconfig.{domain}"
     query = f"?emailaddress={address.replace('@', '%40')}"
-    stand_in = f"?emailaddress=EVOLUTIONUSER%40{domain}&emailmd5=abc"
+    template_recipient = f"?emailaddress=EVOLUTIONUSER%40{domain}&emailmd5=abc"
     v2 = f"/autodiscover/autodiscover.json?Email={address}&Protocol=AutodiscoverV1"
     pacc = "/.well-known/user-agent-configuration.json"
     pox = "/autodiscover/autodiscover.xml"
@@ -67,7 +67,7 @@ def ask(number: int) -> Ask:
             Ask("GET", config + query, autoconfig, 200),
             Ask("GET", config + query, autoconfig, 200),
             Ask("GET", well_known + query, domain, 200),
-            Ask("GET", config + stand_in, autoconfig, 200),
+            Ask("GET", config + template_recipient, autoconfig, 200),
             Ask("GET", config, autoconfig, 200),
             Ask("GET", config + query, "autoconfig.nowhere.invalid", 200),
             # The only provider of the file answers requests without an address.

@@ -16,7 +16,7 @@ from .tables import Provider
 from .values import domain_pattern
 
 _SLICE = 1 << 13  # bytes: a fraction of a millisecond
-_MOST_SKIPPED = 10_000  # lines with a problem
+_MAX_SKIPPED = 10_000  # lines with a problem
 _BOM = b"\xef\xbb\xbf"
 # A name that is folded, and no IP address, since its last character is not a digit.
 _NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
@@ -92,5 +92,5 @@ def _names_in(
                 cure = "save the file as UTF-8"
             elif "," in word or ";" in word:
                 cure = "write each domain on a line of its own, without separators"
-            if len(skipped) < _MOST_SKIPPED:
+            if len(skipped) < _MAX_SKIPPED:
                 skipped.append(Problem("", message, cure, file=file, line=number))

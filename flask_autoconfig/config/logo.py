@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 from ..errors import ConfigError
 from ..files import read_file
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 # The first bytes of the bitmap formats (the length of WebP is between its two words).
 _MAGIC = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -30,7 +30,7 @@ _FOREIGN_STYLE = re.compile(
 )
 # Refers to another element, as `use`, patterns, masks and animations do.
 _REFERENCE = re.compile(r"#([^\s\"');]+)")
-_MOST_DRAWN = 10_000  # elements
+_MAX_DRAWN = 10_000  # elements
 
 
 class Logo(NamedTuple):
@@ -43,7 +43,7 @@ class Logo(NamedTuple):
 
 def read_logo(path: Path) -> Logo:
     """Return the logo in a file; raises OSError and ConfigError."""
-    data = read_file(path, MOST_BYTES)
+    data = read_file(path, MAX_BYTES)
     type_ = next((type_ for magic, type_ in _MAGIC if magic.match(data)), _SVG)
     if type_ == _SVG and (fault := _fault_of_svg(data)):
         message, cure = fault
@@ -68,9 +68,9 @@ def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
         return "contains a script, a link or external content", cure
     by_id = {element.get("id", ""): element for element in reversed([*root.iter()])}
     with suppress(RecursionError):
-        if _count_drawn(root, by_id, {}) <= _MOST_DRAWN:
+        if _count_drawn(root, by_id, {}) <= _MAX_DRAWN:
             return None
-    return f"repeats its shapes more than {_MOST_DRAWN} times", cure
+    return f"repeats its shapes more than {_MAX_DRAWN} times", cure
 
 
 def _count_drawn(
@@ -81,7 +81,7 @@ def _count_drawn(
     For an element that refers to itself, that is more than the limit. `counts` is a cache.
     """
     if element not in counts:
-        counts[element] = _MOST_DRAWN + 1  # for a reference back to it
+        counts[element] = _MAX_DRAWN + 1  # for a reference back to it
         values = " ".join(value for _, value in element.items())
         ids = map(unquote, _REFERENCE.findall(values))
         parts = [*element, *(by_id[id_] for id_ in ids if id_ in by_id)]

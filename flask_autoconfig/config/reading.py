@@ -38,12 +38,12 @@ _CURES = {
     "domains_file": "give a text file",
     "logo": "give a PNG, SVG, JPEG or WebP file of 64 KiB at most",
 }
-_MOST_BYTES = 32 * 1024 * 1024  # enough for a hundred thousand providers
-_MOST_PARTS = 32  # of a dotted key; the longest that has a meaning has 4
+_MAX_BYTES = 32 * 1024 * 1024  # enough for a hundred thousand providers
+_MAX_PARTS = 32  # of a dotted key; the longest that has a meaning has 4
 _LONG_KEY = re.compile(
     r"(?:^|[{,])[ \t]*+\[?+\[?+"
     r"(?:[ \t]*+(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.)"
-    rf"{{{_MOST_PARTS}}}",
+    rf"{{{_MAX_PARTS}}}",
     re.MULTILINE,
 )
 
@@ -130,7 +130,7 @@ def matching(
 
 def text_of(path: Path) -> str:
     """Return the text of a file; raise OSError, or ConfigError if it is not UTF-8."""
-    data = read_file(path, _MOST_BYTES)
+    data = read_file(path, _MAX_BYTES)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -145,7 +145,7 @@ def _parsed(text: str) -> dict[str, Any]:
     # The time of tomllib grows with the square of the number of parts of a key.
     if key := _LONG_KEY.search(text):
         line = text.count("\n", 0, key.end()) + 1
-        message = f"a key of more than {_MOST_PARTS} parts"
+        message = f"a key of more than {_MAX_PARTS} parts"
         cure = "remove dots from the key, or put it in quotes"
         raise ConfigError([Problem("", message, cure, line=line)])
     try:

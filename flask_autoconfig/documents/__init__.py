@@ -111,7 +111,7 @@ class Format(NamedTuple):
     has_address: bool = False  # otherwise the client fills the placeholders in
     # If one document with `%EMAILDOMAIN%` can serve many domains: returns the recipient to
     # write it for, from the requesting one.
-    stand_in: Callable[[Provider, Recipient], Recipient] | None = None
+    template_recipient: Callable[[Provider, Recipient], Recipient] | None = None
     # Its clients log in with the address: it is not served if a hook returns login names.
     implies_login: bool = False
     is_signed: bool = False  # with the certificate of the file's `[sign]`

@@ -16,7 +16,7 @@ from .xml import local_name, parse, to_bytes
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 JSON_CONTENT_TYPE = "application/json"
-MOST_BYTES = 16 * 1024  # of a request; a real one has a few hundred
+MAX_BYTES = 16 * 1024  # of a request; a real one has a few hundred
 
 INVALID_REQUEST = 600
 SCHEMA_NOT_SUPPORTED = 601
@@ -64,7 +64,7 @@ def read_request(body: bytes) -> tuple[str, bool]:
     A phone names the schema of ActiveSync, as that of the request or of the response that
     it accepts. Raises ValueError.
     """
-    if len(body) > MOST_BYTES:
+    if len(body) > MAX_BYTES:
         raise ValueError("a long request")
     root = parse(body)
     namespace = str(root.tag)[1:].partition("}")[0]

@@ -11,16 +11,16 @@ from xml.etree.ElementTree import Element
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
 from .shapes import Slip, beginning, of_another, port_of, shapes, slips_of
-from .xml import MOST_BYTES, NotXmlError, local_name, parse
+from .xml import MAX_BYTES, NotXmlError, local_name, parse
 
 Values = TypeVar("Values")
-_MOST_SERVERS = 100  # in a document, since servers are compared pairwise
+_MAX_SERVERS = 100  # in a document, since servers are compared pairwise
 _NO_NUMBER = re.compile(
     rb"<key>([^<]*)</key>\s*<(integer|real)(?:\s*/>|>(?!\s*[-+.\d])[^<]*</\2>)"
 )
 _NUMBER = "write the number into the element, or leave the key out"
 _CHARACTER = re.compile(r" \(char \d+\)$")  # in the errors of JSON
-_MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
+_MAX_UNFOLDED = 64 * 1024 * 1024  # bytes
 
 
 class Account(NamedTuple):
@@ -57,7 +57,7 @@ class Setup(NamedTuple):
         return ", ".join(map(str, self.servers)) or "nothing"
 
 
-class MeaninglessError(ValueError):
+class UnusableDocumentError(ValueError):
     """A document that a client cannot use; `cure` says what to do."""
 
     def __init__(
@@ -67,7 +67,7 @@ class MeaninglessError(ValueError):
         super().__init__(message)
 
 
-class RedirectedError(MeaninglessError):
+class RedirectedError(UnusableDocumentError):
     """An Autodiscover response that refers the client to a URL or another address."""
 
     def __init__(self, action: str, target: str) -> None:
@@ -78,23 +78,23 @@ class RedirectedError(MeaninglessError):
 
 def _broken(
     message: str, document: bytes, error: Exception, format_: str
-) -> MeaninglessError:
+) -> UnusableDocumentError:
     """Return the error for a document that cannot be parsed."""
     other_format = of_another(document, format_)
     if all(other_format):
-        return MeaninglessError(*other_format)
+        return UnusableDocumentError(*other_format)
     if match := _NO_NUMBER.search(document):
         key, tag = (group.decode("utf-8", "replace")[:60] for group in match.groups())
-        return MeaninglessError(f"{key} has no number in its <{tag}>", _NUMBER)
+        return UnusableDocumentError(f"{key} has no number in its <{tag}>", _NUMBER)
     reason = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
     details = "; ".join(filter(None, (reason if "line " in reason else "", words)))
     message = f"{message}: {details}" if details else message
-    return MeaninglessError(message, *filter(None, [cure]))
+    return UnusableDocumentError(message, *filter(None, [cure]))
 
 
 # Gets the error of an invalid server, which is then left out; if None, it is raised.
-Skip = Callable[[MeaninglessError], object] | None
+Skip = Callable[[UnusableDocumentError], object] | None
 
 
 # A server: its element or dictionary, its keys' prefixes there, and the account's values.
@@ -108,9 +108,9 @@ def _setup(
     skip: Skip = None,
 ) -> Setup:
     """Return the accounts of items, without those that have a fatal slip."""
-    if len(items) > _MOST_SERVERS:
-        message = f"it has {len(items)} servers, more than {_MOST_SERVERS}"
-        raise MeaninglessError(message)
+    if len(items) > _MAX_SERVERS:
+        message = f"it has {len(items)} servers, more than {_MAX_SERVERS}"
+        raise UnusableDocumentError(message)
     fatal = [slip for slip in slips if slip.is_fatal]
     if fatal and skip is None:
         raise _error(fatal)
@@ -126,10 +126,10 @@ def _setup(
     return Setup(tuple(accounts), tuple(slip for slip in slips if not slip.is_fatal))
 
 
-def _error(slips: Sequence[Slip]) -> MeaninglessError:
+def _error(slips: Sequence[Slip]) -> UnusableDocumentError:
     messages = dict.fromkeys(slip.message for slip in slips[:3])
     cures = dict.fromkeys(slip.cure for slip in slips[:3])
-    return MeaninglessError("; ".join(messages), "; ".join(cures))
+    return UnusableDocumentError("; ".join(messages), "; ".join(cures))
 
 
 # --- Autodiscover ---------------------------------------------------------------------
@@ -154,7 +154,9 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
             errors = shapes()["error"]
             row = errors.get(code, errors["other"])
             words = row.get("says") or (f": “{message[:120]}”" if message else "")
-            raise MeaninglessError(f"Autodiscover error {code}{words}", row["cure"])
+            raise UnusableDocumentError(
+                f"Autodiscover error {code}{words}", row["cure"]
+            )
 
     protocols = [
         (protocol, {local_name(e): (e.text or "").strip() for e in protocol})
@@ -185,7 +187,7 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
     )
     if {texts.get(outlook.TYPE, "").upper() for _, texts in protocols} == {"WEB"}:
         message, cure = "the answer names only a webmail", "add IMAP and SMTP servers"
-        raise MeaninglessError(message, f"{cure}, each in a <Protocol>")
+        raise UnusableDocumentError(message, f"{cure}, each in a <Protocol>")
     return setup._replace(servers=(*setup.servers, *services))
 
 
@@ -197,7 +199,7 @@ def _text(root: Element, name: str) -> str:
 
 def _without_servers(
     root: Element, body: bytes, slips: Sequence[Slip]
-) -> MeaninglessError:
+) -> UnusableDocumentError:
     """Return why a document has no servers that Outlook finds."""
     action = _text(root, "Action")
     for redirect in ("redirectUrl", "redirectAddr"):
@@ -206,7 +208,7 @@ def _without_servers(
             return RedirectedError(redirect, target)
     for element in root.iter():
         if local_name(element) == outlook.PROTOCOL:
-            return MeaninglessError(
+            return UnusableDocumentError(
                 f"its <Response> has {_namespace_of(element)}, so that Outlook finds no "
                 "settings in it",
                 f'write <Response xmlns="{outlook.RESPONSE}">',
@@ -215,7 +217,7 @@ def _without_servers(
     for slip in slips[:1]:
         reason, cure = reason or slip.message, cure or slip.cure
     message = f"the answer has no server in it{': ' if reason else ''}{reason}"
-    return MeaninglessError(message, *filter(None, [cure]))
+    return UnusableDocumentError(message, *filter(None, [cure]))
 
 
 def _namespace_of(element: Element) -> str:
@@ -259,14 +261,14 @@ _SAME_UUID = shapes()["format"]["profile"]["same"]
 
 
 def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
-    """Return what an iPhone sets up from a profile; raises MeaninglessError."""
-    if len(property_list) > MOST_BYTES:
-        raise MeaninglessError(f"it has more than {MOST_BYTES // 1024} KiB")
+    """Return what an iPhone sets up from a profile; raises UnusableDocumentError."""
+    if len(property_list) > MAX_BYTES:
+        raise UnusableDocumentError(f"it has more than {MAX_BYTES // 1024} KiB")
     # The objects of a binary property list may overlap, each as long as the whole list.
     objects = int.from_bytes(property_list[-24:-16])
     is_binary = property_list.startswith(b"bplist")
-    if is_binary and objects * len(property_list) > _MOST_UNFOLDED:
-        raise MeaninglessError("it is a binary property list without bounds")
+    if is_binary and objects * len(property_list) > _MAX_UNFOLDED:
+        raise UnusableDocumentError("it is a binary property list without bounds")
     try:
         profile = plistlib.loads(property_list)
         slips, payloads = slips_of("profile", profile), profile.get("PayloadContent")
@@ -277,14 +279,14 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         ids = [uuid.upper() for uuid in ids if isinstance(uuid, str)]
         if len({*ids}) < len(ids):  # they were copied from a template
             slips.append(Slip(profile, "PayloadUUID", **_SAME_UUID))
-    except MeaninglessError:
+    except UnusableDocumentError:
         raise
     except Exception as error:  # plistlib raises many kinds
         message = "it is no configuration profile"
         raise _broken(message, property_list, error, "profile") from error
-    if not 0 < len(payloads) <= _MOST_SERVERS:
-        most = f", more than {_MOST_SERVERS}" if payloads else ""
-        raise MeaninglessError(f"the profile has {len(payloads)} payloads{most}")
+    if not 0 < len(payloads) <= _MAX_SERVERS:
+        most = f", more than {_MAX_SERVERS}" if payloads else ""
+        raise UnusableDocumentError(f"the profile has {len(payloads)} payloads{most}")
     servers = [
         (payload, (prefix, *_APPLE_OTHER_KEYS.get(prefix, ())), (payload, prefix))
         for type_, payload in zip(types, payloads, strict=True)
@@ -294,7 +296,7 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
     if not setup.servers:
         names = ", ".join(sorted({str(type_)[:60] for type_ in types}))
         empty = shapes()["format"]["profile"]["empty"]
-        raise MeaninglessError(f"{empty['message']} ({names})", empty["cure"])
+        raise UnusableDocumentError(f"{empty['message']} ({names})", empty["cure"])
     return setup._replace(identifier=profile.get("PayloadIdentifier"))
 
 

@@ -184,7 +184,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     return document
 
 
-def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
+def template_recipient(provider: Provider, recipient: Recipient) -> Recipient:
     """Return the recipient of a document that serves many domains.
 
     Its `%EMAILDOMAIN%` is then replaced by each domain. There is a document with the domain

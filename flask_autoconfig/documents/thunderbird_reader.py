@@ -30,7 +30,7 @@ _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
 }
-_MOST_ELEMENTS = 1000  # without the domains; real files have 60
+_MAX_ELEMENTS = 1000  # without the domains; real files have 60
 
 
 class NotAutoconfigError(ValueError):
@@ -70,8 +70,8 @@ class Reader:
         """Return the raw provider table; raises NotAutoconfigError."""
         root = client_config(data)
         elements = sum(element.tag != "domain" for element in root.iter())
-        if elements > _MOST_ELEMENTS:
-            message = f"it has {elements} elements, more than {_MOST_ELEMENTS}"
+        if elements > _MAX_ELEMENTS:
+            message = f"it has {elements} elements, more than {_MAX_ELEMENTS}"
             raise NotAutoconfigError(message)
         self._lines = line_numbers(data, root)
         provider = next(root.iterfind("emailProvider"))
@@ -259,7 +259,7 @@ def type_cure(type_: str) -> str:
     return f'write <{tag} type="{word}">{tls}'
 
 
-def misplaced_servers(
+def find_misplaced_servers(
     root: ET.Element, provider: ET.Element, tags: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield elements that were probably meant as servers of these tags, with the cures."""

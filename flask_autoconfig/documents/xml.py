@@ -3,9 +3,9 @@
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-MOST_BYTES = 256 * 1024  # of a document; real ones have a few thousand
-_MOST_LEVELS = 100
-_MOST_NODES = 10_000  # elements and attributes
+MAX_BYTES = 256 * 1024  # of a document; real ones have a few thousand
+_MAX_LEVELS = 100
+_MAX_NODES = 10_000  # elements and attributes
 
 
 class NotXmlError(ValueError):
@@ -24,10 +24,10 @@ class _Bounded(ET.TreeBuilder):
     def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
         self._level += 1
         self._nodes += 1 + len(attrs)
-        if self._level > _MOST_LEVELS:
-            raise NotXmlError(f"it has more than {_MOST_LEVELS} levels of elements")
-        if self._nodes > _MOST_NODES:
-            raise NotXmlError(f"it has more than {_MOST_NODES} elements and attributes")
+        if self._level > _MAX_LEVELS:
+            raise NotXmlError(f"it has more than {_MAX_LEVELS} levels of elements")
+        if self._nodes > _MAX_NODES:
+            raise NotXmlError(f"it has more than {_MAX_NODES} elements and attributes")
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> ET.Element:
@@ -50,8 +50,8 @@ def parse(data: bytes) -> ET.Element:
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import XMLParser
 
-    if len(data) > MOST_BYTES:
-        message = f"it has more than {MOST_BYTES // 1024} KiB, which no client reads"
+    if len(data) > MAX_BYTES:
+        message = f"it has more than {MAX_BYTES // 1024} KiB, which no client reads"
         raise NotXmlError(message)
     parser = XMLParser(target=_Bounded())
     parser.parser.StartDoctypeDeclHandler = _refuse_declarations

@@ -41,12 +41,12 @@ _PATIENCE = 4.0  # seconds that a request waits for another request's call
 _SLOW_AFTER = 10.0  # seconds after which a call is logged as slow
 # Simultaneous calls in a process, and how long one more waits for a free slot: hooks that
 # hang must not block all threads.
-_MOST_CALLS = 16
+_MAX_CALLS = 16
 _SLOT_SECONDS = 1.0
 # Bytes of cached results: those for a large hoster's domains, and separately the misses,
 # which anybody can cause and which must not evict the others.
-_MOST_KNOWN = 256 * 1024 * 1024
-_MOST_UNKNOWN = 4 * 1024 * 1024
+_MAX_KNOWN = 256 * 1024 * 1024
+_MAX_UNKNOWN = 4 * 1024 * 1024
 _RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
@@ -125,9 +125,9 @@ class CachedHook:
         self._validate = validate
         self._functions = functions
         self._slots = slots
-        self._known: BoundedCache[str, _Entry] = BoundedCache(_MOST_KNOWN)
+        self._known: BoundedCache[str, _Entry] = BoundedCache(_MAX_KNOWN)
         # None results, failures and first calls
-        self._unknown: BoundedCache[str, _Entry] = BoundedCache(_MOST_UNKNOWN)
+        self._unknown: BoundedCache[str, _Entry] = BoundedCache(_MAX_UNKNOWN)
         self._lock = threading.Lock()
         self._logged: set[str] = set()  # domains, in this minute
         self._next_log = self._next_minute = 0.0  # on the monotonic clock
@@ -163,7 +163,7 @@ class CachedHook:
                 return  # another thread has just called it
             entry.called_at = time.monotonic()
             if not self._slots.acquire(timeout=0 if has_fallback else _SLOT_SECONDS):
-                self._fail(key, entry, f"{_MOST_CALLS} calls have not returned")
+                self._fail(key, entry, f"{_MAX_CALLS} calls have not returned")
                 return
             try:
                 self._call(key, max_age, entry)
@@ -217,7 +217,7 @@ class CachedHook:
 
 def cached_hooks(functions: Functions) -> dict[str, CachedHook]:
     """Return the hooks of a site by name, with the cached results for one app."""
-    slots = threading.BoundedSemaphore(_MOST_CALLS)
+    slots = threading.BoundedSemaphore(_MAX_CALLS)
     return {
         name: CachedHook(
             name, _login if name == "find_username" else _provider, functions, slots

@@ -23,8 +23,8 @@ from .visit import Visit
 _NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
 # Bytes in a QR code of version 10, which a phone easily reads from a screen, and of
 # version 15, which needs a steady hand (ISO/IEC 18004, table 7, error correction M).
-MOST_BYTES = 213
-MOST_LARGE_BYTES = 412
+MAX_BYTES = 213
+MAX_LARGE_BYTES = 412
 CSS = "text/css; charset=utf-8"
 JAVASCRIPT = "text/javascript; charset=utf-8"
 _MASK = 0  # fixed: trying all eight masks takes four times as long
@@ -48,7 +48,7 @@ def _answer(body: bytes, content_type: str, *headers: Header) -> Answer:
 
 def fits(url: str) -> bool:
     """Whether a URL gets a QR code: it is absolute and short enough."""
-    return not url.startswith("/") and len(url.encode()) <= MOST_BYTES
+    return not url.startswith("/") and len(url.encode()) <= MAX_BYTES
 
 
 def picture(content: str | bytes) -> bytes:
@@ -110,7 +110,7 @@ def account_content(account: Account) -> bytes | None:
     group = [outgoing, [address, account.name]]
     export = [_VERSION, _ONE_OF_ONE, incoming, [group]]
     text = json.dumps(export, ensure_ascii=False, separators=(",", ":")).encode()
-    return text if len(text) <= MOST_LARGE_BYTES else None
+    return text if len(text) <= MAX_LARGE_BYTES else None
 
 
 def _exported(server: Server) -> list[Any]:

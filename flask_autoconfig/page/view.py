@@ -33,8 +33,8 @@ POLICY = (
 
 # Bounds for the time that a search for a similar domain takes.
 _LENGTHS = range(4, 41)
-_MOST_COMPARED = 300
-_MOST_WRONG = 2  # letters
+_MAX_COMPARED = 300
+_MAX_WRONG = 2  # letters
 _NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 _NO_ADDRESS = N_("This is not an e-mail address. An address looks like %(example)s.")
 _SPACE = N_("There is a space in the address. An address looks like %(example)s.")
@@ -256,12 +256,12 @@ def similar_domain(domain: str, loaded: Loaded) -> str | None:
     """
     providers = (provider for provider in loaded.providers if provider.list_domains)
     domains = (name for provider in providers for name in provider.exact_domains)
-    names = list(islice(domains, _MOST_COMPARED + 1))
+    names = list(islice(domains, _MAX_COMPARED + 1))
     length = len(domain)
-    if length not in _LENGTHS or len(names) > _MOST_COMPARED:
+    if length not in _LENGTHS or len(names) > _MAX_COMPARED:
         return None
-    similar = [name for name in names if abs(len(name) - length) <= _MOST_WRONG]
-    cutoff = (length - _MOST_WRONG) / length
+    similar = [name for name in names if abs(len(name) - length) <= _MAX_WRONG]
+    cutoff = (length - _MAX_WRONG) / length
     return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
 
 

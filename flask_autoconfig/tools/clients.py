@@ -12,7 +12,7 @@ from msgspec import Struct, json, structs
 
 from ..config.tables import FamilyName, Provider
 from ..documents import Recipient, outlook, thunderbird
-from ..documents.setups import MeaninglessError, read_outlook
+from ..documents.setups import UnusableDocumentError, read_outlook
 from ..families import FAMILIES, Family
 from ..files import table_beside
 from .reading import Fault, Reading, Rules, read
@@ -115,7 +115,7 @@ def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
             return Reading(None)  # warnings.py reports the servers that are left out
         code, message = "no-account", "it gets error 500: no server to read mail from"
         cure = "add the server, if there is one"
-    except MeaninglessError as error:
+    except UnusableDocumentError as error:
         code, message, cure = "meaningless", str(error), error.cure
     return Reading(None, (Fault(code, "document", "", message, cure),))
 

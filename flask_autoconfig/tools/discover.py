@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
-from .check.facts import side_by_side
+from .check.facts import run_concurrently
 from .check.findings import finding
 from .check.rules.connections import without_login
 from .check.rules.sources import own_programs
-from .check.rules.web import in_full, names_of
+from .check.rules.web import alias_chain, target_advice
 from .check.texts import hosters
 from .importers.imported import DAV, Raw
 from .naming import base_domain
@@ -32,7 +32,7 @@ from .net.tcp import Network, ProbeError
 from .published import Entry, Hosted, Notify, Publications, is_host_name
 
 _STEPS = 6  # timeouts that the whole discovery may take
-_MOST_TARGETS = 20  # servers of SRV records, or of documents
+_MAX_TARGETS = 20  # servers of SRV records, or of documents
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # settings, outside the server's table
 _TEXTS: dict[str, str] = texts()["init"]
 # Sources of candidates: keys of _TEXTS, which says how a server was found.
@@ -95,7 +95,7 @@ class _Search(Publications):
             return self._from_hosted(self.own_document, [], calendars)
         if not self._has_own_servers():
             # Behind a filter for incoming mail, Outlook's alias leads to the mailboxes.
-            alias = names_of(self.facts, f"autodiscover.{self.domain}")[-1:]
+            alias = alias_chain(self.facts, f"autodiscover.{self.domain}")[-1:]
             hosts = self.mx_hosts[:1] + (alias if hosters("asked", alias) else [])
             if hosted := self.find_hosted(hosts):
                 return self._from_hosted(hosted, hosts, calendars)
@@ -189,7 +189,7 @@ class _Search(Publications):
         imap = [ep for ep in self._usable() if ep.type == "imap"]
         others = [ep for ep in imap if not addresses & self._addresses(ep.host)]
         hosts = [*chosen, *(ep.host for ep in imap if ep not in others)]
-        aliases = (alias for host in hosts for alias in names_of(self.facts, host))
+        aliases = (alias for host in hosts for alias in alias_chain(self.facts, host))
         bases = set(map(base_domain, aliases))
         warnings: dict[str, str] = {}
         keys = {"MX": "moved", "chance": "chance"}
@@ -247,14 +247,14 @@ class _Search(Publications):
 
     def _collect_candidates(self) -> None:
         named = list(self.find_by_srv())
-        self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
-        if named[_MOST_TARGETS:]:
+        self.sources = dict.fromkeys(named[:_MAX_TARGETS], "SRV")
+        if named[_MAX_TARGETS:]:
             self.notes.append(_TEXTS["more"])
         self.own_document = self.find_own()
         published = [(_AUTODISCOVER, ep) for ep in self.find_autodiscover()]
         if self.own_document:
             published += [("document", ep) for ep in self.own_document.servers]
-        for source, endpoint in (published := published[:_MOST_TARGETS]):
+        for source, endpoint in (published := published[:_MAX_TARGETS]):
             if is_host_name(endpoint.host) and endpoint.socket_type != "plain":
                 self.notify(f"{source}: {endpoint}")
                 self.sources.setdefault(endpoint, source)
@@ -301,7 +301,9 @@ class _Search(Publications):
 
     def _probe_all(self, endpoints: Collection[Endpoint]) -> None:
         """Connect to candidates; leave out what the domain says it does not offer."""
-        results = side_by_side(partial(self._probe, endpoint) for endpoint in endpoints)
+        results = run_concurrently(
+            partial(self._probe, endpoint) for endpoint in endpoints
+        )
         for endpoint, result in zip(endpoints, results, strict=True):
             source = self.sources[endpoint]
             if isinstance(result, MailServer):
@@ -391,7 +393,9 @@ class _Search(Publications):
             return f"{null.seen}: {null.cure}, and run init again"
         for host in self.mx_hosts:
             if not self._addresses(host):
-                cure = in_full(host, self.domain, self.facts) or _TEXTS["no-mx-host"]
+                cure = (
+                    target_advice(host, self.domain, self.facts) or _TEXTS["no-mx-host"]
+                )
                 return f"the MX record names {host}, which has no address: {cure}"
         for found in own_programs(self.facts, self.domain):
             return found.seen

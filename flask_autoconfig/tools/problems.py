@@ -20,7 +20,7 @@ from ..config.explain.hiding import hidden
 from ..errors import ConfigError, Problem
 from .terminal import wrapped
 
-_MOST_ALIKE = 10  # problems of one kind that are shown
+_MAX_SIMILAR = 10  # problems of one kind that are shown
 _LONGEST_EXCERPT = 100  # columns
 _LONGEST_LINE = 5000  # characters of a line that are read
 _COLOURS = {"error": "red", "warning": "yellow"}
@@ -45,11 +45,11 @@ def as_lines(
     lines = _lines_of(problems, Path(file))
     for problem, kind in zip(problems, kinds, strict=True):
         counts[kind] += 1
-        if counts[kind] <= _MOST_ALIKE:
+        if counts[kind] <= _MAX_SIMILAR:
             text = lines.get((problem.file, problem.line or 0), "")
             yield from _block(problem, str(file), label, text, width)
-        elif counts[kind] == _MOST_ALIKE + 1:
-            yield f"  and {totals[kind] - _MOST_ALIKE:,} more like it"
+        elif counts[kind] == _MAX_SIMILAR + 1:
+            yield f"  and {totals[kind] - _MAX_SIMILAR:,} more like it"
 
 
 def error_lines(error: ConfigError, width: int | None = None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
 from ..families import FAMILIES
 from .check.context import mx_domains
-from .check.facts import Facts, side_by_side
+from .check.facts import Facts, run_concurrently
 from .check.findings import Case
 from .check.playing import play
 from .check.rules import dav, documents
@@ -108,7 +108,7 @@ class Publications:
         return f"?emailaddress={NOBODY}%40{self.domain}"
 
     def _read_all(self, urls: list[str]) -> Iterator[Hosted]:
-        return filter(None, side_by_side(partial(self._read, url) for url in urls))
+        return filter(None, run_concurrently(partial(self._read, url) for url in urls))
 
     def _fetch(self, url: str) -> Response:
         return fetch_once(self.net.step(), Request(url))
@@ -144,7 +144,7 @@ class Publications:
         keys = ("incoming", "outgoing", *DAV.values())
         for table in (table for key in keys for table in provider.get(key, ())):
             name = table.get("username", "")
-            if name and documents.is_nobodys(self.case, name):
+            if name and documents.is_unusable_username(self.case, name):
                 del table["username"]
                 server = table.get("hostname") or table.get("url")
                 yield texts()["init"]["nobodys"].format(name=name, server=server)
@@ -155,7 +155,7 @@ class Publications:
         code = "autodiscover.asks-login"
         urls = [found.subject for found in outlook.findings if found.code == code]
         self.notes += [f"{url} {texts()['init']['shut']}" for url in urls[:1]]
-        if outlook.found is None or not outlook.found.response.is_verified:
+        if outlook.outcome is None or not outlook.outcome.response.is_verified:
             return []
         return list(map(Endpoint.of, outlook.mail))
 

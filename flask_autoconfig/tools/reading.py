@@ -18,7 +18,7 @@ from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
-    misplaced_servers,
+    find_misplaced_servers,
 )
 from ..documents.xml import DeclarationsError
 from ..files import table_beside
@@ -272,7 +272,7 @@ class _Reader:
         made_up = rules.made_up["username" in server.values]
         lacks_name = not name and not WITHOUT_LOGIN.issuperset(server.methods)
         is_clean = name == name.strip()
-        odd = odd_name(name, self.address)
+        odd = username_fault(name, self.address)
         is_odd = is_clean and odd and not rules.usernames
         is_replaced = name and not odd and not self._uses_name(name)
         known = in_words(rules.socket_types, "or")
@@ -363,7 +363,7 @@ class _Reader:
             is_other = self.rules.other_types.intersection(types)
             code = "exchange" if is_other and len(unexplained) == 1 else "no-server"
             tags = [tag for tag, table in _TABLES.items() if table in unexplained]
-            hints = dict(misplaced_servers(root, provider, tags))
+            hints = dict(find_misplaced_servers(root, provider, tags))
             odd = f" (it has {in_words([*hints])})" if hints else ""
             cure = "; ".join(dict.fromkeys(hints.values()))
             self._fault(code, "", cure, ways=" and no ".join(unexplained), odd=odd)
@@ -427,7 +427,7 @@ def _as_in_gecko(document: bytes) -> bytes:
     return before + root + _XMLNS.sub(b"", attributes, count=1) + end + rest
 
 
-def odd_name(name: str | None, address: Address) -> str:
+def username_fault(name: str | None, address: Address) -> str:
     """Return the fault of a user name that no account can have, as a clause, or ""."""
     filled = fill_in(name, address.domain, address).lower()
     if filled.endswith(f"@{address.domain}@{address.domain}"):

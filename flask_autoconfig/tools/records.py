@@ -17,7 +17,7 @@ from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
-from .check.facts import each_of
+from .check.facts import gather
 from .check.texts import hosters
 from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
@@ -108,7 +108,7 @@ def compare(published: Published, resolver: Resolver) -> Published:
 
     results = []
     with suppress(LookupFailed):
-        results = each_of(ask, resolver.authorities(domain))
+        results = gather(ask, resolver.authorities(domain))
     if not results:
         exists = len(resolved.records) < total or resolver.is_known(domain)
         if not exists and not resolver.authorities(domain, allow_private=True):

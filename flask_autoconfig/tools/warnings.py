@@ -16,7 +16,7 @@ from msgspec import to_builtins
 from .. import documents
 from ..address import Address, is_for_all, is_ip
 from ..config.building import below
-from ..config.explain.hints import for_type, login_for, theirs_in
+from ..config.explain.hints import corrected_login, cure_for_type, foreign_placeholder
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import URL_KEYS, WITHOUT_LOGIN, Provider, Server
@@ -32,7 +32,9 @@ from .clients import CLIENTS, Client, readings_of
 from .net.untrusted import is_public, kind_of
 from .reading import Fault, Reading, in_words
 
-ASKED = "encrypted-password"  # the code of a warning that `check` replaces by a test
+TESTED_BY_CHECK = (
+    "encrypted-password"  # the code of a warning that `check` replaces by a test
+)
 Findings = Iterator[tuple[str, Problem]]  # with the code of each
 _texts = partial(table_beside, __file__, "warnings.toml")
 
@@ -153,7 +155,7 @@ def _services(provider: Provider) -> Findings:
             yield _warning("url-without-path", f"{place}.url", server=server)
 
         table = place.partition("[")[0]
-        if cure := for_type(server.type, table) if table != "setup" else "":
+        if cure := cure_for_type(server.type, table) if table != "setup" else "":
             code, place = "misplaced-server", f"{place}.type"
             yield _warning(code, place, server=server, table=table, cure=cure)
 
@@ -223,10 +225,10 @@ def _shared_usernames(provider: Provider) -> Findings:
     if provider.webmail and (info := provider.webmail.login_page_info):
         names["webmail.login_page_info.username"] = info.username
     for place, name in names.items():
-        foreign = theirs_in(name)  # a placeholder of another program
+        foreign = foreign_placeholder(name)  # a placeholder of another program
         if not _BROKEN.search(name) and (foreign or is_for_all(name)):
             code = "unfilled-username" if foreign else "shared-username"
-            login = quote(login_for(name))
+            login = quote(corrected_login(name))
             yield _warning(code, place, unknown=foreign, name=quote(name), login=login)
 
 

@@ -114,7 +114,7 @@ def _cure(type_: inspect.Type, raw: Any, place: str) -> str:
         return f"write {value}" if place.endswith("]") else f"write {key} = {value}"
     if not isinstance(type_, inspect.LiteralType):
         return ""
-    if key == "type" and (cure := for_type(str(raw), _key(parent(place)))):
+    if key == "type" and (cure := cure_for_type(str(raw), _key(parent(place)))):
         return cure
     words = {str(word).lower(): word for word in type_.values}
     for similar in difflib.get_close_matches(quote(raw).strip('"').lower(), words, 1):
@@ -145,7 +145,7 @@ def _meant_value(key: str, type_: inspect.Type, raw: Any) -> str:
             word = synonym(key, text, map(str, type_.values))
             return quote(word) if word else ""
         case inspect.StrType() if key == "username":
-            return quote(login_for(text))
+            return quote(corrected_login(text))
         case inspect.StrType():
             return quote(text)
     return ""
@@ -164,7 +164,7 @@ def synonym(key: str, value: str, words: Iterable[str] = ()) -> str:
     return ""
 
 
-def for_type(value: str, key: str) -> str:
+def cure_for_type(value: str, key: str) -> str:
     """Return the cure for a server whose type belongs in another table, or ""."""
     table = _SERVERS.get(_normalized(value), "").partition(" ")[0]
     return f"move this server to [[provider.{table}]]" if table not in ("", key) else ""
@@ -204,14 +204,14 @@ def placeholder_cure(placeholder: str) -> str:
     return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
 
 
-def theirs_in(text: str) -> str:
+def foreign_placeholder(text: str) -> str:
     """Return the first placeholder of another program in a text, or ""."""
     return next((m[0] for m in _ANY.finditer(text) if m[0] not in PLACEHOLDERS), "")
 
 
-def login_for(text: str) -> str:
+def corrected_login(text: str) -> str:
     """Return what to write for a user name that would be the same for every address."""
-    if theirs_in(text):
+    if foreign_placeholder(text):
         return _with_our_placeholders(text)
     domain, backslash, _ = text.rpartition("\\")
     if backslash:

@@ -38,17 +38,17 @@ class Play:
 
     client: Client
     setup: Setup | None = None
-    found: Outcome | None = None  # that has the settings
+    outcome: Outcome | None = None  # that has the settings
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def place(self) -> str:
         """The URL of the settings, or the name of the client."""
-        return shown(self.found.url) if self.found else self.client.name
+        return shown(self.outcome.url) if self.outcome else self.client.name
 
     @property
     def is_by_ispdb(self) -> bool:
-        return self.found is not None and self.found.place.startswith("ispdb")
+        return self.outcome is not None and self.outcome.place.startswith("ispdb")
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -63,7 +63,7 @@ class Play:
     def reads(self, document: "Document | FaultyDocument") -> bool:
         """Return whether the settings are those of a document."""
         urls = [request.url for request in document.requests]
-        return self.found is not None and self.found.url in urls
+        return self.outcome is not None and self.outcome.url in urls
 
     def failures(self) -> list[Finding]:
         """Return the findings that are failures."""
@@ -128,7 +128,7 @@ class Context:
     requests: tuple[Request, ...] = ()  # of the clients, except those to MX hosts
     documents: tuple[Document, ...] = ()
     faulty: tuple[FaultyDocument, ...] = ()
-    names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
+    shared_usernames: frozenset[str] = frozenset()  # user names that everybody gets
     sources: tuple[Source, ...] = ()  # without a file: the most credible first
     foreign: tuple[Document, ...] = ()  # that belong to another customer
     led_to: tuple[Server, ...] = ()  # without a file: calendars that clients find

@@ -25,12 +25,12 @@ S = TypeVar("S")
 T = TypeVar("T")
 _WORKERS = 32
 # Requests at a time to one web server: those of an office, but not those of all clients.
-_MOST_CONCURRENT = 8
+_MAX_CONCURRENT = 8
 _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
 # Where a server limits the rate of requests, they are repeated one by one, with pauses.
 _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
-_MOST_TRIES, _MOST_REPEATED = 5, 8
+_MAX_TRIES, _MAX_REPEATED = 5, 8
 _PAUSES_WHEN_SLOW = (1.0, 2.0, 3.0)  # seconds before the repetitions of a slow request
 
 AddressResult = Response | MailServer | ProbeError  # at one of a host's addresses
@@ -43,7 +43,7 @@ class _WebServer:
     """What requests showed about the limits and the speed of a web server."""
 
     def __init__(self) -> None:
-        self.places = threading.BoundedSemaphore(_MOST_CONCURRENT)
+        self.places = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self.turn = threading.Lock()  # for requests that are sent alone
         self.pause = 0.0  # seconds between requests, where it limits their rate
         self.answered = deque[Request](maxlen=30)  # the last, without refused ones
@@ -141,7 +141,7 @@ class Facts:
             return [target for target in self.srv(name) if target[0]]
         return []
 
-    def is_by_wildcard(self, host: str, domain: str) -> bool:
+    def is_from_wildcard(self, host: str, domain: str) -> bool:
         """Return whether the host has the addresses of a random name in the domain."""
         with suppress(LookupFailed):
             addresses = self.addresses(f"no-such-name-e3b0c442.{domain}")
@@ -237,7 +237,7 @@ class Facts:
         """
         host, started = _host_of(request), time.monotonic()
         with server.turn:
-            for _ in range(_MOST_TRIES):
+            for _ in range(_MAX_TRIES):
                 pause = server.pause or _FIRST_PAUSE
                 is_down = refusal is not None and host in server.down
                 if is_down or time.monotonic() + pause >= self.network.until:
@@ -252,7 +252,7 @@ class Facts:
                 # A limit may hold for some hosts and paths only.
                 answered = list(server.answered)  # other threads add to it
                 at_host = [request for request in answered if _host_of(request) == host]
-                repeated = (at_host or answered)[:_MOST_REPEATED]
+                repeated = (at_host or answered)[:_MAX_REPEATED]
                 if server.pause or any(map(self._is_refused, repeated)):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
@@ -331,7 +331,7 @@ class Facts:
         if len(addresses) < 2:
             return {}
         tasks = (partial(self._result_at, address, target) for address in addresses)
-        return dict(zip(addresses, side_by_side(tasks), strict=True))
+        return dict(zip(addresses, run_concurrently(tasks), strict=True))
 
     def _result_at(self, address: str, target: Request | Endpoint) -> AddressResult:
         network = replace(self.network, only=address)
@@ -359,7 +359,7 @@ def is_wall(response: Response) -> bool:
     return response.status in (403, 406) or is_challenge
 
 
-def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
+def run_concurrently(tasks: Iterable[Callable[[], T]]) -> list[T]:
     """Run the tasks in threads, the last in this one; return their results in order."""
     pending = list(tasks)
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -368,10 +368,10 @@ def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
         return [*(future.result() for future in futures), *last]
 
 
-def each_of(find: Callable[[S], Iterable[T]], items: Iterable[S]) -> list[T]:
+def gather(find: Callable[[S], Iterable[T]], items: Iterable[S]) -> list[T]:
     """Call *find* for each item, in threads; return all that it yields, in order."""
 
     def find_all(item: S) -> list[T]:
         return list(find(item))
 
-    return list(chain(*side_by_side(partial(find_all, item) for item in items)))
+    return list(chain(*run_concurrently(partial(find_all, item) for item in items)))

@@ -18,7 +18,7 @@ from ..net.mail import PATIENCE, Endpoint, Outcome, log_in
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from . import texts
-from .facts import side_by_side
+from .facts import run_concurrently
 from .findings import FAILURE, OK, Case, Finding, finding
 from .rules import dav
 from .rules.servers import endpoint_of
@@ -118,7 +118,7 @@ def log_in_everywhere(
         allowed = reach(case, replace(network, only=only), wait)
         log_in_once = partial(_log_in, case, allowed, password, user, mechanism)
         with ending.within(wait + _MARGIN, "the logins"):
-            return side_by_side(partial(log_in_once, server) for server in servers)
+            return run_concurrently(partial(log_in_once, server) for server in servers)
 
     logins, retry = log_in_at(servers), None
     refused = next((login for login in logins if login.finding is None), None)

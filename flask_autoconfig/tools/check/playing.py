@@ -10,9 +10,9 @@ from functools import partial
 from ...address import NOBODY, parse_address
 from ...documents.setups import (
     Account,
-    MeaninglessError,
     RedirectedError,
     Setup,
+    UnusableDocumentError,
     read_outlook,
 )
 from ...documents.xml import NotXmlError, parse
@@ -27,7 +27,7 @@ from .findings import FAILURE, Case, Finding, finding, shown
 from .rules import causes, web
 from .rules.web import ABSENT, ENDING
 
-_MOST_REDIRECTS = 10  # by documents
+_MAX_REDIRECTS = 10  # by documents
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 
@@ -41,12 +41,12 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             outcomes = [other for other in outcomes if other.url != outcome.url]
         outcomes.append(outcome)
         if outcome.setup is not None:
-            played.setup, played.found = outcome.setup, outcome
+            played.setup, played.outcome = outcome.setup, outcome
         if outcome.setup is not None or _is_final(client, outcome):
             break
     played.findings = list(_findings_of(outcomes, played, case, facts))
-    if played.found and played.found.response.status and not played.is_by_ispdb:
-        played.findings += _of_response(case, facts, played.found.response)
+    if played.outcome and played.outcome.response.status and not played.is_by_ispdb:
+        played.findings += _of_response(case, facts, played.outcome.response)
     return played
 
 
@@ -64,7 +64,7 @@ def _findings_of(
     """Yield the problems that matter to the client, marked with their circumstances."""
     client, causes = played.client, set[str]()
     problems = [outcome.problem for outcome in outcomes if outcome.problem]
-    is_shut = any(found.code in web.SHUT for found in problems)
+    is_shut = any(found.code in web.PASSWORD_PROMPTS for found in problems)
     for outcome in outcomes:
         found = outcome.problem
         if found and played.setup and found.code == "autodiscover.asks-login":
@@ -105,13 +105,13 @@ def _marks(played: Play, outcome: Outcome, case: Case, facts: Facts) -> Iterator
         if is_refusal and not facts.exists(outlook_host):
             yield by_chance
     elif outcome.place == "host" and (family != "thunderbird" or played.setup):
-        yield by_chance if facts.is_by_wildcard(host, case.domain) else ""
+        yield by_chance if facts.is_from_wildcard(host, case.domain) else ""
     if case.provider is None and family != "outlook" and host == outlook_host:
         # It may be the Autodiscover host of another organization.
-        yield "" if case.has(web.names_of(facts, outlook_host)[-1]) else "exchange"
+        yield "" if case.has(web.alias_chain(facts, outlook_host)[-1]) else "exchange"
     if played.setup is not None:
         is_first = outcome.place == "host" and outcome.url.startswith("https:")
-        by_http = played.found and played.found.url.startswith(f"http://{host}/")
+        by_http = played.outcome and played.outcome.url.startswith(f"http://{host}/")
         if by_http and not outcome.response.status:
             is_first = False  # port 443 need not be open where http redirects
         if case.provider and case.provider.autodiscover_host:
@@ -127,7 +127,7 @@ def counts(response: Response) -> bool:
         return False
     with suppress(NotXmlError, ValueError):
         if response.content_type in ("text/xml", "application/xml"):
-            parse(web.unpacked(response))
+            parse(web.decompressed(response))
         elif response.content_type in ("text/json", "application/json"):
             json.loads(response.body)
         return True
@@ -152,7 +152,7 @@ def _of_response(case: Case, facts: Facts, response: Response) -> Iterator[Findi
         yield finding("http.slow", first, seconds=f"{response.seconds:.0f}")
 
 
-class _UnsafeError(MeaninglessError):
+class _UnsafeError(UnusableDocumentError):
     """A document that this program refuses to read, for its own safety."""
 
 
@@ -207,7 +207,9 @@ class _Player:
             request = request_of(step, self.case, f"https://{authority}{step.path}")
             outcome = self._outcome_of(step, request)
             problem = outcome.problem
-            if problem and problem.code not in web.SHUT:  # which may be intended
+            if (
+                problem and problem.code not in web.PASSWORD_PROMPTS
+            ):  # which may be intended
                 problem = problem.within("by-record", record=service)
             yield outcome._replace(place="srv", problem=problem)
 
@@ -216,9 +218,9 @@ class _Player:
         outcome = Outcome(request.url, step.place, response)
         if step.place.startswith("ispdb"):
             # `comparing.ispdb` reports problems there; they stop no client.
-            with suppress(MeaninglessError):
+            with suppress(UnusableDocumentError):
                 if problem is None:
-                    setup = self._read(step, web.unpacked(response))
+                    setup = self._read(step, web.decompressed(response))
                     return outcome._replace(setup=setup)
             return outcome
         if step.kind == "302" and response.status:
@@ -257,10 +259,10 @@ class _Player:
         """Return the outcome with the settings of the response, or their problem."""
         response = outcome.response
         try:
-            setup = self._read(step, web.unpacked(response))
+            setup = self._read(step, web.decompressed(response))
         except RedirectedError as error:
             return self._follow_redirect(step, outcome, error.target)
-        except MeaninglessError as error:
+        except UnusableDocumentError as error:
             is_unsafe = isinstance(error, _UnsafeError)
             code = "document.not-read" if is_unsafe else "document.unusable"
             unusable = finding(code, outcome.url, advice=error.cure, reason=error)
@@ -276,7 +278,7 @@ class _Player:
     def _follow_redirect(self, step: Step, outcome: Outcome, target: str) -> Outcome:
         """Return the outcome of a redirectUrl or redirectAddr (MS-OXDSCLI, 3.1.5.4)."""
         visited, target = (*self.visited, shown(outcome.url)), target[:200]
-        if shown(target) in visited or len(visited) > _MOST_REDIRECTS:
+        if shown(target) in visited or len(visited) > _MAX_REDIRECTS:
             way = " → ".join((*visited, shown(target)))
             problem = finding("autodiscover.redirect-loop", visited[0], way=way)
             return outcome._replace(problem=problem)
@@ -317,7 +319,7 @@ class _Player:
         return outcome._replace(problem=problem)
 
     def _read(self, step: Step, document: bytes) -> Setup:
-        """Return the settings of a document; raise MeaninglessError without any."""
+        """Return the settings of a document; raise UnusableDocumentError without any."""
         asker = self.case.asker
         if step.kind != "xml":
             is_outlook = self.client.family == "outlook"
@@ -325,7 +327,7 @@ class _Player:
         result = reading.read(document, self.client.rules, asker)
         if result.setup is None:
             is_unsafe = result.faults[0].code == "not-read"
-            error = _UnsafeError if is_unsafe else MeaninglessError
+            error = _UnsafeError if is_unsafe else UnusableDocumentError
             raise error(result.reason, result.cure)
         accounts = []
         for account in result.setup.servers:
@@ -374,7 +376,7 @@ class _Player:
             is_harmless = 400 <= response.status < 500 and not response.is_forged
             problem = problem.marked(ABSENT if is_harmless else "")
             return self._explain(outcome, Request(outcome.url), problem)
-        target = web.url_of_v2(response)
+        target = web.autodiscover_v2_url(response)
         if not target:
             problem = finding("autodiscover.v2-without-url", outcome.url)
             return outcome._replace(problem=problem)
@@ -414,7 +416,7 @@ class _Player:
             pox = step._replace(kind="pox")
             post = request_of(pox, self.case, response.target)
             return self._outcome_of(pox, post)._replace(url=request.url)
-        problem = web.of_response(self.case, response, request.url)
+        problem = web.response_problem(self.case, response, request.url)
         if problem is None or response.status in REDIRECTS:
             got = f"status {response.status}"
             if response.status in REDIRECTS:

@@ -10,19 +10,20 @@ from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, replace_line, width, wrapped
 from .findings import FAILURE, NOTE, OK, WARNING, Finding, affected_by, has_failure
-from .rules.web import SHUT
+from .rules.web import PASSWORD_PROMPTS
 from .run import Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
 _NARROW = 50  # columns: narrower terminals get a smaller indent
-_MOST_NAMED = 20  # domains in the closing line
-_MOST_PLACES = 6  # of one finding
+_MAX_NAMED = 20  # domains in the closing line
+_MAX_PLACES = 6  # of one finding
 # Clients that people know are named before all others.
 _FIRST = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
 # Why nothing is known of clients, by the codes of findings that affect them.
 _REASONS = {
-    SHUT: "not checked for {}: the settings require a login, which is not tried",
+    PASSWORD_PROMPTS: "not checked for {}: the settings require a login, "
+    "which is not tried",
     ("http.limited",): "unknown for {}: the web server limits the rate of requests",
 }
 # The first domain with a finding, by its status, step and texts.
@@ -181,9 +182,9 @@ def details(
 def _parts(found: Finding, clients: set[str]) -> Iterator[tuple[str, str]]:
     """Yield the labels and texts below a finding; *clients* are all of the report."""
     if len(found.places) > 1:
-        yield from (("at", place) for place in found.places[:_MOST_PLACES])
-        if len(found.places) > _MOST_PLACES:
-            yield "at", f"{len(found.places) - _MOST_PLACES} more"
+        yield from (("at", place) for place in found.places[:_MAX_PLACES])
+        if len(found.places) > _MAX_PLACES:
+            yield "at", f"{len(found.places) - _MAX_PLACES} more"
     if found.status == OK:
         return
     if found.why:
@@ -203,9 +204,9 @@ def closing(number: int, failed: Sequence[str]) -> str:
     text = f"{_plural(number, 'domain')}: {good} {'works' if good == 1 else 'work'}"
     if failed:
         verb = "fails" if len(failed) == 1 else "fail"
-        rest = len(failed) - _MOST_NAMED
+        rest = len(failed) - _MAX_NAMED
         more = f" and {rest} more" if rest > 0 else ""
-        text += f", {len(failed)} {verb}: {', '.join(failed[:_MOST_NAMED])}{more}"
+        text += f", {len(failed)} {verb}: {', '.join(failed[:_MAX_NAMED])}{more}"
     return text
 
 

@@ -17,7 +17,7 @@ from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from . import texts
 from .context import Context, Play, requests_of, steps_of
-from .facts import Facts, Request, each_of, side_by_side
+from .facts import Facts, Request, gather, run_concurrently
 from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
 from .playing import play
 from .rules import (
@@ -41,7 +41,7 @@ Notify = Callable[[str], None]
 
 _Rule = Callable[[Context], Iterable[Finding]]
 # Rules that only need the file, and apply before anything is published.
-_RULES_OF_FILE: tuple[_Rule, ...] = (servers.mail, servers.each_address, dav.look)
+_RULES_OF_FILE: tuple[_Rule, ...] = (servers.mail, servers.each_address, dav.check_urls)
 _RULES: tuple[_Rule, ...] = (
     names.hosts,
     names.mx,
@@ -53,24 +53,24 @@ _RULES: tuple[_Rule, ...] = (
     name_servers.delegation,
     name_servers.authorities,
     *_RULES_OF_FILE,
-    documents.look,
-    comparing.each_document,
+    documents.check_documents,
+    comparing.documents_at_addresses,
     connections.web_servers,
     comparing.differences,
     comparing.replaced_profiles,
-    comparing.phones,
-    comparing.nothing,
+    comparing.activesync_urls,
+    comparing.missing_document,
     comparing.ispdb,
     single.missing,
     single.paths,
-    comparing.hosters,
+    comparing.unanswered_hosters,
 )
 # The requests of clients without steps, and how they are played, by family.
 _WITHOUT_STEPS = {
     "apple": (single.profile_requests, single.play_profile),
     "dav": (dav.url_requests, dav.play),
 }
-_USUAL = (single.family_requests, single.play)
+_USUAL = (single.document_requests, single.play)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def unpublished(case: Case, facts: Facts, notify: Notify) -> Report:
     """Check the servers of the file only."""
     notify(f"{case.domain}: asking the servers of the file")
     context = Context(case, facts, case.provider)
-    findings = each_of(lambda rule: rule(context), _RULES_OF_FILE)
+    findings = gather(lambda rule: rule(context), _RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
@@ -155,21 +155,21 @@ def published(case: Case, facts: Facts, notify: Notify) -> Report:
     clients = clients_of(case)
     requests: list[Request] = []
     fetch = partial(_fetch, case, facts, clients, requests)
-    missing, _ = side_by_side((partial(_missing_domain, case, facts), fetch))
+    missing, _ = run_concurrently((partial(_missing_domain, case, facts), fetch))
     if missing is not None and missing.code not in case.ignored:
         return failed(case, missing)
     steps = (step for client in CLIENTS for step in client.steps)
     paths = {step.path for step in steps if step.kind == "xml"}
     by_xml = [request for request in requests if split_url(request.url).path in paths]
     by_xml.sort(key=lambda request: NOBODY in request.url)  # real addresses first
-    found, faulty = documents.found(by_xml, case, facts)
-    plays = side_by_side(partial(_play, case, facts, client) for client in clients)
+    found, faulty = documents.read_documents(by_xml, case, facts)
+    plays = run_concurrently(partial(_play, case, facts, client) for client in clients)
     parked = _parked_domain(case, facts, plays)
     if parked is not None and parked.code not in case.ignored:
         return failed(case, parked)
     context = Context(case, facts, case.provider, tuple(plays), tuple(requests))
     context = replace(context, documents=tuple(found), faulty=tuple(faulty))
-    context = replace(context, names_for_all=comparing.names_for_all(context))
+    context = replace(context, shared_usernames=comparing.shared_usernames(context))
     context = replace(context, sources=() if case.provider else sources.ranked(context))
     context = replace(context, foreign=documents.foreign(context))
     is_trusted = case.provider is not None
@@ -179,7 +179,7 @@ def published(case: Case, facts: Facts, notify: Notify) -> Report:
     context = replace(context, led_to=tuple(dav.led_to(context)))
 
     notify(f"{case.domain}: asking the servers, and comparing the results")
-    found_by_rules = each_of(lambda rule: rule(context), _RULES)
+    found_by_rules = gather(lambda rule: rule(context), _RULES)
     findings = [causes.by_alias(case, facts, found) for found in found_by_rules]
     if facts.is_late:  # what seems to be absent may not have been asked for
         findings = [
@@ -206,7 +206,7 @@ def _findings_of(case: Case, played: Play) -> Iterator[Finding]:
     empty = [
         family
         for family in families
-        if case.provider and not family.writes(case.provider, case.domain)
+        if case.provider and not family.writes_document(case.provider, case.domain)
     ]
     hosts = {f"{family.label}.{case.domain}" for family in empty}
     is_empty = any(family.name == played.client.family for family in empty)
@@ -258,7 +258,7 @@ def _domain_above(case: Case, facts: Facts) -> str:
         return ""
     services = [service for service, *_ in zone.MAIL_SERVICES]
     hosts = filter(facts.exists, case.hosts)
-    is_own = any(not facts.is_by_wildcard(host, above) for host in hosts)
+    is_own = any(not facts.is_from_wildcard(host, above) for host in hosts)
     if is_own or any(facts.targets(f"{name}.{case.domain}") for name in services):
         return ""
     targets = (facts.targets(f"{service}.{above}") for service in services)
@@ -289,7 +289,7 @@ def _may_have_mail(case: Case, facts: Facts, host: str) -> bool:
     except LookupFailed:
         return True
     is_parking = web.is_same_host(facts, host, case.domain)
-    return exists and not (is_parking and facts.is_by_wildcard(host, case.domain))
+    return exists and not (is_parking and facts.is_from_wildcard(host, case.domain))
 
 
 def clients_of(case: Case) -> list[Client]:
@@ -328,14 +328,14 @@ def _fetch(
             yield facts.fetch(request)
 
     def responses_of(step: Step) -> list[Response]:
-        return each_of(responses, requests_of(step, case, facts))
+        return gather(responses, requests_of(step, case, facts))
 
     context = Context(case, facts, case.provider)
-    tasks: list[Callable[[], object]] = [partial(each_of, responses, requests)]
+    tasks: list[Callable[[], object]] = [partial(gather, responses, requests)]
     tasks += [partial(responses_of, step) for step in steps if step.is_far]
     early = (names.services, *_RULES_OF_FILE)
-    tasks += [partial(each_of, rule, [context]) for rule in early]
-    side_by_side(tasks)
+    tasks += [partial(gather, rule, [context]) for rule in early]
+    run_concurrently(tasks)
 
 
 def _play(case: Case, facts: Facts, client: Client) -> Play:

@@ -27,9 +27,9 @@ from ..check.facts import Facts
 from ..check.findings import Case, Finding, finding, has_failure
 from ..check.run import Report
 from ..net.tcp import Network
-from ..warnings import ASKED, find_warnings
+from ..warnings import TESTED_BY_CHECK, find_warnings
 
-_MOST_DOMAINS = 50  # of a file, checked without --all
+_MAX_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
 _PASSES = 3  # of the check of a domain, where one is too short
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
@@ -122,7 +122,7 @@ def _cases(args: options.Asked) -> list[Case]:
         return [Case(domain, usual, address=address, ignored=ignored)]
 
     domains = project.domains(service, args.subject)
-    if len(domains) > _MOST_DOMAINS and not args.every:
+    if len(domains) > _MAX_DOMAINS and not args.every:
         message = f"the file has {len(domains)} domains: name one, or add --all"
         raise click.UsageError(message)
     signs = service.snapshot.loaded.tables.sign is not None
@@ -145,7 +145,9 @@ def _findings_of_file(service: Service | None, case: Case) -> list[Finding]:
     index = identities.index(identity) if identity in identities else len(identities)
     providers = [*loaded.providers[index : index + 1]]
     origins = [*loaded.origins[index : index + 1]]
-    warnings = find_warnings(providers, service.families, origins, without=ASKED)
+    warnings = find_warnings(
+        providers, service.families, origins, without=TESTED_BY_CHECK
+    )
     problems: list[Problem] = [*loaded.skipped, *loaded.warnings]
     problems += with_lines(warnings, file, providers, origins)
     return [

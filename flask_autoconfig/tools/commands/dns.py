@@ -60,12 +60,16 @@ def _records_of(
     directory = Directory(earlier) if earlier else None
     for name in project.domains(service, domain):
         provider = project.served(service, name).public_provider
-        families = [row for row in service.speaking if row.writes(provider, name)]
+        families = [
+            row
+            for row in service.published_families
+            if row.writes_document(provider, name)
+        ]
         match = directory.by_domain(name) if directory else None
         digests: list[zone.Record] = []
         if earlier and match:
             old = earlier.providers[match.provider_index]
-            digests += zone.digest_records(service.speaking, old, name)
+            digests += zone.digest_records(service.published_families, old, name)
         records = list(zone.records(families, provider, name, target, digests))
         certificates = zone.certificate_names(families, provider, name)
         yield Published(name, certificates, records)

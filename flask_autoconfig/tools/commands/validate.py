@@ -46,7 +46,7 @@ def command(args: options.Asked) -> int:
 
 def _read(file: Path) -> tuple[Sequence[Problem], Sequence[Problem]]:
     loaded, service = project.loaded(), project.of_project()
-    served = service.speaking if service else families.overriding()
+    served = service.published_families if service else families.explicit_families()
     if served is None:
         served = families.chosen(loaded.tables.clients, "clients")
     warnings = find_warnings(loaded.providers, served, loaded.origins)

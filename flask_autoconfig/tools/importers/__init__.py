@@ -24,8 +24,8 @@ from . import automx, setups
 from .imported import Imported, Raw, prune, unreadable
 
 Source: TypeAlias = Path | str  # a file, or a URL
-_MOST_BYTES = 64 * 1024 * 1024  # of a file
-_MOST_SECONDS = 20.0  # for a URL, with its redirects
+_MAX_BYTES = 64 * 1024 * 1024  # of a file
+_MAX_SECONDS = 20.0  # for a URL, with its redirects
 _DOWNLOAD = "download it, and name the file"
 _NAMES = "config-v1.1.xml, an Autodiscover answer, a profile, or a file of automx(2)"
 
@@ -86,7 +86,7 @@ def _read(file: Source) -> Imported:
     """Read a file by its format; raises ConfigError."""
     name = "file"
     try:
-        data = _fetch(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
+        data = _fetch(file) if isinstance(file, str) else read_file(file, _MAX_BYTES)
         if not data:
             raise unreadable("it is empty")
         text = data.removeprefix(b"\xef\xbb\xbf")
@@ -114,7 +114,7 @@ def _fetch(url: str) -> bytes:
         raise unreadable("it is no https or http URL", _DOWNLOAD)
     # The user named this host; the target of a redirect must be on the internet.
     own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
-    network = Network(Resolver(), own=own).step(_MOST_SECONDS)
+    network = Network(Resolver(), own=own).step(_MAX_SECONDS)
     try:
         response = follow_redirects(lambda hop: fetch_once(network, Request(hop)), url)
     except ProbeError as error:
@@ -130,7 +130,7 @@ def _fetch(url: str) -> bytes:
 
 
 # One round removes values, the next one tables that need them, and so on.
-_MOST_ROUNDS = 5
+_MAX_ROUNDS = 5
 _STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
 
 
@@ -140,7 +140,7 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
     Yield a note for each. Faults of the provider as a whole remain. *where* returns the
     place of a value in the file, as `Imported.where`.
     """
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         try:
             from_raw({"provider": [provider]})
             return

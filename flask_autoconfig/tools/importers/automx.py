@@ -284,8 +284,8 @@ def read_seed(_file: Path, data: bytes) -> Imported:
 
 # --- The database of automx2 ----------------------------------------------------------
 
-_MOST_BYTES = 64 * 1024 * 1024  # of values in all tables
-_MOST_STEPS = 100_000_000  # of SQLite's virtual machine, for a query: some seconds
+_MAX_BYTES = 64 * 1024 * 1024  # of values in all tables
+_MAX_STEPS = 100_000_000  # of SQLite's virtual machine, for a query: some seconds
 _LONGEST = 100_000  # bytes of a value or of a table's definition
 
 
@@ -327,7 +327,7 @@ class _Database:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._bytes_left = _MOST_BYTES
+        self._bytes_left = _MAX_BYTES
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
@@ -373,7 +373,7 @@ class _Database:
         columns = {row[1] for row in info}
         names = [name for name in type_.__struct_fields__ if name in columns]
         query = f"SELECT {', '.join(names) or 1} FROM main.{table}"  # noqa: S608
-        ticks = iter(range(_MOST_STEPS // 10_000))  # pages may refer to each other
+        ticks = iter(range(_MAX_STEPS // 10_000))  # pages may refer to each other
         self._connection.set_progress_handler(lambda: next(ticks, None) is None, 10_000)
         rows: dict[tuple[Any, ...], None] = {}  # without repeated ones
         for row in self._connection.execute(query):
@@ -382,7 +382,7 @@ class _Database:
                 len(value) if isinstance(value, str | bytes) else 64 for value in row
             )
             if self._bytes_left < 0:
-                limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
+                limit = f"more than {_MAX_BYTES // 1024 // 1024} MiB of values"
                 raise unreadable(f"its tables hold {limit}")
         tables = [dict(zip(names, row, strict=True)) for row in rows]
         packed = msgspec.msgpack.encode(tables)  # `convert` needs a newer msgspec

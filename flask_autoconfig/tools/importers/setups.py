@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ...address import parse_address
 from ...config.ports import standard_port
 from ...documents import apple, outlook
-from ...documents.setups import Account, MeaninglessError, read_outlook
+from ...documents.setups import Account, UnusableDocumentError, read_outlook
 from ...documents.setups import read_profile as read_plain_profile
 from ...documents.xml import local_name, parse, text_of
 from .imported import Imported, Raw, add_server, unreadable
@@ -22,8 +22,8 @@ _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
 
 def read_autodiscover(_file: Path, data: bytes) -> Imported:
-    """Read an answer of Autodiscover; raises MeaninglessError or NotXmlError."""
-    errors: list[MeaninglessError] = []
+    """Read an answer of Autodiscover; raises UnusableDocumentError or NotXmlError."""
+    errors: list[UnusableDocumentError] = []
     accounts: Iterable[Account] = read_outlook(data, errors.append).servers
     # To Outlook a missing <SPA> means NTLM, which hardly any author of a file intends.
     if not re.search(rb"SPA>\s*on\b", data, re.IGNORECASE):
@@ -45,10 +45,10 @@ def read_autodiscover(_file: Path, data: bytes) -> Imported:
 
 
 def read_profile(_file: Path, data: bytes) -> Imported:
-    """Read a profile, signed or not; raises MeaninglessError."""
+    """Read a profile, signed or not; raises UnusableDocumentError."""
     if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
         data = data[data.find(b"<?xml") : data.rfind(b"</plist>") + len(b"</plist>")]
-    errors: list[MeaninglessError] = []
+    errors: list[UnusableDocumentError] = []
     accounts = read_plain_profile(data, errors.append).servers
     notes = list(map(_SKIPPED.format, errors))
     payloads: list[dict[str, Any]] = plistlib.loads(data)["PayloadContent"]

@@ -12,7 +12,7 @@ from .tcp import Network
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024  # bytes
-MOST_TEXT = 64 * 1024  # bytes that one connection may send
+MAX_TEXT = 64 * 1024  # bytes that one connection may send
 
 
 class Conversation:
@@ -50,7 +50,7 @@ class Conversation:
             if not data:
                 raise self._closed()
             self._received += len(data)
-            if self._received > MOST_TEXT:
+            if self._received > MAX_TEXT:
                 raise ProbeError("protocol", "an answer without end")
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(b"\n")

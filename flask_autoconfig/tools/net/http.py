@@ -15,10 +15,10 @@ from .tcp import Network, failures
 from .tls import Certificate, address_of
 from .untrusted import split_url
 
-MOST_BODY = 1024 * 1024  # bytes
-MOST_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
-_MOST_SECONDS = 3600.0  # for a response, where a step has no end
-MOST_REDIRECTS = 20  # as in okhttp, the most of all clients
+MAX_BODY = 1024 * 1024  # bytes
+MAX_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
+_MAX_SECONDS = 3600.0  # for a response, where a step has no end
+MAX_REDIRECTS = 20  # as in okhttp, the most of all clients
 PATIENCE = 2.0  # a response may take this many times the timeout, once connected
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -111,7 +111,7 @@ def follow_redirects(fetch: Callable[[str], Response], url: str) -> Response:
             return replace(response, redirects=visited, is_verified=is_verified)
         visited.append(url)
         url = target
-        if url in visited or len(visited) > MOST_REDIRECTS:
+        if url in visited or len(visited) > MAX_REDIRECTS:
             hops = [split_url(hop) for hop in (*visited[-2:], url)]
             if url in visited and len({(hop.hostname, hop.path) for hop in hops}) == 1:
                 raise ProbeError("itself", "it redirects to itself without end")
@@ -140,7 +140,7 @@ def fetch_once(network: Network, request: Request) -> Response:
 
     def bounded_response(sock: Any, *arguments: Any, **options: Any) -> Any:
         # The deadline of the step is its only limit in time.
-        bounded: Any = _Bounded(sock, replace(network, timeout=_MOST_SECONDS))
+        bounded: Any = _Bounded(sock, replace(network, timeout=_MAX_SECONDS))
         return http.client.HTTPResponse(bounded, *arguments, **options)
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -168,17 +168,17 @@ def fetch_once(network: Network, request: Request) -> Response:
             response.headers = dict(reversed(response.every))  # clients use the first
             response.body, response.damage = _read_body(raw)
     response.seconds = time.monotonic() - start
-    if len(response.body) > MOST_BODY:
-        raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
+    if len(response.body) > MAX_BODY:
+        raise ProbeError("http", f"an answer of more than {MAX_BODY // 1024} KiB")
     return response
 
 
 def _read_body(raw: http.client.HTTPResponse) -> tuple[bytes, str]:
     """Return the body, and how it differs from its announced length ("" if not)."""
     announced = None if raw.chunked else raw.length
-    if announced is None or announced > MOST_BODY:
+    if announced is None or announced > MAX_BODY:
         try:
-            return raw.read(MOST_BODY + 1), ""
+            return raw.read(MAX_BODY + 1), ""
         except http.client.IncompleteRead as error:
             return error.partial, "it breaks off before its last chunk"
     body = raw.fp.read(announced)
@@ -202,7 +202,7 @@ class _Bounded(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", 0)
         self._network = network
-        self._bytes_left = MOST_RECEIVED
+        self._bytes_left = MAX_RECEIVED
         self.is_complete = False  # nothing more is read
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -222,6 +222,6 @@ class _Bounded(io.RawIOBase):
         count: int | None = self._raw.readinto(buffer)
         self._bytes_left -= count or 0
         if self._bytes_left < 0:
-            limit = MOST_RECEIVED // 1024
+            limit = MAX_RECEIVED // 1024
             raise http.client.HTTPException(f"it has more than {limit} KiB")
         return count

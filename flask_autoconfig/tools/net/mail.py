@@ -44,7 +44,7 @@ class MailServer:
     login_disabled: bool = False  # LOGINDISABLED, even when encrypted
     before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
     address: str = ""  # of the connection
-    greeted: float = 0.0  # seconds until its greeting
+    greeting_seconds: float = 0.0  # seconds until its greeting
     heard: list[str] = field(default_factory=list)  # the lines that it sent
 
     @property
@@ -167,7 +167,7 @@ class _Session:
                 cure = row["cure"].format(type=self.endpoint.type)
                 raise ProbeError("timeout", row["problem"], cure)
             self._begin_step(self.seconds)
-        self.server.greeted = time.monotonic() - start
+        self.server.greeting_seconds = time.monotonic() - start
         return conversation
 
     def _diagnose_silence(self) -> None:

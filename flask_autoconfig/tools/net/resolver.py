@@ -25,8 +25,8 @@ from ...address import is_ip
 from .common import in_thread, texts
 from .untrusted import is_public
 
-_MOST_SERVERS = 4  # of a zone
-_MOST_RECORDS = {"A": 16, "AAAA": 16, "MX": 30, "SRV": 30}  # of an answer
+_MAX_SERVERS = 4  # of a zone
+_MAX_RECORDS = {"A": 16, "AAAA": 16, "MX": 30, "SRV": 30}  # of an answer
 _THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
 
 
@@ -108,7 +108,7 @@ class Resolver:
         return sorted(filter(None, hosts))
 
     def _servers(self, hosts: list[str], allow_private: bool) -> "Iterator[Authority]":
-        for host in hosts[:_MOST_SERVERS]:
+        for host in hosts[:_MAX_SERVERS]:
             with suppress(LookupFailed):
                 for address in sorted(self.addresses(host), key=lambda ip: ":" in ip):
                     if allow_private or self._is_private or is_public(address):
@@ -170,7 +170,7 @@ class Resolver:
                     unchecked._query(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
-        most = _MOST_RECORDS.get(type_, len(answer))
+        most = _MAX_RECORDS.get(type_, len(answer))
         return sorted(answer)[:most] if len(answer) > most else list(answer)
 
     def addresses(self, host: str) -> list[str]:

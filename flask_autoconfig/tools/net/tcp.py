@@ -24,7 +24,7 @@ from .untrusted import is_public, kind_of
 _SERVICE_PORTS = frozenset((25, 26, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
-_MOST_ADDRESSES = 8  # of one host
+_MAX_ADDRESSES = 8  # of one host
 _HEAD_START = 0.25  # seconds before the next address is dialled, too (RFC 8305)
 _TOO_LATE = "the server did not finish in time"
 
@@ -85,7 +85,7 @@ class Network:
             if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
                 message = f"port {port} of {host} is not a port of mail or web servers"
                 raise ProbeError("port", message)
-        return addresses[:_MOST_ADDRESSES]
+        return addresses[:_MAX_ADDRESSES]
 
     def connect(self, host: str, port: int) -> socket.socket:
         """Connect to the first address that answers; raises ProbeError.

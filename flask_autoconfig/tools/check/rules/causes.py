@@ -61,13 +61,13 @@ def by_query(
     _, other_problem = web.asked(case, facts, with_query)
     if other_problem is not None:
         return problem
-    got = (web.of_response(case, response, response.url) or problem).seen
+    got = (web.response_problem(case, response, response.url) or problem).seen
     return finding("http.query-lost", request.url, target=shown(response.url), got=got)
 
 
 def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> Finding:
     """Return the finding within a text at the URL that redirected elsewhere, if one did."""
-    urls = web.hops(facts, request)
+    urls = web.redirect_chain(facts, request)
     targets = [split_url(url) for url in urls]
     paths = [target.path for target in targets]
     is_missing = found.code == "http.bad-redirect" or web.ABSENT in found.marks
@@ -130,14 +130,14 @@ def by_name(case: Case, facts: Facts, found: Finding, request: Request) -> Findi
     is_explained = found.step == "dns" or found.code == "http.exchange"
     if is_explained or not case.has(host) or host == case.domain:
         return found
-    target = web.names_of(facts, host)[-1]
+    target = web.alias_chain(facts, host)[-1]
     is_external = not case.has(target)
     # A certificate for other names may be that of another site.
     is_mismatch = found.code == "tls.name-mismatch"
     if is_external or (target != host and is_mismatch):
         around = "alias-of-others" if is_external and is_mismatch else "alias"
         return found.within(around, host=host, target=target)
-    if target == host and facts.is_by_wildcard(host, case.domain):
+    if target == host and facts.is_from_wildcard(host, case.domain):
         return found.within("wildcard", domain=case.domain)
     if found.code in _GROUPS["no_https"]:
         by_http = request._replace(url=request.url.replace("https:", "http:", 1))
@@ -151,7 +151,7 @@ def by_alias(case: Case, facts: Facts, found: Finding) -> Finding:
     """Return the finding with the alias of its host, which may be a former provider's."""
     host = split_url(found.subject).hostname or ""
     if found.code in _GROUPS["by_alias"] and case.has(host):
-        target = web.names_of(facts, host)[-1]
+        target = web.alias_chain(facts, host)[-1]
         if not case.has(target):
             return found.within("alias", host=host, target=target)
     return found
@@ -161,11 +161,11 @@ def _other_address(case: Case, facts: Facts, request: Request) -> str:
     """Return another address of the host, with a good response to the request, or ""."""
     with suppress(ProbeError):
         first = facts.response(request)
-        if first.target or not web.of_response(case, first, request.url):
+        if first.target or not web.response_problem(case, first, request.url):
             return ""
         for address, response in facts.at_addresses(request).items():
             if not isinstance(response, Response) or response.target:
                 continue
-            if web.of_response(case, response, request.url) is None:
+            if web.response_problem(case, response, request.url) is None:
                 return address
     return ""

@@ -9,7 +9,7 @@ from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
 from ....config.tables import Provider
 from ....documents import Recipient, activesync, apple, outlook, setups
-from ....documents.setups import Account, MeaninglessError, Setup
+from ....documents.setups import Account, Setup, UnusableDocumentError
 from ....documents.thunderbird_reader import NotAutoconfigError
 from ....errors import ConfigError
 from ....families import Family
@@ -27,7 +27,7 @@ from ..findings import FAILURE, WARNING, Case, Finding, finding, has_failure
 from . import connections, documents, servers, single, sources, web
 
 # What keeps this program, but not clients, from settings.
-_UNTOLD = ("http.limited", *web.SHUT)
+_UNTOLD = ("http.limited", *web.PASSWORD_PROMPTS)
 _WITHOUT_CHOICE = ("outlook", "apple")  # families of clients that try one setup alone
 
 
@@ -35,9 +35,9 @@ def reference(context: Context) -> Document | None:
     """Return the document of the best source, else that of the ISP database."""
     published = [source.document for source in context.sources if source.document]
     if not published:
-        outcomes = [play.found for play in context.plays if play.is_by_ispdb]
+        outcomes = [play.outcome for play in context.plays if play.is_by_ispdb]
         requests = (Request(outcome.url) for outcome in outcomes if outcome)
-        published, _ = documents.found(requests, context.case, context.facts)
+        published, _ = documents.read_documents(requests, context.case, context.facts)
     return next((doc for doc in published if doc not in context.foreign), None)
 
 
@@ -53,7 +53,7 @@ def differences(context: Context) -> Iterator[Finding]:
         compared = _with_file(context, play, file) if file else _faults(context, play)
         findings = [*compared]
         for account in () if context.has_document(play) else play.mail:
-            if account.username in context.names_for_all:
+            if account.username in context.shared_usernames:
                 name = str(account.username)
                 findings.append(_shared_name(context.case, play.place, name))
         for slip in play.setup.slips:
@@ -66,7 +66,7 @@ def differences(context: Context) -> Iterator[Finding]:
 def _shared_name(case: Case, place: str, name: str) -> Finding:
     """Return the finding for a user name that everybody gets."""
     other = name.partition("@")[2]
-    if other and not case.has(other) and not documents.is_nobodys(case, name):
+    if other and not case.has(other) and not documents.is_unusable_username(case, name):
         code, domain = "document.other-users", case.domain
         return finding(code, place, domain=domain, others=other)
     return documents.shared_name(case, place, name)
@@ -95,17 +95,17 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
             if refused and sources.is_same(without_method, wanted, asker):
                 continue
         is_same_server = actual == wanted._replace(username=actual.username)
-        if is_same_server and actual.username in context.names_for_all:
+        if is_same_server and actual.username in context.shared_usernames:
             continue  # the user name has a finding of its own
         code, mark = _code_and_mark(context, play, wanted, actual)
-        is_minor = servers.is_as_good(context, wanted, actual)
+        is_minor = servers.works_as_well(context, wanted, actual)
         reported = [one for one in of_document if is_minor or one.status == FAILURE]
         is_elsewhere = code == "setup.differs" and wanted[1:4] != actual[1:4]
         if is_elsewhere and reported and Endpoint.of(actual) in published:
             yield from (found.at(play.place) for found in reported)
         else:
             differing.setdefault((code, mark), []).append((wanted, actual))
-    place = play.found.place if play.found else ""
+    place = play.outcome.place if play.outcome else ""
     for (code, mark), alike in differing.items():
         found = sources.difference(code, play.place, "the file says", asker, *alike)
         at_one_port = (pair for pair in alike if pair[0][:3] == pair[1][:3])
@@ -128,7 +128,7 @@ def _code_and_mark(
     is_moved = is_moved and servers.is_alive(context.facts, Endpoint.of(actual))
     is_same = partial(sources.is_same, wanted, asker=context.case.asker)
     is_beside = any(map(is_same, play.mail))
-    is_beside = is_beside or servers.is_as_good(context, wanted, actual)
+    is_beside = is_beside or servers.works_as_well(context, wanted, actual)
     code = "setup.file-outdated" if is_moved else "setup.differs"
     return code, "beside" if is_beside and not is_faulty else ""
 
@@ -181,26 +181,26 @@ def _dead_exchange(context: Context, play: Play) -> list[Finding]:
     return [finding("setup.dead-url", play.place, account=account, reason=reason)]
 
 
-def phones(context: Context) -> Iterator[Finding]:
+def activesync_urls(context: Context) -> Iterator[Finding]:
     """Report URLs of ActiveSync that lead nowhere, or that phones do not get."""
     case, provided = context.case, context.case.provider
     is_meant = provided and any(row.type == "activesync" for _, row in provided.servers)
     schemas = outlook.RESPONSE.encode(), activesync.NAMESPACE.encode()
     for play in context.plays:
-        if play.client != OUTLOOK or play.found is None:
+        if play.client != OUTLOOK or play.outcome is None:
             continue
-        request = request_of(OUTLOOK.steps[1], case, play.found.response.url)
+        request = request_of(OUTLOOK.steps[1], case, play.outcome.response.url)
         request = request._replace(body=(request.body or b"").replace(*schemas))
         response, problem = web.asked(case, context.facts, request)
         try:
-            body = web.unpacked(response)
+            body = web.decompressed(response)
             setup = setups.read_outlook(body) if response.status else Setup(())
             for dead in _dead_exchange(context, replace(play, setup=setup)):
                 yield dead.hurting("ActiveSync phones")
-        except MeaninglessError as error:
+        except UnusableDocumentError as error:
             # Phones send the password where they are asked for it.
             if is_meant and response.status not in (401, 429, 503):
-                reason, url = problem.seen if problem else error, play.found.url
+                reason, url = problem.seen if problem else error, play.outcome.url
                 found = finding("autodiscover.no-phones", url, reason=reason)
                 yield found.hurting("ActiveSync phones")
 
@@ -210,8 +210,8 @@ def _expected(context: Context, client: Client, file: Provider) -> tuple[Account
     case, setup = context.case, None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)
     if client.family == "apple" and (profile := apple.write(file, recipient)):
-        with suppress(MeaninglessError):
-            setup = servers.settled(context.facts, setups.read_profile(profile))
+        with suppress(UnusableDocumentError):
+            setup = servers.with_starttls(context.facts, setups.read_profile(profile))
     elif client.steps:
         ((_, reading),) = readings_of([client], file, recipient)
         setup = reading.setup
@@ -274,23 +274,27 @@ def replaced_profiles(context: Context) -> Iterator[Finding]:
                 yield found.hurting(play.client.name)
 
 
-def names_for_all(context: Context) -> frozenset[str]:
+def shared_usernames(context: Context) -> frozenset[str]:
     """Return the user names that everybody gets, as requests for two people show."""
     case = replace(context.case, address=context.case.asker)
     another = replace(case, address=Address(NOBODY, case.domain))
-    shared = documents.names_for_all(context.case, context.documents)
+    shared = documents.shared_usernames(context.case, context.documents)
     for play in context.plays:
         names = {account.username or "" for account in play.mail}
-        shared |= {name for name in names if documents.is_nobodys(case, name)}
-        suspect = {name for name in names if documents.is_anothers(case, name)} - shared
-        response = play.found.response if play.found else None
+        shared |= {name for name in names if documents.is_unusable_username(case, name)}
+        suspect = {
+            name for name in names if documents.is_others_username(case, name)
+        } - shared
+        response = play.outcome.response if play.outcome else None
         setup: Setup | None = Setup(())
         if suspect and play.client.family == "apple":
             setup = single.play_profile(play.client, another, context.facts).setup
         elif suspect and response and play.client.family == "outlook":
-            with suppress(ProbeError, MeaninglessError):
+            with suppress(ProbeError, UnusableDocumentError):
                 request = request_of(OUTLOOK.steps[1], another, response.url)
-                setup = setups.read_outlook(web.unpacked(context.facts.fetch(request)))
+                setup = setups.read_outlook(
+                    web.decompressed(context.facts.fetch(request))
+                )
         accounts = setup.servers if setup else ()
         shared |= suspect & {account.username or "" for account in accounts}
     return shared
@@ -299,7 +303,7 @@ def names_for_all(context: Context) -> frozenset[str]:
 # --- What is not published --------------------------------------------------------------
 
 
-def nothing(context: Context) -> Iterator[Finding]:
+def missing_document(context: Context) -> Iterator[Finding]:
     """Report that there is no config-v1.1.xml where there should be one."""
     served = [kind for kind in context.case.families if kind.name == "thunderbird"]
     codes = {found.code for play in context.plays for found in play.findings}
@@ -356,7 +360,7 @@ def _no_document(context: Context, family: Family) -> Finding:
     domain, plays, facts = context.case.domain, context.plays, context.facts
     name = f"{family.label}.{domain}"
     mark = "elsewhere" if sources.is_hosted(context) else ""
-    if any(play.found and play.found.place.startswith("mx") for play in plays):
+    if any(play.outcome and play.outcome.place.startswith("mx") for play in plays):
         return finding("document.none-at-domain", domain, name=name).marked(mark)
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain, name=name).marked(mark)
@@ -366,7 +370,7 @@ def _no_document(context: Context, family: Family) -> Finding:
     stopped = [play.client.name for play in own if play.setup is None]
     askers = enumerated(stopped) if 0 < len(stopped) < len(own) else family.askers
     values = {"name": name, "domain": domain, "askers": askers}
-    code, advice = "document.misplaced", web.renamed(facts, name)
+    code, advice = "document.misplaced", web.renaming_advice(facts, name)
     for url in [] if has_cause or advice else sources.misplaced(context, name):
         return finding(code, url, **values)
     code = "document.not-published"
@@ -377,7 +381,7 @@ def _no_document(context: Context, family: Family) -> Finding:
         absent = finding(code, url, status=status, **values)
         with suppress(ProbeError):
             absent = web.with_cache(absent, "caches", facts.fetch(Request(url)))
-    is_chance = not context.case.provider and facts.is_by_wildcard(name, domain)
+    is_chance = not context.case.provider and facts.is_from_wildcard(name, domain)
     absent = absent.marked("by chance" if is_chance else "")
     return absent.marked("explained" if has_cause else "")
 
@@ -397,7 +401,7 @@ def ispdb(context: Context) -> Iterator[Finding]:
             yield found.hurting(*clients)
 
 
-def hosters(context: Context) -> Iterator[Finding]:
+def unanswered_hosters(context: Context) -> Iterator[Finding]:
     """Report empty responses of MX hosts' domains, at which other domains' clients stop."""
     case, facts = context.case, context.facts
     step = next(step for step in THUNDERBIRD.steps if step.place == "mx domain")
@@ -412,7 +416,7 @@ def hosters(context: Context) -> Iterator[Finding]:
             yield found._replace(marks=frozenset(("for others",)))
 
 
-def each_document(context: Context) -> Iterator[Finding]:
+def documents_at_addresses(context: Context) -> Iterator[Finding]:
     """Report addresses of a document's host that answer its request otherwise."""
     for document in context.documents:
         request, first = document.requests[0], document.response
@@ -428,7 +432,7 @@ def each_document(context: Context) -> Iterator[Finding]:
                 elif not response.is_forged:
                     other = "another document"
                     with suppress(ConfigError, NotAutoconfigError):
-                        provider = documents.provider_of(web.unpacked(response))
+                        provider = documents.provider_of(web.decompressed(response))
                         other = "" if provider == document.provider else other
                 if other:
                     code, place = "document.at-address", document.place

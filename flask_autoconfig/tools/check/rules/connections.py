@@ -14,11 +14,11 @@ from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, TOO_LONG, Certificate
 from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
 from ..context import Context
-from ..facts import Facts, Request, each_of
+from ..facts import Facts, Request, gather
 from ..findings import Finding, finding
 
 Methods = tuple[Method, ...]  # for a login at a server, as published
-_MOST_DAYS = 825  # of a certificate's lifetime, for Apple's programs
+_MAX_DAYS = 825  # of a certificate's lifetime, for Apple's programs
 _FEW_DAYS = 14  # before the expiry date; a third of what a short-lived one has
 # Methods that need a Windows domain or a certificate.
 _INSIDE = ("GSSAPI", "NTLM", "TLS-client-cert")
@@ -57,7 +57,7 @@ def of_older_clients(
     """Report reasons for which some clients fail in spite of a good certificate."""
     step = "server" if endpoint.type in MAIL_TYPES else "https"
     report = partial(finding, subject=subject, step=step)
-    if (days := certificate.lifetime) > _MOST_DAYS:
+    if (days := certificate.lifetime) > _MAX_DAYS:
         yield report("tls.too-long", days=days).hurting("iPhone")
     if cipher := certificate.old_cipher:
         yield report("tls.old-ciphers", cipher=cipher).hurting("Delta Chat")
@@ -101,7 +101,7 @@ def web_servers(context: Context) -> list[Finding]:
             yield of_certificate("https", subject, certificate, host)
             yield from of_older_clients(facts, subject, endpoint, certificate)
 
-    return each_of(check, by_host)
+    return gather(check, by_host)
 
 
 def failures_at_addresses(

@@ -20,7 +20,7 @@ from ...net.tcp import Network, ProbeError
 from ...net.untrusted import Secrets, split_url, unquoted
 from .. import texts
 from ..context import Context, Play
-from ..facts import Facts, Request, each_of
+from ..facts import Facts, Request, gather
 from ..findings import OK, Case, Finding, finding, shown
 from . import causes, web
 from .connections import of_certificate
@@ -196,7 +196,7 @@ def _fetched(case: Case, facts: Facts, type_: str, url: str) -> web.Answer:
             problem = finding(_OPEN, url, type=type_)
     elif problem is not None and not response.status:
         problem = causes.by_redirect(facts, request, problem, "dav-redirect")
-    for hop, target in pairwise(web.hops(facts, request)):
+    for hop, target in pairwise(web.redirect_chain(facts, request)):
         if hop.startswith("https:") and target.startswith("http:"):
             got = f"it redirects from https to http: {shown(target)}"
             problem = finding(_DOWNGRADED, url, type=type_, got=got)
@@ -251,12 +251,12 @@ def _not_dav(response: Response, url: str, type_: str) -> Finding:
 # --- The servers of a file or document --------------------------------------------------
 
 
-def look(context: Context) -> list[Finding]:
+def check_urls(context: Context) -> list[Finding]:
     """Report whether each server with a URL answers."""
     listed = context.provider.servers if context.provider else ()
     servers = [row for _, row in listed if row.type in URL_TYPES and row.url]
-    findings = each_of(partial(_server, context), dict.fromkeys(servers))
-    findings += each_of(partial(_found_by_clients, context), context.led_to)
+    findings = gather(partial(_server, context), dict.fromkeys(servers))
+    findings += gather(partial(_found_by_clients, context), context.led_to)
     return findings + ([] if context.case.provider else [*_by_jmap_record(context)])
 
 
@@ -265,7 +265,7 @@ def led_to(context: Context) -> Iterator[Server]:
     listed = context.provider.servers if context.provider else ()
     known = {(server.url or "").rstrip("/") for _, server in listed}
     for play in () if context.case.provider else context.plays:
-        is_verified = play.found is not None and play.found.response.is_verified
+        is_verified = play.outcome is not None and play.outcome.response.is_verified
         is_profile = play.client.family == "apple" and is_verified
         is_read = is_profile or play.client.family == "dav"
         for type_, *_, name, _, url in play.accounts if is_read else ():

@@ -16,7 +16,7 @@ from ....address import (
     is_for_all,
     with_domain,
 )
-from ....config.explain.hints import login_for, theirs_in
+from ....config.explain.hints import corrected_login, foreign_placeholder
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider, Server
 from ....config.values import quote
@@ -27,31 +27,31 @@ from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Response
 from ...net.untrusted import split_url
-from ...reading import Fault, odd_name, read
+from ...reading import Fault, read, username_fault
 from ...reading import in_words as enumerated
-from ...warnings import ASKED, by_fault, find_warnings
+from ...warnings import TESTED_BY_CHECK, by_fault, find_warnings
 from .. import texts
 from ..context import Context, Document, FaultyDocument
 from ..facts import Facts, Request
 from ..findings import OK, Case, Finding, finding, from_problem, shown
 from . import servers, web
 
-_MOST_PROBLEMS = 3  # of a faulty document
-_MOST_DIFFERENCES = 4  # of two documents, in one finding
+_MAX_PROBLEMS = 3  # of a faulty document
+_MAX_DIFFERENCES = 4  # of two documents, in one finding
 _FILLED_IN = re.compile("|".join(PLACEHOLDERS))  # by clients
 
 
-def found(
+def read_documents(
     requests: Iterable[Request], case: Case, facts: Facts
 ) -> tuple[list[Document], list[FaultyDocument]]:
     """Return the different documents among the responses, and those that are faulty."""
     by_body: dict[bytes, dict[Request, Response]] = {}
+    documents, faulty = [], []
     for request in requests:
         response, problem = web.asked(case, facts, request)
         if problem is None:
-            by_body.setdefault(web.unpacked(response), {}).setdefault(request, response)
-
-    documents, faulty = [], []
+            responses = by_body.setdefault(web.decompressed(response), {})
+            responses.setdefault(request, response)
     for body, responses in by_body.items():
         answered, first = tuple(responses), next(iter(responses.values()))
         try:
@@ -91,7 +91,7 @@ def provider_of(document: bytes) -> Provider:
     return provider
 
 
-def look(context: Context) -> Iterator[Finding]:
+def check_documents(context: Context) -> Iterator[Finding]:
     """Report what is wrong with each document, or that it is good."""
     for document in context.documents:
         findings = list(_of_document(context, document))
@@ -122,7 +122,7 @@ def _of_faulty(context: Context, document: FaultyDocument) -> Iterator[Finding]:
         code = f"document.bad-{'username' if place.endswith('.username') else 'value'}"
         places.setdefault((code, problem.message, problem.cure), []).append(place)
     readers, stopped = context.readers(document), [*_stopped(context, document)]
-    for (code, message, cure), wrong in [*places.items()][:_MOST_PROBLEMS]:
+    for (code, message, cure), wrong in [*places.items()][:_MAX_PROBLEMS]:
         if stopped and not any(document.types.get(place, "-") for place in wrong):
             continue  # the clients' faults say that it has no type
         clients = [client for client, fault in stopped if fault.place in wrong]
@@ -166,11 +166,11 @@ def _of_document(context: Context, document: Document) -> Iterator[Finding]:
     yield from _by_clients(context, document)
     if b"<displayName" not in document.body:
         yield finding("document.no-display-name", document.place)
-    reported = shared = names_for_all(case, [document])
+    reported = shared = shared_usernames(case, [document])
     names = {f"{place}.username": row.username for place, row in provider.servers}
     if case.address and not is_personal(case, document):  # the person's own name
         reported |= {name for name in names.values() if name and is_for_all(name)}
-    warnings_of = partial(find_warnings, ours=False, without=ASKED)
+    warnings_of = partial(find_warnings, ours=False, without=TESTED_BY_CHECK)
     known = warnings_of([case.provider]) if case.provider else []
     for problem in warnings_of([provider]):
         place = problem.place.removeprefix("provider[0].")
@@ -180,8 +180,8 @@ def _of_document(context: Context, document: Document) -> Iterator[Finding]:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(shared):
-        if not odd_name(name, case.asker):  # the clients' rules report it
-            cure = f"write <username>{login_for(name)}</username>"
+        if not username_fault(name, case.asker):  # the clients' rules report it
+            cure = f"write <username>{corrected_login(name)}</username>"
             yield shared_name(case, document.place, name, cure)
     yield from _other_domain(context, document)
     if case.provider is not None:
@@ -263,7 +263,7 @@ def _other_domain(context: Context, document: Document) -> Iterator[Finding]:
     domain, code = context.case.domain, "document.other-domain"
     others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
     ends = tuple(f"@{pattern}" for pattern in patterns)
-    names = {name for name in context.names_for_all if name.endswith(ends)}
+    names = {name for name in context.shared_usernames if name.endswith(ends)}
     if document in context.foreign:
         code, names = "document.another-customers", set()
     elif names:
@@ -276,7 +276,7 @@ def _other_domain(context: Context, document: Document) -> Iterator[Finding]:
     for play in context.plays:
         misled += [play for mail in play.mail if mail.username in names]
     if document in context.foreign[:1] or names:
-        places = (document.place, *(play.place for play in misled if play.found))
+        places = (document.place, *(play.place for play in misled if play.outcome))
         found = found._replace(places=tuple(dict.fromkeys(places)))
         found = found.hurting(*(play.client.name for play in misled))
     if code == "document.other-domain":
@@ -290,22 +290,23 @@ def _other_domain(context: Context, document: Document) -> Iterator[Finding]:
 
 def shared_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
     """Return the finding for a user name that everybody gets, or that is malformed."""
-    if odd := odd_name(name, case.asker):
+    if odd := username_fault(name, case.asker):
         reason = f"the user name is {name}, {odd}"
         cure = "publish only the address as the user name"
         return finding("document.no-login", place, advice=cure, reason=reason)
     return finding("document.one-username", place, advice=cure, name=quote(name))
 
 
-def is_nobodys(case: Case, username: str) -> bool:
+def is_unusable_username(case: Case, username: str) -> bool:
     """Return whether no mailbox has the user name, whatever clients fill in."""
     if username == str(case.asker):  # also if the domain is that of examples
         return False
     is_unfilled = texts.code_of("username", _FILLED_IN.sub("", username))
-    return bool(theirs_in(username) or is_unfilled or odd_name(username, case.asker))
+    is_foreign = foreign_placeholder(username)
+    return bool(is_foreign or is_unfilled or username_fault(username, case.asker))
 
 
-def is_anothers(case: Case, username: str) -> bool:
+def is_others_username(case: Case, username: str) -> bool:
     """Return whether a user name is fixed, and not that of the known address."""
     # By the file people have names of their own, unless it has this one.
     address = case.asker if case.provider else case.address
@@ -324,14 +325,14 @@ def is_personal(case: Case, document: Document) -> bool:
     return has_fixed and queries != {f"emailaddress={case.asker}"}
 
 
-def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
+def shared_usernames(case: Case, documents: Iterable[Document]) -> frozenset[str]:
     """Return the user names of documents that are not those of the person who asks."""
     return frozenset(
         name
         for document in documents
         for name in {server.username or "" for _, server in document.provider.servers}
-        if is_nobodys(case, name)
-        or (is_anothers(case, name) and is_personal(case, document))
+        if is_unusable_username(case, name)
+        or (is_others_username(case, name) and is_personal(case, document))
     )
 
 
@@ -346,7 +347,7 @@ def with_file(
     recipient = Recipient(case.domain, exact=case.exact)
     servers_only = structs.replace(file, list_domains=False)
     expected = provider_of(thunderbird.write(servers_only, recipient))
-    known = names_for_all(case, [document])  # another rule reports them
+    known = shared_usernames(case, [document])  # another rule reports them
     compared = expected, document.provider
     if differing := differences(context, *compared, "the file says", *known):
         code = "document.has-others" if all(differing.values()) else "document.differs"
@@ -374,9 +375,9 @@ def _with_reference(context: Context, document: Document) -> Iterator[Finding]:
 
 
 def _listed(differing: Collection[str]) -> str:
-    more = len(differing) - _MOST_DIFFERENCES
+    more = len(differing) - _MAX_DIFFERENCES
     rest = [f"and {more} more"] if more > 0 else []
-    return "; ".join([*differing][:_MOST_DIFFERENCES] + rest)
+    return "; ".join([*differing][:_MAX_DIFFERENCES] + rest)
 
 
 def differences(
@@ -409,7 +410,7 @@ def differences(
             for field, *values in _fields(case, other, server):
                 place = named(f"{key}[{index}].{field}", types)
                 should, value = map(in_words, values)
-                is_minor = not is_mail or servers.is_as_good(context, other, server)
+                is_minor = not is_mail or servers.works_as_well(context, other, server)
                 if value not in known:
                     found[f"{place} is {value}, {by} {should}"] = is_minor
     return found

@@ -15,7 +15,7 @@ from ...net.resolver import Authority, LookupFailed, Resolver
 from ...net.tcp import Network, ProbeError
 from ...net.untrusted import kind_of
 from ..context import Context
-from ..facts import each_of, side_by_side
+from ..facts import gather, run_concurrently
 from ..findings import Finding, finding
 from . import servers
 
@@ -44,7 +44,9 @@ def authorities(context: Context) -> Iterator[Finding]:
     except LookupFailed:
         return
     resolvers = [network.resolver, *(server.resolver for server in name_servers)]
-    cached, *results = side_by_side(partial(query, resolver) for resolver in resolvers)
+    cached, *results = run_concurrently(
+        partial(query, resolver) for resolver in resolvers
+    )
     pairs = list(zip(results, name_servers, strict=True))
     zones = [(data, ns) for data, ns in pairs if not isinstance(data, LookupFailed)]
     if not zones:
@@ -68,7 +70,7 @@ def authorities(context: Context) -> Iterator[Finding]:
         is_other_zone = answers[0] != newest[0] and len(differing) > 2
         code = "dns.two-zones" if is_other_zone else "dns.server-differs"
         compare = partial(_differing_address, network, server, first)
-        differing += each_of(compare, ports.items() if server != first else ())
+        differing += gather(compare, ports.items() if server != first else ())
         advice = f"see which of the two is right, and correct {server} or {first}"
         advice = advice if serial == newest_serial and not is_other_zone else ""
         for record in differing:

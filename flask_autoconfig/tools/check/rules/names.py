@@ -13,7 +13,7 @@ from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.untrusted import unquoted
 from ..context import Context
-from ..facts import Facts, each_of, side_by_side
+from ..facts import Facts, gather, run_concurrently
 from ..findings import FAILURE, Case, Finding, finding
 from . import connections, documents, servers, sources, web
 
@@ -33,7 +33,7 @@ def hosts(context: Context) -> list[Finding]:
         f"{family.label}.{case.domain}": family.askers
         for family in case.families
         if family.label
-        and (not case.provider or family.writes(case.provider, case.domain))
+        and (not case.provider or family.writes_document(case.provider, case.domain))
     }
 
     def look(name: str) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def hosts(context: Context) -> list[Finding]:
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
-                advice = web.renamed(facts, name)
+                advice = web.renaming_advice(facts, name)
                 code, askers = "dns.misnamed" if advice else "dns.no-name", names[name]
                 absent = finding(code, name, advice=advice, askers=askers, name=name)
                 yield _weighed(context, absent) if advice else absent
@@ -53,14 +53,14 @@ def hosts(context: Context) -> list[Finding]:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
 
-    return each_of(look, names)
+    return gather(look, names)
 
 
 def half_answered(context: Context) -> Iterator[Finding]:
     """Report hosts with answers for one type of address only, or without IPv4."""
     case, facts = context.case, context.facts
     hosts = {endpoint.host for endpoint in servers.endpoints(case, context.provider)}
-    side_by_side(partial(facts.exists, host) for host in hosts)
+    run_concurrently(partial(facts.exists, host) for host in hosts)
     unanswered = facts.network.resolver.unanswered
     for host in sorted({*hosts, *case.hosts}):
         is_whole = facts.exists(host) and host not in unanswered and not is_ip(host)
@@ -105,11 +105,11 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
     if problem := web.unresolved("mx", facts, host, "mx.host-lookup-failed"):
         yield problem.at(f"{subject} {host}")
         return
-    for target in web.names_of(facts, host)[1:2]:
+    for target in web.alias_chain(facts, host)[1:2]:
         yield finding("mx.is-alias", subject, host=host, target=target)
     if not facts.exists(host):
-        advice = web.in_full(host, subject.removesuffix(" MX"), facts)
-        advice = advice or web.renamed(facts, host)
+        advice = web.target_advice(host, subject.removesuffix(" MX"), facts)
+        advice = advice or web.renaming_advice(facts, host)
         yield finding("mx.no-address", subject, advice=advice, host=host)
 
 
@@ -139,7 +139,7 @@ def services(context: Context) -> list[Finding]:
             return _service(context, name, targets[name], paths.get(name, ""))
         return _web_service(context, name)
 
-    return each_of(look, [*targets, *web_services])
+    return gather(look, [*targets, *web_services])
 
 
 def _service(
@@ -171,7 +171,7 @@ def _service(
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
-            for target in web.names_of(facts, host)[1:2]:
+            for target in web.alias_chain(facts, host)[1:2]:
                 yield finding("srv.is-alias", subject, host=host, target=target)
 
 
@@ -320,7 +320,7 @@ def _misnamed(context: Context, name: str, wanted: list[Target]) -> str:
     # A wildcard record answers for any name.
     if facts.targets(f"_no-such-name.{domain}"):
         return ""
-    targets = side_by_side(partial(facts.targets, name) for name in full_names)
+    targets = run_concurrently(partial(facts.targets, name) for name in full_names)
     for full_name, offered in zip(full_names, targets, strict=True):
         if {port for _, port in offered} - _UNENCRYPTED:
             return full_name
@@ -337,7 +337,7 @@ def _failing(facts: Facts, subject: str, server: Endpoint) -> Finding | None:
     names = {(type_, way): name for name, type_, way in zone.MAIL_SERVICES}
     other = names.get((server.type, encryption.get("socket_type", "")), "")
     is_other = failure.code in ("server.wrong-encryption", "server.tls-later") and other
-    dots = web.in_full(server.host, service.split(".", 2)[2], facts)
+    dots = web.target_advice(server.host, service.split(".", 2)[2], facts)
     return finding(
         "srv.other-service" if is_other else "srv.dead",
         subject,
@@ -393,6 +393,6 @@ def _difference(
 ) -> Finding:
     domain = subject.removesuffix(" SRV").split(".", 2)[2]
     hosts = (part.partition(":")[0] for part in found.split(", "))
-    advice = filter(None, (web.in_full(host, domain) for host in hosts))
+    advice = filter(None, (web.target_advice(host, domain) for host in hosts))
     dots = "".join(f"; {sentence}" for sentence in advice)
     return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

@@ -19,7 +19,7 @@ from ...net.untrusted import kind_of
 from ...warnings import why_unreachable
 from .. import texts
 from ..context import Context
-from ..facts import Facts, Request, each_of, side_by_side
+from ..facts import Facts, Request, gather, run_concurrently
 from ..findings import FAILURE, Case, Finding, finding, has_failure
 from . import connections, web
 from .connections import (
@@ -71,7 +71,7 @@ def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     return is_reached and not is_dead(facts, endpoint)
 
 
-def is_as_good(
+def works_as_well(
     context: Context, account: Server | Account, other: Server | Account
 ) -> bool:
     """Return whether *other* is the same server with a port and method that work too."""
@@ -84,7 +84,7 @@ def is_as_good(
     return not has_failure(of(context.facts, second, methods))
 
 
-def settled(facts: Facts, setup: Setup | None) -> Setup | None:
+def with_starttls(facts: Facts, setup: Setup | None) -> Setup | None:
     """Return the setup with STARTTLS for accounts whose server has no TLS at the port.
 
     A profile does not name the encryption, and a device may try both at an unusual port.
@@ -130,7 +130,7 @@ def each_address(context: Context) -> list[Finding]:
             # Clients only go on to another address where they cannot connect.
             yield found.hurting(*(clients if "undecided" in found.marks else ()))
 
-    return each_of(look, {**_published(context), **set_up})
+    return gather(look, {**_published(context), **set_up})
 
 
 def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
@@ -154,7 +154,7 @@ def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
         return found  # which names the cause
     names = [f"{label}.{domain}" for label in _USUAL_LABELS]
     names += filter(context.case.has, facts.mx_hosts(domain)[:2])
-    for other, address in each_of(other_hosts, dict.fromkeys(names))[:1]:
+    for other, address in gather(other_hosts, dict.fromkeys(names))[:1]:
         host = endpoint.host
         return found.within("answers-at", host=host, other=other, address=address)
     return found
@@ -226,7 +226,7 @@ def mail(context: Context) -> Iterator[Finding]:
                     found = found._replace(code="server.no-tls-ports", values=values)
             yield found.hurting(*names)
 
-    yield from each_of(check, checked)
+    yield from gather(check, checked)
     rest = all_endpoints[len(checked) :]
     if rest:
         hosts = ", ".join(endpoint.host for endpoint in rest)[:500]
@@ -260,8 +260,10 @@ def _problems(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Fi
         return
     if certificate and not certificate.problem:
         yield from of_older_clients(facts, subject, endpoint, certificate)
-    if server.greeted > min(_SLOW, facts.network.timeout):
-        yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
+    if server.greeting_seconds > min(_SLOW, facts.network.timeout):
+        yield finding(
+            "server.slow-greeting", subject, seconds=f"{server.greeting_seconds:.0f}"
+        )
     no_login = connections.without_login(endpoint, methods, server)
     if endpoint.type == "smtp" and endpoint.port == 25:
         is_shut = no_login not in ("", "server.good-without-login")
@@ -282,7 +284,7 @@ def _certificate_cure(facts: Facts, host: str, certificate: Certificate) -> str:
     if certificate.kind != "name":
         return ""
     names, shared = certificate.names, texts.table("shared")
-    for name in (web.names_of(facts, host)[-1], *names[:5]):
+    for name in (web.alias_chain(facts, host)[-1], *names[:5]):
         is_certified = any(matches(name, pattern) for pattern in names)
         if is_certified and name != host and web.is_same_host(facts, host, name):
             return str(shared["other_name"]).format(name=name, host=host)
@@ -300,10 +302,10 @@ def _web_proxy(facts: Facts, host: str) -> str:
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
     """Return the finding with the cause, and a port or encryption that works instead."""
     subject, host, kind, advice = str(endpoint), endpoint.host, error.kind, error.cure
-    if kind == "dns" and len(web.names_of(facts, host)) > 1:
-        return web.dead_alias("server", facts, host).at(subject)
+    if kind == "dns" and len(web.alias_chain(facts, host)) > 1:
+        return web.broken_alias("server", facts, host).at(subject)
     if kind == "dns":
-        advice = web.renamed(facts, host) or advice
+        advice = web.renaming_advice(facts, host) or advice
     if kind in ("connect", "silent"):
         inside = connections.inside(facts, "server", subject, host, endpoint.port)
         advice = next((found.cure for found in inside), advice)
@@ -311,7 +313,7 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
     others = _other_endpoints(endpoint, error)
-    results = side_by_side(partial(facts.tried, other) for other in others)
+    results = run_concurrently(partial(facts.tried, other) for other in others)
     pairs = zip(others, results, strict=True)
     answers = [
         (other, server) for other, server in pairs if isinstance(server, MailServer)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ....documents import Recipient, setups
-from ....documents.setups import MeaninglessError, Setup
+from ....documents.setups import Setup, UnusableDocumentError
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
 from ...naming import base_domain
@@ -41,16 +41,16 @@ _REPORTED |= {"http.private", "http.private-inside"}
 _UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
 
-def family_requests(client: Client, case: Case) -> list[Request]:
+def document_requests(client: Client, case: Case) -> list[Request]:
     family = case.family(client.family)
     return [Request(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
 
 
 def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return what a client sets up, and what is wrong with its one document."""
-    (request,), expected = family_requests(client, case), None
+    (request,), expected = document_requests(client, case), None
     family, url = case.family(client.family), request.url
-    played = Play(client, found=Outcome(url))
+    played = Play(client, outcome=Outcome(url))
     if case.provider is not None:
         recipient = Recipient(case.domain, exact=case.exact)
         expected = family.formats[0].write(case.provider, recipient)
@@ -68,12 +68,12 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             played.findings = [_content(url, family, response, played.setup, expected)]
             if played.findings[0].code != "document.stale":
                 played.findings += _digest(case, facts, family, response, expected)
-        except MeaninglessError as error:
+        except UnusableDocumentError as error:
             code, values = "document.meaningless", {"askers": family.askers}
             found = finding(code, url, advice=error.cure, reason=error, **values)
             played.findings = [found]
     elif web.ABSENT not in problem.marks:
-        is_chance = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
+        is_chance = facts.is_from_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [problem.marked("by chance" if is_chance else "")]
     elif family.digest and case.provider is None:  # with a file, `missing` reports it
         name = f"{family.digest.name}.{case.domain}"
@@ -147,7 +147,7 @@ def missing(context: Context) -> Iterator[Finding]:
         is_reported = family.name == "thunderbird" and not context.documents
         is_meant = family.name == "outlook"
         if provider is not None:
-            is_meant = family.writes(provider, case.domain)
+            is_meant = family.writes_document(provider, case.domain)
         if is_reported or family.name == "dav" or not is_meant:
             continue
         plays = [play for play in context.plays if play.client.family == family.name]
@@ -169,7 +169,7 @@ def _missing(context: Context, clients: list[Client], family: Family) -> Finding
     """Return the finding for a family whose clients find nothing, or None."""
     case, facts, kind = context.case, context.facts, family.name
     askers = enumerated([client.name for client in clients])
-    make_requests = profile_requests if kind == "apple" else family_requests
+    make_requests = profile_requests if kind == "apple" else document_requests
     request, *_ = make_requests(clients[0], case)
     if kind == "outlook":
         request, *_ = requests_of(OUTLOOK.steps[2], case, facts)
@@ -191,7 +191,7 @@ def _missing(context: Context, clients: list[Client], family: Family) -> Finding
     reason = "the response has no settings"
     if problem is not None:
         reason = causes.by_name(case, facts, problem, request).seen
-    is_chance = facts.is_by_wildcard(name, case.domain)
+    is_chance = facts.is_from_wildcard(name, case.domain)
     is_absent = problem is not None and web.ABSENT in problem.marks
     if spelt := _spelt(context, url) if kind == "outlook" and is_absent else "":
         found = finding("autodiscover.spelling", url, spelt=spelt, reason=reason)
@@ -213,9 +213,9 @@ def _spelt(context: Context, url: str) -> str:
     """Return the URL with capitals, if Autodiscover is answered there alone, or ""."""
     spelt = url.replace(POX, _CAPITALS)
     request = request_of(OUTLOOK.steps[2], context.case, spelt)
-    with suppress(ProbeError, MeaninglessError):
+    with suppress(ProbeError, UnusableDocumentError):
         response = context.facts.fetch(request)
-        setup = setups.read_outlook(web.unpacked(response))
+        setup = setups.read_outlook(web.decompressed(response))
         return spelt if response.status == 200 and setup.servers else ""
     return ""
 
@@ -247,14 +247,14 @@ def autodiscover(context: Context) -> Iterator[Finding]:
     """Report Autodiscover that fails by its SRV record or with capitals in its path."""
     case, facts = context.case, context.facts
     plays = [play for play in context.plays if play.client == OUTLOOK]
-    for url in (play.found.url for play in plays if play.found):
+    for url in (play.outcome.url for play in plays if play.outcome):
         spelt = url.replace(POX, _CAPITALS)
         request = request_of(OUTLOOK.steps[2], case, spelt)
         response, problem = web.asked(case, facts, request)
         if problem and response.status and not response.is_limited:
             code, reason = "autodiscover.spelling", problem.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
-    is_asked = any(play.found for play in plays) and facts.exists(case.domain)
+    is_asked = any(play.outcome for play in plays) and facts.exists(case.domain)
     addresses = facts.addresses(case.domain) if is_asked else []
     if any(map(is_public, addresses)):
         yield from _silent_site(case, facts)
@@ -272,14 +272,14 @@ def autodiscover(context: Context) -> Iterator[Finding]:
         wrong = " ".join(found.subject for found in play.findings if found.status != OK)
         is_reported = f"//{host}/" in wrong
         is_silent = web.ABSENT in problem.marks and not case.has(host)
-        if play.found is None and not is_silent:
+        if play.outcome is None and not is_silent:
             is_reported = facts.exists(host)
         if not is_reported and problem.code not in _REPORTED:
             code = "srv.autodiscover-dead"
-            advice = web.in_full(host, case.domain, facts)
+            advice = web.target_advice(host, case.domain, facts)
             values = {"target": f"{host}:{port}", "reason": problem.seen}
             found = finding(code, f"{name} SRV", advice=advice, **values)
-            yield found.marked("" if play.found else "only way").hurting(OUTLOOK.name)
+            yield found.marked("" if play.outcome else "only way").hurting(OUTLOOK.name)
 
 
 def _silent_site(case: Case, facts: Facts) -> Iterator[Finding]:
@@ -302,12 +302,12 @@ def paths(context: Context) -> Iterator[Finding]:
     by_https, by_http = (requests_of(THUNDERBIRD.steps[i], case, facts) for i in (0, 2))
     for request in (*by_https, *by_http) if urls else ():
         host = split_url(request.url).hostname or ""
-        is_chance = facts.is_by_wildcard(host, case.domain)
+        is_chance = facts.is_from_wildcard(host, case.domain)
         if request.url in urls or is_chance or not facts.exists(host):
             continue
         try:
             response = facts.fetch(request)
-            problem = web.of_response(case, response, request.url)
+            problem = web.response_problem(case, response, request.url)
             words = web.beyond_status(response)
             # What else is wrong has a finding of its own.
             is_absent = problem and web.ABSENT in problem.marks
@@ -340,7 +340,7 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
     first, last = profile_requests(client, case)
     for request in (first, last):
         response, problem = web.asked(case, facts, request)
-        plain = web.unpacked(response) if problem is None else b""
+        plain = web.decompressed(response) if problem is None else b""
         is_profile = response.content_type == _TYPE or b"plist" in plain
         if problem is None and case.provider is None and not is_profile:
             continue  # a site answers: nobody else uses this URL
@@ -349,15 +349,15 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
             content, setup = _read_profile(case, request.url, response)
-            played.setup = servers.settled(facts, setup)
-            played.found = Outcome(request.url, response=response)
+            played.setup = servers.with_starttls(facts, setup)
+            played.outcome = Outcome(request.url, response=response)
             played.findings = [*earlier, *content]
             return played
         # Other clients report a host without any response.
         if request == first and response.status and web.ABSENT not in problem.marks:
             host = split_url(request.url).hostname or ""
             is_meant = case.provider is not None or problem.code in _OF_PROFILES
-            is_chance = not is_meant or facts.is_by_wildcard(host, case.domain)
+            is_chance = not is_meant or facts.is_from_wildcard(host, case.domain)
             problem = causes.by_name(case, facts, problem, request)
             played.findings.append(problem.marked("by chance" if is_chance else ""))
     return played
@@ -367,7 +367,7 @@ def _read_profile(
     case: Case, url: str, response: Response
 ) -> tuple[list[Finding], Setup | None]:
     """Return what is right and wrong with a profile, and its setup, if it has one."""
-    profile = web.unpacked(response)
+    profile = web.decompressed(response)
     if not profile.startswith(b"0"):  # DER
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
         findings = [finding(code, url)]
@@ -376,7 +376,7 @@ def _read_profile(
         findings = [signature]
     try:
         setup = setups.read_profile(profile)
-    except MeaninglessError as error:
+    except UnusableDocumentError as error:
         code, cure = "profile.unusable", error.cure
         return [finding(code, url, advice=cure, reason=error)], None
 

@@ -15,7 +15,7 @@ from ...net.mail import Endpoint
 from ...warnings import why_unreachable
 from .. import texts
 from ..context import Context, Document, Source
-from ..facts import Facts, Request, each_of, side_by_side
+from ..facts import Facts, Request, gather, run_concurrently
 from ..findings import Finding, finding
 from . import documents, servers, web
 
@@ -35,17 +35,17 @@ def ranked(context: Context) -> tuple[Source, ...]:
     def with_faults(source: Source) -> Source:
         accounts = source.accounts[: servers.MOST]
         tasks = (partial(is_faulty, context, account) for account in accounts)
-        return source._replace(faults=sum(side_by_side(tasks)))
+        return source._replace(faults=sum(run_concurrently(tasks)))
 
     published = [_source_of(context, document) for document in context.documents]
     found = (*published, *_other_setups(context, published), *_srv_records(context))
-    tried = side_by_side(partial(with_faults, source) for source in found)
+    tried = run_concurrently(partial(with_faults, source) for source in found)
     rated = [source._replace(votes=_votes(context, source, tried)) for source in tried]
     if not rated:
         return ()
-    names_of = partial(_usernames_of, context.case.asker)
-    names = [*map(names_of, rated)]
-    rated.sort(key=lambda source: (source.rank, -names.count(names_of(source))))
+    usernames_of = partial(_usernames_of, context.case.asker)
+    names = [*map(usernames_of, rated)]
+    rated.sort(key=lambda source: (source.rank, -names.count(usernames_of(source))))
     first, *others = rated
     against = [other for other in others if any(disagreements(context, first, other))]
     most_faults = len(first.accounts[: servers.MOST])
@@ -81,7 +81,7 @@ def _other_setups(context: Context, published: list[Source]) -> Iterator[Source]
     for play in context.plays:
         # The ISP database has findings of its own, and so have SRV records, whose
         # outcome has no response. A setup from a faulty document proves nothing.
-        has_response = play.found is not None and play.found.response.status
+        has_response = play.outcome is not None and play.outcome.response.status
         is_compared = has_response and not play.is_by_ispdb
         if play.mail and is_compared and not context.has_document(play):
             # Not every format can express every method.
@@ -109,7 +109,7 @@ def is_faulty(context: Context, account: Account) -> bool:
     """Return whether nobody gets mail with an account, as far as it can be tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    if account.username in context.names_for_all or of_own_network(account):
+    if account.username in context.shared_usernames or of_own_network(account):
         return True
     return servers.is_dead(context.facts, Endpoint.of(account))
 
@@ -149,11 +149,11 @@ def misplaced(context: Context, name: str) -> list[str]:
 
     def look(url: str) -> Iterator[str]:
         response, _ = web.asked(context.case, context.facts, Request(url))
-        if b"<clientConfig" in web.unpacked(response):
+        if b"<clientConfig" in web.decompressed(response):
             yield url
 
     hosts = filter(context.facts.exists, (name, domain, f"mail.{domain}"))
-    return each_of(look, [f"https://{host}{path}" for host in hosts for path in paths])
+    return gather(look, [f"https://{host}{path}" for host in hosts for path in paths])
 
 
 # --- Providers --------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def own_programs(facts: Facts, domain: str) -> Iterator[Finding]:
 def is_hosted(context: Context) -> bool:
     """Return whether the settings at the MX host are meant for the domain, too."""
     case = context.case
-    outcomes = [play.found for play in context.plays if play.setup and play.found]
+    outcomes = [play.outcome for play in context.plays if play.setup and play.outcome]
     at_mx = (outcome for outcome in outcomes if outcome.place.startswith("mx"))
     by_mx = [outcome.response.body for outcome in at_mx]
     if case.provider is not None:
@@ -191,16 +191,16 @@ def other_hosters(context: Context) -> Iterator[Finding]:
     reading = published or [*alive][:1]
     if not reading:
         return
-    names = [name for host in reading for name in web.names_of(facts, host)]
+    names = [name for host in reading for name in web.alias_chain(facts, host)]
     mx_hosts = facts.mx_hosts(case.domain)
     owners, receivers = texts.hosters("read", names), texts.hosters("mx", mx_hosts)
-    target = web.names_of(facts, reading[0])[-1]
+    target = web.alias_chain(facts, reading[0])[-1]
     is_own = target in reading or case.has(target)
     server = reading[0] if is_own else f"{reading[0]} (an alias of {target})"
 
     families = [family for family in case.families if family.srv and published]
     for autodiscover in [f"{family.label}.{case.domain}" for family in families[:1]]:
-        chain = web.names_of(facts, autodiscover)
+        chain = web.alias_chain(facts, autodiscover)
         former = texts.hosters("asked", chain[1:])
         former = former or _by_login(context, chain, names)
         for hoster in former - owners - receivers:

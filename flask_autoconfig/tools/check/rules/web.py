@@ -21,7 +21,7 @@ from .connections import of_certificate
 
 Answer = tuple[Response, Finding | None]  # and what is wrong with it
 _MOST = 1024 * 1024  # bytes of a document after decompression
-_MOST_PAGE = 64 * 1024  # bytes of a web page to search
+_MAX_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<(?:title|Message)\b[^<>]*>([^<]{1,80})", re.I)
@@ -32,12 +32,15 @@ _SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
 _SERVER = re.compile(rb"<(?:incomingServer|Protocol|key>PayloadContent)\b")
 _ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
-_MOST_WORDS = 80  # characters of a response that a finding quotes
+_MAX_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
-SHUT = ("http.exchange", "autodiscover.asks-login")  # Outlook asks for a password
-_MOST_ALIASES, _MOST_HOPS = 8, 3
+PASSWORD_PROMPTS = (
+    "http.exchange",
+    "autodiscover.asks-login",
+)  # Outlook asks for a password
+_MAX_ALIASES, _MAX_HOPS = 8, 3
 _LOOPBACK = {"127.0.0.1", "::1"}  # what control panels and hosts files put into a zone
 _GZIP = b"\x1f\x8b"
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
@@ -73,7 +76,7 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if is_unanswered and facts.exists(host) and {*facts.addresses(host)} <= _LOOPBACK:
         code, advice = "http.loopback", ""
     is_redirect = error.kind in ("private", "redirect")
-    if is_redirect and any(map(_is_inside, hops(facts, Request(url))[1:])):
+    if is_redirect and any(map(_is_inside, redirect_chain(facts, Request(url))[1:])):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
@@ -89,14 +92,14 @@ def asked(case: Case, facts: Facts, request: Request) -> Answer:
         response = facts.fetch(request)
     except ProbeError as error:
         return Response(request.url), _of_error(facts, case, request.url, error)
-    return response, of_response(case, response, request.url)
+    return response, response_problem(case, response, request.url)
 
 
-def hops(facts: Facts, request: Request) -> list[str]:
+def redirect_chain(facts: Facts, request: Request) -> list[str]:
     """Return the URL of a request and the first URLs that it is redirected to."""
     urls = [request.url]
     with suppress(ProbeError):
-        while len(urls) <= _MOST_HOPS:
+        while len(urls) <= _MAX_HOPS:
             target = facts.response(request._replace(url=urls[-1])).target
             if not target:
                 break
@@ -125,20 +128,20 @@ def unresolved(prefix: str, facts: Facts, host: str, code: str) -> Finding | Non
     except LookupFailed as error:
         if not leads_nowhere(facts, host):
             return failed(host, error, code)
-    return dead_alias(prefix, facts, host)
+    return broken_alias(prefix, facts, host)
 
 
-def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
+def broken_alias(prefix: str, facts: Facts, name: str) -> Finding:
     """Return the finding for CNAME records that lead to nothing, or form a loop.
 
     *prefix* is the first part of the code: dns, server or mx.
     """
-    *chain, target = names_of(facts, name)
+    *chain, target = alias_chain(facts, name)
     if target in chain:
         listed = " → ".join([*chain, target])
         return finding(f"{prefix}.alias-loop", name, way=listed, last=chain[-1])
     code, before = f"{prefix}.dead-alias", chain[-1] if chain else name
-    advice = in_full(target, before.partition(".")[2], facts)
+    advice = target_advice(target, before.partition(".")[2], facts)
     if is_ip(target):
         kind = "AAAA" if ":" in target else "A"
         advice = f"publish an {kind} record with {target} in place of the CNAME, whose "
@@ -146,7 +149,7 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
     return finding(code, name, advice=advice, target=target, before=before)
 
 
-def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
+def target_advice(host: str, domain: str, facts: Facts | None = None) -> str:
     """Return advice on a target in *domain* that is a URL, or not in full, or ""."""
     if re.fullmatch(r"[\w-]+", host) and host != "localhost":
         why = f"{host} with a dot at its end is a complete name, which lacks the domain"
@@ -170,29 +173,29 @@ def in_full(host: str, domain: str, facts: Facts | None = None) -> str:
     return advice if meant != name else ""
 
 
-def renamed(facts: Facts, host: str) -> str:
+def renaming_advice(facts: Facts, host: str) -> str:
     """Return advice on records for a host whose name has the domain twice, or ""."""
     label, _, domain = host.partition(".")
     why = "forms for records often add the domain themselves"
     for name in (host, *zone.below(label)):
         other = f"{name}.{domain}"
         sibling = other.removeprefix(f"{label}.")
-        if facts.exists(other) and not facts.is_by_wildcard(other, sibling):
+        if facts.exists(other) and not facts.is_from_wildcard(other, sibling):
             return f"rename {other} to {host}: {why}"
     return ""
 
 
 def leads_nowhere(facts: Facts, name: str) -> bool:
     """Return whether the name's CNAME records form a loop, or one has a URL."""
-    *chain, target = names_of(facts, name)
+    *chain, target = alias_chain(facts, name)
     return target in chain or "/" in target
 
 
-def names_of(facts: Facts, name: str) -> list[str]:
+def alias_chain(facts: Facts, name: str) -> list[str]:
     """Return the name and its chain of aliases; a loop ends with a repeated name."""
     chain = [name]
     with suppress(LookupFailed):
-        while len(chain) <= _MOST_ALIASES and chain[-1] not in chain[:-1]:
+        while len(chain) <= _MAX_ALIASES and chain[-1] not in chain[:-1]:
             target = facts.alias(chain[-1])
             if not target:
                 break
@@ -211,7 +214,7 @@ def is_same_host(facts: Facts, host: str, other: str) -> bool:
 # --- A response that is no document -----------------------------------------------------
 
 
-def of_response(case: Case, response: Response, requested: str) -> Finding | None:
+def response_problem(case: Case, response: Response, requested: str) -> Finding | None:
     """Return why a response to a request for *requested* can be no document, or None."""
     url = response.url
     if response.is_forged and response.certificate is not None:
@@ -219,7 +222,7 @@ def of_response(case: Case, response: Response, requested: str) -> Finding | Non
         return of_certificate("https", url, response.certificate, host)
     if path_lost := _lost_path(response, requested):
         return path_lost
-    if response.status >= 400 and _SERVER.search(unpacked(response)):
+    if response.status >= 400 and _SERVER.search(decompressed(response)):
         return finding("http.settings-with-status", url, status=response.status)
     if response.status in (404, 410):
         if not response.body.strip():
@@ -245,7 +248,7 @@ def of_response(case: Case, response: Response, requested: str) -> Finding | Non
         return finding("http.unknown-coding", url, coding=coding[:20])
     if coding == "gzip" and not response.body.startswith(_GZIP):
         return finding("http.not-compressed", url)
-    plain = unpacked(response)
+    plain = decompressed(response)
     if plain is not response.body and plain.startswith(_GZIP):
         return finding("http.compressed-twice", url)
     return None
@@ -257,7 +260,7 @@ def _lost_path(response: Response, requested: str) -> Finding | None:
     is_front = response.redirects and target in ("", "/") and path not in ("", "/")
     if not is_front or not (is_web_page(response) or response.status in (404, 410)):
         return None
-    if _PASSWORD_FIELD.search(response.body[:_MOST_PAGE]):
+    if _PASSWORD_FIELD.search(response.body[:_MAX_PAGE]):
         return None  # a login page is another finding
     return finding("http.path-lost", requested, target=shown(response.url))
 
@@ -284,7 +287,7 @@ def _login_wall(case: Case, response: Response, requested: str) -> Finding | Non
         named = f" (“{realm[1]}”)" if realm else ""
         return finding("http.login-wanted", url, status=response.status, named=named)
     is_redirect = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
-    has_field = _PASSWORD_FIELD.search(response.body[:_MOST_PAGE])
+    has_field = _PASSWORD_FIELD.search(response.body[:_MAX_PAGE])
     if response.status == 200 and (is_redirect or has_field) and is_web_page(response):
         where = _redirected(response, requested)
         return finding("http.login-page", requested, where=where)
@@ -318,7 +321,7 @@ def is_web_page(response: Response) -> bool:
 def _is_plain_text(response: Response) -> bool:
     """Return whether the body is text, in no format of settings."""
     with suppress(UnicodeDecodeError):
-        text = response.body[:_MOST_PAGE].decode().strip()
+        text = response.body[:_MAX_PAGE].decode().strip()
         is_bare = {*"<{[&"}.isdisjoint(text) or bool(_ERROR.match(text))
         return is_bare and " ".join(text.split()).isprintable()
     return False
@@ -336,7 +339,7 @@ def _by_text(response: Response, requested: str) -> Finding:
     status, text = response.status, response.body[:20_000].decode("utf-8", "replace")
     title, words = title_and_text(response)
     if status == 200:
-        said = title or words[:_MOST_WORDS]
+        said = title or words[:_MAX_WORDS]
         quoted = (f" (“{said}”)" if said else "") + _redirected(response, requested)
         other = "http.plain-text" if _is_plain_text(response) else "http.web-page"
         return finding(texts.code_of("page", text, other), requested, title=quoted)
@@ -374,19 +377,19 @@ def beyond_status(response: Response) -> str:
     # The path and the host differ between URLs.
     words = words.replace(parts.path.rstrip("/") or "\n", "…")
     host = rf"(?<![\w.@-]){re.escape(parts.hostname or chr(10))}(?![\w-])"
-    words = re.sub(host, "…", words)[:_MOST_WORDS]
+    words = re.sub(host, "…", words)[:_MAX_WORDS]
     return f" (“{words}”)" if words else ""
 
 
 def unfilled(url: str, response: Response) -> Finding | None:
     """Return the finding if a document for clients without placeholders has one."""
-    match = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(response)))
+    match = _PLACEHOLDER.search(_COMMENT.sub(b"", decompressed(response)))
     if match is None:
         return None
     return finding("document.unfilled", url, name=match[0].decode("ascii", "replace"))
 
 
-def unpacked(response: Response) -> bytes:
+def decompressed(response: Response) -> bytes:
     """Return the decompressed body, or the body itself where that fails."""
     if response.headers.get("content-encoding", "").lower() not in _CODINGS:
         return response.body
@@ -399,7 +402,7 @@ def unpacked(response: Response) -> bytes:
 def is_in_charset(response: Response) -> bool:
     """Return whether the body is in the charset of its header, where that is Unicode."""
     # Browsers decode other charsets without errors, and go by a byte order mark first.
-    body = unpacked(response)
+    body = decompressed(response)
     is_unicode = response.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
     if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return True
@@ -408,7 +411,7 @@ def is_in_charset(response: Response) -> bool:
     return False
 
 
-def url_of_v2(response: Response) -> str:
+def autodiscover_v2_url(response: Response) -> str:
     """Return the https URL in a response of version 2, or ""."""
     try:
         target = str(json.loads(response.body)["Url"])
