@@ -263,7 +263,7 @@ class Facts:
 
     def _is_refused(self, request: Request) -> bool:
         with suppress(ProbeError):
-            return self._fetch(request).status in (403, *_REFUSALS)
+            return self._send(request).status in (403, *_REFUSALS)
         return False
 
     @property
