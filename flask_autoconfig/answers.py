@@ -79,7 +79,7 @@ class Request(NamedTuple):
             timer.start()
         try:
             return _read(environ, max_bytes)
-        except Exception:  # of the server, and with bytes of the body in the message
+        except Exception:  # the server's own, perhaps with bytes of the body
             raise ValueError("the body did not come whole") from None
         finally:
             timer.cancel()

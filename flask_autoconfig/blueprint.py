@@ -296,7 +296,7 @@ class _Prepared(Response):
         return self.headers
 
 
-_NO_DEFAULTS = Headers([("Content-Type", "")])  # spares Response computing its own
+_NO_DEFAULTS = Headers([("Content-Type", "")])  # saves Response from computing its own
 
 
 # --- The app's configuration ------------------------------------------------------------

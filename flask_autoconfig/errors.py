@@ -48,9 +48,10 @@ class ConfigError(Exception):
     """A configuration that cannot be served.
 
     `problems` holds every :class:`Problem`, in the file's order. `file` is the name of the
-    file, "" for a mapping. A change to one of the `referenced` files, or to a file that
-    matches the `patterns` of `include`, may correct the problems. `is_unread` says that a
-    file could not be read, which may succeed later without a change.
+    file, "" for a mapping, or what else is wrong, such as "hooks". A change to one of the
+    `referenced` files, or to a file that matches the `patterns` of `include`, may correct
+    the problems. `is_unread` says that a file could not be read, which may succeed later
+    without a change.
     """
 
     def __init__(

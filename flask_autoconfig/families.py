@@ -73,7 +73,7 @@ class Family(NamedTuple):
     def writes_document(self, provider: Provider, domain: str) -> bool:
         """Whether the family has a document for the provider.
 
-        With a `template_recipient` there is always one, which may be too long for here.
+        With a `template_recipient` there is always one, which may be long to write.
         """
         to = Recipient(domain)
         return any(f.template_recipient or f.write(provider, to) for f in self.formats)

@@ -31,7 +31,7 @@ def document(
 ) -> Answer:
     """Return the document for the address in the query, or else for the host.
 
-    With `only_domain`, it is the same for all addresses, since DNS has its digest.
+    With `only_domain`, it is the same for all addresses of a domain: DNS has its digest.
     """
     served = lookup.find(request.query, request.host, only_domain=only_domain)
     return served.snapshot.document(format_, served)

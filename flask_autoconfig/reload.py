@@ -153,7 +153,7 @@ class Live(Generic[Built]):
                 self._remember(fault, signature, started)
             return
         if self._signature() != signature:
-            return  # a file has changed while it was read
+            return  # a file changed while it was being read
         self._remember(loaded, signature, started)
         self.built, self._loaded = built, loaded
         milliseconds = round((time.monotonic() - clock) * 1000)

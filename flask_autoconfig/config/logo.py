@@ -28,7 +28,7 @@ _FOREIGN = frozenset(
 _FOREIGN_STYLE = re.compile(
     r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*+['\"]?+\s*+(?!#)", re.I
 )
-# Refers to another element, as `use`, patterns, masks and animations do.
+# A reference to another element: by `use` or an animation, or to a pattern or a mask.
 _REFERENCE = re.compile(r"#([^\s\"');]+)")
 _MAX_DRAWN = 10_000  # elements
 

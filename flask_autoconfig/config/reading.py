@@ -256,7 +256,7 @@ class _Reading:
     def _use(
         self, place: str, builder: Builder, read: Callable[..., Read], **files: Any
     ) -> Read | None:
-        """Return the result of reading files, or add a problem at the key of one."""
+        """Return what `read` makes of the files, or None after adding a problem."""
         self._watched |= dict.fromkeys(filter(None, files.values()))
         try:
             return read(*files.values())

@@ -1,4 +1,4 @@
-"""Rules that every configuration must follow, between values."""
+"""Rules across several values, which every configuration must follow."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,7 +14,7 @@ class Origin(NamedTuple):
 
     file: str  # as in problems: "" for the main file
     place: str  # in the file, such as provider[0]
-    name: str  # of the file, even of the main one
+    name: str  # the file's name, for the main file too
 
 
 class Source(NamedTuple):

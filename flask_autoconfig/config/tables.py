@@ -278,7 +278,7 @@ class Provider(Table, frozen=True):
         )
 
     def with_servers(self, change: Callable[[Server], Server | None]) -> Self:
-        """Return a copy with each server replaced by `change`, or left out for None."""
+        """Return a copy with `change` applied to each server; None leaves a server out."""
         changed = {
             key: tuple(filter(None, map(change, getattr(self, key))))
             for key in SERVER_KEYS

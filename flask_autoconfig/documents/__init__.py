@@ -43,7 +43,7 @@ _SASL: dict[str, Method] = {
 }
 
 
-# The tag of each language, English first, and the function that translates a text to it.
+# The tag of each language, English first, and the function that translates a text into it.
 Words = tuple[tuple[str, Callable[[str], str]], ...]
 
 
@@ -59,7 +59,7 @@ class Recipient(NamedTuple):
     words: Words = (("en", str),)
 
     def name_of(self, provider: Provider) -> str:
-        """Return the provider's id, or the domain that stands for it to the recipient.
+        """Return the provider's id, or the domain that replaces it for the recipient.
 
         Without an id, that is the first domain. With `list_domains = false`, which hides
         customers' domains, it is the requested domain, the one of the MX hosts, or "".
@@ -109,8 +109,8 @@ class Format(NamedTuple):
     # Returns None if the format cannot express anything of the provider.
     write: Callable[[Provider, Recipient], bytes | None]
     has_address: bool = False  # otherwise the client fills the placeholders in
-    # If one document with `%EMAILDOMAIN%` can serve many domains: returns the recipient to
-    # write it for, from the requesting one.
+    # If one document with `%EMAILDOMAIN%` serves many domains: returns the recipient to
+    # write it for, given the requesting one.
     template_recipient: Callable[[Provider, Recipient], Recipient] | None = None
     # Its clients log in with the address: it is not served if a hook returns login names.
     implies_login: bool = False

@@ -118,7 +118,7 @@ def _identify(payload: dict[str, Any], prefix: str, name: str) -> None:
 def _payloads(
     provider: Provider, recipient: Recipient, description: str
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield the payloads of mail, calendar, address book, None for a missing one."""
+    """Yield the payloads of mail, calendar and address book, or None for each."""
     mail = _mail(provider, recipient, description)
     yield mail or _active_sync(provider, recipient)
     yield _dav(provider.calendar, "CalDAV", recipient, description)

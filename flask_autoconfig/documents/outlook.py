@@ -81,9 +81,9 @@ def read_request(body: bytes) -> tuple[str, bool]:
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """Return the settings (section 2.2.4), with a Protocol for each server in order.
 
-    Return None if there is no server to read mail from. A provider that has Exchange Web
-    Services only gets the protocols of an Exchange server. Other providers do not, since
-    Outlook would prefer them to IMAP.
+    Return None if there is no server to read mail from. A provider with nothing but
+    Exchange Web Services gets the protocols of an Exchange server. Other providers do not,
+    since Outlook would prefer them to IMAP.
 
     `LoginName` is filled in, since Outlook has no placeholders, and left out if the address
     is unknown. There is no `User`: its `DisplayName` is the user's own name (section

@@ -1,4 +1,4 @@
-"""Describes the errors in a document, by shapes.toml and broken.toml."""
+"""Describes the errors in a document, using shapes.toml and broken.toml."""
 
 import json
 import re
@@ -164,7 +164,7 @@ class _Part:
 
 
 def _cut(text: str) -> str:
-    """Return a value in JSON, cut but with its closing quote if it is long."""
+    """Return a value in JSON; a long one is cut, but keeps its closing quote."""
     end = '"' if text[:1] == '"' else ""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…{end}"
 

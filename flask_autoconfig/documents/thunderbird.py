@@ -187,8 +187,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
 def template_recipient(provider: Provider, recipient: Recipient) -> Recipient:
     """Return the recipient of a document that serves many domains.
 
-    Its `%EMAILDOMAIN%` is then replaced by each domain. There is a document with the domain
-    in the list, one without it, and one for each domain of MX hosts, which may be the id.
+    `%EMAILDOMAIN%` in it is then replaced with the requested domain. There is a document
+    with the domain in the list, one without it, and one for each domain of MX hosts, which
+    may be the id.
     """
     if not recipient.domain:
         return Recipient(mx_domain=recipient.mx_domain)
@@ -266,7 +267,7 @@ def _write_text(field: Text, value: object, element: ET.Element) -> None:
 
 
 def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> None:
-    # As in the ISP database, an instruction without a page has its only text in itself.
+    # As in the ISP database: the only text of an instruction without a page.
     has_text = element.tag == "instruction" and not element.attrib and len(texts) == 1
     for language, text in texts.items():
         child = element if has_text else ET.SubElement(element, field.tag)

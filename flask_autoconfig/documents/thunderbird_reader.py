@@ -48,7 +48,7 @@ class Reader:
         self._lines: dict[ET.Element, int] = {}
         # By the `id()` of a table: the table, its element, and the tags of its keys.
         self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
-        self._read: set[ET.Element] = set()  # others are reported as unknown
+        self._read: set[ET.Element] = set()  # the others are reported as left out
 
     @property
     def lost(self) -> list[str]:
@@ -210,7 +210,7 @@ class Reader:
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether the element is not a server of an unknown type, which is left out."""
+        """Return False for a server of an unknown type, and note that it is left out."""
         types, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
         if not types or not type_ or type_ in types:
             return True

@@ -42,7 +42,7 @@ class Functions(dict[str, Any]):
     def __init__(self, **functions: Any) -> None:
         super().__init__(dict.fromkeys(HOOK_NAMES))
         self.set(**functions)
-        # `serve` replaces this by a function that imports them, or raises.
+        # `serve` replaces this with a function that imports them, or raises.
         self.load: Callable[[], None] = lambda: None
 
     def set(self, **functions: Any) -> None:

@@ -264,7 +264,7 @@ def load_hooks(name: str) -> Functions:
 
 
 def describe(error: BaseException, *, in_full: bool) -> str:
-    """Return an exception on one line, with the line of the user's code that raised it.
+    """Return an exception on one line, with the line of the user's code that led to it.
 
     The message, which may hold an address, is added only with `in_full`.
     """

@@ -81,7 +81,7 @@ def words_of_documents(site_catalogs: Path | None) -> documents.Words:
 def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> str:
     """Return the text in a language, or else in English, in no language, or in any.
 
-    A text in another language than the wanted one is marked with its own.
+    A text in a language other than the wanted one is marked with that language.
     """
     tag = best_match([language, "en", "", *texts], texts) or ""
     text = recipient.text(texts.get(tag, ""))

@@ -32,9 +32,8 @@ from .clients import CLIENTS, Client, readings_of
 from .net.untrusted import is_public, kind_of
 from .reading import Fault, Reading, in_words
 
-TESTED_BY_CHECK = (
-    "encrypted-password"  # the code of a warning that `check` replaces by a test
-)
+# The code of a warning that `check` replaces by a test.
+TESTED_BY_CHECK = "encrypted-password"
 Findings = Iterator[tuple[str, Problem]]  # with the code of each
 _texts = partial(table_beside, __file__, "warnings.toml")
 

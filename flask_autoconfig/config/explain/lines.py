@@ -118,9 +118,8 @@ def _statements(text: str) -> Iterator[tuple[int, str, list[str], list[int]]]:
     start, brackets, depth = -1, "", 0
     keys: list[str] = []
     items: list[int] = []
-    is_value = may_begin_item = (
-        False  # whether the token is part of a value, of an item
-    )
+    is_value = False  # whether the key has been read
+    may_begin_item = False
     for token in _TOKEN.finditer(text):
         sign = token[0][0]
         if sign == "\n" and depth <= 0:

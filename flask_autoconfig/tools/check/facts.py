@@ -34,9 +34,8 @@ _MAX_TRIES, _MAX_REPEATED = 5, 8
 _PAUSES_WHEN_SLOW = (1.0, 2.0, 3.0)  # seconds before the repetitions of a slow request
 
 AddressResult = Response | MailServer | ProbeError  # at one of a host's addresses
-_Key = tuple[
-    str, Hashable
-]  # of a result: its kind, and what was looked up or requested
+# Of a result: its kind, and the name, the endpoint or the request.
+_Key = tuple[str, Hashable]
 
 
 class _WebServer:
@@ -46,11 +45,11 @@ class _WebServer:
         self.places = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self.turn = threading.Lock()  # for requests that are sent alone
         self.pause = 0.0  # seconds between requests, where it limits their rate
-        self.answered = deque[Request](maxlen=30)  # the last, without refused ones
+        self.answered = deque[Request](maxlen=30)  # the last not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.seconds_alone: dict[Request, float] = {}  # of requests sent alone
         self.is_slow = False  # even for a request that is sent alone
-        self.is_blocking = False  # this machine's address, after too many requests
+        self.is_blocking = False  # it refuses this machine after too many requests
 
 
 def _lookup(method: Callable[[Resolver, str], T]) -> Callable[["Facts", str], T]:
@@ -207,9 +206,9 @@ class Facts:
         """Return whether the host also refuses a request that it answered before."""
         host, answered = _host_of(request), list(server.answered)
         at_host = [request for request in answered if _host_of(request) == host]
-        if not server.is_blocking:
-            server.is_blocking = any(map(self._is_refused, at_host[-1:]))
-        return server.is_blocking
+        is_blocked = any(map(self._is_refused, at_host[-1:]))
+        server.is_blocking = server.is_blocking or is_blocked
+        return is_blocked
 
     def _send(self, request: Request) -> Response:
         """Send a request, as Thunderbird if a firewall refuses the name of this program."""
@@ -268,12 +267,15 @@ class Facts:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a web server limits the rate of requests."""
-        return any(server.pause for server in list(self._servers.values()))
+        """Whether a web server limits requests, by their rate or by a block."""
+        servers = list(self._servers.values())
+        return any(server.pause or server.is_blocking for server in servers)
 
     def forget_refusals(self) -> None:
-        """Forget the responses of servers that limited the rate of requests."""
+        """Forget the responses of servers that limited requests."""
         with self._lock:
+            for server in self._servers.values():
+                server.is_blocking = False
             for key, future in list(self._futures.items()):
                 has_result = future.done() and not future.exception()
                 if has_result and getattr(future.result(), "is_limited", False):
@@ -338,7 +340,9 @@ class Facts:
 
         def obtain() -> AddressResult:
             if isinstance(target, Request):
-                return Facts(network).response(target)
+                facts = Facts(network)
+                facts._servers = self._servers  # with what is known of their limits
+                return facts.response(target)
             return mail_server(network, target)
 
         try:

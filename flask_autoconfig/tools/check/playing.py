@@ -207,9 +207,8 @@ class _Player:
             request = request_of(step, self.case, f"https://{authority}{step.path}")
             outcome = self._outcome_of(step, request)
             problem = outcome.problem
-            if (
-                problem and problem.code not in web.PASSWORD_PROMPTS
-            ):  # which may be intended
+            # A password prompt may be intended.
+            if problem and problem.code not in web.PASSWORD_PROMPTS:
                 problem = problem.within("by-record", record=service)
             yield outcome._replace(place="srv", problem=problem)
 

@@ -24,7 +24,7 @@ _FIRST = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android
 _REASONS = {
     PASSWORD_PROMPTS: "not checked for {}: the settings require a login, "
     "which is not tried",
-    ("http.limited",): "unknown for {}: the web server limits the rate of requests",
+    ("http.limited",): "unknown for {}: the web server limits requests",
 }
 # The first domain with a finding, by its status, step and texts.
 Earlier = dict[tuple[str, ...], str]

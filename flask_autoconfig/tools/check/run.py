@@ -11,7 +11,7 @@ from ...config.tables import Provider, Server
 from ...documents.setups import Setup
 from .. import zone
 from ..clients import CLIENTS, Client, Step
-from ..net.http import PATIENCE, Response
+from ..net.http import Response
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -362,14 +362,16 @@ def _result_of(
     of_client = [found for found in findings if client in found.clients]
     stops = [found for found in of_client if found.status == FAILURE]
     if stops:
-        waited = PATIENCE * facts.network.timeout  # for a web server
-        undecided = {
+        waits_longer = {  # than the check
             "server.timeout": seconds(facts.network) < _MAIL_PATIENCE,
-            "http.timeout": waited <= played.client.patience,
+            "http.timeout": facts.network.timeout < played.client.patience,
         }
-        for found in stops:
-            is_undecided = undecided.get(found.code) or "undecided" in found.marks
-            works = None if is_undecided and works is not False else False
+        decided = [
+            found
+            for found in stops
+            if not waits_longer.get(found.code) and "undecided" not in found.marks
+        ]
+        works, stops = (False, decided) if decided else (None, stops)
     elif setup is None:
         stops = [found for found in of_client if found.status == WARNING]
     elif stops := [found for found in of_client if found.code == "ispdb.differs"]:

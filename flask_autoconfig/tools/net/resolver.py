@@ -35,8 +35,8 @@ class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
 
     `kind` is timeout (no name server answers), dnssec, servfail, refused, tcp (port 53 is
     closed), short (the name server does not recurse), kind (only one of A and AAAA is
-    answered), loop (of aliases), unknown (the query is not supported) or "". `cure` is
-    the remedy, "" if none is known.
+    answered), type (queries for SRV records are dropped), loop (of aliases), unknown (the
+    query is not supported) or "". `cure` is the remedy, "" if none is known.
     """
 
     def __init__(self, name: str, reason: str, kind: str = "") -> None:

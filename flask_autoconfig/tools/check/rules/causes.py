@@ -66,7 +66,7 @@ def by_query(
 
 
 def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> Finding:
-    """Return the finding within a text at the URL that redirected elsewhere, if one did."""
+    """Return the finding, within a text at the URL that redirects if one led to it."""
     urls = web.redirect_chain(facts, request)
     targets = [split_url(url) for url in urls]
     paths = [target.path for target in targets]

@@ -19,6 +19,8 @@ from ..facts import gather, run_concurrently
 from ..findings import Finding, finding
 from . import servers
 
+_MAX_SERVERS = 8  # whose names are looked up
+
 
 def authorities(context: Context) -> Iterator[Finding]:
     """Report name servers, and a resolver, with other records than the newest zone has."""
@@ -95,12 +97,16 @@ def delegation(context: Context) -> Iterator[Finding]:
     with suppress(LookupFailed):
         above = network.resolver.delegated(domain, network.allow_private)
         own = network.resolver.name_servers(domain)
-        for server in own:
-            if not context.facts.addresses(server):
-                yield finding("dns.server-unknown", f"{domain} NS", server=server)
         if above and own and {*above}.isdisjoint(own):
             code, subject = "dns.delegation-differs", f"{domain} NS"
             yield finding(code, subject, above=", ".join(above), own=", ".join(own))
+
+        def look(server: str) -> Iterator[Finding]:
+            with suppress(LookupFailed):
+                if not context.facts.addresses(server):
+                    yield finding("dns.server-unknown", f"{domain} NS", server=server)
+
+        yield from gather(look, own[:_MAX_SERVERS])
 
 
 def dnssec(context: Context) -> Iterator[Finding]:

@@ -152,8 +152,9 @@ def _service(
     try:
         targets = facts.srv(full_name)
         paths = facts.txt(full_name) if path else []
-    except LookupFailed as error:
-        if error.kind == "timeout" and facts.mx_hosts(case.domain):
+    except LookupFailed as failure:
+        error = failure
+        if facts.mx_hosts(case.domain) and _are_queries_dropped(facts, case.domain):
             reason = "the name server answers, but not queries for SRV records"
             error = LookupFailed(subject, reason, "type")
         yield web.failed(subject, error)
@@ -173,6 +174,18 @@ def _service(
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
             for target in web.alias_chain(facts, host)[1:2]:
                 yield finding("srv.is-alias", subject, host=host, target=target)
+
+
+def _are_queries_dropped(facts: Facts, domain: str) -> bool:
+    """Return whether all queries for SRV records of mail servers time out."""
+    for service, *_ in zone.MAIL_SERVICES:
+        try:
+            facts.srv(f"{service}.{domain}")
+        except LookupFailed as error:
+            if error.kind == "timeout":
+                continue
+        return False
+    return True
 
 
 def _astray(
@@ -200,7 +213,10 @@ def _astray(
     is_file_dead = any(map(partial(servers.is_dead, facts), endpoints_of(wanted)))
     if failing and (failing.code == "srv.other-service" or is_file_dead or not wanted):
         for play in context.plays:
-            is_misled = server in map(Endpoint.of, play.mail)
+            # Of records with one priority, clients of SRV records may take each.
+            is_srv = play.outcome is not None and play.outcome.place == "srv"
+            led = tried if is_srv else [server]
+            is_misled = not {*led}.isdisjoint(map(Endpoint.of, play.mail))
             failing = failing.hurting(*[play.client.name] if is_misled else ())
         return failing
     if case.provider is None:

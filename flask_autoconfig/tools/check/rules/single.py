@@ -255,8 +255,7 @@ def autodiscover(context: Context) -> Iterator[Finding]:
             code, reason = "autodiscover.spelling", problem.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
     is_asked = any(play.outcome for play in plays) and facts.exists(case.domain)
-    addresses = facts.addresses(case.domain) if is_asked else []
-    if any(map(is_public, addresses)):
+    if is_asked and any(map(is_public, facts.addresses(case.domain))):
         yield from _silent_site(case, facts)
     # names.py reports port 80.
     name = f"_autodiscover._tcp.{case.domain}"
@@ -265,7 +264,7 @@ def autodiscover(context: Context) -> Iterator[Finding]:
         url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
         request = request_of(OUTLOOK.steps[1], case, url)
         response, problem = web.asked(case, facts, request)
-        # With another certificate than the host's own, nobody has asked there.
+        # Nothing is known if the certificate is wrong, or there was no time.
         if problem is None or response.is_forged or "late" in problem.marks:
             continue
         # Another finding says what is wrong with a host that Outlook asks anyway.
@@ -279,7 +278,9 @@ def autodiscover(context: Context) -> Iterator[Finding]:
             advice = web.target_advice(host, case.domain, facts)
             values = {"target": f"{host}:{port}", "reason": problem.seen}
             found = finding(code, f"{name} SRV", advice=advice, **values)
-            yield found.marked("" if play.outcome else "only way").hurting(OUTLOOK.name)
+            # Without an address, a server may not know the one that is asked with.
+            is_only = not (play.outcome or (is_silent and not case.address))
+            yield found.marked("only way" if is_only else "").hurting(OUTLOOK.name)
 
 
 def _silent_site(case: Case, facts: Facts) -> Iterator[Finding]:
@@ -354,7 +355,8 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
             played.findings = [*earlier, *content]
             return played
         # Other clients report a host without any response.
-        if request == first and response.status and web.ABSENT not in problem.marks:
+        is_reported = request == first or problem.code == "http.agent-refused"
+        if is_reported and response.status and web.ABSENT not in problem.marks:
             host = split_url(request.url).hostname or ""
             is_meant = case.provider is not None or problem.code in _OF_PROFILES
             is_chance = not is_meant or facts.is_from_wildcard(host, case.domain)

@@ -205,14 +205,14 @@ def other_hosters(context: Context) -> Iterator[Finding]:
         former = former or _by_login(context, chain, names)
         for hoster in former - owners - receivers:
             target = (chain[1:] or facts.addresses(autodiscover))[0]
-            code, named = "dns.old-hoster", {"hoster": hoster, "server": server}
-            found = finding(code, autodiscover, target=target, **named)
+            code, values = "dns.old-hoster", {"hoster": hoster, "server": server}
+            found = finding(code, autodiscover, target=target, **values)
             yield found.hurting(OUTLOOK.name)
 
     for hoster in (receivers or _with_mailboxes(facts, mx_hosts, names)) - owners:
         code = "mx.elsewhere" if published else "mx.guess-elsewhere"
-        named = {"hoster": hoster, "server": server}
-        found = finding(code, f"{case.domain} MX", host=mx_hosts[0], **named)
+        values = {"hoster": hoster, "server": server}
+        found = finding(code, f"{case.domain} MX", host=mx_hosts[0], **values)
         yield found.marked("filter" if hoster == "Microsoft 365" else "")
 
 
@@ -270,7 +270,8 @@ def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[
 def contradictions(context: Context) -> Iterator[Finding]:
     """Report how other formats than documents and SRV contradict the first source."""
     measure, asker = context.measure, context.case.asker
-    has_fault = partial(is_faulty, context)
+    has_fault, names_of = partial(is_faulty, context), partial(_usernames_of, asker)
+    names = [*map(names_of, context.sources)]
     if measure is None:
         return
     for source in context.sources:
@@ -285,7 +286,8 @@ def contradictions(context: Context) -> Iterator[Finding]:
             found = difference(code, source.place, by, asker, *pairs)
             is_one = all(is_one_server(context, *pair) for pair in pairs)
             found = found.marked("same server" if is_one else "")
-            if not measure.is_decided:  # either may be right
+            # Either may be right, if no other source has the user names of the first.
+            if not measure.is_decided and names.count(names_of(measure)) == 1:
                 found = found.marked("undecided").hurting(*measure.clients)
             yield found.hurting(*source.clients)
 

@@ -36,14 +36,12 @@ _MAX_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
-PASSWORD_PROMPTS = (
-    "http.exchange",
-    "autodiscover.asks-login",
-)  # Outlook asks for a password
+# Findings where Outlook asks people for a password.
+PASSWORD_PROMPTS = ("http.exchange", "autodiscover.asks-login")
 _MAX_ALIASES, _MAX_HOPS = 8, 3
 _LOOPBACK = {"127.0.0.1", "::1"}  # what control panels and hosts files put into a zone
 _GZIP = b"\x1f\x8b"
-_CODINGS = ("gzip", "deflate")  # that `unpacked` supports
+_CODINGS = ("gzip", "deflate")  # that `decompressed` supports
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
 EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
 _NAMING = ("www-authenticate", "server", "set-cookie")  # headers that name a program
@@ -73,7 +71,9 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if is_unanswered and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
-    if is_unanswered and facts.exists(host) and {*facts.addresses(host)} <= _LOOPBACK:
+    is_mapped = (host, parts.port or 443) in facts.network.connect_to
+    addresses = {*facts.addresses(host)} if facts.exists(host) else set()
+    if is_unanswered and not is_mapped and addresses and addresses <= _LOOPBACK:
         code, advice = "http.loopback", ""
     is_redirect = error.kind in ("private", "redirect")
     if is_redirect and any(map(_is_inside, redirect_chain(facts, Request(url))[1:])):
