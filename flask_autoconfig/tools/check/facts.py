@@ -274,7 +274,7 @@ class Facts:
     def forget_refusals(self) -> None:
         """Forget the responses of servers that limited requests."""
         with self._lock:
-            for server in self._servers.values():
+            for server in list(self._servers.values()):
                 server.is_blocking = False
             for key, future in list(self._futures.items()):
                 has_result = future.done() and not future.exception()
