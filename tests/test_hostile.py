@@ -78,7 +78,7 @@ def redirecting(target: str) -> Behaviour:
 
 def test_a_private_address_that_no_redirect_leads_to_is_told_as_one() -> None:
     ask = Request("https://192.168.1.5/")
-    _, wrong = web.asked(Case("example.com", FAMILIES), Facts(OUTSIDE), ask)
+    _, wrong = web.fetch(Case("example.com", FAMILIES), Facts(OUTSIDE), ask)
     assert wrong is not None
     assert wrong.code == "http.private"
 

@@ -328,7 +328,7 @@ class _Search(Publications):
 
     def _probe(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
-            return self.facts.tried(endpoint)
+            return self.facts.mail_server(endpoint)
         except Exception as error:
             name = type(error).__name__
             return ProbeError("protocol", f"an unexpected answer ({name})")

@@ -9,6 +9,6 @@ equal causes and drops consequences; `texts.toml` has the words, and `report` pr
 
 from .facts import Facts
 from .findings import Case
-from .run import Report, published, reach, unpublished
+from .run import Report, check_file, check_published, reach
 
-__all__ = ["Case", "Facts", "Report", "published", "reach", "unpublished"]
+__all__ = ["Case", "Facts", "Report", "check_file", "check_published", "reach"]

@@ -134,7 +134,7 @@ class Context:
     led_to: tuple[Server, ...] = ()  # without a file: calendars that clients find
 
     @property
-    def measure(self) -> Source | None:
+    def reference(self) -> Source | None:
         """The source to compare others with, where there is no file."""
         first = next(iter(self.sources), None)
         return None if first is None or first.is_foreign else first

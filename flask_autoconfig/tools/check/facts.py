@@ -287,7 +287,7 @@ class Facts:
             lambda url: self.response(request._replace(url=url)), request.url
         )
 
-    def tried(self, endpoint: Endpoint) -> MailServer | ProbeError:
+    def mail_server(self, endpoint: Endpoint) -> MailServer | ProbeError:
         """Return the mail server and its capabilities, or the error of the connection."""
         obtain = partial(mail_server, self.network, endpoint)
         try:

@@ -145,7 +145,7 @@ def _of_response(case: Case, facts: Facts, response: Response) -> Iterator[Findi
             yield finding("http.downgraded", first, target=shown(url))
     else:
         request = Request(first.replace("http:", "https:", 1))
-        by_https, problem = web.asked(case, facts, request)
+        by_https, problem = web.fetch(case, facts, request)
         if problem is not None and not by_https.is_limited:
             yield finding("http.unencrypted", first)
     if response.seconds > _SLOW:
@@ -213,7 +213,7 @@ class _Player:
             yield outcome._replace(place="srv", problem=problem)
 
     def _outcome_of(self, step: Step, request: Request) -> Outcome:
-        response, problem = web.asked(self.case, self.facts, request)
+        response, problem = web.fetch(self.case, self.facts, request)
         outcome = Outcome(request.url, step.place, response)
         if step.place.startswith("ispdb"):
             # `comparing.ispdb` reports problems there; they stop no client.
@@ -404,7 +404,7 @@ class _Player:
         (step,) = (step for step in OUTLOOK.steps if step.kind == "302")
         (request,) = requests_of(step, self.case, self.facts)
         is_same_host = split_url(request.url).netloc == split_url(url).netloc
-        response, _ = web.asked(self.case, self.facts, request)
+        response, _ = web.fetch(self.case, self.facts, request)
         is_redirect = bool(response.redirects) or response.status in REDIRECTS
         return is_same_host and is_redirect
 

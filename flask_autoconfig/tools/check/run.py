@@ -140,7 +140,7 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
         yield parts.hostname or "", port
 
 
-def unpublished(case: Case, facts: Facts, notify: Notify) -> Report:
+def check_file(case: Case, facts: Facts, notify: Notify) -> Report:
     """Check the servers of the file only."""
     notify(f"{case.domain}: asking the servers of the file")
     context = Context(case, facts, case.provider)
@@ -149,7 +149,7 @@ def unpublished(case: Case, facts: Facts, notify: Notify) -> Report:
     return report.with_findings(findings)
 
 
-def published(case: Case, facts: Facts, notify: Notify) -> Report:
+def check_published(case: Case, facts: Facts, notify: Notify) -> Report:
     """Check what is published: play every client, and find what stops it."""
     notify(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = clients_of(case)
@@ -173,7 +173,7 @@ def published(case: Case, facts: Facts, notify: Notify) -> Report:
     context = replace(context, sources=() if case.provider else sources.ranked(context))
     context = replace(context, foreign=documents.foreign(context))
     is_trusted = case.provider is not None
-    if not is_trusted and (document := comparing.reference(context)):
+    if not is_trusted and (document := comparing.reference_document(context)):
         context = replace(context, provider=document.provider)
         is_trusted = document.is_verified
     context = replace(context, led_to=tuple(dav.led_to(context)))

@@ -63,7 +63,7 @@ def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str
     failed: list[str] = []
     is_several = args.every or len(cases) > 1
     earlier: report.Earlier | None = {} if is_several else None
-    check = run.unpublished if args.unpublished else run.published
+    check = run.check_file if args.unpublished else run.check_published
     notify = report.Progress()
     notify(f"checking {cases[0].domain if not cases[1:] else f'{len(cases)} domains'}")
     with ending.at_once():

@@ -34,7 +34,7 @@ def by_form(
     if step.form not in ("none", "evolution") or problem.code == "http.limited":
         return problem
     with_address = request_of(step._replace(form="address"), case, bare.url)
-    _, other_problem = web.asked(case, facts, with_address)
+    _, other_problem = web.fetch(case, facts, with_address)
     if other_problem is not None:
         return problem
     if step.form == "evolution":
@@ -58,7 +58,7 @@ def by_query(
     if step.kind != "xml" or not response.redirects or split_url(response.url).query:
         return problem
     with_query = request_of(step._replace(form="address"), case, response.url)
-    _, other_problem = web.asked(case, facts, with_query)
+    _, other_problem = web.fetch(case, facts, with_query)
     if other_problem is not None:
         return problem
     got = (web.response_problem(case, response, response.url) or problem).seen
@@ -111,7 +111,7 @@ def by_agent(
     """Return a finding if the server refuses the client's User-Agent, else None."""
     if client.agent:
         request = request.with_agent(client.agent)
-        response, problem = web.asked(case, facts, request)
+        response, problem = web.fetch(case, facts, request)
         if problem and response.status and not response.is_limited:
             return finding("http.agent-refused", request.url, got=problem.seen)
     return None
@@ -141,7 +141,7 @@ def by_name(case: Case, facts: Facts, found: Finding, request: Request) -> Findi
         return found.within("wildcard", domain=case.domain)
     if found.code in _GROUPS["no_https"]:
         by_http = request._replace(url=request.url.replace("https:", "http:", 1))
-        _, page = web.asked(case, facts, by_http)
+        _, page = web.fetch(case, facts, by_http)
         if page and page.code in _GROUPS["pages"]:
             return found.within("by-http", host=host, got=page.seen)
     return found

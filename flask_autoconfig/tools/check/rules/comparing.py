@@ -31,7 +31,7 @@ _UNTOLD = ("http.limited", *web.PASSWORD_PROMPTS)
 _WITHOUT_CHOICE = ("outlook", "apple")  # families of clients that try one setup alone
 
 
-def reference(context: Context) -> Document | None:
+def reference_document(context: Context) -> Document | None:
     """Return the document of the best source, else that of the ISP database."""
     published = [source.document for source in context.sources if source.document]
     if not published:
@@ -191,7 +191,7 @@ def activesync_urls(context: Context) -> Iterator[Finding]:
             continue
         request = request_of(OUTLOOK.steps[1], case, play.outcome.response.url)
         request = request._replace(body=(request.body or b"").replace(*schemas))
-        response, problem = web.asked(case, context.facts, request)
+        response, problem = web.fetch(case, context.facts, request)
         try:
             body = web.decompressed(response)
             setup = setups.read_outlook(body) if response.status else Setup(())
@@ -250,8 +250,11 @@ def _faults(context: Context, play: Play) -> Iterator[Finding]:
         if pair[0].url == pair[1].url:  # only the user names differ
             code, by = "profile.other-name", "config-v1.1.xml says"
             yield sources.difference(code, play.place, by, asker, pair)
-    if play.is_by_ispdb and context.measure:
-        accounts, by = context.measure.accounts, sources.attribution(context.measure)
+    if play.is_by_ispdb and context.reference:
+        accounts, by = (
+            context.reference.accounts,
+            sources.attribution(context.reference),
+        )
         pairs = sources.unexpected(accounts, play.accounts, asker)
         yield from (_in_ispdb(context, play, by, pair) for pair in pairs)
 
@@ -411,7 +414,7 @@ def unanswered_hosters(context: Context) -> Iterator[Finding]:
         url = f"https://{label_of(step)}.{name}{step.path}"
         requests.append(request_of(step, unknown, url))
     for request in dict.fromkeys(requests):
-        _, found = web.asked(case, facts, request)
+        _, found = web.fetch(case, facts, request)
         if found is not None and found.code in web.ENDING:
             yield found._replace(marks=frozenset(("for others",)))
 

@@ -148,7 +148,7 @@ def failures_at_addresses(
             yield bad.marked("undecided")  # clients may take another address
 
 
-def inside(
+def private_addresses(
     facts: Facts, prefix: str, subject: str, host: str, port: int, allow: bool = False
 ) -> Iterator[Finding]:
     """Report addresses of a host that are not on the internet, unless *allow*."""
@@ -233,7 +233,7 @@ def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[F
     method, code, cure = account.authentication, "", ""
     wanted = MECHANISMS.get(method)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
-    server = facts.tried(endpoint)
+    server = facts.mail_server(endpoint)
     offered = server.mechanisms if isinstance(server, MailServer) else frozenset()
     if wanted and offered and not wanted & offered:
         usual = offered & MECHANISMS["password-cleartext"]

@@ -98,7 +98,7 @@ def _follow(
     is_meant = response.redirects or srv_name or case.provider
     if response.status == 401 and not is_meant:
         # A site that asks for a login everywhere may have no calendars.
-        site, _ = web.asked(case, facts, Request(f"https://{case.domain}/"))
+        site, _ = web.fetch(case, facts, Request(f"https://{case.domain}/"))
         if site.status == 401:
             return None, missing
     code, is_dav = problem.code if problem else "", _is_dav(response, type_)
@@ -178,10 +178,10 @@ def _quotation_marks(case: Case, facts: Facts, type_: str) -> list[Finding]:
 def _fetched(case: Case, facts: Facts, type_: str, url: str) -> web.Answer:
     """Return the response of a server, of status 0 without any, and its problem."""
     request = request_of(type_, url)
-    response, problem = web.asked(case, facts, request)
+    response, problem = web.fetch(case, facts, request)
     if response.status == 405 and "dav" not in response.headers:
         # A web server without DAV refuses PROPFIND even where it has nothing.
-        page, absent = web.asked(case, facts, Request(url))
+        page, absent = web.fetch(case, facts, Request(url))
         if page.status == 404:
             response, problem = page, absent
     is_dav = _is_dav(response, type_)
@@ -336,7 +336,7 @@ def _server(context: Context, server: Server) -> Iterator[Finding]:
         has_cure = not problem.code.startswith("dav.") or problem.code in _OF_SERVER
         cure = problem.cure if has_cure else ""
         if not url.endswith("/"):
-            with_slash, _ = web.asked(case, facts, request_of(type_, f"{url}/"))
+            with_slash, _ = web.fetch(case, facts, request_of(type_, f"{url}/"))
             if _is_dav(with_slash, type_):
                 code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=problem.seen, type=type_)

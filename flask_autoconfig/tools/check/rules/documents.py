@@ -48,7 +48,7 @@ def read_documents(
     by_body: dict[bytes, dict[Request, Response]] = {}
     documents, faulty = [], []
     for request in requests:
-        response, problem = web.asked(case, facts, request)
+        response, problem = web.fetch(case, facts, request)
         if problem is None:
             responses = by_body.setdefault(web.decompressed(response), {})
             responses.setdefault(request, response)

@@ -41,7 +41,9 @@ def hosts(context: Context) -> list[Finding]:
         try:
             addresses = facts.addresses(name)
             is_meant = case.provider is None
-            yield from connections.inside(facts, "dns", name, name, 443, is_meant)
+            yield from connections.private_addresses(
+                facts, "dns", name, name, 443, is_meant
+            )
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
@@ -345,7 +347,7 @@ def _misnamed(context: Context, name: str, wanted: list[Target]) -> str:
 
 def _failing(facts: Facts, subject: str, server: Endpoint) -> Finding | None:
     """Return the finding if nobody can use the server of a record, else None."""
-    findings = servers.of(facts, server)
+    findings = servers.findings_of(facts, server)
     failure = next((found for found in findings if found.status == FAILURE), None)
     if failure is None or not servers.is_dead(facts, server):
         return None
@@ -373,12 +375,12 @@ def _contradicted(
     full_name = f"{name}.{context.case.domain}"
     subject, targets = f"{full_name} SRV", context.facts.srv(full_name)
     others = (source for source in context.sources if source.place != sources.SRV)
-    measure = next(others, None)
-    if measure is None or measure.is_foreign:
+    reference = next(others, None)
+    if reference is None or reference.is_foreign:
         return None
-    accounts = [account for account in measure.accounts if account.type == type_]
+    accounts = [account for account in reference.accounts if account.type == type_]
     alive = [row for row in accounts if not sources.is_faulty(context, row)]
-    by = sources.attribution(measure)
+    by = sources.attribution(reference)
     wanted = _listed([(account.hostname, account.port) for account in alive])
     if not targets[0][0]:  # the service is not offered
         records = (source for source in context.sources if source.place == sources.SRV)
@@ -394,7 +396,7 @@ def _contradicted(
             return None
     if not alive:
         return None
-    is_decided = measure is context.measure and measure.is_decided
+    is_decided = reference is context.reference and reference.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _difference(code, subject, _listed(targets[:1]), wanted, by)
 

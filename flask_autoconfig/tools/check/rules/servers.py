@@ -58,7 +58,7 @@ def endpoints(case: Case, provider: Provider | None) -> dict[Endpoint, Methods]:
 
 def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether no client can log in; False for servers that cannot be tried."""
-    server = facts.tried(endpoint)
+    server = facts.mail_server(endpoint)
     if isinstance(server, ProbeError):
         return server.kind not in ("private", "port", "no-route", "late")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
@@ -67,7 +67,7 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
 
 def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     """Return whether clients can log in; False for servers that cannot be tried."""
-    is_reached = isinstance(facts.tried(endpoint), MailServer)
+    is_reached = isinstance(facts.mail_server(endpoint), MailServer)
     return is_reached and not is_dead(facts, endpoint)
 
 
@@ -81,7 +81,7 @@ def works_as_well(
         return False
     methods: Any = other.authentication or "password-cleartext"
     methods = (methods,) if isinstance(methods, str) else methods
-    return not has_failure(of(context.facts, second, methods))
+    return not has_failure(findings_of(context.facts, second, methods))
 
 
 def with_starttls(facts: Facts, setup: Setup | None) -> Setup | None:
@@ -147,7 +147,9 @@ def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
 
     def other_hosts(name: str) -> Iterator[tuple[str, str]]:
         others = addresses(name) - addresses(endpoint.host)
-        if others and isinstance(facts.tried(endpoint._replace(host=name)), MailServer):
+        if others and isinstance(
+            facts.mail_server(endpoint._replace(host=name)), MailServer
+        ):
             yield name, min(others)
 
     if any(kind_of(address, "nowhere") for address in addresses(endpoint.host)):
@@ -164,7 +166,7 @@ def _closed_tls_ports(facts: Facts, checked: list[Endpoint], host: str) -> list[
     """Return the TLS ports of a host, if nothing listens at any of them."""
     by_tls = (endpoint for endpoint in checked if endpoint.socket_type == "SSL")
     at_host = [other for other in by_tls if web.is_same_host(facts, other.host, host)]
-    kinds = {getattr(facts.tried(endpoint), "kind", "") for endpoint in at_host}
+    kinds = {getattr(facts.mail_server(endpoint), "kind", "") for endpoint in at_host}
     return sorted({str(endpoint.port) for endpoint in at_host if kinds == {"connect"}})
 
 
@@ -189,7 +191,7 @@ def mail(context: Context) -> Iterator[Finding]:
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
-        for found in of(facts, endpoint, published.get(endpoint, ())):
+        for found in findings_of(facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             lacking = dict(found.values).get("method")  # which the server lacks
             users = set_up.get(endpoint, [])
@@ -233,15 +235,17 @@ def mail(context: Context) -> Iterator[Finding]:
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
 
 
-def of(facts: Facts, endpoint: Endpoint, methods: Methods = ()) -> Iterator[Finding]:
+def findings_of(
+    facts: Facts, endpoint: Endpoint, methods: Methods = ()
+) -> Iterator[Finding]:
     """Report the problems of a server, or that it is good."""
-    software = ("software", facts.tried(endpoint).software)
+    software = ("software", facts.mail_server(endpoint).software)
     for found in _problems(facts, endpoint, methods):
         yield found._replace(values=(software, *found.values))
 
 
 def _problems(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Finding]:
-    server = facts.tried(endpoint)
+    server = facts.mail_server(endpoint)
     subject, host, certificate = str(endpoint), endpoint.host, server.certificate
     if certificate is not None:
         advice = _certificate_cure(facts, host, certificate)
@@ -275,7 +279,9 @@ def _problems(facts: Facts, endpoint: Endpoint, methods: Methods) -> Iterator[Fi
             yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.before_tls & PASSWORDS:
         yield finding("server.plain-before-tls", subject)
-    yield from connections.inside(facts, "server", subject, host, endpoint.port)
+    yield from connections.private_addresses(
+        facts, "server", subject, host, endpoint.port
+    )
     yield from connections.of_logins(endpoint, methods, server, no_login)
 
 
@@ -307,13 +313,15 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind == "dns":
         advice = web.renaming_advice(facts, host) or advice
     if kind in ("connect", "silent"):
-        inside = connections.inside(facts, "server", subject, host, endpoint.port)
+        inside = connections.private_addresses(
+            facts, "server", subject, host, endpoint.port
+        )
         advice = next((found.cure for found in inside), advice)
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
     others = _other_endpoints(endpoint, error)
-    results = run_concurrently(partial(facts.tried, other) for other in others)
+    results = run_concurrently(partial(facts.mail_server, other) for other in others)
     pairs = zip(others, results, strict=True)
     answers = [
         (other, server) for other, server in pairs if isinstance(server, MailServer)
@@ -336,7 +344,9 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
-        failures = (found for found in of(facts, other) if found.status == FAILURE)
+        failures = (
+            found for found in findings_of(facts, other) if found.status == FAILURE
+        )
         if failure := next(failures, None):
             port = other.port
             reason = f"{error}; at port {port}, {failure.seen}"

@@ -56,7 +56,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         expected = family.formats[0].write(case.provider, recipient)
         if expected is None:
             return played
-    response, problem = web.asked(case, facts, request)
+    response, problem = web.fetch(case, facts, request)
     if problem is not None and response.status:
         problem = causes.by_name(case, facts, problem, request)
     is_text = family.formats[0].content_type.startswith("text/plain")
@@ -187,7 +187,7 @@ def _missing(context: Context, clients: list[Client], family: Family) -> Finding
         code = "document.no-name"
         found = finding(code, name, name=name, askers=askers, family=kind)
         return found.marked("elsewhere" if sources.is_hosted(context) else "")
-    _, problem = web.asked(case, facts, request)
+    _, problem = web.fetch(case, facts, request)
     reason = "the response has no settings"
     if problem is not None:
         reason = causes.by_name(case, facts, problem, request).seen
@@ -228,7 +228,7 @@ def consent(context: Context) -> Iterator[Finding]:
     case, facts = context.case, context.facts
     steps = (step for step in THUNDERBIRD.steps if step.kind == "pox")
     usual = [request for step in steps for request in requests_of(step, case, facts)]
-    responses = [web.asked(case, facts, request)[0] for request in usual]
+    responses = [web.fetch(case, facts, request)[0] for request in usual]
     if any(map(counts, responses)):
         return
     name = f"_autodiscover._tcp.{case.domain}"
@@ -250,7 +250,7 @@ def autodiscover(context: Context) -> Iterator[Finding]:
     for url in (play.outcome.url for play in plays if play.outcome):
         spelt = url.replace(POX, _CAPITALS)
         request = request_of(OUTLOOK.steps[2], case, spelt)
-        response, problem = web.asked(case, facts, request)
+        response, problem = web.fetch(case, facts, request)
         if problem and response.status and not response.is_limited:
             code, reason = "autodiscover.spelling", problem.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
@@ -263,7 +263,7 @@ def autodiscover(context: Context) -> Iterator[Finding]:
     for play, (host, port) in product(plays, targets):
         url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
         request = request_of(OUTLOOK.steps[1], case, url)
-        response, problem = web.asked(case, facts, request)
+        response, problem = web.fetch(case, facts, request)
         # Nothing is known if the certificate is wrong, or there was no time.
         if problem is None or response.is_forged or "late" in problem.marks:
             continue
@@ -340,7 +340,7 @@ def play_profile(client: Client, case: Case, facts: Facts) -> Play:
     played = Play(client)
     first, last = profile_requests(client, case)
     for request in (first, last):
-        response, problem = web.asked(case, facts, request)
+        response, problem = web.fetch(case, facts, request)
         plain = web.decompressed(response) if problem is None else b""
         is_profile = response.content_type == _TYPE or b"plist" in plain
         if problem is None and case.provider is None and not is_profile:

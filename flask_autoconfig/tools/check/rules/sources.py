@@ -148,7 +148,7 @@ def misplaced(context: Context, name: str) -> list[str]:
     domain, paths = context.case.domain, texts.table("groups")["misplaced"]
 
     def look(url: str) -> Iterator[str]:
-        response, _ = web.asked(context.case, context.facts, Request(url))
+        response, _ = web.fetch(context.case, context.facts, Request(url))
         if b"<clientConfig" in web.decompressed(response):
             yield url
 
@@ -218,7 +218,7 @@ def other_hosters(context: Context) -> Iterator[Finding]:
 
 def _incoming(context: Context) -> list[Endpoint]:
     """Return the servers where people read their mail, of the file or the best source."""
-    of_source = context.measure.accounts if context.measure else ()
+    of_source = context.reference.accounts if context.reference else ()
     accounts = context.provider.incoming if context.provider else of_source
     read = (account for account in accounts if account.type != "smtp")
     fixed = [account for account in read if "%" not in (account.hostname or "%")]
@@ -248,7 +248,7 @@ def _by_login(context: Context, chain: list[str], names: list[str]) -> set[str]:
     if not any(logins) or is_mail_server or not facts.exists(chain[0]):
         return set()
     mail = [server for server in _incoming(context) if server.type in MAIL_TYPES]
-    software = [facts.tried(server).software for server in mail[: servers.MOST]]
+    software = [facts.mail_server(server).software for server in mail[: servers.MOST]]
     programs = {name.partition(" ")[0] for name in software} - {"", "Microsoft"}
     return {chain[-1]} if programs else set()
 
@@ -260,7 +260,7 @@ def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[
     in_domain = {host for host in every if f".{host}".endswith(f".{domain}")}
     is_own = any(web.is_same_host(facts, first, name) for name in names)
     is_other = in_domain == {*mx_hosts} and not is_own
-    imap = Endpoint("imap", first, 993, "SSL")  # which a mail filter has not
+    imap = Endpoint("imap", first, 993, "SSL")  # mail filters have none
     return {domain} if is_other and servers.is_alive(facts, imap) else set()
 
 
@@ -269,26 +269,26 @@ def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[
 
 def contradictions(context: Context) -> Iterator[Finding]:
     """Report how other formats than documents and SRV contradict the first source."""
-    measure, asker = context.measure, context.case.asker
+    reference, asker = context.reference, context.case.asker
     has_fault, names_of = partial(is_faulty, context), partial(_usernames_of, asker)
     names = [*map(names_of, context.sources)]
-    if measure is None:
+    if reference is None:
         return
     for source in context.sources:
-        are_documents = source.document and measure.document
+        are_documents = source.document and reference.document
         is_compared = not (source.is_foreign or source.place == SRV or are_documents)
-        if source is measure or not is_compared:
+        if source is reference or not is_compared:
             continue
-        differing = disagreements(context, measure, source, strict=True)
+        differing = disagreements(context, reference, source, strict=True)
         pairs = [pair for pair in differing if not any(map(has_fault, pair))]
         if pairs:
-            by, code = attribution(measure), "setup.contradicts"
+            by, code = attribution(reference), "setup.contradicts"
             found = difference(code, source.place, by, asker, *pairs)
             is_one = all(is_one_server(context, *pair) for pair in pairs)
             found = found.marked("same server" if is_one else "")
             # Either may be right, if no other source has the user names of the first.
-            if not measure.is_decided and names.count(names_of(measure)) == 1:
-                found = found.marked("undecided").hurting(*measure.clients)
+            if not reference.is_decided and names.count(names_of(reference)) == 1:
+                found = found.marked("undecided").hurting(*reference.clients)
             yield found.hurting(*source.clients)
 
 

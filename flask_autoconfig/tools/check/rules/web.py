@@ -86,7 +86,7 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     return finding(code, url, advice=advice, reason=error)
 
 
-def asked(case: Case, facts: Facts, request: Request) -> Answer:
+def fetch(case: Case, facts: Facts, request: Request) -> Answer:
     """Return the response to a request, of status 0 without any, and its problem."""
     try:
         response = facts.fetch(request)
