@@ -337,7 +337,8 @@ def test_a_receiver_that_raises_changes_no_response(toml: Write, caplog: Log) ->
 
 def test_an_unserved_domain_is_logged_once(toml: Write, caplog: Log) -> None:
     client = Client(site(toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))))
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "flask_autoconfig")
+    caplog.set_level(logging.WARNING, "flask_autoconfig.reload")  # of earlier tests
     for local in ("fred", "anna"):
         client.get(f"{CONFIG}?emailaddress={local}@elsewhere.test")
         for host in ("autoconfig.nowhere.test", "127.0.0.1:8000", "%0d%0aX: y"):
