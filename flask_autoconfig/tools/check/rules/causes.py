@@ -79,9 +79,11 @@ def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> 
     is_reported = found.code in _GROUPS["redirects"]
     if len(urls) == 1 or is_reported or found.step == "dns":
         return found
-    port, is_same_host = targets[-1].port, targets[0].hostname == targets[-1].hostname
-    if is_same_host and port not in (None, 80, 443):
-        found = found.within("redirect-port", port=port)
+    first, *_, last = targets
+    # A service at another port, such as a calendar server, has a path of its own.
+    is_same = (first.hostname, first.path) == (last.hostname, last.path)
+    if is_same and last.port not in (None, 80, 443):
+        found = found.within("redirect-port", port=last.port)
     else:
         found = found.within(around, target=shown(urls[1]))
     found = found.at(shown(request.url))
