@@ -106,17 +106,17 @@ class Lookup:
                 or self._from_file(directory.only_provider())
             )
 
-        served = self._from_address_hook(address)
-        served = served or self._by_domain(address.domain, host)
-        served = served and served._replace(address=address)
-        if served is None or address.local == NOBODY:
-            return served
-        if self.hooks.has("find_provider_by_address"):
-            served = served._replace(is_personal=True)
-        if not self.hooks.has("find_username"):
-            return served
-        login = self.hooks.cached["find_username"].get(str(address), self._hook_max_age)
-        return served._replace(login=login, is_personal=True)
+        served = self._from_address_hook(address) or self._by_domain(address.domain, host)
+        if served is None:
+            return None
+        login, is_personal = None, False
+        if address.local != NOBODY:
+            is_personal = self.hooks.has("find_provider_by_address")
+            if self.hooks.has("find_username"):
+                hook, is_personal = self.hooks.cached["find_username"], True
+                login = hook.get(str(address), self._hook_max_age)
+        snapshot, match, hooked = self.snapshot, served.match, served.hooked
+        return Served(snapshot, match, address, hooked, login, is_personal)
 
     def find_domain(self, domain: str) -> Served | None:
         """Look up a folded domain, of an address or of an MX host."""
@@ -157,9 +157,10 @@ class Lookup:
         return served
 
     def _from_address_hook(self, address: Address) -> Served | None:
-        if address.local == NOBODY:
+        name = "find_provider_by_address"
+        if address.local == NOBODY or not self.hooks.has(name):
             return None
-        return self._from_hook("find_provider_by_address", str(address))
+        return self._from_hook(name, str(address))
 
     def _from_domain_hook(self, domain: str) -> Served | None:
         return self._from_hook("find_provider", domain)
