@@ -15,7 +15,6 @@ from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.export import export
-from flask_autoconfig.tools.files import Folder, open_folder
 
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 PATHS = (
@@ -76,16 +75,16 @@ def test_an_export_that_fails_or_ends_leaves_the_old_files_whole(
     export(Service(toml(TWO_DOMAINS)), out, for_nginx=bool(options))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # unless `export` handles it
     before = {*out.rglob("*")}, files(out)
-    write = Folder.write
+    write = Path.write_bytes
 
-    def interrupted(self: Folder, name: str, data: bytes) -> None:
-        if b"map $host" in data if options else name == "2":
+    def interrupted(self: Path, data: bytes) -> int:
+        if b"map $host" in data if options else self.name == "2":
             if is_ended:
                 signal.raise_signal(signal.SIGTERM)
-            raise OSError(28, "No space left on device", name)
-        write(self, name, data)
+            raise OSError(28, "No space left on device", self.name)
+        return write(self, data)
 
-    monkeypatch.setattr(Folder, "write", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     done = run("--config", toml(EDITED), "export", out, *options)
     assert done.returncode == (143 if is_ended else 1)
     assert ("No space left on device" in done.stderr) != is_ended
@@ -117,34 +116,6 @@ def test_export_refuses_a_link_in_the_place_of_a_folder_or_a_file(
     assert f"{out / link}: cannot write: {message}" in done.stderr
     assert (files(out), files(outside)) == before
     assert not list(out.glob(".autoconfig-*"))
-
-
-def test_a_folder_that_becomes_a_link_during_an_export_is_not_followed(
-    toml: Write, tmp_path: Path, outside: Path, monkeypatch: Patch
-) -> None:
-    out = tmp_path / "out"
-    before = files(outside)
-    replace = os.replace
-
-    def swapped(name: str, new_name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        mail = out / "example.com/mail"
-        if os.path.samestat(os.fstat(dst_dir_fd), mail.stat()):
-            mail.rename(tmp_path / "away")
-            mail.symlink_to(outside / "mail")
-        replace(name, new_name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-
-    monkeypatch.setattr(os, "replace", swapped)
-    export(Service(toml(TWO_DOMAINS)), out)
-    assert (out / "example.com/mail").is_symlink()
-    assert files(outside) == before
-
-
-def test_no_name_leads_out_of_a_folder(tmp_path: Path) -> None:
-    with open_folder(tmp_path) as folder:
-        for name in ("..", ".", "", "a/b"):
-            below = folder.below("a", name)
-            with pytest.raises(OSError, match="it is not the name"), below:
-                pass
 
 
 # --- With a map for nginx ----------------------------------------------------------------
