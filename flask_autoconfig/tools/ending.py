@@ -1,15 +1,11 @@
 """The early end of a command, by Ctrl-C or at its deadline."""
 
-import faulthandler
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-
-from ..cleaning import clean
 
 
 @contextmanager
@@ -38,23 +34,14 @@ asking = partial(_sigint_handler, signal.default_int_handler)
 
 
 @contextmanager
-def within(seconds: float, subject: str) -> Iterator[None]:
-    """End the process with exit code 1 and a message if the block takes longer.
+def within(seconds: float) -> Iterator[None]:
+    """End the process by SIGALRM if the block takes longer, which only a bug can cause.
 
     This also ends a computation that holds the interpreter's lock (a search by `re` in a
-    thread), since faulthandler's watchdog needs no lock. The watchdog can only write a
-    stack trace; the shell that reads the trace writes the message in its place.
+    thread): without a handler in Python, the system itself ends the process.
     """
-    message = f"error: {subject}: it did not end within {seconds:.0f} seconds"
-    script = 'read -r _ && printf "%s\\n" "$0" >&2'
-    with subprocess.Popen(
-        ["/bin/sh", "-c", script, clean(message)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    ) as shell:
-        assert shell.stdin is not None  # noqa: S101 (it is a pipe)
-        faulthandler.dump_traceback_later(seconds, exit=True, file=shell.stdin)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -117,7 +117,7 @@ def log_in_everywhere(
     ) -> list[Login]:
         allowed = reach(case, replace(network, only=only), wait)
         log_in_once = partial(_log_in, case, allowed, password, user, mechanism)
-        with ending.within(wait + _MARGIN, "the logins"):
+        with ending.within(wait + _MARGIN):
             return run_concurrently(partial(log_in_once, server) for server in servers)
 
     logins, retry = log_in_at(servers), None

@@ -209,7 +209,7 @@ def _side_by_side(
                 notify(f"{case.domain} ({number} of {len(cases)} domains)")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if not is_one and facts.is_limited else 1
-            with ending.within(seconds, case.domain):
+            with ending.within(seconds):
                 result = futures.popleft().result()
             futures += islice(tasks, 1)
             yield case, result

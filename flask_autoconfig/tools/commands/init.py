@@ -56,7 +56,7 @@ def command(args: options.Asked) -> None:
 
 def _discover(domain: str, network: Network) -> Discovery:
     limit = 2 * seconds(network) + _MARGIN
-    with ending.at_once(), ending.within(limit, domain):
+    with ending.at_once(), ending.within(limit):
         try:
             return discover(domain, network, partial(terminal.print_line, err=True))
         except (OSError, ConfigError):
