@@ -12,9 +12,8 @@ from ...config.writing import dumps
 from ...errors import ConfigError
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
-from ..discover import Discovery, discover, seconds
+from ..discover import discover, seconds
 from ..files import check_replaceable, errors_reported, write_file
-from ..net.tcp import Network
 
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
@@ -30,7 +29,9 @@ def command(args: options.Asked) -> None:
             raise ConfigError.of(str(output), message, cure, "")
         with errors_reported(output):
             check_replaceable(output)
-    discovery = _discover(domain, options.network(args))
+    network = options.network(args)
+    with ending.at_once(), ending.within(2 * seconds(network) + _MARGIN):
+        discovery = discover(domain, network, partial(terminal.print_line, err=True))
     for note in discovery.notes:
         terminal.print_line(f"note: {note}", err=True)
     if discovery.config is None:
@@ -52,19 +53,6 @@ def command(args: options.Asked) -> None:
         program += f" --config {shlex.quote(str(output))}"
     # Not wrapped, since a command that is wrapped cannot be copied.
     terminal.echo(f"{output} is written; next: {program} check --unpublished", err=True)
-
-
-def _discover(domain: str, network: Network) -> Discovery:
-    limit = 2 * seconds(network) + _MARGIN
-    with ending.at_once(), ending.within(limit):
-        try:
-            return discover(domain, network, partial(terminal.print_line, err=True))
-        except (OSError, ConfigError):
-            raise
-        except Exception as error:  # a bug
-            reason = f"the search failed: {type(error).__name__}: {error}"
-            cure = "this is a fault of `init`: report it as an issue"
-            raise ConfigError.of(domain, clean(reason, 300), cure, "") from error
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
