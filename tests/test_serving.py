@@ -1,5 +1,6 @@
 """gunicorn with slow, broken and hostile clients, and its shutdown."""
 
+import resource
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -138,11 +139,13 @@ def test_a_body_sent_byte_by_byte_has_five_seconds(file: Path, app: str) -> None
 
 
 def test_more_idle_connections_than_descriptors_end_no_worker(file: Path) -> None:
-    with serve(file, limit="256") as service, ExitStack() as idle:
-        until(lambda: len(service.workers()) == 2)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for both ends of them
+    with serve(file, "--workers", "1", limit="1024") as service, ExitStack() as idle:
+        until(lambda: len(service.workers()) == 1)
         workers = service.workers()
         assert service.fetch().status == 200
-        for _ in range(400):
+        for _ in range(1200):
             idle.enter_context(service.connect())
         assert slowest(service, 1) < 8  # idle connections are closed after five seconds
         file.write_text(TWO_DOMAINS.replace("imap.", "mail."))

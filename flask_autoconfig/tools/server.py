@@ -6,8 +6,7 @@ The service may run without a proxy that would buffer requests, so that the work
 deadlines: slow clients hold a bounded thread for a bounded time. Besides gunicorn's
 documented interface, it uses these names of `gthread`, tried with gunicorn 25.3 and 27.0.1:
 `enqueue_req`, `pending_conns`, `poller`, `on_pending_socket_readable` and
-`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection;
-and `init_signals` of the worker and `spawn_worker` of the arbiter.
+`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection.
 With an older release, an idle connection occupies a thread.
 """
 
@@ -18,14 +17,11 @@ import json
 import logging
 import os
 import re
-import resource
 import selectors
-import signal
 import socket
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -47,11 +43,7 @@ from ..reload import log
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# File descriptors of a worker for its logs, listeners, pipes and configuration files.
-# Others are for connections, and one for each thread, such as a hook's database.
-_OTHER_DESCRIPTORS = 32
 _HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
-_CLOSE_SECONDS = 0.2  # for the client to receive the response and close
 _BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
 _SETTINGS = table_beside(__file__, "serve.toml")
 _DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
@@ -65,10 +57,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # By connection; each process has only one worker.
     head_deadlines: ClassVar[dict[Any, float]] = {}
-
-    def init_signals(self) -> None:
-        super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
@@ -103,7 +91,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         finally:
             self.head_deadlines.pop(connection, None)
         if keep_alive is False:
-            _finish(connection.sock)
+            # gunicorn would wait for the client's end in the loop that accepts others.
+            stop_reading(connection.sock)
         return keep_alive
 
     def handle_request(self, request: Any, connection: Any) -> Any:
@@ -113,35 +102,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle_request(request, connection)
 
 
-def _finish(connection: socket.socket) -> None:
-    """Wait a moment for the client to close its end.
-
-    When gunicorn closes a connection, it waits up to two seconds for the client, in the
-    loop that accepts all other connections.
-    """
-    deadline = time.monotonic() + _CLOSE_SECONDS
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
-        while (remaining := deadline - time.monotonic()) > 0:
-            connection.settimeout(remaining)
-            if not connection.recv(65536):
-                break
-    stop_reading(connection)
-
-
 # --- The server --------------------------------------------------------------------------
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
-    def spawn_worker(self) -> Any:
-        # A worker would lose a signal that arrives before it has its own handlers: it
-        # would go on, and be killed in the middle of a request.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            return super().spawn_worker()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
     def murder_workers(self) -> None:
         """Reload an edited file; gunicorn calls this about once a second.
 
@@ -221,12 +185,6 @@ class Server(Application, _Runner):  # type: ignore[misc]
             message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
             raise click.ClickException(message) from error
         self.ignored = sorted(given.keys() & _FIXED)
-        # A worker that lacks file descriptors for a connection ends.
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY:
-            most = soft - self.cfg.threads - _OTHER_DESCRIPTORS
-            most = max(1, min(most, self.cfg.worker_connections))
-            self.cfg.set("worker_connections", most)
 
 
 def is_activated() -> bool:
