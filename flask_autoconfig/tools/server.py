@@ -149,27 +149,17 @@ class Server(Application, _Runner):  # type: ignore[misc]
         logging.raiseExceptions = False
 
     def do_load_config(self) -> None:
-        """Load the settings; if that fails after a HUP signal, keep the earlier ones."""
-        earlier = self.cfg
-        try:
-            self._load_config()
-        except (click.ClickException, SystemExit) as error:
-            if earlier is None:
-                raise
-            self.cfg = earlier
-            reason = getattr(error, "message", "gunicorn cannot read its settings")
-            log.error("%s; the earlier ones stay in use", reason)
+        """Load the settings; if that fails after a HUP signal, keep the earlier ones.
 
-    def _load_config(self) -> None:
-        """Load the settings; gunicorn's method would parse the options of `serve`."""
+        gunicorn's method would parse the options of `serve`.
+        """
+        earlier, name = self.cfg, "arguments"  # name: the setting an error is about
         self.cfg = Config("see `gunicorn --help`", prog="GUNICORN_CMD_ARGS")
-        name = ""  # of the setting that an error is about
         try:
             words = self.cfg.get_cmd_args_from_env()
             parsed = vars(self.cfg.parser().parse_args(words))
             given = {k: v for k, v in parsed.items() if v is not None}
-            name = "config"
-            if file := given.pop(name, ""):
+            if file := given.pop("config", ""):
                 given = self.load_config_from_file(file) | given
             settings = {**_DEFAULTS, **given, **_FIXED, **self._options}
             for name in settings.keys() & self.cfg.settings:  # those of this release
@@ -180,11 +170,16 @@ class Server(Application, _Runner):  # type: ignore[misc]
                 ssl_context(self.cfg)
             name = "bind"
             self.cfg.address  # noqa: B018 (parsed on access)
-        except Exception as error:  # each setting has its own validator
-            text = " ".join(f"{name}: {error}".removeprefix(": ").split())
-            message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
-            raise click.ClickException(message) from error
-        self.ignored = sorted(given.keys() & _FIXED)
+            self.ignored = sorted(given.keys() & _FIXED)
+        except (Exception, SystemExit) as error:  # each setting has its own validator
+            if earlier is not None:
+                self.cfg = earlier
+                log.error("%s: %r; the earlier settings stay in use", name, error)
+            elif isinstance(error, SystemExit):  # gunicorn has written the reason
+                raise
+            else:
+                message = f"GUNICORN_CMD_ARGS: {name}: {error}; see `gunicorn --help`"
+                raise click.ClickException(message) from error
 
 
 def is_activated() -> bool:
