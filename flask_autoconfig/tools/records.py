@@ -23,7 +23,7 @@ from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .net.untrusted import kind_of
 from .templates import template
-from .zone import TTL, Record, below, slips
+from .zone import TTL, Record
 
 _BESIDE = ("NS", "A", "AAAA")  # types of records beside which no alias can stand
 
@@ -199,16 +199,8 @@ def _compare_set(result: Published, records: list[Record], resolver: Resolver) -
         for key, rdata in pairs
         if key not in expected and _purpose(key) in purposes
     )
-    if not pairs:  # people create records at other names, or of other types
-        extra += look_up(host, [type_])  # web panels often append the domain themselves
-        # No SRV record can stand beside an alias.
-        near = look_up(name, ("CNAME", "TXT")) if type_ == "SRV" else []
-        for other in (*below(name), *slips(name)):
-            near += look_up(other, [type_])
-        targets = set(map(_target, records))
-        for record in near:
-            is_alias = record.type == "CNAME" != type_
-            extra += [record] if is_alias or _target(record) in targets else []
+    if not pairs:  # web panels often append the domain themselves
+        extra += look_up(host, [type_])
     # Records that a random name beside the host has, too, come from a wildcard.
     wildcard = set()
     for owner, kind in {record[:2] for record in extra}:
@@ -217,11 +209,6 @@ def _compare_set(result: Published, records: list[Record], resolver: Resolver) -
     result.outdated.extend(record for record in extra if record not in wildcard)
     for record in [row for row in extra if row in wildcard and row.name == name][:1]:
         result.notes.append(texts()["wildcard"].format(host=host, record=record))
-
-
-def _target(record: Record) -> tuple[str, ...]:
-    """Return the host of a record, with the port if it has one."""
-    return tuple(record.data.strip('"').rstrip(".").split()[-2:])
 
 
 def _key(rdata: Rdata, is_single: bool) -> Rdata | bytes:
