@@ -7,9 +7,7 @@ for both IMAP and SMTP. Then come the settings that its hoster publishes, single
 names of the domain, and the names at the MX; last, names that a web hoster may have made.
 """
 
-import re
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -20,8 +18,7 @@ from ..config.tables import Config
 from .check.facts import run_concurrently
 from .check.findings import finding
 from .check.rules.connections import without_login
-from .check.rules.sources import own_programs
-from .check.rules.web import alias_chain, target_advice
+from .check.rules.web import alias_chain
 from .check.texts import hosters
 from .importers.imported import DAV, Raw
 from .naming import base_domain
@@ -108,15 +105,7 @@ class _Search(Publications):
             self.notes.append(f"no {missing} server was found for {self.domain}")
             cure = self._cure(("smtp",) if incoming else ("imap", "smtp"))
             return Discovery(None, self.notes, {}, [], cure)
-        broken_imap = [
-            f"users get only POP3, although there is {ep}: {_problem(ep, server)}; "
-            "fix that, and run init again"
-            for ep, server in self.servers.items()
-            if ep.type == "imap" and not imap and self.sources[ep] != "chance"
-        ]
-        warnings = broken_imap[:1] or self._warnings_of_others(tables, "correct")
-        warnings += self._warnings_of_replacements(tables)
-        return self._discovery({}, tables, warnings)
+        return self._discovery({}, tables, self._warnings_of_others(tables, "correct"))
 
     def _has_own_servers(self) -> bool:
         """Return whether the domain itself names servers that people can use.
@@ -134,8 +123,8 @@ class _Search(Publications):
     def _leave_out_accidental(self) -> None:
         """Leave out own names at the web site's address, or by a wildcard record.
 
-        Web hosters create them for every customer. They stay if the other own servers are
-        not complete and the MX is no known hoster's; by a wildcard only if SPF has them.
+        Web hosters create them for every customer. Those at the web site's address stay if
+        the other own servers are not complete and the MX is no known hoster's.
         """
         named = [ep.host for ep, source in self.sources.items() if source in _BY_DOMAIN]
         certain = self._addresses(*named, *(self.mx_hosts or [self.domain]))
@@ -145,10 +134,6 @@ class _Search(Publications):
         doubtful = {ep for ep in own if site & self._addresses(ep.host)}
         types = {ep.type for ep in self._usable() if ep in own - doubtful}
         if not hosters("mx", self.mx_hosts) and not types >= {"imap", "smtp"}:
-            with suppress(LookupFailed):
-                spf = " ".join(self.facts.txt(self.domain))
-                senders = re.findall(r" \+?(?:a|ip[46])\b:?(\S*)", spf)
-                wildcard -= self._addresses(*(name or self.domain for name in senders))
             doubtful = {ep for ep in doubtful if wildcard & self._addresses(ep.host)}
         self.sources |= dict.fromkeys(doubtful, "chance")
         self.elsewhere |= dict.fromkeys(sorted(doubtful), _TEXTS["chance"])
@@ -161,25 +146,8 @@ class _Search(Publications):
             if not server or not is_usable or _method_of(server) not in methods:
                 problem = f"{endpoint} {_TEXTS['stale']}"
                 self.notes.append(f"{document.url} is left out: {problem}")
-                tables = document.provider["incoming"] + document.provider["outgoing"]
-                names = {table.get("username", "%EMAILADDRESS%") for table in tables}
-                for name in names - {"%EMAILADDRESS%"}:
-                    self.notes.append(_TEXTS["own-name"].format(name=name))
                 return False
         return True
-
-    def _warnings_of_replacements(self, tables: _Tables) -> Iterator[str]:
-        """Yield a warning for each broken server of the domain that another replaces."""
-        named = [ep for ep, source in self.sources.items() if source in _BY_DOMAIN]
-        for table, _ in (*tables["incoming"], *tables["outgoing"]):
-            rivals = [ep for ep in named if ep.type == table["type"]]
-            broken = [ep for ep in rivals if ep in self.errors]
-            if broken and table["hostname"] not in [ep.host for ep in rivals]:
-                source, reason = _TEXTS[self.sources[broken[0]]], self.errors[broken[0]]
-                yield (
-                    f"{broken[0]} does not work ({source}): {reason}; the file has "
-                    f"{table['hostname']} in its place: {_TEXTS['repair']}"
-                )
 
     def _warnings_of_others(self, tables: _Tables, advice: str) -> list[str]:
         """Return warnings of IMAP servers elsewhere; *advice* is the key of a text."""
@@ -217,10 +185,6 @@ class _Search(Publications):
             reason += f", which is for domains with the {kind} {host}"
         self.notify(f"{hosted.url}: settings")
         self.notes += hosted.notes
-        for endpoint in self.servers:
-            if endpoint not in hosted.servers and self.sources[endpoint] == "SRV":
-                note = f"{endpoint} is left out: {hosted.url} does not name it"
-                self.notes.append(note)
         tables = {
             key: self._best_of_each_type([(table, reason) for table in value])
             for key, value in hosted.provider.items()
@@ -391,14 +355,6 @@ class _Search(Publications):
         if not self.mx_hosts and self.facts.network.resolver.records(self.domain, "MX"):
             null = finding("mx.null", self.domain)
             return f"{null.seen}: {null.cure}, and run init again"
-        for host in self.mx_hosts:
-            if not self._addresses(host):
-                cure = (
-                    target_advice(host, self.domain, self.facts) or _TEXTS["no-mx-host"]
-                )
-                return f"the MX record names {host}, which has no address: {cure}"
-        for found in own_programs(self.facts, self.domain):
-            return found.seen
         return _TEXTS["nothing"]
 
 
