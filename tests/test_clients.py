@@ -146,7 +146,6 @@ def test_show_shows_no_family_that_is_not_served(toml: Write) -> None:
     done = run(*option, "outlook")
     assert (done.returncode, done.stdout) == (1, "")
     assert "outlook is not among the clients that are served; add" in done.stderr
-    assert "; add outlook to AUTOCONFIG_CLIENTS" in run(*option, "activesync").stderr
     assert run(*option, "outlook", AUTOCONFIG_CLIENTS="outlook").returncode == 0
 
 
@@ -234,7 +233,7 @@ SITES = {  # with lines of their own
 
 
 def test_commands_apply_a_sites_setting_and_hooks(toml: Write, tmp_path: Path) -> None:
-    file = toml(TWO_DOMAINS)
+    toml(TWO_DOMAINS)
     for name, line in SITES.items():
         code = f"{SITE}{line}\napp.register_blueprint(autoconfig)\n"
         (tmp_path / f"{name}.py").write_text(code)
@@ -243,6 +242,3 @@ def test_commands_apply_a_sites_setting_and_hooks(toml: Write, tmp_path: Path) -
     records, _ = _names(_flask("hooked", *DNS, cwd=tmp_path))
     assert not [name for name in records if "ua-auto-config" in name]
     assert "autodiscover" in records
-    validated = _flask("hooked", "validate", cwd=tmp_path)
-    assert "warning: PACC clients: they get nothing (pacc), since" in validated
-    assert "find_username" not in run("--config", file, "validate").stdout

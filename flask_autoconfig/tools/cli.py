@@ -6,7 +6,6 @@ imports this module, so it imports little itself: a command is imported when it 
 """
 
 import errno
-import io
 import os
 import signal
 import sys
@@ -95,14 +94,11 @@ def _errors_reported() -> Iterator[None]:
 
 def _end(error: OSError) -> NoReturn:
     """Report an error of the system, and exit; a closed pipe is not reported."""
-    message, cure = error.strerror or str(error), ""
+    message = error.strerror or str(error)
     if error.filename:
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"
-    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # from stdout
-        message = f"cannot write the output: {error.strerror}"
-        cure = "make room there, or send it to another file"
     if error.errno != errno.EPIPE:
-        _report(ConfigError([Problem("", message, cure)]))
+        _report(ConfigError([Problem("", message, "")]))
     if error.filename:
         raise click.exceptions.Exit(1) from None
     # At a normal exit, Python would flush stdout once more, and fail.
@@ -153,8 +149,5 @@ def cli(ctx: click.Context, config: Path | None, color: bool | None) -> None:
 
 def main() -> None:
     """Run the command group as `flask-autoconfig`."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack characters
-            stream.reconfigure(errors="backslashreplace")
     sys.excepthook = _report_unexpected
     cli(prog_name="flask-autoconfig")

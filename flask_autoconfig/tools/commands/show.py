@@ -17,11 +17,9 @@ def command(args: options.Asked) -> None:
     message = f"nothing is served {whom}"
     format_ = families.formats(service.families).get(name)
     if format_ is None:
-        rows = families.FAMILIES
-        (family,) = (row.name for row in rows if name in families.formats([row]))
         message = f"{name} is not among the clients that are served"
-        cure = f"add {family} to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
-        raise _error(service, message, f"{cure} in the file")
+        cure = "add its family to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
+        raise _error(service, message, cure)
     with project.hook_failures_reported(service, subject):
         if "@" in subject or not subject:
             address = project.address(subject) if subject else None
@@ -35,7 +33,7 @@ def command(args: options.Asked) -> None:
         raise _error(service, message, cure)
     answer = served.snapshot.document(format_, served)
     if answer.status != OK:
-        cure = f"{name} has no place for any server of its provider"
+        cure = f"{name} cannot express the servers or logins of its provider"
         raise _error(service, message, cure)
     terminal.write(answer.body)
 

@@ -12,11 +12,6 @@ from .. import options, project, terminal
 from ..problems import as_lines
 from ..warnings import find_warnings
 
-# About a family that gets no answers because of a project's hooks.
-_SILENT = "they get nothing ({}), since they log in with the address and find_username "
-_SILENT += "returns other login names"
-_SILENT_CURE = "leave that family out of `clients`, if you like"
-
 
 @options.command("validate")
 def command(args: options.Asked) -> int:
@@ -51,12 +46,7 @@ def _read(file: Path) -> tuple[Sequence[Problem], Sequence[Problem]]:
         served = families.chosen(loaded.tables.clients, "clients")
     warnings = find_warnings(loaded.providers, served, loaded.origins)
     warnings = with_lines(warnings, file, loaded.providers, loaded.origins)
-    warnings = [*warnings, *loaded.warnings]
-    for family in service.families if service else ():
-        if family not in served:
-            message = _SILENT.format(family.name)
-            warnings.append(Problem("", message, _SILENT_CURE, family.askers))
-    return loaded.skipped, warnings
+    return loaded.skipped, [*warnings, *loaded.warnings]
 
 
 def _count(problems: Sequence[Problem], word: str) -> str:
