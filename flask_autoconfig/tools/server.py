@@ -10,8 +10,6 @@ documented interface, it uses these names of `gthread`, tried with gunicorn 25.3
 With an older release, an idle connection occupies a thread.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import logging
@@ -24,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import click
 from gunicorn.app.base import Application, BaseApplication
@@ -39,9 +37,6 @@ from ..answers import stop_reading
 from ..families import AUTODISCOVER_V2, METHODS
 from ..files import table_beside
 from ..reload import log
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 _HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
 _BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
@@ -136,10 +131,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
     ignored: list[str]  # the given settings that `_FIXED` overrides
 
     def __init__(
-        self,
-        load_app: Callable[[], WSGIApplication],
-        refresh: Callable[[], object],
-        **options: Any,
+        self, load_app: Callable[[], Any], refresh: Callable[[], Any], **options: Any
     ) -> None:
         self.load, self.refresh = load_app, refresh
         self._options = {k: v for k, v in options.items() if v is not None}

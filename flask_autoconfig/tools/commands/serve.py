@@ -6,8 +6,6 @@ determines what is served, each worker imports the hooks, and the server's own p
 imports no code of the user.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -18,9 +16,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from flask import Flask
 
 from ...config.building import plain
 from ...errors import ConfigError
@@ -31,9 +30,6 @@ from ...reload import log, reloads
 from ...service import Service
 from ...standalone import create_app
 from .. import options, project, server, terminal
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 
 def _address(value: str) -> str:
