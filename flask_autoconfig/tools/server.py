@@ -166,7 +166,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
         except (Exception, SystemExit) as error:  # each setting has its own validator
             if earlier is not None:
                 self.cfg = earlier
-                log.error("%s: %r; the earlier settings stay in use", name, error)
+                log.error("gunicorn: %s: %r; earlier settings stay in use", name, error)
             elif isinstance(error, SystemExit):  # gunicorn has written the reason
                 raise
             else:
