@@ -265,18 +265,6 @@ def _in_ispdb(context: Context, play: Play, by: str, pair: sources.Pair) -> Find
     return found.marked("only way" if is_faulty else "")
 
 
-def replaced_profiles(context: Context) -> Iterator[Finding]:
-    """Report profiles of two addresses that replace each other on a device."""
-    another = replace(context.case, address=Address(NOBODY, context.case.domain))
-    for play in context.plays:
-        if play.setup and play.client.family == "apple":
-            other = single.play_profile(play.client, another, context.facts).setup
-            name, accounts = play.setup.identifier, play.setup.servers
-            if other and other.identifier == name and other.servers != accounts:
-                found = finding("profile.one-identifier", play.place, identifier=name)
-                yield found.hurting(play.client.name)
-
-
 def shared_usernames(context: Context) -> frozenset[str]:
     """Return the user names that everybody gets, as requests for two people show."""
     case = replace(context.case, address=context.case.asker)
