@@ -74,7 +74,7 @@ def _shared_name(case: Case, place: str, name: str) -> Finding:
 
 def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding]:
     """Yield how the accounts of a client differ from those of the file."""
-    facts, asker, family = context.facts, context.case.asker, play.client.family
+    facts, asker = context.facts, context.case.asker
     expected = _expected(context, play.client, file)
     pairs = [*sources.unexpected(expected, play.accounts, asker)]
     if play.is_by_ispdb:
@@ -105,17 +105,8 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
             yield from (found.at(play.place) for found in reported)
         else:
             differing.setdefault((code, mark), []).append((wanted, actual))
-    place = play.outcome.place if play.outcome else ""
     for (code, mark), alike in differing.items():
         found = sources.difference(code, play.place, "the file says", asker, *alike)
-        at_one_port = (pair for pair in alike if pair[0][:3] == pair[1][:3])
-        encryptions = [{wanted[3], actual[3]} for wanted, actual in at_one_port]
-        if place == "srv":
-            found = found.within("by-srv")
-        elif {"SSL", "STARTTLS"} in encryptions and family in _WITHOUT_CHOICE:
-            found = found.within(f"encryption-in-{family}")
-        elif place.startswith("mx") and not file.mx_domains:  # it is no hoster's
-            found = found.within("at-mx", here=f"autoconfig.{context.case.domain}")
         yield found.marked(mark)
 
 
