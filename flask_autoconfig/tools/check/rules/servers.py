@@ -266,12 +266,12 @@ def _certificate_cure(facts: Facts, host: str, certificate: Certificate) -> str:
     """Return the cure for a certificate of other names, of which one may do, or ""."""
     if certificate.kind != "name":
         return ""
-    names, shared = certificate.names, texts.table("shared")
+    names = certificate.names
     for name in (web.alias_chain(facts, host)[-1], *names[:5]):
         is_certified = any(matches(name, pattern) for pattern in names)
         if is_certified and name != host and web.is_same_host(facts, host, name):
-            return str(shared["other_name"]).format(name=name, host=host)
-    return f"{certificate.cure}; {shared['moved'].format(host=host)}"
+            return str(texts.table("shared")["other_name"]).format(name=name, host=host)
+    return ""
 
 
 def _web_proxy(facts: Facts, host: str) -> str:
