@@ -309,11 +309,7 @@ def missing_document(context: Context) -> Iterator[Finding]:
         met = [found for play in plays for found in play.findings]
         bad = [one for one in met if one.step == "document" or one.code == "http.empty"]
         is_explained = has_failure(bad) or any(found.code in _UNTOLD for found in met)
-        where = ""
-        with suppress(LookupFailed):
-            hosts = context.facts.network.resolver.name_servers(context.case.domain)
-            where = f" at its name servers, {enumerated(hosts)}" if hosts else ""
-        found = finding("document.none", context.case.domain, at=where)
+        found = finding("document.none", context.case.domain)
         yield found.marked("explained" if is_explained else "")
 
 
