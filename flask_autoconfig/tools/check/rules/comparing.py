@@ -64,7 +64,6 @@ def differences(context: Context) -> Iterator[Finding]:
 
 
 def _shared_name(case: Case, place: str, name: str) -> Finding:
-    """Return the finding for a user name that everybody gets."""
     other = name.partition("@")[2]
     if other and not case.has(other) and not documents.is_unusable_username(case, name):
         code, domain = "document.other-users", case.domain
@@ -127,7 +126,6 @@ def _code_and_mark(
 def _incomplete(
     context: Context, play: Play, file: Provider, expected: Sequence[Account]
 ) -> Iterator[Finding]:
-    """Report accounts of the file that a client does not set up."""
     types, exchange = {account.type for account in play.accounts}, _exchange(play)
     mail = [account for account in expected if account.type in MAIL_TYPES]
     missing = [one for one in mail if not one.url and one.type not in types]
@@ -210,7 +208,6 @@ def _expected(context: Context, client: Client, file: Provider) -> tuple[Account
 
 
 def _faults(context: Context, play: Play) -> Iterator[Finding]:
-    """Report accounts that do not work, or contradict other settings of the client."""
     client, asker = play.client, context.case.asker
     has_one_setup = client.family in _WITHOUT_CHOICE
     for account in play.mail:

@@ -46,11 +46,11 @@ def hosts(context: Context) -> list[Finding]:
             )
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
-            elif not facts.alias(name):
-                advice = web.renaming_advice(facts, name)
-                code, askers = "dns.misnamed" if advice else "dns.no-name", names[name]
-                absent = finding(code, name, advice=advice, askers=askers, name=name)
-                yield _weighed(context, absent) if advice else absent
+            elif not facts.alias(name) and (advice := web.renaming_advice(facts, name)):
+                code, askers = "dns.misnamed", names[name]
+                yield _weighed(
+                    context, finding(code, name, advice=advice, askers=askers)
+                )
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -239,7 +239,6 @@ def _weighed(context: Context, found: Finding) -> Finding:
 
 
 def _preferred(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
-    """Return the targets of the best priority."""
     ranks = [record.priority for record in facts.network.resolver.records(name, "SRV")]
     return offered[: ranks.count(min(ranks, default=0))]
 
@@ -286,7 +285,6 @@ def _are_of_file(case: Case, facts: Facts, offered: list[Endpoint]) -> bool:
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
-    """Report SRV records with an address, an impossible port, or numbers in disorder."""
     name, usual = subject.removesuffix(" SRV"), {143, 110, 443, 465, 587, 993, 995}
     for host, port in offered:
         if is_ip(host):

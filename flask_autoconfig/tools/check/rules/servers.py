@@ -109,7 +109,6 @@ def _published(context: Context) -> dict[Endpoint, Methods]:
 
 
 def _set_up(context: Context) -> dict[Endpoint, list[tuple[Client, str]]]:
-    """Return the servers that clients set up, with the clients and their methods."""
     set_up: dict[Endpoint, list[tuple[Client, str]]] = {}
     for play in context.own_plays:
         for account in play.mail:

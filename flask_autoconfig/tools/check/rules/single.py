@@ -162,15 +162,16 @@ def _missing(context: Context, clients: list[Client], family: Family) -> Finding
     has_document = context.documents or context.faulty
     is_without_xml = "thunderbird" in played and not has_document  # and so reported
     if not facts.exists(name):
-        # Thunderbird's document is missing for the same reason, or no client ships yet,
-        # or another finding says where the SRV record leads.
-        is_minor = kind == "pacc" or (kind == "apple" and is_without_xml)
-        has_srv = family.srv and facts.targets(f"{family.srv}.{case.domain}")
-        if is_minor or has_srv or case.provider is None:
+        # Thunderbird's document is missing for the same reason, or another finding says
+        # where the SRV record leads.
+        is_reported = kind == "apple" and is_without_xml
+        is_reported |= bool(family.srv and facts.targets(f"{family.srv}.{case.domain}"))
+        if is_reported or case.provider is None:
             return None
-        code = "document.no-name"
-        found = finding(code, name, name=name, askers=askers, family=kind)
-        return found.marked("elsewhere" if sources.is_hosted(context) else "")
+        # No client of PACC ships yet.
+        mark = "elsewhere" if kind == "pacc" or sources.is_hosted(context) else ""
+        code, values = "document.no-name", {"askers": askers, "family": kind}
+        return finding(code, name, name=name, **values).marked(mark)
     _, problem = web.fetch(case, facts, request)
     reason = "the response has no settings"
     if problem is not None:
