@@ -81,10 +81,6 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         return
     dead = _dead_exchange(context, play)
     yield from dead or _incomplete(context, play, file, expected)
-    # The first document may have the same other servers, and what differs in it tells more.
-    own = [doc for doc in context.documents[:1] if doc not in context.foreign]
-    published = servers.endpoints(context.case, own[0].provider if own else None)
-    of_document = [*documents.with_file(context, file, own[0])] if own else []
     differing: dict[tuple[str, str], list[sources.Pair]] = {}
     for wanted, actual in pairs:
         if "none" in (wanted.authentication, actual.authentication):
@@ -97,13 +93,7 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         if is_same_server and actual.username in context.shared_usernames:
             continue  # the user name has a finding of its own
         code, mark = _code_and_mark(context, play, wanted, actual)
-        is_minor = servers.works_as_well(context, wanted, actual)
-        reported = [one for one in of_document if is_minor or one.status == FAILURE]
-        is_elsewhere = code == "setup.differs" and wanted[1:4] != actual[1:4]
-        if is_elsewhere and reported and Endpoint.of(actual) in published:
-            yield from (found.at(play.place) for found in reported)
-        else:
-            differing.setdefault((code, mark), []).append((wanted, actual))
+        differing.setdefault((code, mark), []).append((wanted, actual))
     for (code, mark), alike in differing.items():
         found = sources.difference(code, play.place, "the file says", asker, *alike)
         yield found.marked(mark)
