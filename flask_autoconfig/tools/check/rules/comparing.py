@@ -93,7 +93,8 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         if is_same_server and actual.username in context.shared_usernames:
             continue  # the user name has a finding of its own
         code, mark = _code_and_mark(context, play, wanted, actual)
-        differing.setdefault((code, mark), []).append((wanted, actual))
+        if not (mark and context.has_document(play)):  # whose finding says it
+            differing.setdefault((code, mark), []).append((wanted, actual))
     for (code, mark), alike in differing.items():
         found = sources.difference(code, play.place, "the file says", asker, *alike)
         yield found.marked(mark)
