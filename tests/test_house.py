@@ -112,7 +112,7 @@ def test_check_covers_a_new_family(
     assert found["document", f"https://{host}{PATH}"] == status
     # The digest of a document that is not the file's says nothing.
     assert found.get(("dns", f"_{host}")) == ("ok" if status == "ok" else None)
-    assert found["dns", "autodiscover.example.test"] == "note"
+    assert found["dns", "autodiscover.example.test"] == "warning"
 
 
 # --- The table of families -------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_the_web_servers_have_the_hosts_of_every_family() -> None:
 
 def test_the_package_is_small() -> None:
     assert [name for name, number in LINES.items() if number > 450] == []
-    assert sum(LINES.values()) <= 21_444
+    assert sum(LINES.values()) <= 21_164
 
 
 def _modules_after(code: str) -> list[str]:

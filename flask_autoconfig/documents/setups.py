@@ -51,7 +51,6 @@ class Setup(NamedTuple):
 
     servers: tuple[Account, ...]
     slips: tuple[Slip, ...] = ()  # those that the client tolerates
-    identifier: object = None  # of a profile, which replaces another one with the same
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.servers)) or "nothing"
@@ -297,7 +296,7 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         names = ", ".join(sorted({str(type_)[:60] for type_ in types}))
         empty = shapes()["format"]["profile"]["empty"]
         raise UnusableDocumentError(f"{empty['message']} ({names})", empty["cure"])
-    return setup._replace(identifier=profile.get("PayloadIdentifier"))
+    return setup
 
 
 def _apple_account(server: tuple[dict[str, Any], str]) -> Account:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .common import ProbeError, texts
-from .tcp import Network
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024  # bytes
@@ -194,15 +193,6 @@ def server_of(line: str) -> str:
     """Return the kind of server that greets with this line, "" if it is unknown."""
     rows = texts()["first_line"].items()
     return next((name for name, regex in rows if re.match(regex, line, re.I)), "")
-
-
-def server_at(network: Network, host: str, port: int) -> tuple[str, str]:
-    """Return the kind of server that speaks first there, without TLS, and its line."""
-    line = ""
-    with suppress(OSError, ProbeError), network.step().connect(host, port) as sock:
-        sock.settimeout(1.0)
-        line = sock.recv(100).decode("utf-8", "replace").strip()
-    return server_of(line), line
 
 
 class Imap(Conversation):

@@ -1,7 +1,6 @@
 """The causes of wrong responses, as other requests and DNS show them."""
 
 from contextlib import suppress
-from itertools import pairwise
 
 from ...clients import POX, Client, Step
 from ...net.http import Response
@@ -69,13 +68,6 @@ def by_redirect(facts: Facts, request: Request, found: Finding, around: str) -> 
     """Return the finding, within a text at the URL that redirects if one led to it."""
     urls = web.redirect_chain(facts, request)
     targets = [split_url(url) for url in urls]
-    paths = [target.path for target in targets]
-    is_missing = found.code == "http.bad-redirect" or web.ABSENT in found.marks
-    is_folder = found.code == "http.forbidden"
-    is_slashed = any(target == f"{path}/" for path, target in pairwise(paths))
-    if is_slashed and (is_missing or is_folder):
-        code = "http.folder" if is_folder else "http.slash-appended"
-        return finding(code, request.url, name=paths[0].rpartition("/")[2])
     is_reported = found.code in _GROUPS["redirects"]
     if len(urls) == 1 or is_reported or found.step == "dns":
         return found
@@ -141,11 +133,6 @@ def by_name(case: Case, facts: Facts, found: Finding, request: Request) -> Findi
         return found.within(around, host=host, target=target)
     if target == host and facts.is_from_wildcard(host, case.domain):
         return found.within("wildcard", domain=case.domain)
-    if found.code in _GROUPS["no_https"]:
-        by_http = request._replace(url=request.url.replace("https:", "http:", 1))
-        _, page = web.fetch(case, facts, by_http)
-        if page and page.code in _GROUPS["pages"]:
-            return found.within("by-http", host=host, got=page.seen)
     return found
 
 

@@ -64,7 +64,6 @@ def differences(context: Context) -> Iterator[Finding]:
 
 
 def _shared_name(case: Case, place: str, name: str) -> Finding:
-    """Return the finding for a user name that everybody gets."""
     other = name.partition("@")[2]
     if other and not case.has(other) and not documents.is_unusable_username(case, name):
         code, domain = "document.other-users", case.domain
@@ -74,7 +73,7 @@ def _shared_name(case: Case, place: str, name: str) -> Finding:
 
 def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding]:
     """Yield how the accounts of a client differ from those of the file."""
-    facts, asker, family = context.facts, context.case.asker, play.client.family
+    facts, asker = context.facts, context.case.asker
     expected = _expected(context, play.client, file)
     pairs = [*sources.unexpected(expected, play.accounts, asker)]
     if play.is_by_ispdb:
@@ -82,10 +81,6 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         return
     dead = _dead_exchange(context, play)
     yield from dead or _incomplete(context, play, file, expected)
-    # The first document may have the same other servers, and what differs in it tells more.
-    own = [doc for doc in context.documents[:1] if doc not in context.foreign]
-    published = servers.endpoints(context.case, own[0].provider if own else None)
-    of_document = [*documents.with_file(context, file, own[0])] if own else []
     differing: dict[tuple[str, str], list[sources.Pair]] = {}
     for wanted, actual in pairs:
         if "none" in (wanted.authentication, actual.authentication):
@@ -98,24 +93,10 @@ def _with_file(context: Context, play: Play, file: Provider) -> Iterator[Finding
         if is_same_server and actual.username in context.shared_usernames:
             continue  # the user name has a finding of its own
         code, mark = _code_and_mark(context, play, wanted, actual)
-        is_minor = servers.works_as_well(context, wanted, actual)
-        reported = [one for one in of_document if is_minor or one.status == FAILURE]
-        is_elsewhere = code == "setup.differs" and wanted[1:4] != actual[1:4]
-        if is_elsewhere and reported and Endpoint.of(actual) in published:
-            yield from (found.at(play.place) for found in reported)
-        else:
+        if not (mark and context.has_document(play)):  # whose finding says it
             differing.setdefault((code, mark), []).append((wanted, actual))
-    place = play.outcome.place if play.outcome else ""
     for (code, mark), alike in differing.items():
         found = sources.difference(code, play.place, "the file says", asker, *alike)
-        at_one_port = (pair for pair in alike if pair[0][:3] == pair[1][:3])
-        encryptions = [{wanted[3], actual[3]} for wanted, actual in at_one_port]
-        if place == "srv":
-            found = found.within("by-srv")
-        elif {"SSL", "STARTTLS"} in encryptions and family in _WITHOUT_CHOICE:
-            found = found.within(f"encryption-in-{family}")
-        elif place.startswith("mx") and not file.mx_domains:  # it is no hoster's
-            found = found.within("at-mx", here=f"autoconfig.{context.case.domain}")
         yield found.marked(mark)
 
 
@@ -136,7 +117,6 @@ def _code_and_mark(
 def _incomplete(
     context: Context, play: Play, file: Provider, expected: Sequence[Account]
 ) -> Iterator[Finding]:
-    """Report accounts of the file that a client does not set up."""
     types, exchange = {account.type for account in play.accounts}, _exchange(play)
     mail = [account for account in expected if account.type in MAIL_TYPES]
     missing = [one for one in mail if not one.url and one.type not in types]
@@ -219,7 +199,6 @@ def _expected(context: Context, client: Client, file: Provider) -> tuple[Account
 
 
 def _faults(context: Context, play: Play) -> Iterator[Finding]:
-    """Report accounts that do not work, or contradict other settings of the client."""
     client, asker = play.client, context.case.asker
     has_one_setup = client.family in _WITHOUT_CHOICE
     for account in play.mail:
@@ -263,18 +242,6 @@ def _in_ispdb(context: Context, play: Play, by: str, pair: sources.Pair) -> Find
     asker, is_faulty = context.case.asker, sources.is_faulty(context, pair[1])
     found = sources.difference("ispdb.differs", play.place, by, asker, pair)
     return found.marked("only way" if is_faulty else "")
-
-
-def replaced_profiles(context: Context) -> Iterator[Finding]:
-    """Report profiles of two addresses that replace each other on a device."""
-    another = replace(context.case, address=Address(NOBODY, context.case.domain))
-    for play in context.plays:
-        if play.setup and play.client.family == "apple":
-            other = single.play_profile(play.client, another, context.facts).setup
-            name, accounts = play.setup.identifier, play.setup.servers
-            if other and other.identifier == name and other.servers != accounts:
-                found = finding("profile.one-identifier", play.place, identifier=name)
-                yield found.hurting(play.client.name)
 
 
 def shared_usernames(context: Context) -> frozenset[str]:
@@ -330,11 +297,7 @@ def missing_document(context: Context) -> Iterator[Finding]:
         met = [found for play in plays for found in play.findings]
         bad = [one for one in met if one.step == "document" or one.code == "http.empty"]
         is_explained = has_failure(bad) or any(found.code in _UNTOLD for found in met)
-        where = ""
-        with suppress(LookupFailed):
-            hosts = context.facts.network.resolver.name_servers(context.case.domain)
-            where = f" at its name servers, {enumerated(hosts)}" if hosts else ""
-        found = finding("document.none", context.case.domain, at=where)
+        found = finding("document.none", context.case.domain)
         yield found.marked("explained" if is_explained else "")
 
 

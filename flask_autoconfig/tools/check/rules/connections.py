@@ -195,11 +195,6 @@ def of_logins(
         name = method if isinstance(method, str) else method.name
         found = finding(code, subject, method=name, offered=offered, better=better)
         yield found.marked("one of several" if len(missing) < len(methods) else "")
-    # Thunderbird's SmtpClient only reads "AUTH "; servers may announce both forms.
-    capabilities = (line[4:9].upper() for line in server.heard if line[:3] == "250")
-    forms = {start for start in capabilities if start.startswith("AUTH")}
-    if endpoint.type == "smtp" and forms == {"AUTH="}:
-        yield finding("server.auth-old-form", subject).hurting("Thunderbird")
     if not missing:
         at = f" ({server.address})" if server.address else ""
         yield finding("server.good", subject, offered=offered, at=at)

@@ -256,8 +256,7 @@ def check_urls(context: Context) -> list[Finding]:
     listed = context.provider.servers if context.provider else ()
     servers = [row for _, row in listed if row.type in URL_TYPES and row.url]
     findings = gather(partial(_server, context), dict.fromkeys(servers))
-    findings += gather(partial(_found_by_clients, context), context.led_to)
-    return findings + ([] if context.case.provider else [*_by_jmap_record(context)])
+    return findings + gather(partial(_found_by_clients, context), context.led_to)
 
 
 def led_to(context: Context) -> Iterator[Server]:
@@ -287,17 +286,6 @@ def _found_by_clients(context: Context, server: Server) -> Iterator[Finding]:
                     found = found.within("in-profile", place=play.place)
         if found.code not in harmless:
             yield found
-
-
-def _by_jmap_record(context: Context) -> Iterator[Finding]:
-    """Report whether a JMAP server is where its SRV record says (RFC 8620, section 2.2)."""
-    record = f"_jmap._tcp.{context.case.domain}"
-    for host, port in context.facts.targets(record)[:1]:
-        netloc = host if port == 443 else f"{host}:{port}"
-        server = Server(type="jmap", url=f"https://{netloc}/.well-known/jmap")
-        for found in _server(context, server):
-            is_good = found.status == OK
-            yield found if is_good else found.within("by-record", record=record)
 
 
 def _server(context: Context, server: Server) -> Iterator[Finding]:
@@ -335,10 +323,6 @@ def _server(context: Context, server: Server) -> Iterator[Finding]:
         # The cures of the others are for the .well-known URL.
         has_cure = not problem.code.startswith("dav.") or problem.code in _OF_SERVER
         cure = problem.cure if has_cure else ""
-        if not url.endswith("/"):
-            with_slash, _ = web.fetch(case, facts, request_of(type_, f"{url}/"))
-            if _is_dav(with_slash, type_):
-                code, cure = "dav.server-slash", ""
         yield finding(code, url, advice=cure, got=problem.seen, type=type_)
 
 
@@ -426,13 +410,4 @@ def _at_principal(
     answer = follow_redirects(fetch, url)
     if answer.status == 207:
         return Outcome()
-    message = f"{quote(answer)} at its current-user-principal"
-    # A proxy may remove the beginning of the path, which the server then does not know.
-    prefix, path = "", split_url(url).path
-    for part in split_url(response.url).path.split("/")[1:3]:
-        prefix = f"{prefix}/{part}"
-        if part and not path.startswith(f"{prefix}/"):
-            with suppress(ProbeError):
-                if fetch(urljoin(url, prefix + path)).status == 207:
-                    return Outcome("dav", f"{message}, and it answers below {prefix}")
-    return Outcome("dav", message)
+    return Outcome("dav", f"{quote(answer)} at its current-user-principal")

@@ -256,7 +256,6 @@ def foreign(context: Context) -> tuple[Document, ...]:
 
 
 def _other_domain(context: Context, document: Document) -> Iterator[Finding]:
-    """Report a document that is for other domains only."""
     patterns = other_domains(context.case, document)
     if not patterns:
         return

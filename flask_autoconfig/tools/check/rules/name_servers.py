@@ -13,7 +13,6 @@ from dns.dnssec import key_id
 from ... import zone
 from ...net.resolver import Authority, LookupFailed, Resolver
 from ...net.tcp import Network, ProbeError
-from ...net.untrusted import kind_of
 from ..context import Context
 from ..facts import gather, run_concurrently
 from ..findings import Finding, finding
@@ -77,13 +76,6 @@ def authorities(context: Context) -> Iterator[Finding]:
         advice = advice if serial == newest_serial and not is_other_zone else ""
         for record in differing:
             yield finding(code, record, advice=advice, server=server, first=first)
-    # A name server inside the own network may have addresses for that network alone.
-    is_inside = network.allow_private or kind_of(first.address, "inside")
-    for host in () if is_inside else ports:
-        with suppress(LookupFailed):
-            addresses = first.resolver.addresses(host)
-            if addresses and all(kind_of(address, "inside") for address in addresses):
-                yield finding("dns.private-published", host, server=first)
     if not isinstance(cached, LookupFailed):
         current = [answers for (_, answers), _ in zones]
         for (name, kind), old, *new in zip(questions, cached[1], *current, strict=True):

@@ -46,11 +46,11 @@ def hosts(context: Context) -> list[Finding]:
             )
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
-            elif not facts.alias(name):
-                advice = web.renaming_advice(facts, name)
-                code, askers = "dns.misnamed" if advice else "dns.no-name", names[name]
-                absent = finding(code, name, advice=advice, askers=askers, name=name)
-                yield _weighed(context, absent) if advice else absent
+            elif not facts.alias(name) and (advice := web.renaming_advice(facts, name)):
+                code, askers = "dns.misnamed", names[name]
+                yield _weighed(
+                    context, finding(code, name, advice=advice, askers=askers)
+                )
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -154,11 +154,7 @@ def _service(
     try:
         targets = facts.srv(full_name)
         paths = facts.txt(full_name) if path else []
-    except LookupFailed as failure:
-        error = failure
-        if facts.mx_hosts(case.domain) and _are_queries_dropped(facts, case.domain):
-            reason = "the name server answers, but not queries for SRV records"
-            error = LookupFailed(subject, reason, "type")
+    except LookupFailed as error:
         yield web.failed(subject, error)
         return
     offered = [target for target in targets if target[0]]
@@ -176,18 +172,6 @@ def _service(
         for host, _ in offered[:_MOST]:  # RFC 2782 forbids aliases
             for target in web.alias_chain(facts, host)[1:2]:
                 yield finding("srv.is-alias", subject, host=host, target=target)
-
-
-def _are_queries_dropped(facts: Facts, domain: str) -> bool:
-    """Return whether all queries for SRV records of mail servers time out."""
-    for service, *_ in zone.MAIL_SERVICES:
-        try:
-            facts.srv(f"{service}.{domain}")
-        except LookupFailed as error:
-            if error.kind == "timeout":
-                continue
-        return False
-    return True
 
 
 def _astray(
@@ -255,7 +239,6 @@ def _weighed(context: Context, found: Finding) -> Finding:
 
 
 def _preferred(facts: Facts, name: str, offered: list[Target]) -> list[Target]:
-    """Return the targets of the best priority."""
     ranks = [record.priority for record in facts.network.resolver.records(name, "SRV")]
     return offered[: ranks.count(min(ranks, default=0))]
 
@@ -271,13 +254,9 @@ def _no_records(context: Context, name: str, wanted: list[Target]) -> Iterator[F
         code, place = "srv.other-type", f"{right} {type_}"
         yield _weighed(context, finding(code, place, type=type_, data=data))
     elif not is_served and (misnamed := _misnamed(context, name, wanted)):
-        is_slip = misnamed.removesuffix(f".{domain}") in zone.slips(name)
         code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
-        code, place = "srv.other-name" if is_slip else code, f"{misnamed} SRV"
-        yield _weighed(context, finding(code, place, domain=domain, right=right))
-    elif name == "_submissions._tcp" and not (is_served or context.case.provider):
-        if served and not any(play.mail for play in context.plays):
-            yield finding("srv.reading-alone", f"{right} SRV")
+        place = f"{misnamed} SRV"
+        yield _weighed(context, finding(code, place, right=right))
     elif context.case.provider and wanted:
         yield finding("srv.missing", f"{name}.{domain} SRV", wanted=_listed(wanted))
 
@@ -306,7 +285,6 @@ def _are_of_file(case: Case, facts: Facts, offered: list[Endpoint]) -> bool:
 
 
 def _faults(facts: Facts, subject: str, offered: list[Target]) -> Iterator[Finding]:
-    """Report SRV records with an address, an impossible port, or numbers in disorder."""
     name, usual = subject.removesuffix(" SRV"), {143, 110, 443, 465, 587, 993, 995}
     for host, port in offered:
         if is_ip(host):

@@ -16,7 +16,6 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.tls import Certificate, matches
 from ...net.untrusted import kind_of
-from ...warnings import why_unreachable
 from .. import texts
 from ..context import Context
 from ..facts import Facts, Request, gather, run_concurrently
@@ -34,7 +33,6 @@ MOST = 20  # of published documents, whose authors are unknown
 _GROUPS = texts.table("groups")  # of codes
 _NO_SERVER = ("server.no-connection", "server.silent", "server.other-service")
 _USUAL_LABELS = ("mail", "imap", "pop", "smtp", "mx")  # labels of mail servers
-_EXAMPLES = tuple(f".{name}" for name in texts.table("shared")["examples"].split())
 # How web proxies name themselves in the header `Server`, in lower case.
 _PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
 
@@ -111,7 +109,6 @@ def _published(context: Context) -> dict[Endpoint, Methods]:
 
 
 def _set_up(context: Context) -> dict[Endpoint, list[tuple[Client, str]]]:
-    """Return the servers that clients set up, with the clients and their methods."""
     set_up: dict[Endpoint, list[tuple[Client, str]]] = {}
     for play in context.own_plays:
         for account in play.mail:
@@ -162,14 +159,6 @@ def _with_dns(context: Context, endpoint: Endpoint, found: Finding) -> Finding:
     return found
 
 
-def _closed_tls_ports(facts: Facts, checked: list[Endpoint], host: str) -> list[str]:
-    """Return the TLS ports of a host, if nothing listens at any of them."""
-    by_tls = (endpoint for endpoint in checked if endpoint.socket_type == "SSL")
-    at_host = [other for other in by_tls if web.is_same_host(facts, other.host, host)]
-    kinds = {getattr(facts.mail_server(endpoint), "kind", "") for endpoint in at_host}
-    return sorted({str(endpoint.port) for endpoint in at_host if kinds == {"connect"}})
-
-
 def mail(context: Context) -> Iterator[Finding]:
     """Report problems of the servers that are published or set up by a client."""
     case, facts = context.case, context.facts
@@ -185,8 +174,6 @@ def mail(context: Context) -> Iterator[Finding]:
         for endpoint in map(Endpoint.of, source.accounts[:MOST])
         if endpoint.type in MAIL_TYPES and is_alive(facts, endpoint)
     ]
-    by_ispdb = {play.is_by_ispdb for play in context.plays if play.setup is not None}
-    is_ispdb_alone = not case.provider and by_ispdb == {True}
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
@@ -198,10 +185,6 @@ def mail(context: Context) -> Iterator[Finding]:
             clients = [client for client, by in users if lacking in (None, by)]
             if "one of several" in found.marks:  # other clients take what is offered
                 found = found.marked("" if clients else "beside")
-            if found.code in _GROUPS["encryption"] and endpoint not in published:
-                families = {client.family for client in clients}
-                if families in ({"outlook"}, {"apple"}):
-                    found = found.within(f"encryption-in-{min(families)}")
             # Without a file, another source may have a server that works.
             is_relay = found.code.startswith("server.port-25")
             for place, other in working if found.status == FAILURE or is_relay else ():
@@ -211,9 +194,7 @@ def mail(context: Context) -> Iterator[Finding]:
                     found = found.within("elsewhere", whose=place, other=other)
                     break
             else:
-                if found.status == FAILURE and is_ispdb_alone:
-                    found = found.within("ispdb-alone")
-                elif found.code in _NO_SERVER and case.has(endpoint.host):
+                if found.code in _NO_SERVER and case.has(endpoint.host):
                     found = _with_dns(context, endpoint, found)
             if found.code == "tls.small-key":
                 clients = [client for client in clients if not client.takes_small_keys]
@@ -221,11 +202,6 @@ def mail(context: Context) -> Iterator[Finding]:
             names = [] if found.clients else [client.name for client in clients]
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 names = [*refusing, *names]
-            if found.code == "server.other-service" and not found.around:
-                ports = _closed_tls_ports(facts, checked, endpoint.host)
-                if len(ports) > 1:
-                    values = (("ports", " and ".join(ports)), *found.values)
-                    found = found._replace(code="server.no-tls-ports", values=values)
             yield found.hurting(*names)
 
     yield from gather(check, checked)
@@ -289,12 +265,12 @@ def _certificate_cure(facts: Facts, host: str, certificate: Certificate) -> str:
     """Return the cure for a certificate of other names, of which one may do, or ""."""
     if certificate.kind != "name":
         return ""
-    names, shared = certificate.names, texts.table("shared")
+    names = certificate.names
     for name in (web.alias_chain(facts, host)[-1], *names[:5]):
         is_certified = any(matches(name, pattern) for pattern in names)
         if is_certified and name != host and web.is_same_host(facts, host, name):
-            return str(shared["other_name"]).format(name=name, host=host)
-    return f"{certificate.cure}; {shared['moved'].format(host=host)}"
+            return str(texts.table("shared")["other_name"]).format(name=name, host=host)
+    return ""
 
 
 def _web_proxy(facts: Facts, host: str) -> str:
@@ -330,18 +306,11 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     software = server.software if other.type == endpoint.type else ""
     reason: object = error  # whose kind the finding needs
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
-    is_example = f".{host}".endswith(_EXAMPLES)
-    copied = "it is an example's" if is_example else why_unreachable(host)
     is_plain, cure = endpoint.socket_type == "plain", ""
     if other == endpoint:
         code, cure = texts.code_on("server", kind, "server.no-connection"), advice
-        is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
-        if copied and (is_unknown or host == "localhost"):
-            code = "server.copied-host"
     elif kind in ("connect", "silent") and other.port == 25:
         code, cure = "server.other-service", advice
-    elif other.type != endpoint.type:
-        code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
         failures = (
@@ -368,7 +337,6 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         type=endpoint.type.upper(),
         other_type=other.type.upper(),
         usual=standard_port(endpoint.type, "SSL" if is_plain else endpoint.socket_type),
-        copied=copied,
         said="".join(server.heard[:1])[:100],
         software=software or error.software,
     )
@@ -395,10 +363,4 @@ def _other_endpoints(endpoint: Endpoint, error: ProbeError) -> list[Endpoint]:
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_accepted:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
         others += [endpoint._replace(socket_type=name) for name in names]
-        others += [
-            Endpoint(type_, endpoint.host, endpoint.port, socket_type)
-            for _, type_, socket_type in zone.MAIL_SERVICES
-            if type_ != endpoint.type
-            and standard_port(type_, socket_type) == endpoint.port
-        ]
     return others

@@ -16,16 +16,14 @@ from ....documents import Recipient, setups
 from ....documents.setups import Setup, UnusableDocumentError
 from ....families import Family
 from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
-from ...naming import base_domain
 from ...net.http import Response
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
-from ...net.untrusted import is_public, split_url, unquoted
+from ...net.untrusted import split_url, unquoted
 from ...reading import in_words as enumerated
 from ..context import Context, Outcome, Play, request_of, requests_of
 from ..facts import Facts, Request
-from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure, shown
-from ..playing import counts
+from ..findings import FAILURE, OK, WARNING, Case, Finding, finding, has_failure
 from . import causes, servers, sources, web
 
 _CAPITALS = "/Autodiscover/Autodiscover.xml"
@@ -37,8 +35,6 @@ _OPENSSL = shutil.which("openssl")
 # What has findings of its own at the host that an SRV record names.
 _REPORTED = {"http.exchange", "http.limited", "http.out-of-reach"}
 _REPORTED |= {"http.private", "http.private-inside"}
-# Errors of this machine or of this moment, which clients need not have.
-_UNSEEN = ("private", "port", "no-route", "late", "timeout")
 
 
 def document_requests(client: Client, case: Case) -> list[Request]:
@@ -67,7 +63,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
                 played.setup = setups.read_pacc(response.body)
             played.findings = [_content(url, family, response, played.setup, expected)]
             if played.findings[0].code != "document.stale":
-                played.findings += _digest(case, facts, family, response, expected)
+                played.findings += _digest(case, facts, family, response)
         except UnusableDocumentError as error:
             code, values = "document.meaningless", {"askers": family.askers}
             found = finding(code, url, advice=error.cure, reason=error, **values)
@@ -75,12 +71,6 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     elif web.ABSENT not in problem.marks:
         is_chance = facts.is_from_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [problem.marked("by chance" if is_chance else "")]
-    elif family.digest and case.provider is None:  # with a file, `missing` reports it
-        name = f"{family.digest.name}.{case.domain}"
-        with suppress(LookupFailed):
-            if facts.txt(name):
-                found = finding("digest.alone", url, name=name, askers=family.askers)
-                played.findings = [found]
     return played
 
 
@@ -107,7 +97,7 @@ def _content(
 
 
 def _digest(
-    case: Case, facts: Facts, family: Family, response: Response, expected: bytes | None
+    case: Case, facts: Facts, family: Family, response: Response
 ) -> Iterator[Finding]:
     """Report whether the TXT record has the digest of a document."""
     if family.digest is None:
@@ -120,16 +110,10 @@ def _digest(
         yield web.failed(name, error)
         return
     code = "digest.differs" if values else "digest.missing"
-    text = response.body.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf").strip()
-    forms = (text, text + b"\n")  # before an editor or an upload changed it
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
     elif wanted in map(unquoted, values):
         code = "digest.quoted"
-    elif wanted.lower() in [value.lower() for value in values]:
-        code = "digest.other-case"
-    elif any(family.digest.value(one) in values for one in (*forms, expected or b"")):
-        code = "digest.white-space"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
 
@@ -178,15 +162,16 @@ def _missing(context: Context, clients: list[Client], family: Family) -> Finding
     has_document = context.documents or context.faulty
     is_without_xml = "thunderbird" in played and not has_document  # and so reported
     if not facts.exists(name):
-        # Thunderbird's document is missing for the same reason, or no client ships yet,
-        # or another finding says where the SRV record leads.
-        is_minor = kind == "pacc" or (kind == "apple" and is_without_xml)
-        has_srv = family.srv and facts.targets(f"{family.srv}.{case.domain}")
-        if is_minor or has_srv or case.provider is None:
+        # Thunderbird's document is missing for the same reason, or another finding says
+        # where the SRV record leads.
+        is_reported = kind == "apple" and is_without_xml
+        is_reported |= bool(family.srv and facts.targets(f"{family.srv}.{case.domain}"))
+        if is_reported or case.provider is None:
             return None
-        code = "document.no-name"
-        found = finding(code, name, name=name, askers=askers, family=kind)
-        return found.marked("elsewhere" if sources.is_hosted(context) else "")
+        # No client of PACC ships yet.
+        mark = "elsewhere" if kind == "pacc" or sources.is_hosted(context) else ""
+        code, values = "document.no-name", {"askers": askers, "family": kind}
+        return finding(code, name, name=name, **values).marked(mark)
     _, problem = web.fetch(case, facts, request)
     reason = "the response has no settings"
     if problem is not None:
@@ -220,29 +205,6 @@ def _spelt(context: Context, url: str) -> str:
     return ""
 
 
-def consent(context: Context) -> Iterator[Finding]:
-    """Report that Thunderbird asks people before it follows Autodiscover elsewhere.
-
-    It does so unless one of the usual URLs answers (ExchangeAutoDiscover in 153.8).
-    """
-    case, facts = context.case, context.facts
-    steps = (step for step in THUNDERBIRD.steps if step.kind == "pox")
-    usual = [request for step in steps for request in requests_of(step, case, facts)]
-    responses = [web.fetch(case, facts, request)[0] for request in usual]
-    if any(map(counts, responses)):
-        return
-    name = f"_autodiscover._tcp.{case.domain}"
-    targets = {f"{name} SRV": f"https://{host}" for host, _ in facts.targets(name)[:1]}
-    targets[usual[-1].url] = responses[-1].url  # by http
-    known = [base_domain(case.domain), "office365.com", "outlook.com"]
-    for place, url in targets.items():
-        host = split_url(url).hostname or ""
-        if url.startswith("https:") and base_domain(host) not in known:
-            domain = case.domain
-            found = finding("autodiscover.consent", place, host=host, domain=domain)
-            yield found.hurting(THUNDERBIRD.name)
-
-
 def autodiscover(context: Context) -> Iterator[Finding]:
     """Report Autodiscover that fails by its SRV record or with capitals in its path."""
     case, facts = context.case, context.facts
@@ -254,9 +216,6 @@ def autodiscover(context: Context) -> Iterator[Finding]:
         if problem and response.status and not response.is_limited:
             code, reason = "autodiscover.spelling", problem.seen
             yield finding(code, spelt, spelt=url, reason=reason).marked("beside")
-    is_asked = any(play.outcome for play in plays) and facts.exists(case.domain)
-    if is_asked and any(map(is_public, facts.addresses(case.domain))):
-        yield from _silent_site(case, facts)
     # names.py reports port 80.
     name = f"_autodiscover._tcp.{case.domain}"
     targets = [target for target in facts.targets(name)[:1] if target[1] != 80]
@@ -283,46 +242,26 @@ def autodiscover(context: Context) -> Iterator[Finding]:
             yield found.marked("only way" if is_only else "").hurting(OUTLOOK.name)
 
 
-def _silent_site(case: Case, facts: Facts) -> Iterator[Finding]:
-    """Report a site of the domain that does not answer, so that Outlook waits for it."""
-    steps = (step for step in OUTLOOK.steps if step.place == "domain")
-    step = next(step for step in steps if step.kind == "pox")
-    for request in requests_of(step, case, facts):
-        try:
-            facts.fetch(request)
-        except ProbeError as error:
-            if error.kind == "silent":
-                found = finding("autodiscover.waits", request.url, reason=error)
-                yield found.hurting(OUTLOOK.name)
-
-
 def paths(context: Context) -> Iterator[Finding]:
-    """Report a usual URL of config-v1.1.xml that lacks it, or leads away by http."""
+    """Report a usual URL of config-v1.1.xml that lacks it, where another has it."""
     case, facts, documents = context.case, context.facts, context.documents
     urls = {request.url for document in documents for request in document.requests}
-    by_https, by_http = (requests_of(THUNDERBIRD.steps[i], case, facts) for i in (0, 2))
-    for request in (*by_https, *by_http) if urls else ():
+    for request in requests_of(THUNDERBIRD.steps[0], case, facts) if urls else ():
         host = split_url(request.url).hostname or ""
         is_chance = facts.is_from_wildcard(host, case.domain)
         if request.url in urls or is_chance or not facts.exists(host):
             continue
-        try:
+        with suppress(ProbeError):
             response = facts.fetch(request)
             problem = web.response_problem(case, response, request.url)
-            words = web.beyond_status(response)
-            # What else is wrong has a finding of its own.
-            is_absent = problem and web.ABSENT in problem.marks
-            reason = f"status {response.status}" if is_absent else ""
-        except ProbeError as error:
-            reason, words = "" if error.kind in _UNSEEN else str(error), ""
-        if request in by_https and reason in ("status 404", "status 410"):
-            found = finding("document.path-lost", request.url, said=words)
-            yield web.with_cache(found, "cache", facts.fetch(request))
-        elif reason and request.url.replace("http:", "https:", 1) in urls:
-            with suppress(ProbeError):
-                if target := shown(facts.response(request).target):
-                    code = "http.leads-away"
-                    yield finding(code, request.url, target=target, reason=reason)
+            if (
+                problem
+                and web.ABSENT in problem.marks
+                and response.status in (404, 410)
+            ):
+                words = web.beyond_status(response)
+                found = finding("document.path-lost", request.url, said=words)
+                yield web.with_cache(found, "cache", response)
 
 
 # --- The Apple profile ------------------------------------------------------------------

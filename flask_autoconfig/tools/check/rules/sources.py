@@ -10,7 +10,7 @@ from ....config.ports import MAIL_TYPES
 from ....documents.setups import Account
 from ... import zone
 from ...clients import OUTLOOK
-from ...naming import base_domain, named
+from ...naming import named
 from ...net.mail import Endpoint
 from ...warnings import why_unreachable
 from .. import texts
@@ -202,14 +202,12 @@ def other_hosters(context: Context) -> Iterator[Finding]:
     for autodiscover in [f"{family.label}.{case.domain}" for family in families[:1]]:
         chain = web.alias_chain(facts, autodiscover)
         former = texts.hosters("asked", chain[1:])
-        former = former or _by_login(context, chain, names)
         for hoster in former - owners - receivers:
-            target = (chain[1:] or facts.addresses(autodiscover))[0]
             code, values = "dns.old-hoster", {"hoster": hoster, "server": server}
-            found = finding(code, autodiscover, target=target, **values)
+            found = finding(code, autodiscover, target=chain[1], **values)
             yield found.hurting(OUTLOOK.name)
 
-    for hoster in (receivers or _with_mailboxes(facts, mx_hosts, names)) - owners:
+    for hoster in receivers - owners:
         code = "mx.elsewhere" if published else "mx.guess-elsewhere"
         values = {"hoster": hoster, "server": server}
         found = finding(code, f"{case.domain} MX", host=mx_hosts[0], **values)
@@ -223,45 +221,6 @@ def _incoming(context: Context) -> list[Endpoint]:
     read = (account for account in accounts if account.type != "smtp")
     fixed = [account for account in read if "%" not in (account.hostname or "%")]
     return [servers.endpoint_of(context.case, account) for account in fixed]
-
-
-def _by_login(context: Context, chain: list[str], names: list[str]) -> set[str]:
-    """Return the former provider whose Exchange asks for a login at Autodiscover.
-
-    *chain* is its host with the aliases, *names* are those of the incoming servers.
-    """
-    facts = context.facts
-    findings = (found for play in context.plays for found in play.findings)
-    values = [dict(found.values) for found in findings if found.code == "http.exchange"]
-    logins = [login["how"] for login in values if login["host"] in chain]
-    set_up = {play.client.name for play in context.plays if play.setup}
-    if not logins or OUTLOOK.name in set_up:
-        return set()
-    # One organization has domains below several top-level domains.
-    hosts = (*facts.mx_hosts(context.case.domain), *names)
-    known = {base_domain(host).split(".")[0] for host in hosts}
-    domains = {base_domain(alias) for alias in chain[1:2]}
-    if others := {domain for domain in domains if domain.split(".")[0] not in known}:
-        return others
-    # Or an Exchange of the domain's own has been replaced by another program.
-    is_mail_server = any(web.is_same_host(facts, chain[0], name) for name in names)
-    if not any(logins) or is_mail_server or not facts.exists(chain[0]):
-        return set()
-    mail = [server for server in _incoming(context) if server.type in MAIL_TYPES]
-    software = [facts.mail_server(server).software for server in mail[: servers.MOST]]
-    programs = {name.partition(" ")[0] for name in software} - {"", "Microsoft"}
-    return {chain[-1]} if programs else set()
-
-
-def _with_mailboxes(facts: Facts, mx_hosts: list[str], names: list[str]) -> set[str]:
-    """Return the domain of the MX hosts if it is another, where people can log in."""
-    first, domain = mx_hosts[0], base_domain(mx_hosts[0])
-    every = {*mx_hosts, *names}
-    in_domain = {host for host in every if f".{host}".endswith(f".{domain}")}
-    is_own = any(web.is_same_host(facts, first, name) for name in names)
-    is_other = in_domain == {*mx_hosts} and not is_own
-    imap = Endpoint("imap", first, 993, "SSL")  # mail filters have none
-    return {domain} if is_other and servers.is_alive(facts, imap) else set()
 
 
 # --- Comparisons ------------------------------------------------------------------------

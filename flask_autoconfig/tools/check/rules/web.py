@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from ....address import is_ip
 from ... import zone
-from ...net.conversations import server_at
 from ...net.http import REDIRECTS, Response
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -39,8 +38,6 @@ ENDING = frozenset(("http.empty", "http.empty-404"))
 # Findings where Outlook asks people for a password.
 PASSWORD_PROMPTS = ("http.exchange", "autodiscover.asks-login")
 _MAX_ALIASES, _MAX_HOPS = 8, 3
-_LOOPBACK = {"127.0.0.1", "::1"}  # what control panels and hosts files put into a zone
-_GZIP = b"\x1f\x8b"
 _CODINGS = ("gzip", "deflate")  # that `decompressed` supports
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
 EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
@@ -71,18 +68,9 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if is_unanswered and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
-    is_mapped = (host, parts.port or 443) in facts.network.connect_to
-    addresses = {*facts.addresses(host)} if facts.exists(host) else set()
-    if is_unanswered and not is_mapped and addresses and addresses <= _LOOPBACK:
-        code, advice = "http.loopback", ""
     is_redirect = error.kind in ("private", "redirect")
     if is_redirect and any(map(_is_inside, redirect_chain(facts, Request(url))[1:])):
         code, advice = f"http.{error.kind}-inside", ""
-    if error.kind == "tls" and parts.scheme == "https":
-        server, line = server_at(facts.network, host, parts.port or 443)
-        if server and not line.startswith("HTTP/"):
-            code, greeting = "http.other-server", {"server": server, "line": line}
-            return finding(code, url, reason=error, **greeting)
     return finding(code, url, advice=advice, reason=error)
 
 
@@ -243,14 +231,10 @@ def response_problem(case: Case, response: Response, requested: str) -> Finding 
         return _by_program(problem, response)
     if response.damage:
         return finding("http.cut-off", url, damage=response.damage)
-    coding = response.headers.get("content-encoding", "").lower()
-    if coding not in ("", "identity", *_CODINGS):
-        return finding("http.unknown-coding", url, coding=coding[:20])
-    if coding == "gzip" and not response.body.startswith(_GZIP):
-        return finding("http.not-compressed", url)
-    plain = decompressed(response)
-    if plain is not response.body and plain.startswith(_GZIP):
-        return finding("http.compressed-twice", url)
+    coding, plain = response.headers.get("content-encoding", ""), decompressed(response)
+    is_kept = plain is response.body or plain.startswith(b"\x1f\x8b")  # of gzip
+    if coding.lower() not in ("", "identity") and is_kept:
+        return finding("http.not-compressed", url, coding=coding[:20])
     return None
 
 
