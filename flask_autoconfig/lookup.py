@@ -106,7 +106,9 @@ class Lookup:
                 or self._from_file(directory.only_provider())
             )
 
-        served = self._from_address_hook(address) or self._by_domain(address.domain, host)
+        served = self._from_address_hook(address) or self._by_domain(
+            address.domain, host
+        )
         if served is None:
             return None
         login, is_personal = None, False

@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from ...cleaning import clean, is_visible_char
+from ...cleaning import clean
 from ...errors import Problem
 from .hiding import HIDDEN, may_have_secret
 from .hints import WORDS
@@ -35,7 +35,7 @@ def explain(text: str, error: Exception) -> Problem:
     if char in _STRAIGHT:
         message = f"a curly quote ({char})"
         cure = f"write a straight one: {_STRAIGHT[char]}"
-    elif char and char not in " \t" and (char.isspace() or not is_visible_char(char)):
+    elif char != "\t" and not char.isprintable():
         message = f"an invisible character (U+{ord(char):04X})"
         cure = "remove it, or write an ordinary space"
     for begin, (name, remedy) in WORDS["formats"].items():
