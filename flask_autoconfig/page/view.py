@@ -37,7 +37,6 @@ _MAX_COMPARED = 300
 _MAX_WRONG = 2  # letters
 _NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 _NO_ADDRESS = N_("This is not an e-mail address. An address looks like %(example)s.")
-_SPACE = N_("There is a space in the address. An address looks like %(example)s.")
 
 
 class Brand(NamedTuple):
@@ -168,8 +167,7 @@ class Page:
             return
         if error == answers.BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
-            has_space = any(map(str.isspace, typed))
-            self.error = self.say(_SPACE if has_space else _NO_ADDRESS, example=example)
+            self.error = self.say(_NO_ADDRESS, example=example)
             return
         self.is_unknown = True
         local, domain = parse_address(typed)

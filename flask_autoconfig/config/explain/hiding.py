@@ -2,10 +2,10 @@
 
 import re
 
-# A key by its end (`client_secret`, not `token_url`), with = or what is written for it.
+# A key by its end (`client_secret`, not `token_url`), before = or what is written for it.
 _NAME = r"(?:secret|password|passwd|passphrase|pwd|token|api[_-]?key|\b(?:pass|pw))"
-_KEY = re.compile(rf"{_NAME}[\"'\u201c\u201d]?\s*[=:]+>?\s*", re.IGNORECASE)
-_FIRST_KEY = re.compile(rf"\W*+[\w.-]*{_NAME}\b[^\w\s]*\s*[=:>]*\s*", re.IGNORECASE)
+_KEY = re.compile(rf"{_NAME}[\"'\u201c\u201d]?\s*[=:]", re.IGNORECASE)
+_FIRST_KEY = re.compile(rf"\W*+[\w.-]*{_NAME}\b", re.IGNORECASE)
 HIDDEN = "\u2026"
 
 
