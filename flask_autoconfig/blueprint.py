@@ -152,9 +152,6 @@ class Autoconfig(Blueprint):
                 "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
                 "register without subdomain to answer on every host",
             )
-        if "autoconfig" in app.extensions:
-            message = "it is registered already"
-            raise ConfigError.of("register_blueprint", message, "register it once")
         folder = app.config.get("AUTOCONFIG_LOCALE")
         if folder is not None and not Path(app.root_path, str(folder)).is_dir():
             message = f"there is no folder {folder!r}"

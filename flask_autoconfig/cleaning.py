@@ -5,21 +5,10 @@ line ends that forge a line, and characters that hide or reorder other text.
 """
 
 
-def is_visible_char(char: str) -> bool:
-    """Whether the character is visible or a space (not in Unicode's C, Zl or Zp)."""
-    if char.isprintable():
-        return True
-    import unicodedata
-
-    return unicodedata.category(char) == "Zs"  # a space other than U+0020
-
-
 def clean(text: str, limit: int = 1000) -> str:
     """Return *text* on one line, with `?` for invisible characters, cut to *limit*."""
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(
-            char if is_visible_char(char) else "?" for char in text[: limit + 1]
-        )
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "?" for c in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

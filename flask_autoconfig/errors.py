@@ -1,8 +1,7 @@
 """The problems of a configuration, and the exception that carries them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from textwrap import indent
 from typing import NamedTuple, Self
 
 _MAX_SHOWN = 100  # problems of a file
@@ -19,10 +18,9 @@ class Problem(NamedTuple):
     line: int | None = None  # from 1
     column: int | None = None  # of a TOML syntax error: a character, from 1
     domain: str = ""  # the first domain of the provider
-    excerpt: str = ""  # of a TOML syntax error: the line, and a caret below it
 
     def __str__(self) -> str:
-        """Return the problem on one line, without the excerpt."""
+        """Return the problem on one line."""
         source, place = self.source(), self.place
         if self.line and not source:
             column = f", column {self.column}" if self.column else ""
@@ -38,10 +36,6 @@ class Problem(NamedTuple):
         if self.line and file:
             file += f":{self.line}" + (f":{self.column}" if self.column else "")
         return file
-
-    def shown(self) -> str:
-        """Return the problem with the excerpt below it."""
-        return f"{self}\n{self.excerpt}" if self.excerpt else str(self)
 
 
 class ConfigError(Exception):
@@ -77,14 +71,10 @@ class ConfigError(Exception):
         return cls([Problem(place, message, cure)], file)
 
     def __str__(self) -> str:
-        """Return the problems, one on a line, for a log."""
-        return self.shown(str)
-
-    def shown(self, show: Callable[[Problem], str] = Problem.shown) -> str:
-        """Return the problems, by default with their excerpts, for people."""
+        """Return the problems, one on a line."""
         count = len(self.problems)
         number = "1 problem" if count == 1 else f"{count} problems"
-        lines = [indent(show(problem), "  ") for problem in self.problems[:_MAX_SHOWN]]
+        lines = [f"  {problem}" for problem in self.problems[:_MAX_SHOWN]]
         if count > _MAX_SHOWN:
             lines.append(f"  and {count - _MAX_SHOWN} more: `validate` lists all")
         return "\n".join([f"{self.file or 'the configuration'}: {number}", *lines])

@@ -1,6 +1,5 @@
 """Reads the files that a configuration names, and detects their changes."""
 
-import errno
 import os
 import stat
 import time
@@ -35,33 +34,16 @@ def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 def read_slices(path: Path, size: int, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
     """Yield the content in slices of about `size` bytes, each of whole lines."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe could block
+        raise refused("it is no ordinary file", path)
     total = 0
-    with open(path, "rb", opener=_open_regular_file) as file:
+    with open(path, "rb") as file:
         while slice_ := file.read(size):
             slice_ += file.readline(max_bytes)
             total += len(slice_)
             if total > max_bytes:
                 raise refused(f"it has more than {max_bytes // 1024} KiB", path)
             yield slice_
-
-
-def _open_regular_file(path: str, flags: int) -> int:
-    """Open a regular file and return its descriptor.
-
-    A pipe, socket or device raises OSError without blocking. The check is made on the open
-    file, so that the file cannot be replaced in between.
-    """
-    try:
-        # Opening a pipe without a writer would block.
-        descriptor = os.open(path, flags | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket
-            raise refused("it is no ordinary file", path) from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise refused("it is no ordinary file", path)
-    return descriptor
 
 
 def refused(reason: str, path: str | Path) -> OSError:

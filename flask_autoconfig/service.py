@@ -85,8 +85,6 @@ class Service:
         fallback = None if strict else self._build(Loaded(Config(), ()))
         self.live = Live(source, self._build, fallback, self._advise, self._prepare)
         self.at_start = self.live.built.families
-        if not self.at_start:
-            log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
         if in_site:
             self._fixed = self.at_start
 

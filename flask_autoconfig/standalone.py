@@ -140,4 +140,4 @@ def _stop_gunicorn(error: ConfigError) -> None:
         class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]
             """AppImportError ends a worker, RuntimeError a preload, without a traceback."""
 
-        raise FaultyError(error.shown()) from None
+        raise FaultyError(str(error)) from None

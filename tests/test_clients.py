@@ -74,11 +74,6 @@ def test_the_app_overrides_the_environment_which_overrides_the_file(
     assert served(site(file)) == {"thunderbird"}
 
 
-def test_an_app_that_serves_no_family_is_warned(toml: Write, caplog: Log) -> None:
-    assert served(site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=set())) == set()
-    assert "AUTOCONFIG_CLIENTS names no family: nothing is served" in caplog.text
-
-
 @rows("clients", "text, expected", "tables.toml")
 def test_an_invalid_value_in_the_file_is_reported_with_the_remedy(
     toml: Write, text: str, expected: str

@@ -236,7 +236,6 @@ def test_text_from_a_server_is_shown_without_control_characters() -> None:
 # --- Documents -------------------------------------------------------------------------
 
 HEAD = b'<clientConfig version="1.1"><emailProvider id="a.test"><domain>a.test</domain>'
-SERVER = b'<incomingServer type="imap"><hostname>h.test</hostname></incomingServer>'
 TAIL = b"</emailProvider></clientConfig>"
 ICONS = {"PayloadContent": [{"PayloadType": "x", "Icon": b"x" * 2**18}]}
 PROTOCOL = b"<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
@@ -244,7 +243,6 @@ POX = b'<Response xmlns="%s">%s</Response>' % (RESPONSE.encode(), PROTOCOL * 101
 PAYLOADS = {"PayloadContent": [{"PayloadType": "com.apple.mail.managed"}] * 101}
 ATTRIBUTES = b" ".join(b"a%d=''" % number for number in range(20_000))
 LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
-    "servers": (Reader().read, HEAD + SERVER * 500 + TAIL, "elements, more than 1000"),
     "domains": (Reader().read, HEAD + b"<domain>b.test</domain>" * 20_000, "256 KiB"),
     "deep": (parse, b"<clientConfig>" + b"<a>" * 80_000, "100 levels"),
     "just too deep": (parse, b"<a>" * 101 + b"</a>" * 101, "100 levels"),

@@ -21,7 +21,6 @@ from support import (
 )
 
 from flask_autoconfig import (
-    Autoconfig,
     AutoconfigMiddleware,
     ConfigError,
     autoconfig,
@@ -157,12 +156,6 @@ def test_forwarded_hosts_are_trusted_from_a_number_of_proxies(toml: Write) -> No
 
 
 # --- Registration ---------------------------------------------------------------------
-
-
-def test_registering_twice_is_refused(toml: Write) -> None:
-    app = site(toml(TWO_DOMAINS))
-    with pytest.raises(ConfigError, match="already"):
-        app.register_blueprint(Autoconfig("again"))
 
 
 def test_options_under_which_no_client_would_find_us_are_refused(toml: Write) -> None:

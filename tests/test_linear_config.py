@@ -47,7 +47,6 @@ def explained(text: str) -> None:
         loads(text)
     except ConfigError as error:
         str(error)
-        error.shown()
 
 
 @some_or_all(24)

@@ -70,30 +70,36 @@ def test_a_faulty_line_of_domains_has_a_cure(toml: Write, tmp_path: Path) -> Non
     lines = "one.example\na.example, b.example\na.example;b.example\nbücher.test"
     (tmp_path / "names").write_text(lines, encoding="latin-1")
     file = toml(changed('domains_file = "names"', 'domains = ["example.com"]'))
-    separate = "write each domain on a line of its own, without separators"
-    cures = [(2, separate), (3, separate), (4, "save the file as UTF-8")]
-    assert [(line.line, line.cure) for line in reading.read(file).skipped] == cures
+    skipped = reading.read(file).skipped
+    assert [line.line for line in skipped] == [2, 3, 4]
+    assert all('write a name like "example.com"' in line.cure for line in skipped)
 
 
 # --- The excerpt ------------------------------------------------------------------------
 
 
-LONG = f'x = ["{"a" * 1_000_000}", b, "{"c" * 1000}"]'
 EXCERPTS = {  # the line as it is shown, and the character above the mark
-    "\thostname = imap": (" hostname = imap", "i"),
+    "\thostname = imap": ("hostname = imap", "i"),
     "display_name = “漢字": ("display_name = “漢字", "“"),
     "host\x07name = 1": ("host?name = 1", "?"),
     "x = \u202e1": ("x = ?1", "?"),
-    LONG: (f'…{"a" * 47}", b, "{"c" * 46}…', "b"),
 }
 
 
 @pytest.mark.parametrize(("line", "expected"), EXCERPTS.items())
-def test_the_mark_is_below_the_mistake(line: str, expected: tuple[str, str]) -> None:
-    (problem,) = problems_in(f"\n\n{line}\ny = 1")
-    shown, mark = problem.excerpt.split("\n")
+def test_the_mark_is_below_the_mistake(
+    toml: Write, line: str, expected: tuple[str, str]
+) -> None:
+    file = toml(f"\n\n{line}\ny = 1")
+    _, shown, mark, _ = run("--config", file, "validate").stdout.splitlines()
     assert (shown[6:], shown[mark.index("^")]) == expected
-    assert len(str(problem)) < 300
+
+
+def test_a_long_line_with_a_mistake_is_cut_and_has_no_mark(toml: Write) -> None:
+    file = toml(f'x = ["{"a" * 1_000_000}", b, "{"c" * 1000}"]')
+    _, shown, cure = run("--config", file, "validate").stdout.splitlines()
+    assert shown == f'  1 | x = ["{"a" * 87}…'
+    assert cure.startswith("  do: ")
 
 
 def test_commands_show_the_line_and_a_log_has_one_for_each_problem(toml: Write) -> None:
@@ -136,7 +142,8 @@ def test_a_file_that_is_not_utf_8_is_reported_with_the_byte(tmp_path: Path) -> N
     (problem,) = problems_of(load, file)
     assert "not UTF-8 at byte 19; save it" in str(problem)
     assert (problem.line, problem.column) == (2, 6)
-    assert problem.excerpt == "  2 | # ü B\ufffdcher\n    |      ^"
+    shown = run("--config", file, "validate").stdout
+    assert "  2 | # ü B\ufffdcher\n    |      ^\n" in shown
 
 
 @given(st.one_of(st.text(), st.text("a=[]{}\"'#\n\r\\ .,1tTé“:\ufeff\0-", max_size=40)))
@@ -149,7 +156,6 @@ def test_the_reported_place_is_in_any_text(text: str) -> None:
         assert problem.line is not None
         assert problem.column is not None
         assert 0 < problem.column <= len(lines[problem.line - 1]) + 1
-        assert problem.excerpt.endswith("^")
 
 
 HOSTILE = {

@@ -93,7 +93,6 @@ def test_the_limits_are_those_of_versions_10_and_15() -> None:
 # --- The logo --------------------------------------------------------------------------
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:x="http://www.w3.org/1999/xlink">'
-REPEATED = SVG + '<g id="a"><path d="M0 0"/></g>' + '<use href="#a"/>' * 1000 + "</svg>"
 WITHIN_ITSELF = (
     f'{SVG}<defs><g id="a"><circle r="1"/></g></defs><use href="#a"/>'
     '<style>.a { fill: url(#b) }</style><circle r="1" fill="url(#b)"/>'
@@ -109,7 +108,6 @@ def _png() -> bytes:
 
 
 LOGOS = {
-    "repeated.svg": (REPEATED.encode(), "image/svg+xml"),
     "within-itself.svg": (WITHIN_ITSELF.encode(), "image/svg+xml"),
     "logo.svg": (seen.LOGO.encode(), "image/svg+xml"),
     "logo.png": (_png(), "image/png"),
@@ -150,23 +148,8 @@ def test_a_changed_logo_is_reloaded(toml: Write) -> None:
     assert client.get("/mail/setup").text != before
 
 
-def _doubling(reference: str) -> str:
-    """Return a picture of 2^30 shapes: each element refers twice to the previous one."""
-    groups = (
-        f'<g id="a{number}">{reference.format(number - 1) * 2}</g>'
-        for number in range(1, 31)
-    )
-    return f'{SVG}<path id="a0" d="M0 0"/>{"".join(groups)}</svg>'
-
-
 REFUSED = {
     **{name: f"{SVG}{content}</svg>" for name, content in table("logos").items()},
-    "shapes that double": _doubling('<use href="#a{}"/>'),
-    "shapes that double by an escaped name": _doubling('<use x:href="#%61{}"/>'),
-    "fills that double": _doubling('<path fill="url( #a{} )"/>'),
-    "a long chain of references": SVG
-    + "".join(f'<use id="a{number}" href="#a{number + 1}"/>' for number in range(1000))
-    + "</svg>",
     "a style sheet": f'<?xml-stylesheet href="a.css"?>{SVG}</svg>',
     "entities": f'<!DOCTYPE svg [<!ENTITY a "b">]>{SVG}&a;</svg>',
     "another XML": "<html/>",
@@ -177,7 +160,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("logo", REFUSED.values(), ids=REFUSED)
-def test_an_active_foreign_or_costly_logo_is_refused(toml: Write, logo: str) -> None:
+def test_an_active_or_foreign_logo_is_refused(toml: Write, logo: str) -> None:
     file = with_logo(toml, "logo.svg", logo.encode())
     (problem,) = problems_of(create_app, file)
     assert problem.place == "provider[0].page.logo"

@@ -26,7 +26,6 @@ from test_chains import loaded, made
 from test_resolver import type_of
 from world import NameServer
 
-from flask_autoconfig.cleaning import is_visible_char
 from flask_autoconfig.tools import terminal
 
 DOMAIN = "example.com"
@@ -132,7 +131,7 @@ def printed(*words: str | Path | bytes, cwd: Path | None = None) -> tuple[str, s
 
 
 def invisible(text: str) -> set[str]:
-    return {char for char in text if char != "\n" and not is_visible_char(char)}
+    return {char for char in text if char != "\n" and not char.isprintable()}
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,5 @@ def _names_in(
             yield domain_pattern(word).encode()
         except ValueError as error:
             message, cure = error.args
-            if "\ufffd" in word:  # stands for bytes that are not UTF-8
-                cure = "save the file as UTF-8"
-            elif "," in word or ";" in word:
-                cure = "write each domain on a line of its own, without separators"
             if len(skipped) < _MAX_SKIPPED:
                 skipped.append(Problem("", message, cure, file=file, line=number))

@@ -4,8 +4,8 @@ Each attribute has the name of its TOML key; descriptions.toml says what the tab
 their keys mean.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta, Struct, structs
 
@@ -29,7 +29,6 @@ ServiceUrl = Annotated[str, Meta(extra={"value": values.service_url})]
 Issuer = Annotated[str, Meta(extra={"value": values.issuer})]
 Language = Annotated[str, Meta(extra={"value": values.language_tag})]
 Colour = Annotated[str, Meta(extra={"value": values.colour})]
-Phone = Annotated[str, Meta(extra={"value": values.phone})]
 Email = Annotated[str, Meta(extra={"value": values.email})]
 Texts = dict[Language, Prose]
 
@@ -82,10 +81,6 @@ Method = Literal[_WithLogin, _WithoutPassword, _OverHttp] | AuthenticationMethod
 # word, version 1.2 a method with the system "http" and the scheme's name.
 HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
 HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
-_WORDS: Mapping[Any, Any] = {
-    AuthenticationMethod(system="http", name=name): word
-    for word, name in HTTP_SCHEMES.items()
-}
 # Over HTTP, a cleartext password is the Basic scheme (RFC 7617).
 _BASIC: dict[Method, Method] = {"http-basic": "password-cleartext"}
 WITHOUT_LOGIN: frozenset[Method] = frozenset(
@@ -115,7 +110,7 @@ class Server(Table, frozen=True):
                 socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
             port = port or standard_port(self.type, socket_type)
             url = url or usual_url(self.type, self.hostname, port, socket_type)
-        methods = tuple(_WORDS.get(name, name) for name in self.authentication)
+        methods = self.authentication
         if url is not None:
             methods = tuple(dict.fromkeys(_BASIC.get(name, name) for name in methods))
         username = self.username
@@ -203,7 +198,7 @@ class OAuth2(Table, frozen=True):
 
 class Contact(Table, frozen=True):
     name: Line | None = None
-    phone: Phone | None = None
+    phone: Line | None = None
     email: Email | None = None
     url: Url | None = None
     hours: Line | None = None

@@ -7,7 +7,6 @@ import msgspec
 import tomli_w
 from msgspec import Struct, structs
 
-from ..cleaning import is_visible_char
 from ..files import table_beside
 from .tables import Config, Server
 
@@ -21,7 +20,7 @@ def dumps(config: Config) -> str:
     """
     text = "\n".join(_tables(to_raw(config), "")).lstrip("\n")
     return "".join(
-        char if char.isascii() or is_visible_char(char) else f"\\U{ord(char):08x}"
+        char if char.isascii() or char.isprintable() else f"\\U{ord(char):08x}"
         for char in text
     )
 

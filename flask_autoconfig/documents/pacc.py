@@ -99,9 +99,7 @@ def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
         if server.type in _TYPES:
             best.setdefault(server.type, (place, server))
 
-    common: frozenset[str] = (
-        frozenset()
-    )  # the methods that the servers so far have in common
+    common: frozenset[str] = frozenset()  # methods of all servers so far
     can_read_mail = False
     # The place of a server that the file prefers to those that follow, but that a program
     # would not set up: it is left out, or is POP3, to which programs prefer IMAP.

@@ -15,10 +15,6 @@ from .xml import MAX_BYTES, NotXmlError, local_name, parse
 
 Values = TypeVar("Values")
 _MAX_SERVERS = 100  # in a document, since servers are compared pairwise
-_NO_NUMBER = re.compile(
-    rb"<key>([^<]*)</key>\s*<(integer|real)(?:\s*/>|>(?!\s*[-+.\d])[^<]*</\2>)"
-)
-_NUMBER = "write the number into the element, or leave the key out"
 _CHARACTER = re.compile(r" \(char \d+\)$")  # in the errors of JSON
 _MAX_UNFOLDED = 64 * 1024 * 1024  # bytes
 
@@ -82,9 +78,6 @@ def _broken(
     other_format = of_another(document, format_)
     if all(other_format):
         return UnusableDocumentError(*other_format)
-    if match := _NO_NUMBER.search(document):
-        key, tag = (group.decode("utf-8", "replace")[:60] for group in match.groups())
-        return UnusableDocumentError(f"{key} has no number in its <{tag}>", _NUMBER)
     reason = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
     words, cure = beginning(document, f"{message}: {error}")
     details = "; ".join(filter(None, (reason if "line " in reason else "", words)))
@@ -256,7 +249,6 @@ _APPLE_PREFIXES = {
 _APPLE_OTHER_KEYS = {apple.INCOMING: (apple.MAIL_TYPE,)}
 # The first of several methods for which a profile has the same word.
 _APPLE_METHODS = {word: str(method) for method, word in reversed(apple.METHODS.items())}
-_SAME_UUID = shapes()["format"]["profile"]["same"]
 
 
 def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
@@ -274,14 +266,10 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         if fatal := [slip for slip in slips if slip.key == "PayloadContent"]:
             raise _error(fatal)
         types = [payload.get("PayloadType") for payload in payloads]
-        ids = [payload.get("PayloadUUID") for payload in (profile, *payloads)]
-        ids = [uuid.upper() for uuid in ids if isinstance(uuid, str)]
-        if len({*ids}) < len(ids):  # they were copied from a template
-            slips.append(Slip(profile, "PayloadUUID", **_SAME_UUID))
     except UnusableDocumentError:
         raise
     except Exception as error:  # plistlib raises many kinds
-        message = "it is no configuration profile"
+        message = "it is no valid configuration profile"
         raise _broken(message, property_list, error, "profile") from error
     if not 0 < len(payloads) <= _MAX_SERVERS:
         most = f", more than {_MAX_SERVERS}" if payloads else ""

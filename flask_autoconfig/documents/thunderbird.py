@@ -276,25 +276,16 @@ def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> No
             child.set("lang", language)
 
 
-# The names of a password at servers that speak HTTP: those of versions 1.1 and 1.2, and
-# the only one that Mustang accepts there.
-_BASIC: tuple[Method, ...] = (
-    "http-basic",
-    AuthenticationMethod(system="http", name="Basic"),
-    "password-cleartext",
-)
-
-
 def _write_methods(
     field: Methods, methods: Iterable[Method], element: ET.Element, *, http: bool
 ) -> None:
     for method in methods:
-        words: tuple[Method, ...] = (method,)
-        if http and method == "password-cleartext":
-            words = _BASIC
-        elif http and method in HTTP_SCHEMES:
-            name = HTTP_SCHEMES[str(method)]
-            words = (method, AuthenticationMethod(system="http", name=name))
+        words: dict[str | AuthenticationMethod, None] = {method: None}
+        scheme = "http-basic" if method == "password-cleartext" else str(method)
+        if http and scheme in HTTP_SCHEMES:
+            # Those of versions 1.1 and 1.2, and the only one that Mustang accepts there.
+            name = AuthenticationMethod(system="http", name=HTTP_SCHEMES[scheme])
+            words = dict.fromkeys((scheme, name, method))
         for word in words:
             child = ET.SubElement(element, field.tag)
             if isinstance(word, AuthenticationMethod):

@@ -30,7 +30,6 @@ _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
 }
-_MAX_ELEMENTS = 1000  # without the domains; real files have 60
 
 
 class NotAutoconfigError(ValueError):
@@ -69,10 +68,6 @@ class Reader:
     def read(self, data: bytes) -> dict[str, Any]:
         """Return the raw provider table; raises NotAutoconfigError."""
         root = client_config(data)
-        elements = sum(element.tag != "domain" for element in root.iter())
-        if elements > _MAX_ELEMENTS:
-            message = f"it has {elements} elements, more than {_MAX_ELEMENTS}"
-            raise NotAutoconfigError(message)
         self._lines = line_numbers(data, root)
         provider = next(root.iterfind("emailProvider"))
         self._read.add(provider)

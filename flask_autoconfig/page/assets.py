@@ -171,12 +171,8 @@ def file(_lookup: Lookup, request: Request) -> Answer:
 @cache
 def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
-    # Removes comments and indentation, and optional white space from a style sheet.
-    spaces = rb"(?<=[:,;{}])\s+" if file.suffix == ".css" else rb"(?<=\n) +"
-    data = re.sub(rb"/\*.*?\*/", b"", file.read_bytes(), flags=re.S)
-    data = re.sub(rb"%b| (?=\{)" % spaces, b"", data)
     return answers.public(
-        data,
+        file.read_bytes(),
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
         cache_control=answers.public_cache_control(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),

@@ -37,7 +37,6 @@ _MAX_COMPARED = 300
 _MAX_WRONG = 2  # letters
 _NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 _NO_ADDRESS = N_("This is not an e-mail address. An address looks like %(example)s.")
-_SPACE = N_("There is a space in the address. An address looks like %(example)s.")
 
 
 class Brand(NamedTuple):
@@ -81,7 +80,6 @@ class Page:
 
     brand = Brand()
     _recipient = ANYBODY
-    origin = ""  # of the page, if it is certainly the provider's
     example = "example.com"  # a domain for the placeholder of the address
     is_in_site = False  # rendered in a site's own template
     nonce = ""  # of a site's policy, for the script and the style
@@ -169,8 +167,7 @@ class Page:
             return
         if error == answers.BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
-            has_space = any(map(str.isspace, typed))
-            self.error = self.say(_SPACE if has_space else _NO_ADDRESS, example=example)
+            self.error = self.say(_NO_ADDRESS, example=example)
             return
         self.is_unknown = True
         local, domain = parse_address(typed)
@@ -198,16 +195,6 @@ class Page:
         )
         public_domains = provider.exact_domains if provider.list_domains else ()
         self.example = unfold(domain or next(iter(public_domains), self.example))
-
-        # The page states its origin only if that is https on a host of the provider.
-        directory = served.snapshot.directory
-        match = directory.by_host(self.visit.request.host)
-        is_https = self.visit.origin.startswith("https://")
-        if match is None or not is_https or served.hooked:
-            return
-        is_claimed = match.mx_domain or directory.claims(match.domain or "")
-        if is_claimed and match.provider_index == served.match.provider_index:
-            self.origin = self.visit.origin
 
     def _set_account(self, served: Served, address: Address) -> None:
         visit, provider, paths = self.visit, served.provider, self._lookup.paths

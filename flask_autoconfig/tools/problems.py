@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from ..cleaning import clean
-from ..config.explain.hiding import hidden
+from ..config.explain.hiding import HIDDEN, may_have_secret
 from ..errors import ConfigError, Problem
 from .terminal import wrapped
 
@@ -75,13 +75,16 @@ def _block(
     domain = f" ({problem.domain})" if problem.domain else ""
     parts = [f"{problem.place}{domain}", problem.client, problem.message]
     yield wrapped(f"{start} {clean(': '.join(filter(None, parts)))}", width, 4)
-    excerpt = problem.excerpt
-    if text.strip() and not excerpt:
-        longest = min(width or _LONGEST_EXCERPT, _LONGEST_EXCERPT)
-        excerpt = clean(f"  {problem.line} | {hidden(text).strip()}", longest)
-    for line in excerpt.splitlines():
-        gutter, bar, rest = line.partition("|")
-        yield click.style(gutter + bar, fg="cyan") + rest
+    if text.strip():
+        gutter = f"  {problem.line} |"
+        longest = min(width or _LONGEST_EXCERPT, _LONGEST_EXCERPT) - len(gutter)
+        is_secret = may_have_secret(text)
+        shown = HIDDEN if is_secret else text.strip().replace("\t", " ")
+        yield click.style(gutter, fg="cyan") + clean(f" {shown}", longest)
+        before = text[: (problem.column or 1) - 1].lstrip()
+        if problem.column and not is_secret and len(before) + 2 < longest:
+            gutter = "|".rjust(len(gutter))
+            yield click.style(gutter, fg="cyan") + " " * (len(before) + 1) + "^"
     if problem.cure:
         do = click.style("do:", fg="cyan")
         yield wrapped(f"  {do} {clean(problem.cure)}", width, 6)
@@ -96,14 +99,15 @@ def _lines_of(problems: Iterable[Problem], main: Path) -> dict[tuple[str, int], 
 
     The path of an included file is relative to the main file or to the working folder.
     """
-    lines = {(p.file, p.line): "" for p in problems if p.line and not p.excerpt}
+    lines = {(p.file, p.line): "" for p in problems if p.line}
     for name in {name for name, _ in lines}:
         sibling = main.parent / name if name else main
         path = sibling if sibling.is_file() else Path(name)
         if not path.is_file():  # a pipe can be read only once
             continue
-        with suppress(OSError), path.open(encoding="utf-8-sig", errors="replace") as f:
-            for number, line in enumerate(f, 1):
+        with suppress(OSError), path.open("rb") as file:
+            for number, line in enumerate(file, 1):
                 if (name, number) in lines:
-                    lines[name, number] = line[:_LONGEST_LINE]
+                    start = line[:_LONGEST_LINE]
+                    lines[name, number] = start.decode("utf-8-sig", "replace")
     return lines

@@ -1,15 +1,13 @@
-"""Describes TOML syntax errors: the line, a mark below it, and what to do."""
+"""Describes TOML syntax errors: the place, and what to do."""
 
 import re
 import tomllib
 
-from ...cleaning import clean, is_visible_char
 from ...errors import Problem
-from .hiding import HIDDEN, may_have_secret
+from .hiding import is_secret
 from .hints import WORDS
 from .lines import last_statement
 
-_WIDTH = 100  # characters of a line that are shown
 _STRAIGHT = dict.fromkeys("“”„«»″＂", '"') | dict.fromkeys("‘’‚′`´", "'")
 
 
@@ -35,7 +33,7 @@ def explain(text: str, error: Exception) -> Problem:
     if char in _STRAIGHT:
         message = f"a curly quote ({char})"
         cure = f"write a straight one: {_STRAIGHT[char]}"
-    elif char and char not in " \t" and (char.isspace() or not is_visible_char(char)):
+    elif char != "\t" and not char.isprintable():
         message = f"an invisible character (U+{ord(char):04X})"
         cure = "remove it, or write an ordinary space"
     for begin, (name, remedy) in WORDS["formats"].items():
@@ -54,17 +52,13 @@ def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
 def _problem(
     message: str, cure: str, lines: list[str], number: int, column: int
 ) -> Problem:
-    """Return a problem at a column from 0, with the line unless it may have a secret."""
-    line, mark = lines[number - 1], column
-    begin = last_statement("\n".join([*lines[: number - 1], line[:column]]))
-    if any(map(may_have_secret, lines[begin - 1 : number])):
-        line, mark = HIDDEN, 0
-    # The line, or the part of a long line around the mark, and the mark below it.
-    start = max(0, min(mark - _WIDTH // 2, len(line) - _WIDTH))
-    part = clean(line[start : start + _WIDTH].replace("\t", " "))
-    prefix = "…" if start else ""
-    suffix = "…" if start + _WIDTH < len(line) else ""
-    indent = " " * (len(prefix) + mark - start)
-    gap = " " * len(str(number))
-    excerpt = f"  {number} | {prefix}{part}{suffix}\n  {gap} | {indent}^"
-    return Problem("", message, cure, line=number, column=column + 1, excerpt=excerpt)
+    """Return a problem at a column from 0.
+
+    In a value of several lines that may be a secret, it is at the first of them, of
+    which reports show nothing.
+    """
+    text = "\n".join([*lines[: number - 1], lines[number - 1][:column]])
+    for begin in range(last_statement(text), number):
+        if is_secret(lines[begin - 1]):
+            return Problem("", message, cure, line=begin)
+    return Problem("", message, cure, line=number, column=column + 1)

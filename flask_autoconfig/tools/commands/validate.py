@@ -28,8 +28,6 @@ def command(args: options.Asked) -> int:
         report: dict[str, Any] = {"file": str(file)}
         for key, rows in (("problems", problems), ("warnings", warnings)):
             report[key] = [p._asdict() | {"file": p.file or str(file)} for p in rows]
-            for row in report[key]:
-                del row["excerpt"]  # programs have line and column
         terminal.echo(json.dumps(report, indent=2))
     else:
         count = f"{_count(problems, 'problem')}, {count}"
