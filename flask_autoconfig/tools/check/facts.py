@@ -24,6 +24,7 @@ from . import texts
 S = TypeVar("S")
 T = TypeVar("T")
 _WORKERS = 32
+_MAX_CACHED = 20_000  # results: those of some hundred domains
 # Requests at a time to one web server: those of an office, but not those of all clients.
 _MAX_CONCURRENT = 8
 _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
@@ -73,7 +74,6 @@ class Facts:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses that arrived, and for turns
-        self.keys: list[_Key] = []  # of results that were not in the cache
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[_Key, Future[Any]] = shared._futures if shared else {}
         # By an address of each; the name of a host that has none.
@@ -85,8 +85,9 @@ class Facts:
         with self._lock:
             is_first = key not in self._futures
             future = self._futures.setdefault(key, Future())
+            if len(self._futures) > _MAX_CACHED:
+                del self._futures[next(iter(self._futures))]  # the oldest
         if is_first:
-            self.keys.append(key)
             time_left = self.network.until - time.monotonic()
             try:
                 future.set_result(obtain())
@@ -102,16 +103,6 @@ class Facts:
                 future.set_exception(error)
         result: T = future.result()
         return result
-
-    def forget(self, domain: str, keys: Iterable[_Key]) -> None:
-        """Forget the results with these keys that concern no other domain."""
-        with self._lock:
-            for kind, of in keys:
-                if domain in str(of):
-                    self._futures.pop((kind, of), None)
-                if isinstance(of, Request):  # a server with an address may have others
-                    self._servers.pop(_host_of(of), None)
-        self.network.resolver.forget(domain)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 

@@ -48,7 +48,7 @@ _RULES: tuple[_Rule, ...] = (
     names.services,
     single.autodiscover,
     single.consent,
-    names.half_answered,
+    names.only_ipv6,
     name_servers.dnssec,
     name_servers.delegation,
     name_servers.authorities,

@@ -4,13 +4,10 @@ import json
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice
-from typing import Any
 
 import click
 
@@ -174,11 +171,10 @@ def _side_by_side(
     turn = threading.Lock()  # for one domain at a time, while a server limits requests
     is_one = len(cases) == 1
 
-    def check_in_passes(case: Case, keys: list[Any]) -> Report:
+    def check_in_passes(case: Case) -> Report:
         for _ in range(_PASSES):  # each requests what the last one had no time for
             of_case = Facts(run.reach(case, network), facts)
             result = check(case, of_case, notify if is_one else lambda _: None)
-            keys += of_case.keys
             if not of_case.is_late or of_case.waited < network.timeout:
                 break  # complete, or the time went to servers that do not respond
         if of_case.is_late and not has_failure(result.findings):
@@ -186,33 +182,31 @@ def _side_by_side(
         return result
 
     def check_safely(case: Case) -> Report:
-        keys: list[Any] = []  # of the results that the check obtained
         try:
             with turn if facts.is_limited else nullcontext():
-                result = check_in_passes(case, keys)
+                result = check_in_passes(case)
             if not is_one and facts.is_limited and result.has("http.limited"):
                 with turn:
                     facts.forget_refusals()
-                    result = check_in_passes(case, keys)
+                    result = check_in_passes(case)
             return result
         except Exception as error:  # an unexpected response
             reason = f"{type(error).__name__}: {error}"[:300]
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
-        finally:
-            facts.forget(case.domain, keys)
 
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        tasks = (pool.submit(check_safely, case) for case in cases)  # not all at once
-        futures = deque(islice(tasks, 2 * _SIDE_BY_SIDE))
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    results = pool.map(check_safely, cases)
+    try:
         for number, case in enumerate(cases, 1):
             if not is_one:
                 notify(f"{case.domain} ({number} of {len(cases)} domains)")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if not is_one and facts.is_limited else 1
             with ending.within(seconds, case.domain):
-                result = futures.popleft().result()
-            futures += islice(tasks, 1)
+                result = next(results)
             yield case, result
+    finally:
+        pool.shutdown(cancel_futures=True)  # such as when stdout is a closed pipe
 
 
 def _print(args: options.Asked, result: Report, earlier: report.Earlier | None) -> None:
