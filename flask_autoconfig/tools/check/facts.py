@@ -11,7 +11,6 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from ..clients import THUNDERBIRD
 from ..net.http import PATIENCE, Response, fetch_once, follow_redirects
 from ..net.http import Request as Request
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
@@ -19,7 +18,6 @@ from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.tls import NO_CIPHER, PADDING, STAPLE, TOO_LONG
 from ..net.untrusted import split_url
-from . import texts
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -202,20 +200,10 @@ class Facts:
         return is_blocked
 
     def _send(self, request: Request) -> Response:
-        """Send a request, as Thunderbird if a firewall refuses the name of this program."""
-        response = self._fetch(request)
+        network = self.network.step(PATIENCE * self.network.timeout)
+        response = fetch_once(network, request)
         self.waited += response.seconds
-        if "User-Agent" in dict(request.headers) or not is_wall(response):
-            return response
-        as_client = request.with_agent(THUNDERBIRD.agent)
-        host = _host_of(request)
-        is_refused = self._cached(
-            "the name is refused", host, lambda: not is_wall(self._fetch(as_client))
-        )
-        return self._fetch(as_client) if is_refused else response
-
-    def _fetch(self, request: Request) -> Response:
-        return fetch_once(self.network.step(PATIENCE * self.network.timeout), request)
+        return response
 
     def _send_in_turn(
         self, server: _WebServer, request: Request, refusal: Response | None = None
@@ -344,14 +332,6 @@ class Facts:
 
 def _host_of(request: Request) -> str:
     return split_url(request.url).hostname or ""
-
-
-def is_wall(response: Response) -> bool:
-    """Return whether a firewall or a bot protection may have refused a request."""
-    is_page = b"<html" in response.body[:1000].lower()
-    text = response.body[:4000].decode("utf-8", "replace") if is_page else ""
-    is_challenge = texts.patterns("page")["http.challenge"].search(text) is not None
-    return response.status in (403, 406) or is_challenge
 
 
 def run_concurrently(tasks: Iterable[Callable[[], T]]) -> list[T]:
