@@ -24,6 +24,7 @@ from .common import texts
 from .untrusted import is_public
 
 _MAX_SERVERS = 4  # of a zone
+_MAX_ANSWERS = 50_000  # that are cached: those for some hundred domains
 _MAX_RECORDS = {"A": 16, "AAAA": 16, "MX": 30, "SRV": 30}  # of an answer
 
 
@@ -62,7 +63,7 @@ class Resolver:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
         self._resolver.use_edns(0, 0, 1232)  # for extended errors (RFC 8914)
-        self._resolver.cache = dns.resolver.LRUCache()
+        self._answers: dict[tuple[str, str], list[Any] | None] = {}
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
         self._only_ipv4: set[str] = set()  # hosts whose AAAA lookup failed
@@ -76,9 +77,8 @@ class Resolver:
     def with_server(self, address: str) -> "Resolver":
         """Return a resolver for a zone's name server, and for what that one delegates."""
         resolver = copy.copy(self)
-        resolver._recursive, resolver._only_ipv4 = self, set()
+        resolver._recursive, resolver._answers, resolver._only_ipv4 = self, {}, set()
         resolver._resolver = copy.copy(self._resolver)
-        resolver._resolver.cache = dns.resolver.LRUCache()
         resolver._resolver.nameservers, resolver._resolver.port = [address], 53
         return resolver
 
@@ -131,11 +131,19 @@ class Resolver:
             raise error
         return left
 
-    def _lookup(self, name: str, type_: str, flags: int = 0) -> list[Any] | None:
-        """Return the records, None if the name does not exist; raises LookupFailed."""
+    def _lookup(self, name: str, type_: str) -> list[Any] | None:
+        """Return the records, None if the name does not exist; query each only once."""
+        with suppress(KeyError):
+            return self._answers[name, type_]
+        records = self._query(name, type_)
+        if len(self._answers) >= _MAX_ANSWERS:
+            self._answers.clear()
+        self._answers[name, type_] = records
+        return records
+
+    def _query(self, name: str, type_: str, flags: int = 0) -> list[Any] | None:
         resolver, left = copy.copy(self._resolver), self._seconds_left(name)
-        if flags:
-            resolver.flags, resolver.cache = flags, None
+        resolver.flags = flags or None  # by default, dnspython's
         try:
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
         except dns.resolver.NXDOMAIN:
@@ -153,7 +161,7 @@ class Resolver:
                 # Find out whether it succeeds without DNSSEC validation.
                 unchecked = self.until(time.monotonic() + 1.0)
                 with suppress(LookupFailed):
-                    unchecked._lookup(name, type_, flags=dns.flags.RD | dns.flags.CD)
+                    unchecked._query(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
         most = _MAX_RECORDS.get(type_, len(answer))
@@ -180,7 +188,10 @@ class Resolver:
         limited, records, errors = self.until(end), [], []
         for type_ in ("A",) if host in self._only_ipv4 else ("A", "AAAA"):
             try:
-                records += limited.records(host, type_)
+                found = limited._lookup(host, type_)
+                if found is None:  # the name does not exist
+                    break
+                records += found
             except LookupFailed as error:
                 errors.append(error)
                 if records:
@@ -202,7 +213,6 @@ class Resolver:
         """Return the RRSIG records of the name's MX records, if there are any."""
         resolver = copy.copy(self._resolver)
         resolver.use_edns(0, dns.flags.DO, 1232)
-        resolver.cache = None
         with suppress(LookupFailed, dns.exception.DNSException, OSError):
             left = self._seconds_left(name)
             response = resolver.resolve(f"{name}.", "MX", lifetime=left).response
