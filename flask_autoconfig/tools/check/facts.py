@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 from ..net.http import PATIENCE, Response, fetch_once, follow_redirects
 from ..net.http import Request as Request
-from ..net.mail import Endpoint, MailServer, first_messages, mail_server
+from ..net.mail import Endpoint, MailServer, mail_server, refusal_of_tls12
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import NO_CIPHER, PADDING, STAPLE, TOO_LONG
 from ..net.untrusted import split_url
 
 S = TypeVar("S")
@@ -274,31 +273,22 @@ class Facts:
         except ProbeError as error:
             return error
 
-    def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
-        """Return the types of the first messages to a client of TLS 1.2; none if unknown.
+    def refusal_of_tls12(self, endpoint: Endpoint) -> str:
+        """Return why a client of TLS 1.2 is refused: version, ciphers, or "" (none)."""
 
-        nginx fetches a *staple* only when a first client has connected, and other servers
-        need a rest: where the first connection fails, a second one counts.
-        """
-
-        def connect(padding: bytes) -> set[int]:
+        def obtain() -> str:
             with suppress(OSError, ProbeError):
-                return first_messages(self.network, endpoint, padding)
-            return set()
+                return refusal_of_tls12(self.network, endpoint)
+            return ""
 
-        def obtain() -> set[int]:
-            messages = connect(PADDING)
-            is_refused = messages <= {NO_CIPHER}
-            if is_refused or (staple and STAPLE not in messages):
-                time.sleep(1)
-                messages = connect(b"")
-                has_time = time.monotonic() + self.network.timeout < self.network.until
-                if is_refused and has_time and messages - {NO_CIPHER}:
-                    is_too_long = connect(PADDING) <= {NO_CIPHER}
-                    messages |= {TOO_LONG} if is_too_long else set()
-            return messages
+        def obtain_again() -> str:
+            # Servers that need a rest hang up too: then a second connection counts.
+            if (refusal := obtain()) != "ciphers":
+                return refusal
+            time.sleep(1)
+            return obtain()
 
-        return self._cached("first messages", endpoint, obtain)
+        return self._cached("TLS 1.2", endpoint, obtain_again)
 
     def at_addresses(self, target: Request | Endpoint) -> dict[str, AddressResult]:
         """Return the result at each address of a host; {} for a host with only one."""

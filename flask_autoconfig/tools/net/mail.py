@@ -225,8 +225,8 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
         return server
 
 
-def first_messages(network: Network, endpoint: Endpoint, padding: bytes) -> set[int]:
-    """Return :func:`tls.first_messages` of a mail server; raises ProbeError, OSError."""
+def refusal_of_tls12(network: Network, endpoint: Endpoint) -> str:
+    """Return :func:`tls.refusal_of_tls12` of a server; raises ProbeError, OSError."""
     with ExitStack() as stack:
         session = _Session(network, None, endpoint, Secrets(), stack)
 
@@ -235,7 +235,7 @@ def first_messages(network: Network, endpoint: Endpoint, padding: bytes) -> set[
             connection.settimeout(session.network.seconds_left())
             return connection
 
-        return network.first_messages(connect, endpoint.host, padding)
+        return network.refusal_of_tls12(connect, endpoint.host)
 
 
 def log_in(

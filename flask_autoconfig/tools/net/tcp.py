@@ -106,7 +106,7 @@ class Network:
         return socket.create_connection((address, port), seconds)
 
     handshake = staticmethod(tls.start_tls)
-    first_messages = staticmethod(tls.first_messages)
+    refusal_of_tls12 = staticmethod(tls.refusal_of_tls12)
 
     def start_tls(
         self, connect: Callable[[], socket.socket], host: str, suffix: str = ""
