@@ -254,8 +254,7 @@ def _with_logins(
         code = "login.domain-faulty" if case.provider else "login.untrusted"
         return without_login(code)
     servers = [server for _, server in result.provider.servers]
-    more = logins.with_other_methods(case, servers, result.results)
-    servers += [*result.led_to, *more]
+    servers += result.led_to
     servers, others = logins.servers_for_login(case, servers, result.findings)
     result = result.with_findings(others)
     if not servers:

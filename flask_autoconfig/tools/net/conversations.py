@@ -71,8 +71,7 @@ class Conversation:
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
         cure = next(cures, texts()["mail"]["refused"])
-        quotation = f"“{self.quoted(line)}”{meaning(line)}"
-        return ProbeError("refused", f"{problem}: {quotation}", cure)
+        return ProbeError("refused", f"{problem}: “{self.quoted(line)}”", cure)
 
     def send(self, text: str) -> None:
         self.sock.settimeout(self._seconds_left())
@@ -182,14 +181,6 @@ class Conversation:
 _MASKED = re.compile("X{4,}[A-Z]?")
 
 
-def meaning(line: str) -> str:
-    """Return what the code in a response means, in brackets, if its words say little."""
-    code = re.search(r"^\d{3}[ -]\d\.(\d{1,3}\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
-    words = re.sub(texts()["vague"], "", line[code.end() :], flags=re.I) if code else ""
-    meant = code and texts()["meanings"].get(code[1] or code[2])
-    return f" ({meant})" if meant and not re.search(r"[^\W_]{2}", words) else ""
-
-
 def server_of(line: str) -> str:
     """Return the kind of server that greets with this line, "" if it is unknown."""
     rows = texts()["first_line"].items()
@@ -235,12 +226,7 @@ class Imap(Conversation):
         # 163.com opens no inbox for clients that have not named themselves (RFC 2971).
         if re.search(r"(?im)^\* CAPABILITY.* ID\b", "\n".join(self.transcript)):
             self.command('ID ("name" "flask-autoconfig")')
-        failed, words = super().use_account(address)
-        if not failed:
-            with suppress(OSError, ProbeError):  # such as for too many folders
-                folders = self._attempt("folders", 'LIST "" "%"')
-                return folders if folders[1].upper().startswith("A NO") else ("", words)
-        return failed, words
+        return super().use_account(address)
 
 
 class Pop3(Conversation):

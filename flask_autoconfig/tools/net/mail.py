@@ -1,6 +1,5 @@
 """What IMAP, POP3 and SMTP servers offer, and logins at them."""
 
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -71,9 +70,6 @@ class Outcome(NamedTuple):
     failed: str = ""  # login, inbox, sender, recipient, greeting; "" for nothing
     said: str = ""
     software: str = ""
-    other: str = ""  # another mechanism to try, if the server may refuse only the first
-    address: str = ""  # of the server that refused the login
-    elsewhere: str = ""  # another address of the host, if it has one
 
 
 @dataclass
@@ -264,17 +260,10 @@ def log_in(
         if not offered:
             wanted = " or ".join(mechanisms)
             raise ProbeError("login", f"the server does not offer {wanted}")
-        mechanism = offered[0]
-        lines = conversation.authenticate(mechanism, user, password)
+        lines = conversation.authenticate(offered[0], user, password)
         if not conversation.is_success(lines):
-            words, peer = conversation.quoted(lines[-1], 200), server.address
-            is_mechanism_refused = re.search(texts()["by_mechanism"], words, re.I)
-            others = PASSWORDS & server.mechanisms - {mechanism}
-            may_retry = mechanism == "CRAM-MD5" or is_mechanism_refused
-            other = max(others, default="") if may_retry else ""
-            addresses = network.addresses(endpoint.host, endpoint.port)
-            more = [address for address in addresses if address != peer][:1]
-            return Outcome("login", words, server.software, other, peer, *more)
+            words = conversation.quoted(lines[-1], 200)
+            return Outcome("login", words, server.software)
         try:
             failed, words = conversation.use_account(address)
         except (OSError, ProbeError) as error:
