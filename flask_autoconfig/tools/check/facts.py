@@ -27,9 +27,8 @@ _MAX_CONCURRENT = 8
 _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
 # Where a server limits the rate of requests, they are repeated one by one, with pauses.
 _REFUSALS = frozenset((429, 503))
-_FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
-_MAX_TRIES, _MAX_REPEATED = 5, 8
-_PAUSES_WHEN_SLOW = (1.0, 2.0, 3.0)  # seconds before the repetitions of a slow request
+_SIGNS = _REFUSALS | {403}  # of a limit, where the request was answered before
+_PAUSE, _REST = 0.2, 1.0  # seconds before such a request, and before a repetition
 
 AddressResult = Response | MailServer | ProbeError  # at one of a host's addresses
 # Of a result: its kind, and the name, the endpoint or the request.
@@ -42,7 +41,7 @@ class _WebServer:
     def __init__(self) -> None:
         self.places = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self.turn = threading.Lock()  # for requests that are sent alone
-        self.pause = 0.0  # seconds between requests, where it limits their rate
+        self.is_limiting = False  # the rate of requests
         self.answered = deque[Request](maxlen=30)  # the last not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.seconds_alone: dict[Request, float] = {}  # of requests sent alone
@@ -99,6 +98,9 @@ class Facts:
                     self.is_late, error.kind = True, "late"  # type: ignore
                 future.set_exception(error)
         result: T = future.result()
+        if self.is_late and getattr(result, "is_limited", False):
+            with self._lock:  # with more time the result may be another
+                self._futures.pop(key, None)
         return result
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
@@ -157,46 +159,34 @@ class Facts:
             return response.seconds
         server, request = self._server_of(request), request._replace(url=response.url)
         with server.turn:
-            seconds = server.seconds_alone.get(request, response.seconds)
-            for pause in _PAUSES_WHEN_SLOW:
-                if server.is_slow or seconds <= most:
-                    break
-                if time.monotonic() + pause + most >= self.network.until:
-                    if request in server.seconds_alone:
-                        break
+            if not (server.is_slow or request in server.seconds_alone):
+                if time.monotonic() + _REST + most >= self.network.until:
                     self.is_late = True
                     return most
-                time.sleep(pause)
+                time.sleep(_REST)
                 with suppress(ProbeError):
-                    seconds = self._send(request).seconds
-                    server.seconds_alone[request] = seconds
+                    server.seconds_alone[request] = self._send(request).seconds
+            seconds = server.seconds_alone.get(request, response.seconds)
             server.is_slow = server.is_slow or seconds > most
         return seconds
 
     def _send_limited(self, request: Request) -> Response:
-        server = self._server_of(request)
-        if server.pause:
-            return self._send_in_turn(server, request)
-        has_place = server.places.acquire(timeout=_LONGEST_WAIT)
-        try:
-            response = self._send(request)
-        finally:
-            if has_place:
-                server.places.release()
-        if response.status in _REFUSALS:
+        server, response = self._server_of(request), None
+        if not server.is_limiting:
+            has_place = server.places.acquire(timeout=_LONGEST_WAIT)
+            try:
+                response = self._send(request)
+            finally:
+                if has_place:
+                    server.places.release()
+        if response is None or response.status in _REFUSALS:
             return self._send_in_turn(server, request, response)
         if response.status == 403:
-            return replace(response, is_limited=self._is_blocked(server, request))
+            is_blocked = self._refuses_now(server, request)
+            server.is_blocking = server.is_blocking or is_blocked
+            return replace(response, is_limited=is_blocked)
         server.answered.append(request)
         return response
-
-    def _is_blocked(self, server: _WebServer, request: Request) -> bool:
-        """Return whether the host also refuses a request that it answered before."""
-        host, answered = _host_of(request), list(server.answered)
-        at_host = [request for request in answered if _host_of(request) == host]
-        is_blocked = any(map(self._is_refused, at_host[-1:]))
-        server.is_blocking = server.is_blocking or is_blocked
-        return is_blocked
 
     def _send(self, request: Request) -> Response:
         network = self.network.step(PATIENCE * self.network.timeout)
@@ -205,59 +195,54 @@ class Facts:
         return response
 
     def _send_in_turn(
-        self, server: _WebServer, request: Request, refusal: Response | None = None
+        self, server: _WebServer, request: Request, refusal: Response | None
     ) -> Response:
-        """Send a request alone, after a pause; repeat it while the server refuses it.
+        """Send a request alone, after a pause, up to twice while the server refuses it.
 
-        A host that refuses the first repetition is unavailable, unless the server also
-        refuses requests that it answered before: then it limits their rate.
+        A host that refuses it is unavailable, unless the server also refuses a request
+        that it answered before: then it limits their rate.
         """
         host, started = _host_of(request), time.monotonic()
         with server.turn:
-            for _ in range(_MAX_TRIES):
-                pause = server.pause or _FIRST_PAUSE
-                is_down = refusal is not None and host in server.down
-                if is_down or time.monotonic() + pause >= self.network.until:
+            for pause in (_PAUSE if server.is_limiting else _REST, _REST):
+                if refusal is not None and host in server.down:
+                    break
+                if time.monotonic() + pause >= self.network.until:
+                    self.is_late = True
                     break
                 time.sleep(pause)
                 response = self._send(request)
                 if response.status not in _REFUSALS:
-                    server.pause = pause if server.pause else _PAUSE
+                    server.is_limiting = True
                     self.waited += time.monotonic() - started
                     return response
                 refusal = response
-                # A limit may hold for some hosts and paths only.
-                answered = list(server.answered)  # other threads add to it
-                at_host = [request for request in answered if _host_of(request) == host]
-                repeated = (at_host or answered)[:_MAX_REPEATED]
-                if server.pause or any(map(self._is_refused, repeated)):
-                    server.pause = min(2 * pause, _LONGEST_PAUSE)
-                else:
+                is_limiting = server.is_limiting or self._refuses_now(server, request)
+                server.is_limiting = is_limiting
+                if not is_limiting:
                     server.down.add(host)
             response = refusal or self._send(request)
-            is_limited = response.status in _REFUSALS and server.pause > 0
+            is_limited = response.status in _REFUSALS and server.is_limiting
             return replace(response, is_limited=is_limited)
 
-    def _is_refused(self, request: Request) -> bool:
+    def _refuses_now(self, server: _WebServer, request: Request) -> bool:
+        """Return whether a request is refused that is like this one and was answered."""
+        host, path = split_url(request.url)[1:3]
+
+        def likeness(other: Request) -> tuple[bool, bool]:
+            parts = split_url(other.url)
+            return parts.netloc == host, parts.path == path
+
+        answered = sorted(server.answered, key=likeness)
         with suppress(ProbeError):
-            return self._send(request).status in (403, *_REFUSALS)
+            return bool(answered) and self._send(answered[-1]).status in _SIGNS
         return False
 
     @property
     def is_limited(self) -> bool:
         """Whether a web server limits requests, by their rate or by a block."""
         servers = list(self._servers.values())
-        return any(server.pause or server.is_blocking for server in servers)
-
-    def forget_refusals(self) -> None:
-        """Forget the responses of servers that limited requests."""
-        with self._lock:
-            for server in list(self._servers.values()):
-                server.is_blocking = False
-            for key, future in list(self._futures.items()):
-                has_result = future.done() and not future.exception()
-                if has_result and getattr(future.result(), "is_limited", False):
-                    del self._futures[key]
+        return any(server.is_limiting or server.is_blocking for server in servers)
 
     def fetch(self, request: Request) -> Response:
         """Return the response to a request, after its redirects."""

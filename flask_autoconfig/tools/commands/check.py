@@ -184,12 +184,7 @@ def _side_by_side(
     def check_safely(case: Case) -> Report:
         try:
             with turn if facts.is_limited else nullcontext():
-                result = check_in_passes(case)
-            if not is_one and facts.is_limited and result.has("http.limited"):
-                with turn:
-                    facts.forget_refusals()
-                    result = check_in_passes(case)
-            return result
+                return check_in_passes(case)
         except Exception as error:  # an unexpected response
             reason = f"{type(error).__name__}: {error}"[:300]
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
