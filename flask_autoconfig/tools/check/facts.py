@@ -204,6 +204,7 @@ class Facts:
         """
         host, started = _host_of(request), time.monotonic()
         with server.turn:
+            self.waited += time.monotonic() - started
             for pause in (_PAUSE if server.is_limiting else _REST, _REST):
                 if refusal is not None and host in server.down:
                     break
@@ -211,10 +212,10 @@ class Facts:
                     self.is_late = True
                     break
                 time.sleep(pause)
+                self.waited += pause
                 response = self._send(request)
                 if response.status not in _REFUSALS:
                     server.is_limiting = True
-                    self.waited += time.monotonic() - started
                     return response
                 refusal = response
                 is_limiting = server.is_limiting or self._refuses_now(server, request)
