@@ -15,7 +15,6 @@ from .run import Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
-_NARROW = 50  # columns: narrower terminals get a smaller indent
 _MAX_NAMED = 20  # domains in the closing line
 _MAX_PLACES = 6  # of one finding
 # Clients that people know are named before all others.
@@ -152,7 +151,6 @@ def details(
     Notes and good results are only counted, unless *verbose*. A finding that is in
     *earlier*, of another domain, takes one line; others are added to it.
     """
-    indent = _INDENT if width is None or width >= _NARROW else 2
     counts = {NOTE: 0, OK: 0}
     clients = {result.client for result in report.results}
     for found in report.findings:
@@ -170,9 +168,9 @@ def details(
         status = f"{found.status:{_INDENT - 1}}"
         status = click.style(status, fg=_COLOURS[found.status], bold=True)
         text = f"{status} {reference}{found.step}{place}: {found.seen}"
-        yield wrapped(text, width, indent)
+        yield wrapped(text, width, _INDENT)
         for label, words in () if is_repeated else _parts(found, clients):
-            yield wrapped(f"{' ' * indent}{label:5}{words}", width, indent + 5)
+            yield wrapped(f"{' ' * _INDENT}{label:5}{words}", width, _INDENT + 5)
     omitted = [_plural(counts[NOTE], "note")] if counts[NOTE] else []
     omitted += [f"{counts[OK]} ok"] if counts[OK] else []
     if omitted and not quiet:

@@ -9,13 +9,11 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider, Server
 from ...documents.setups import Setup
-from .. import zone
 from ..clients import CLIENTS, Client, Step
 from ..net.http import Response
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
-from . import texts
 from .context import Context, Play, requests_of, steps_of
 from .facts import Facts, Request, gather, run_concurrently
 from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
@@ -238,34 +236,11 @@ def _missing_domain(case: Case, facts: Facts) -> Finding | None:
             errors.append(error)
     if len(errors) == 2:
         return web.failed(case.domain, errors[0], "domain.lookup-failed")
-    if above := _domain_above(case, facts):
-        return finding("domain.is-host", case.domain, parent=above, name=case.domain)
     if errors or has_records or facts.is_known(case.domain):
         return None
     if any(map(facts.exists, case.hosts)):
         return None
-    _, _, parent = case.domain.partition(".")
-    with suppress(LookupFailed):
-        if "." in parent and (facts.mx(parent) or facts.addresses(parent)):
-            return finding("domain.not-in-zone", case.domain, parent=parent)
     return finding("domain.unknown", case.domain)
-
-
-def _domain_above(case: Case, facts: Facts) -> str:
-    """Return the domain of mail addresses, if the name is one of its hosts, or ""."""
-    label, _, above = case.domain.partition(".")
-    if case.provider or facts.mx_hosts(case.domain) or "." not in above:
-        return ""
-    services = [service for service, *_ in zone.MAIL_SERVICES]
-    hosts = filter(facts.exists, case.hosts)
-    is_own = any(not facts.is_from_wildcard(host, above) for host in hosts)
-    if is_own or any(facts.targets(f"{name}.{case.domain}") for name in services):
-        return ""
-    targets = (facts.targets(f"{service}.{above}") for service in services)
-    mail_hosts = {host for pairs in targets for host, _ in pairs}
-    mail_hosts |= {*facts.mx_hosts(above)}
-    is_host = label in texts.table("shared")["host_labels"].split()
-    return above if mail_hosts and (is_host or case.domain in mail_hosts) else ""
 
 
 def _parked_domain(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
