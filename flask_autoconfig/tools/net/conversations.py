@@ -265,16 +265,7 @@ class Smtp(Conversation):
         lines = self.command("EHLO [127.0.0.1]")
         offered = [line[4:].upper() for line in lines]
         is_whole = any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
-        # Lines after a final one that came too early would precede the next response.
-        rest = [] if is_whole or not self.is_success(lines) else self.command("NOOP")
-        for line in (*lines, *rest):
-            if not re.match(r"\d{3}", line):
-                problem = f"the response to EHLO is malformed, at “{self.quoted(line)}”"
-                raise ProbeError("protocol", problem, texts()["mail"]["malformed"])
         if not self.is_success(lines):
-            for line in self.transcript:  # LMTP and FTP greet with 220 too
-                if server_of(line) not in ("an SMTP server", ""):
-                    raise self.wrong_protocol(line)
             raise self.refusal("it refuses what mail clients greet with", lines[-1])
         masked = [line for line in offered if _MASKED.fullmatch(line)]
         if masked and not is_whole:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...config.tables import Method
 from ...documents.setups import Account
@@ -105,15 +105,7 @@ class _Session:
             # A late greeting before STARTTLS may outlast the step.
             network = self.base_network if is_starttls else self.network
             suffix = f" port {port}{' after STARTTLS' if is_starttls else ''}"
-            try:
-                tls = network.start_tls(self.connect_for_tls, host, suffix)
-            except ProbeError as error:
-                reason = getattr(error.__cause__, "reason", "")
-                if reason in texts()["handshake"][0]["reasons"] and not is_starttls:
-                    plain, line = self._send_quit()
-                    if plain and line.upper().startswith(plain.refusals):
-                        raise plain.refusal("it answers in clear text", line) from error
-                raise
+            tls = network.start_tls(self.connect_for_tls, host, suffix)
             sock, server.certificate = tls
             begin = self._conversation if is_starttls else self._await_greeting
             conversation = begin(sock)
@@ -176,22 +168,14 @@ class _Session:
         if sock and self.endpoint.socket_type != "SSL":
             problem = "no greeting came: the server waits for TLS to begin"
             raise ProbeError("timeout", problem)
-        conversation, line = self._send_quit(sock)
-        if conversation and line.startswith("HTTP/"):
-            raise conversation.wrong_protocol(line)
-        if conversation and conversation.buffer.startswith(b"\x15\x03"):  # a TLS alert
-            row = texts()["silent"]["twice"]
-            raise ProbeError("protocol", row["problem"], row["cure"])
-
-    def _send_quit(self, sock: socket.socket | None = None) -> tuple[Any, str]:
-        """Send QUIT; return the conversation and the response, None and "" for none."""
         self._begin_step(self.base_network.timeout / 3)
-        line, conversation = "", None
+        line = ""
         with suppress(OSError, ProbeError):
             conversation = self._conversation(sock or self._connect())
             conversation.send("QUIT\r\n")
             line = conversation.read_line()
-        return conversation, line
+        if line.startswith("HTTP/"):
+            raise conversation.wrong_protocol(line)
 
 
 @contextmanager
