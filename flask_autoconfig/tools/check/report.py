@@ -1,14 +1,12 @@
-"""The report on a domain, as text and as JSON, and the line that says what is done."""
+"""The report on a domain, as text and as JSON."""
 
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
 from ...cleaning import clean
 from ..clients import CALENDARS
-from ..terminal import columns, replace_line, width, wrapped
+from ..terminal import columns, wrapped
 from .findings import FAILURE, NOTE, OK, WARNING, Finding, affected_by, has_failure
 from .rules.web import PASSWORD_PROMPTS
 from .run import Report
@@ -210,27 +208,3 @@ def closing(number: int, failed: Sequence[str]) -> str:
 
 def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-class Progress:
-    """A line on stderr that says what is being done, if that is a terminal."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def __call__(self, text: str) -> None:
-        if width(err=True) is None:
-            return
-        # COLUMNS may be too large, and a wrapped line could not be removed. In the last
-        # column some terminals begin a new line.
-        most = min(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 78)
-        if most > 0:
-            text = clean(text, most)
-            replace_line(text.ljust(self._length))
-            self._length = len(text)
-
-    def end(self) -> None:
-        if self._length:
-            replace_line(" " * self._length)
-            replace_line("")
-            self._length = 0

@@ -35,7 +35,6 @@ from .rules import (
 _ABSENT = ("document.no", "document.some")  # the start of codes
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 _MAIL_PATIENCE = 30  # seconds that every client waits for a mail server
-Notify = Callable[[str], None]
 
 _Rule = Callable[[Context], Iterable[Finding]]
 # Rules that only need the file, and apply before anything is published.
@@ -94,7 +93,6 @@ class Report:
     led_to: tuple[Server, ...] = ()  # calendars that no document lists
 
     def has(self, code: str) -> bool:
-        """Return whether there is a finding with this code."""
         return any(found.code == code for found in self.findings)
 
     def with_findings(self, more: Iterable[Finding]) -> "Report":
@@ -138,18 +136,16 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
         yield parts.hostname or "", port
 
 
-def check_file(case: Case, facts: Facts, notify: Notify) -> Report:
+def check_file(case: Case, facts: Facts) -> Report:
     """Check the servers of the file only."""
-    notify(f"{case.domain}: asking the servers of the file")
     context = Context(case, facts, case.provider)
     findings = gather(lambda rule: rule(context), _RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
 
-def check_published(case: Case, facts: Facts, notify: Notify) -> Report:
+def check_published(case: Case, facts: Facts) -> Report:
     """Check what is published: play every client, and find what stops it."""
-    notify(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = clients_of(case)
     requests: list[Request] = []
     fetch = partial(_fetch, case, facts, clients, requests)
@@ -176,7 +172,6 @@ def check_published(case: Case, facts: Facts, notify: Notify) -> Report:
         is_trusted = document.is_verified
     context = replace(context, led_to=tuple(dav.led_to(context)))
 
-    notify(f"{case.domain}: asking the servers, and comparing the results")
     found_by_rules = gather(lambda rule: rule(context), _RULES)
     findings = [causes.by_alias(case, facts, found) for found in found_by_rules]
     if facts.is_late:  # what seems to be absent may not have been asked for

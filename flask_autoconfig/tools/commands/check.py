@@ -61,12 +61,14 @@ def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str
     is_several = args.every or len(cases) > 1
     earlier: report.Earlier | None = {} if is_several else None
     check = run.check_file if args.unpublished else run.check_published
-    notify = report.Progress()
-    notify(f"checking {cases[0].domain if not cases[1:] else f'{len(cases)} domains'}")
+
+    def notify(text: str) -> None:
+        if not args.quiet and terminal.width(err=True) is not None:
+            terminal.print_line(text, err=True)
+
     with ending.at_once():
         for case, result in _side_by_side(cases, check, network, notify):
             result = result.with_findings(_findings_of_file(args.service, case))
-            notify.end()
             if args.login:
                 result = _with_logins(args, case, network, result)
             if has_failure(result.findings):
@@ -158,9 +160,9 @@ def _findings_of_file(service: Service | None, case: Case) -> list[Finding]:
 
 def _side_by_side(
     cases: list[Case],
-    check: Callable[[Case, Facts, run.Notify], Report],
+    check: Callable[[Case, Facts], Report],
     network: Network,
-    notify: run.Notify,
+    notify: Callable[[str], None],
 ) -> Iterator[tuple[Case, Report]]:
     """Yield the cases with their reports, in order, each as soon as it is known.
 
@@ -174,7 +176,7 @@ def _side_by_side(
     def check_in_passes(case: Case) -> Report:
         for _ in range(_PASSES):  # each requests what the last one had no time for
             of_case = Facts(run.reach(case, network), facts)
-            result = check(case, of_case, notify if is_one else lambda _: None)
+            result = check(case, of_case)
             if not of_case.is_late or of_case.waited < network.timeout:
                 break  # complete, or the time went to servers that do not respond
         if of_case.is_late and not has_failure(result.findings):
@@ -193,8 +195,8 @@ def _side_by_side(
     results = pool.map(check_safely, cases)
     try:
         for number, case in enumerate(cases, 1):
-            if not is_one:
-                notify(f"{case.domain} ({number} of {len(cases)} domains)")
+            which = "" if is_one else f" ({number} of {len(cases)} domains)"
+            notify(f"checking {case.domain}{which}")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if not is_one and facts.is_limited else 1
             with ending.within(seconds, case.domain):
