@@ -17,6 +17,8 @@ from flask_autoconfig.config.tables import WITHOUT_LOGIN, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
+from flask_autoconfig.tools.check import Case
+from flask_autoconfig.tools.check.context import request_of
 from flask_autoconfig.tools.clients import (
     CLIENTS,
     OUTLOOK,
@@ -218,3 +220,11 @@ def test_every_fault_is_told_and_not_the_first_alone() -> None:
         *("incoming[0].socket_type", "incoming[0].port", "incoming[1].socket_type"),
         *("outgoing[0].socket_type", "outgoing[0].port"),
     ]
+
+
+def test_gnome_online_accounts_leaves_an_address_unencoded_where_it_can() -> None:
+    step = next(s for client in CLIENTS for s in client.steps if s.form == "raw")
+    for local, query in (("a+b", "a+b@"), ("a b", "a%20b@")):
+        case = Case(DOMAIN, (), address=Address(local, DOMAIN))
+        url = request_of(step, case, f"https://{DOMAIN}/").url
+        assert url == f"https://{DOMAIN}/?emailaddress={query}{DOMAIN}"

@@ -18,7 +18,7 @@ from ..files import table_beside
 from .reading import Fault, Reading, Rules, read
 
 # The words of clients.toml.
-Form = Literal["address", "evolution", "none"]
+Form = Literal["address", "evolution", "none", "raw"]
 Place = Literal["host", "domain", "mx domain", "mx host", "ispdb", "ispdb mx"]
 Scheme = Literal["https", "http"]
 Kind = Literal["xml", "pox", "pox by get", "v2", "302"]

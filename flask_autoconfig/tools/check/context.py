@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import punctuation
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -16,6 +17,9 @@ from ..naming import base_domain
 from ..net.http import Response
 from .facts import Facts, Request
 from .findings import FAILURE, Case, Finding, shown
+
+# What a client may leave unencoded in a request line.
+_UNENCODED = "".join({*punctuation} - {*'"<>\\'})
 
 
 class Outcome(NamedTuple):
@@ -197,4 +201,5 @@ def request_of(step: Step, case: Case, url: str) -> Request:
         return Request(url)
     if step.form == "evolution":
         address = str(Address(NOBODY, case.domain))
-    return Request(f"{url}?emailaddress={quote(address)}")
+    quoted = quote(address, safe=_UNENCODED if step.form == "raw" else "/")
+    return Request(f"{url}?emailaddress={quoted}")

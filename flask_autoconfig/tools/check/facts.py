@@ -70,6 +70,7 @@ class Facts:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses that arrived, and for turns
+        self._unfinished: list[_Key] = []
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[_Key, Future[Any]] = shared._futures if shared else {}
         # By an address of each; the name of a host that has none.
@@ -99,9 +100,14 @@ class Facts:
                 future.set_exception(error)
         result: T = future.result()
         if self.is_late and getattr(result, "is_limited", False):
-            with self._lock:  # with more time the result may be another
-                self._futures.pop(key, None)
+            self._unfinished.append(key)
         return result
+
+    def forget_unfinished(self) -> None:
+        """Forget the results that may be others with more time."""
+        with self._lock:
+            for key in self._unfinished:
+                self._futures.pop(key, None)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 

@@ -186,6 +186,7 @@ def affected_by(findings: Iterable[Finding], *codes: str) -> set[str]:
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that are not caused by others, such as one of a bad value."""
     failures = [found for found in findings if found.status == FAILURE]
+    differing = [found for found in failures if found.code == "document.differs"]
     bad_values = [found for found in failures if found.code in _BAD_VALUES]
     places_of_bad_values = {place for found in bad_values for place in found.places}
     clients_of_bad_values = affected_by(failures, *_BAD_VALUES)
@@ -196,6 +197,10 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     unread = (found for found in of_documents if not found.code.startswith("setup."))
     clients_without_setup = {client for found in unread for client in found.clients}
     for found in findings:
+        if found.code == "document.stale" and differing:
+            # The service has the same older file for all documents.
+            same = differing[0]._replace(clients=found.clients)
+            found = same.at(found.subject)
         is_failure, clients = found.status == FAILURE, {*found.clients}
         is_by_values = bool(clients) and clients <= clients_of_bad_values
         is_caused = found.step == "server" and is_failure and is_by_values

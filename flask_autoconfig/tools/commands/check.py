@@ -179,6 +179,7 @@ def _side_by_side(
             result = check(case, of_case)
             if not of_case.is_late or of_case.waited < network.timeout:
                 break  # complete, or the time went to servers that do not respond
+            of_case.forget_unfinished()
         if of_case.is_late and not has_failure(result.findings):
             return result.with_findings([finding("check.no-time", case.domain)])
         return result

@@ -21,7 +21,7 @@ def by_form(
 ) -> Finding:
     """Return the finding that the request succeeds with another query or by GET, if so."""
     bare, is_post = Request(request.url.partition("?")[0]), request.method == "POST"
-    if is_post or step.form == "address":
+    if is_post or step.form in ("address", "raw"):
         with suppress(ProbeError):
             status = facts.fetch(request).status
             is_missing = is_post and status == 404
