@@ -13,7 +13,7 @@ import io
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -75,12 +75,10 @@ class Shown:
     ends: datetime
     code: int = 0
     sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
-    old_client: Collection[int] = (2, 11, 14)  # the messages to a client of TLS 1.2
-    wants_staple: bool = False
+    refuses: str = ""  # version or ciphers, to a client of TLS 1.2
     is_for_any: bool = False
     breaks: str = ""  # OpenSSL's reason why the handshake breaks off, or TIMEOUT
     old_cipher: str = ""
-    longest: int = 9999  # padding of a ClientHello that is answered
 
     def judged(self, host: str) -> Certificate:
         if self.breaks == "TIMEOUT":
@@ -94,7 +92,6 @@ class Shown:
             max(days, 0),  # as of one that began today
             ends=f"{self.ends:%Y-%m-%d}",
             version="TLSv1.3",
-            wants_staple=self.wants_staple,
             old_cipher=self.old_cipher,
         )
         code = _ENDED if days < 0 else self.code
@@ -198,13 +195,9 @@ class PaperNetwork(Network):
         certificate.address = connection.getpeername()[0]
         return connection, certificate
 
-    def first_messages(
-        self, connect: Callable[[], Any], host: str, padding: bytes = b""
-    ) -> set[int]:
+    def refusal_of_tls12(self, connect: Callable[[], Any], host: str) -> str:
         shown = connect().encrypt()
-        if shown and len(padding) > shown.longest:
-            raise TimeoutError
-        return set(shown.old_client if shown else ())
+        return shown.refuses if shown else ""
 
 
 class _NameServer(dns.nameserver.Do53Nameserver):

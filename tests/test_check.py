@@ -33,7 +33,6 @@ from flask_autoconfig.config.reading import load
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.net.common import software_of
-from flask_autoconfig.tools.net.conversations import meaning
 from flask_autoconfig.tools.net.mail import Endpoint, MailServer
 
 # The file with a POP3 server too.
@@ -182,11 +181,6 @@ def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
             assert texts.code_of(kind, reply) == code, reply
 
 
-def test_a_code_is_explained_where_the_words_beside_it_say_little() -> None:
-    for reply, meant in LOGINS["meaning"].items():
-        assert meaning(reply) == (f" ({meant})" if meant else ""), reply
-
-
 def test_the_software_of_a_server_follows_its_words() -> None:
     for software, replies in LOGINS["software"].items():
         for reply in replies:
@@ -197,7 +191,7 @@ def test_the_software_of_a_server_follows_its_words() -> None:
 @pytest.mark.parametrize("has_file", [True, False])
 def test_a_login_of_no_use_is_named(here: Paper, claim: str, has_file: bool) -> None:
     command, reply, code = LOGINS["after"][claim]
-    type_ = "imap" if command in ("EXAMINE", "LIST", "AUTHENTICATE") else "smtp"
+    type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
     behave = talks(greeting, (command, reply), *said)

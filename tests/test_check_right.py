@@ -46,7 +46,7 @@ from world import (
     validating,
 )
 
-from flask_autoconfig.tools.check import login, run
+from flask_autoconfig.tools.check import run
 
 pytestmark = pytest.mark.world
 ALL = [
@@ -473,7 +473,8 @@ def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("password", "code"), [(PASSWORD, "login.good"), ("other", "login.refused-dav")]
+    ("password", "code"),
+    [(PASSWORD, "login.good"), ("other", "login.refused-here-alone")],
 )
 def test_a_calendar_that_wants_digest_gets_it(
     here: Paper, password: str, code: str
@@ -520,24 +521,6 @@ def test_a_wrong_password_is_told_at_each_server(here: Paper) -> None:
     assert well == f"{DOMAIN}  the servers of the file work"
     for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
         assert line.startswith(f"the login fails at {server}")
-
-
-def test_plain_is_tried_once_where_cram_md5_is_refused(
-    here: Paper, tmp_path: Path, monkeypatch: Patch
-) -> None:
-    """Somebody is asked before, and nobody allows it here."""
-    row = CHECKS["CRAM-MD5, by which a server with hashed passwords lets nobody in"]
-    make(here, row)
-    asked: list[tuple[str, str]] = []
-    log_in_everywhere: Any = login.log_in_everywhere
-
-    def refusing(*given: Any) -> Any:
-        return log_in_everywhere(*given[:4], lambda *said: asked.append(said), given[5])
-
-    monkeypatch.setattr(login, "log_in_everywhere", refusing)
-    codes = login_codes(log_in(here, written(tmp_path, *row["file"].items())))
-    assert asked == [(USER, f"imap {IMAP_NAME}:993 SSL by PLAIN")]
-    assert codes == ["login.refused-here-alone", "login.good", "login.good"]
 
 
 def test_a_server_that_delays_its_answer_is_waited_for(really: Real) -> None:

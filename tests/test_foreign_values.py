@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
@@ -129,7 +128,7 @@ def test_a_check_that_fails_does_not_stop_the_others() -> None:
     chosen = families.chosen(None, "")
     cases = [Case(f"{name}.test", chosen) for name in ("fails", "ends")]
 
-    def look(case: Case, facts: Facts, _: Any) -> Report:
+    def look(case: Case, facts: Facts) -> Report:
         if case.domain == "fails.test":
             raise OverflowError("int too large\x1b")
         return Report(case.domain, (), (), None, False)

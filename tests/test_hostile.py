@@ -3,7 +3,6 @@
 import plistlib
 import resource
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from services import until
 from strangers import Behaviour, server
 from support import Patch, tables
 
@@ -141,27 +139,6 @@ def test_a_connection_that_comes_after_the_deadline_is_closed() -> None:
         with pytest.raises(ProbeError, match="in time"):
             NETWORK.step(0).start_tls(lambda: connection, "late.test")
         assert connection.fileno() == -1
-
-
-def test_a_connection_that_another_address_made_needless_is_closed() -> None:
-    late, used = socket.socket(), socket.socket()
-    is_made = threading.Event()
-
-    class TwoAddresses(Network):
-        def addresses(self, host: str, port: int) -> list[str]:
-            return ["192.0.2.1", "192.0.2.2"]
-
-        def dial(self, address: str, port: int, seconds: float) -> socket.socket:
-            if address == "192.0.2.2":
-                return used
-            is_made.wait(10)
-            return late
-
-    with used:
-        assert TwoAddresses(OUTSIDE.resolver).connect("two.test", 993) is used
-        is_made.set()
-        until(lambda: late.fileno() == -1)
-        assert used.fileno() != -1
 
 
 def test_a_silent_address_leaves_the_others_time(monkeypatch: Patch) -> None:

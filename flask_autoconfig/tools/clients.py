@@ -54,7 +54,6 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
     # if its XML or JSON cannot be parsed.
     takes_first_2xx: bool = False
     needs_absolute_location: bool = False
-    takes_small_keys: bool = False  # in certificates of mail servers: RSA of 1024 bits
     agent: str = ""  # its User-Agent, "" if it is unknown
     redirects: int = 10  # that it follows at most, as curl and libsoup in programs
     patience: float = 10.0  # seconds that it waits for a response, at least

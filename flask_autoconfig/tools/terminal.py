@@ -83,11 +83,6 @@ def print_line(text: str, *, err: bool = False, **style: Any) -> None:
     click.echo(wrapped(line, width(err=err)), err=err)
 
 
-def replace_line(text: str) -> None:
-    """Print *text* over the current line of stderr."""
-    click.echo(f"\r{clean(text)}", nl=False, err=True)
-
-
 def write(document: bytes) -> None:
     """Print a document: its bytes, or on a terminal its lines as :func:`echo` does."""
     if width() is None:

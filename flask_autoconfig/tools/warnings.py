@@ -11,11 +11,8 @@ from functools import partial
 from itertools import chain, count
 from urllib.parse import urlsplit
 
-from msgspec import to_builtins
-
 from .. import documents
 from ..address import Address, is_for_all, is_ip
-from ..config.building import below
 from ..config.explain.hints import corrected_login, cure_for_type, foreign_placeholder
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
@@ -150,6 +147,8 @@ def _services(provider: Provider) -> Findings:
             yield _warning("broken-placeholder", f"{place}.username", word=broken[0])
 
         is_dav, url = server.type in ("caldav", "carddav"), server.url
+        if url and url.startswith("http://"):
+            yield _warning("unencrypted-url", f"{place}.url")
         if is_dav and url and not urlsplit(url).path:
             yield _warning("url-without-path", f"{place}.url", server=server)
 
@@ -165,21 +164,6 @@ _PRIVATE_DOMAINS = re.compile(
     r"\.(local|localdomain|localhost|lan|home|home\.arpa|internal|intranet|corp|private"
     r"|workgroup|fritz\.box|invalid)$"
 )
-
-
-def _unencrypted_urls(provider: Provider) -> Findings:
-    def search(value: object, place: str) -> Findings:
-        if isinstance(value, str) and value.startswith("http://"):
-            yield _warning("unencrypted-url", place)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                yield from search(item, below(place, key))
-        elif isinstance(value, list | tuple):
-            for index, item in enumerate(value):
-                yield from search(item, f"{place}[{index}]")
-
-    # A domains file has no URLs, and no form as a builtin.
-    yield from search(to_builtins(provider, enc_hook=lambda _: None), "")
 
 
 def _unreachable(provider: Provider) -> Findings:
@@ -238,10 +222,6 @@ def _sizes_and_colours(provider: Provider) -> Findings:
         if length > limit:
             yield _warning("long-name", key, limit=limit, length=length)
 
-    number = sum(1 for _ in provider.exact_domains) if provider.list_domains else 0
-    if number > 1000:
-        yield _warning("long-list", "list_domains", number=number)
-
     colour = (provider.page and provider.page.colour) or "#000000"
     contrast = look.contrast(colour, look.PAPER)
     if contrast < look.ENOUGH:
@@ -251,15 +231,13 @@ def _sizes_and_colours(provider: Provider) -> Findings:
 
 _LEFT_OUT = {"outlook": outlook.left_out, "apple": apple.left_out}
 _LEFT_OUT |= {"srv": zone.left_out, "pacc": pacc.left_out}
+
+
 # The user names that clients of SRV records assume.
 _IN_SRV = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%")
 
 
 def _publication(provider: Provider) -> Findings:
-    for index, domain in enumerate(provider.domains):
-        if "." not in domain.removeprefix("*.") and domain != "*":
-            yield _warning("undotted-domain", f"domains[{index}]", name=domain)
-
     for place, server in _mail_servers(provider):
         if server.username and server.username not in _IN_SRV:
             yield _warning("srv-username", f"{place}.username")
@@ -272,6 +250,6 @@ def _publication(provider: Provider) -> Findings:
 Rule = Callable[[Provider], Findings]
 # Rules about anybody's settings.
 _OF_SETTINGS: tuple[Rule, ...] = (
-    *(_mail, _services, _unencrypted_urls, _unreachable, _shared_usernames),
+    *(_mail, _services, _unreachable, _shared_usernames),
     _sizes_and_colours,
 )

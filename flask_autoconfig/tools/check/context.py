@@ -66,7 +66,6 @@ class Play:
         return self.outcome is not None and self.outcome.url in urls
 
     def failures(self) -> list[Finding]:
-        """Return the findings that are failures."""
         return [found for found in self.findings if found.status == FAILURE]
 
 
@@ -158,7 +157,6 @@ class Context:
         return [play.client.name for play in self.plays if play.reads(document)]
 
     def has_document(self, play: Play) -> bool:
-        """Return whether a client took its settings from a config-v1.1.xml."""
         documents: list[Document | FaultyDocument] = [*self.documents, *self.faulty]
         return any(map(play.reads, documents))
 

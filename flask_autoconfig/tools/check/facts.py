@@ -11,27 +11,24 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from ..clients import THUNDERBIRD
 from ..net.http import PATIENCE, Response, fetch_once, follow_redirects
 from ..net.http import Request as Request
-from ..net.mail import Endpoint, MailServer, first_messages, mail_server
+from ..net.mail import Endpoint, MailServer, mail_server, refusal_of_tls12
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import NO_CIPHER, PADDING, STAPLE, TOO_LONG
 from ..net.untrusted import split_url
-from . import texts
 
 S = TypeVar("S")
 T = TypeVar("T")
 _WORKERS = 32
+_MAX_CACHED = 20_000  # results: those of some hundred domains
 # Requests at a time to one web server: those of an office, but not those of all clients.
 _MAX_CONCURRENT = 8
 _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
 # Where a server limits the rate of requests, they are repeated one by one, with pauses.
 _REFUSALS = frozenset((429, 503))
-_FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
-_MAX_TRIES, _MAX_REPEATED = 5, 8
-_PAUSES_WHEN_SLOW = (1.0, 2.0, 3.0)  # seconds before the repetitions of a slow request
+_SIGNS = _REFUSALS | {403}  # of a limit, where the request was answered before
+_PAUSE, _REST = 0.2, 1.0  # seconds before such a request, and before a repetition
 
 AddressResult = Response | MailServer | ProbeError  # at one of a host's addresses
 # Of a result: its kind, and the name, the endpoint or the request.
@@ -44,7 +41,7 @@ class _WebServer:
     def __init__(self) -> None:
         self.places = threading.BoundedSemaphore(_MAX_CONCURRENT)
         self.turn = threading.Lock()  # for requests that are sent alone
-        self.pause = 0.0  # seconds between requests, where it limits their rate
+        self.is_limiting = False  # the rate of requests
         self.answered = deque[Request](maxlen=30)  # the last not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
         self.seconds_alone: dict[Request, float] = {}  # of requests sent alone
@@ -73,7 +70,7 @@ class Facts:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
         self.waited = 0.0  # seconds for responses that arrived, and for turns
-        self.keys: list[_Key] = []  # of results that were not in the cache
+        self._unfinished: list[_Key] = []
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[_Key, Future[Any]] = shared._futures if shared else {}
         # By an address of each; the name of a host that has none.
@@ -85,8 +82,9 @@ class Facts:
         with self._lock:
             is_first = key not in self._futures
             future = self._futures.setdefault(key, Future())
+            if len(self._futures) > _MAX_CACHED:
+                del self._futures[next(iter(self._futures))]  # the oldest
         if is_first:
-            self.keys.append(key)
             time_left = self.network.until - time.monotonic()
             try:
                 future.set_result(obtain())
@@ -101,17 +99,15 @@ class Facts:
                     self.is_late, error.kind = True, "late"  # type: ignore
                 future.set_exception(error)
         result: T = future.result()
+        if self.is_late and getattr(result, "is_limited", False):
+            self._unfinished.append(key)
         return result
 
-    def forget(self, domain: str, keys: Iterable[_Key]) -> None:
-        """Forget the results with these keys that concern no other domain."""
+    def forget_unfinished(self) -> None:
+        """Forget the results that may be others with more time."""
         with self._lock:
-            for kind, of in keys:
-                if domain in str(of):
-                    self._futures.pop((kind, of), None)
-                if isinstance(of, Request):  # a server with an address may have others
-                    self._servers.pop(_host_of(of), None)
-        self.network.resolver.forget(domain)
+            for key in self._unfinished:
+                self._futures.pop(key, None)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 
@@ -169,117 +165,91 @@ class Facts:
             return response.seconds
         server, request = self._server_of(request), request._replace(url=response.url)
         with server.turn:
-            seconds = server.seconds_alone.get(request, response.seconds)
-            for pause in _PAUSES_WHEN_SLOW:
-                if server.is_slow or seconds <= most:
-                    break
-                if time.monotonic() + pause + most >= self.network.until:
-                    if request in server.seconds_alone:
-                        break
+            if not (server.is_slow or request in server.seconds_alone):
+                if time.monotonic() + _REST + most >= self.network.until:
                     self.is_late = True
                     return most
-                time.sleep(pause)
+                time.sleep(_REST)
                 with suppress(ProbeError):
-                    seconds = self._send(request).seconds
-                    server.seconds_alone[request] = seconds
+                    server.seconds_alone[request] = self._send(request).seconds
+            seconds = server.seconds_alone.get(request, response.seconds)
             server.is_slow = server.is_slow or seconds > most
         return seconds
 
     def _send_limited(self, request: Request) -> Response:
-        server = self._server_of(request)
-        if server.pause:
-            return self._send_in_turn(server, request)
-        has_place = server.places.acquire(timeout=_LONGEST_WAIT)
-        try:
-            response = self._send(request)
-        finally:
-            if has_place:
-                server.places.release()
-        if response.status in _REFUSALS:
+        server, response = self._server_of(request), None
+        if not server.is_limiting:
+            has_place = server.places.acquire(timeout=_LONGEST_WAIT)
+            try:
+                response = self._send(request)
+            finally:
+                if has_place:
+                    server.places.release()
+        if response is None or response.status in _REFUSALS:
             return self._send_in_turn(server, request, response)
         if response.status == 403:
-            return replace(response, is_limited=self._is_blocked(server, request))
+            is_blocked = self._refuses_now(server, request)
+            server.is_blocking = server.is_blocking or is_blocked
+            return replace(response, is_limited=is_blocked)
         server.answered.append(request)
         return response
 
-    def _is_blocked(self, server: _WebServer, request: Request) -> bool:
-        """Return whether the host also refuses a request that it answered before."""
-        host, answered = _host_of(request), list(server.answered)
-        at_host = [request for request in answered if _host_of(request) == host]
-        is_blocked = any(map(self._is_refused, at_host[-1:]))
-        server.is_blocking = server.is_blocking or is_blocked
-        return is_blocked
-
     def _send(self, request: Request) -> Response:
-        """Send a request, as Thunderbird if a firewall refuses the name of this program."""
-        response = self._fetch(request)
+        network = self.network.step(PATIENCE * self.network.timeout)
+        response = fetch_once(network, request)
         self.waited += response.seconds
-        if "User-Agent" in dict(request.headers) or not is_wall(response):
-            return response
-        as_client = request.with_agent(THUNDERBIRD.agent)
-        host = _host_of(request)
-        is_refused = self._cached(
-            "the name is refused", host, lambda: not is_wall(self._fetch(as_client))
-        )
-        return self._fetch(as_client) if is_refused else response
-
-    def _fetch(self, request: Request) -> Response:
-        return fetch_once(self.network.step(PATIENCE * self.network.timeout), request)
+        return response
 
     def _send_in_turn(
-        self, server: _WebServer, request: Request, refusal: Response | None = None
+        self, server: _WebServer, request: Request, refusal: Response | None
     ) -> Response:
-        """Send a request alone, after a pause; repeat it while the server refuses it.
+        """Send a request alone, after a pause, up to twice while the server refuses it.
 
-        A host that refuses the first repetition is unavailable, unless the server also
-        refuses requests that it answered before: then it limits their rate.
+        A host that refuses it is unavailable, unless the server also refuses a request
+        that it answered before: then it limits their rate.
         """
         host, started = _host_of(request), time.monotonic()
         with server.turn:
-            for _ in range(_MAX_TRIES):
-                pause = server.pause or _FIRST_PAUSE
-                is_down = refusal is not None and host in server.down
-                if is_down or time.monotonic() + pause >= self.network.until:
+            self.waited += time.monotonic() - started
+            for pause in (_PAUSE if server.is_limiting else _REST, _REST):
+                if refusal is not None and host in server.down:
+                    break
+                if time.monotonic() + pause >= self.network.until:
+                    self.is_late = True
                     break
                 time.sleep(pause)
+                self.waited += pause
                 response = self._send(request)
                 if response.status not in _REFUSALS:
-                    server.pause = pause if server.pause else _PAUSE
-                    self.waited += time.monotonic() - started
+                    server.is_limiting = True
                     return response
                 refusal = response
-                # A limit may hold for some hosts and paths only.
-                answered = list(server.answered)  # other threads add to it
-                at_host = [request for request in answered if _host_of(request) == host]
-                repeated = (at_host or answered)[:_MAX_REPEATED]
-                if server.pause or any(map(self._is_refused, repeated)):
-                    server.pause = min(2 * pause, _LONGEST_PAUSE)
-                else:
+                is_limiting = server.is_limiting or self._refuses_now(server, request)
+                server.is_limiting = is_limiting
+                if not is_limiting:
                     server.down.add(host)
             response = refusal or self._send(request)
-            is_limited = response.status in _REFUSALS and server.pause > 0
+            is_limited = response.status in _REFUSALS and server.is_limiting
             return replace(response, is_limited=is_limited)
 
-    def _is_refused(self, request: Request) -> bool:
+    def _refuses_now(self, server: _WebServer, request: Request) -> bool:
+        """Return whether a request is refused that is like this one and was answered."""
+        host, path = split_url(request.url)[1:3]
+
+        def likeness(other: Request) -> tuple[bool, bool]:
+            parts = split_url(other.url)
+            return parts.netloc == host, parts.path == path
+
+        answered = sorted(server.answered, key=likeness)
         with suppress(ProbeError):
-            return self._send(request).status in (403, *_REFUSALS)
+            return bool(answered) and self._send(answered[-1]).status in _SIGNS
         return False
 
     @property
     def is_limited(self) -> bool:
         """Whether a web server limits requests, by their rate or by a block."""
         servers = list(self._servers.values())
-        return any(server.pause or server.is_blocking for server in servers)
-
-    def forget_refusals(self) -> None:
-        """Forget the responses of servers that limited requests."""
-        with self._lock:
-            for server in list(self._servers.values()):
-                server.is_blocking = False
-            for key, future in list(self._futures.items()):
-                has_result = future.done() and not future.exception()
-                if has_result and getattr(future.result(), "is_limited", False):
-                    del self._futures[key]
+        return any(server.is_limiting or server.is_blocking for server in servers)
 
     def fetch(self, request: Request) -> Response:
         """Return the response to a request, after its redirects."""
@@ -295,31 +265,22 @@ class Facts:
         except ProbeError as error:
             return error
 
-    def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
-        """Return the types of the first messages to a client of TLS 1.2; none if unknown.
+    def refusal_of_tls12(self, endpoint: Endpoint) -> str:
+        """Return why a client of TLS 1.2 is refused: version, ciphers, or "" (none)."""
 
-        nginx fetches a *staple* only when a first client has connected, and other servers
-        need a rest: where the first connection fails, a second one counts.
-        """
-
-        def connect(padding: bytes) -> set[int]:
+        def obtain() -> str:
             with suppress(OSError, ProbeError):
-                return first_messages(self.network, endpoint, padding)
-            return set()
+                return refusal_of_tls12(self.network, endpoint)
+            return ""
 
-        def obtain() -> set[int]:
-            messages = connect(PADDING)
-            is_refused = messages <= {NO_CIPHER}
-            if is_refused or (staple and STAPLE not in messages):
-                time.sleep(1)
-                messages = connect(b"")
-                has_time = time.monotonic() + self.network.timeout < self.network.until
-                if is_refused and has_time and messages - {NO_CIPHER}:
-                    is_too_long = connect(PADDING) <= {NO_CIPHER}
-                    messages |= {TOO_LONG} if is_too_long else set()
-            return messages
+        def obtain_again() -> str:
+            # Servers that need a rest hang up too: then a second connection counts.
+            if (refusal := obtain()) != "ciphers":
+                return refusal
+            time.sleep(1)
+            return obtain()
 
-        return self._cached("first messages", endpoint, obtain)
+        return self._cached("TLS 1.2", endpoint, obtain_again)
 
     def at_addresses(self, target: Request | Endpoint) -> dict[str, AddressResult]:
         """Return the result at each address of a host; {} for a host with only one."""
@@ -353,14 +314,6 @@ class Facts:
 
 def _host_of(request: Request) -> str:
     return split_url(request.url).hostname or ""
-
-
-def is_wall(response: Response) -> bool:
-    """Return whether a firewall or a bot protection may have refused a request."""
-    is_page = b"<html" in response.body[:1000].lower()
-    text = response.body[:4000].decode("utf-8", "replace") if is_page else ""
-    is_challenge = texts.patterns("page")["http.challenge"].search(text) is not None
-    return response.status in (403, 406) or is_challenge
 
 
 def run_concurrently(tasks: Iterable[Callable[[], T]]) -> list[T]:

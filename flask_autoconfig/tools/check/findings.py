@@ -170,7 +170,6 @@ def from_problem(
 
 
 def has_failure(findings: Iterable[Finding]) -> bool:
-    """Return whether one of the findings is a failure."""
     return any(found.status == FAILURE for found in findings)
 
 

@@ -390,13 +390,10 @@ class _Player:
         if by_pox.setup is not None:
             return by_pox
         got = by_pox.problem.seen if by_pox.problem else "nothing"
-        status = by_pox.response.status
-        needs_login = status in (401, 403)
-        if needs_login:
-            got = f"status {status}, which requires authentication"
         code = "autodiscover.v2-elsewhere"
         problem = finding(code, outcome.url, target=shown(target), got=got)
-        is_exchange = needs_login and self.case.provider is None
+        # An Exchange server answers only with a login.
+        is_exchange = by_pox.response.status in (401, 403) and not self.case.provider
         return outcome._replace(problem=problem.marked(ABSENT if is_exchange else ""))
 
     def _is_redirecting(self, url: str) -> bool:

@@ -1,21 +1,18 @@
-"""The report on a domain, as text and as JSON, and the line that says what is done."""
+"""The report on a domain, as text and as JSON."""
 
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
 from ...cleaning import clean
 from ..clients import CALENDARS
-from ..terminal import columns, replace_line, width, wrapped
+from ..terminal import columns, wrapped
 from .findings import FAILURE, NOTE, OK, WARNING, Finding, affected_by, has_failure
 from .rules.web import PASSWORD_PROMPTS
 from .run import Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
-_NARROW = 50  # columns: narrower terminals get a smaller indent
 _MAX_NAMED = 20  # domains in the closing line
 _MAX_PLACES = 6  # of one finding
 # Clients that people know are named before all others.
@@ -152,7 +149,6 @@ def details(
     Notes and good results are only counted, unless *verbose*. A finding that is in
     *earlier*, of another domain, takes one line; others are added to it.
     """
-    indent = _INDENT if width is None or width >= _NARROW else 2
     counts = {NOTE: 0, OK: 0}
     clients = {result.client for result in report.results}
     for found in report.findings:
@@ -170,9 +166,9 @@ def details(
         status = f"{found.status:{_INDENT - 1}}"
         status = click.style(status, fg=_COLOURS[found.status], bold=True)
         text = f"{status} {reference}{found.step}{place}: {found.seen}"
-        yield wrapped(text, width, indent)
+        yield wrapped(text, width, _INDENT)
         for label, words in () if is_repeated else _parts(found, clients):
-            yield wrapped(f"{' ' * indent}{label:5}{words}", width, indent + 5)
+            yield wrapped(f"{' ' * _INDENT}{label:5}{words}", width, _INDENT + 5)
     omitted = [_plural(counts[NOTE], "note")] if counts[NOTE] else []
     omitted += [f"{counts[OK]} ok"] if counts[OK] else []
     if omitted and not quiet:
@@ -212,27 +208,3 @@ def closing(number: int, failed: Sequence[str]) -> str:
 
 def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-class Progress:
-    """A line on stderr that says what is being done, if that is a terminal."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def __call__(self, text: str) -> None:
-        if width(err=True) is None:
-            return
-        # COLUMNS may be too large, and a wrapped line could not be removed. In the last
-        # column some terminals begin a new line.
-        most = min(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 78)
-        if most > 0:
-            text = clean(text, most)
-            replace_line(text.ljust(self._length))
-            self._length = len(text)
-
-    def end(self) -> None:
-        if self._length:
-            replace_line(" " * self._length)
-            replace_line("")
-            self._length = 0

@@ -9,13 +9,11 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider, Server
 from ...documents.setups import Setup
-from .. import zone
 from ..clients import CLIENTS, Client, Step
 from ..net.http import Response
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
-from . import texts
 from .context import Context, Play, requests_of, steps_of
 from .facts import Facts, Request, gather, run_concurrently
 from .findings import FAILURE, OK, WARNING, Case, Finding, finding, merged, weighed
@@ -37,7 +35,6 @@ from .rules import (
 _ABSENT = ("document.no", "document.some")  # the start of codes
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 _MAIL_PATIENCE = 30  # seconds that every client waits for a mail server
-Notify = Callable[[str], None]
 
 _Rule = Callable[[Context], Iterable[Finding]]
 # Rules that only need the file, and apply before anything is published.
@@ -47,7 +44,7 @@ _RULES: tuple[_Rule, ...] = (
     names.mx,
     names.services,
     single.autodiscover,
-    names.half_answered,
+    names.only_ipv6,
     name_servers.dnssec,
     name_servers.delegation,
     name_servers.authorities,
@@ -94,7 +91,6 @@ class Report:
     led_to: tuple[Server, ...] = ()  # calendars that no document lists
 
     def has(self, code: str) -> bool:
-        """Return whether there is a finding with this code."""
         return any(found.code == code for found in self.findings)
 
     def with_findings(self, more: Iterable[Finding]) -> "Report":
@@ -138,18 +134,16 @@ def _hosts(case: Case) -> Iterator[tuple[str, int]]:
         yield parts.hostname or "", port
 
 
-def check_file(case: Case, facts: Facts, notify: Notify) -> Report:
+def check_file(case: Case, facts: Facts) -> Report:
     """Check the servers of the file only."""
-    notify(f"{case.domain}: asking the servers of the file")
     context = Context(case, facts, case.provider)
     findings = gather(lambda rule: rule(context), _RULES_OF_FILE)
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
 
-def check_published(case: Case, facts: Facts, notify: Notify) -> Report:
+def check_published(case: Case, facts: Facts) -> Report:
     """Check what is published: play every client, and find what stops it."""
-    notify(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = clients_of(case)
     requests: list[Request] = []
     fetch = partial(_fetch, case, facts, clients, requests)
@@ -176,7 +170,6 @@ def check_published(case: Case, facts: Facts, notify: Notify) -> Report:
         is_trusted = document.is_verified
     context = replace(context, led_to=tuple(dav.led_to(context)))
 
-    notify(f"{case.domain}: asking the servers, and comparing the results")
     found_by_rules = gather(lambda rule: rule(context), _RULES)
     findings = [causes.by_alias(case, facts, found) for found in found_by_rules]
     if facts.is_late:  # what seems to be absent may not have been asked for
@@ -236,34 +229,11 @@ def _missing_domain(case: Case, facts: Facts) -> Finding | None:
             errors.append(error)
     if len(errors) == 2:
         return web.failed(case.domain, errors[0], "domain.lookup-failed")
-    if above := _domain_above(case, facts):
-        return finding("domain.is-host", case.domain, parent=above, name=case.domain)
     if errors or has_records or facts.is_known(case.domain):
         return None
     if any(map(facts.exists, case.hosts)):
         return None
-    _, _, parent = case.domain.partition(".")
-    with suppress(LookupFailed):
-        if "." in parent and (facts.mx(parent) or facts.addresses(parent)):
-            return finding("domain.not-in-zone", case.domain, parent=parent)
     return finding("domain.unknown", case.domain)
-
-
-def _domain_above(case: Case, facts: Facts) -> str:
-    """Return the domain of mail addresses, if the name is one of its hosts, or ""."""
-    label, _, above = case.domain.partition(".")
-    if case.provider or facts.mx_hosts(case.domain) or "." not in above:
-        return ""
-    services = [service for service, *_ in zone.MAIL_SERVICES]
-    hosts = filter(facts.exists, case.hosts)
-    is_own = any(not facts.is_from_wildcard(host, above) for host in hosts)
-    if is_own or any(facts.targets(f"{name}.{case.domain}") for name in services):
-        return ""
-    targets = (facts.targets(f"{service}.{above}") for service in services)
-    mail_hosts = {host for pairs in targets for host, _ in pairs}
-    mail_hosts |= {*facts.mx_hosts(above)}
-    is_host = label in texts.table("shared")["host_labels"].split()
-    return above if mail_hosts and (is_host or case.domain in mail_hosts) else ""
 
 
 def _parked_domain(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:

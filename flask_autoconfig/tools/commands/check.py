@@ -4,13 +4,10 @@ import json
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice
-from typing import Any
 
 import click
 
@@ -64,12 +61,14 @@ def _check(args: options.Asked, cases: list[Case], network: Network) -> list[str
     is_several = args.every or len(cases) > 1
     earlier: report.Earlier | None = {} if is_several else None
     check = run.check_file if args.unpublished else run.check_published
-    notify = report.Progress()
-    notify(f"checking {cases[0].domain if not cases[1:] else f'{len(cases)} domains'}")
+
+    def notify(text: str) -> None:
+        if not args.quiet and terminal.width(err=True) is not None:
+            terminal.print_line(text, err=True)
+
     with ending.at_once():
         for case, result in _side_by_side(cases, check, network, notify):
             result = result.with_findings(_findings_of_file(args.service, case))
-            notify.end()
             if args.login:
                 result = _with_logins(args, case, network, result)
             if has_failure(result.findings):
@@ -161,9 +160,9 @@ def _findings_of_file(service: Service | None, case: Case) -> list[Finding]:
 
 def _side_by_side(
     cases: list[Case],
-    check: Callable[[Case, Facts, run.Notify], Report],
+    check: Callable[[Case, Facts], Report],
     network: Network,
-    notify: run.Notify,
+    notify: Callable[[str], None],
 ) -> Iterator[tuple[Case, Report]]:
     """Yield the cases with their reports, in order, each as soon as it is known.
 
@@ -174,45 +173,38 @@ def _side_by_side(
     turn = threading.Lock()  # for one domain at a time, while a server limits requests
     is_one = len(cases) == 1
 
-    def check_in_passes(case: Case, keys: list[Any]) -> Report:
+    def check_in_passes(case: Case) -> Report:
         for _ in range(_PASSES):  # each requests what the last one had no time for
             of_case = Facts(run.reach(case, network), facts)
-            result = check(case, of_case, notify if is_one else lambda _: None)
-            keys += of_case.keys
+            result = check(case, of_case)
             if not of_case.is_late or of_case.waited < network.timeout:
                 break  # complete, or the time went to servers that do not respond
+            of_case.forget_unfinished()
         if of_case.is_late and not has_failure(result.findings):
             return result.with_findings([finding("check.no-time", case.domain)])
         return result
 
     def check_safely(case: Case) -> Report:
-        keys: list[Any] = []  # of the results that the check obtained
         try:
             with turn if facts.is_limited else nullcontext():
-                result = check_in_passes(case, keys)
-            if not is_one and facts.is_limited and result.has("http.limited"):
-                with turn:
-                    facts.forget_refusals()
-                    result = check_in_passes(case, keys)
-            return result
+                return check_in_passes(case)
         except Exception as error:  # an unexpected response
             reason = f"{type(error).__name__}: {error}"[:300]
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
-        finally:
-            facts.forget(case.domain, keys)
 
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        tasks = (pool.submit(check_safely, case) for case in cases)  # not all at once
-        futures = deque(islice(tasks, 2 * _SIDE_BY_SIDE))
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    results = pool.map(check_safely, cases)
+    try:
         for number, case in enumerate(cases, 1):
-            if not is_one:
-                notify(f"{case.domain} ({number} of {len(cases)} domains)")
+            which = "" if is_one else f" ({number} of {len(cases)} domains)"
+            notify(f"checking {case.domain}{which}")
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if not is_one and facts.is_limited else 1
             with ending.within(seconds):
-                result = futures.popleft().result()
-            futures += islice(tasks, 1)
+                result = next(results)
             yield case, result
+    finally:
+        pool.shutdown(cancel_futures=True)  # such as when stdout is a closed pipe
 
 
 def _print(args: options.Asked, result: Report, earlier: report.Earlier | None) -> None:
@@ -260,8 +252,7 @@ def _with_logins(
         code = "login.domain-faulty" if case.provider else "login.untrusted"
         return without_login(code)
     servers = [server for _, server in result.provider.servers]
-    more = logins.with_other_methods(case, servers, result.results)
-    servers += [*result.led_to, *more]
+    servers += result.led_to
     servers, others = logins.servers_for_login(case, servers, result.findings)
     result = result.with_findings(others)
     if not servers:

@@ -1,15 +1,11 @@
-"""What all conversations share: their error, its texts, and calls in threads."""
+"""What all conversations share: their error and its texts."""
 
 import re
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ...files import table_beside
-
-T = TypeVar("T")
 
 
 class ProbeError(Exception):
@@ -54,17 +50,3 @@ def for_software(cure: str, software: str, protocol: str) -> str:
         return f" ({name}: {rows[name]})" if name in rows else ""
 
     return re.sub(r"\[how: (\w+)\]", setting, cure)
-
-
-def in_thread(function: Callable[[], T]) -> Future[T]:
-    """Call *function* in a daemon thread; an executor would keep the process alive."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except Exception as error:  # the caller handles it
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future

@@ -70,8 +70,7 @@ class Conversation:
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
         cure = next(cures, texts()["mail"]["refused"])
-        quotation = f"“{self.quoted(line)}”{meaning(line)}"
-        return ProbeError("refused", f"{problem}: {quotation}", cure)
+        return ProbeError("refused", f"{problem}: “{self.quoted(line)}”", cure)
 
     def send(self, text: str) -> None:
         self.sock.settimeout(self._seconds_left())
@@ -181,14 +180,6 @@ class Conversation:
 _MASKED = re.compile("X{4,}[A-Z]?")
 
 
-def meaning(line: str) -> str:
-    """Return what the code in a response means, in brackets, if its words say little."""
-    code = re.search(r"^\d{3}[ -]\d\.(\d{1,3}\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
-    words = re.sub(texts()["vague"], "", line[code.end() :], flags=re.I) if code else ""
-    meant = code and texts()["meanings"].get(code[1] or code[2])
-    return f" ({meant})" if meant and not re.search(r"[^\W_]{2}", words) else ""
-
-
 def server_of(line: str) -> str:
     """Return the kind of server that greets with this line, "" if it is unknown."""
     rows = texts()["first_line"].items()
@@ -225,12 +216,7 @@ class Imap(Conversation):
         # 163.com opens no inbox for clients that have not named themselves (RFC 2971).
         if re.search(r"(?im)^\* CAPABILITY.* ID\b", "\n".join(self.transcript)):
             self.command('ID ("name" "flask-autoconfig")')
-        failed, words = super().use_account(address)
-        if not failed:
-            with suppress(OSError, ProbeError):  # such as for too many folders
-                folders = self._attempt("folders", 'LIST "" "%"')
-                return folders if folders[1].upper().startswith("A NO") else ("", words)
-        return failed, words
+        return super().use_account(address)
 
 
 class Pop3(Conversation):
@@ -269,16 +255,7 @@ class Smtp(Conversation):
         lines = self.command("EHLO [127.0.0.1]")
         offered = [line[4:].upper() for line in lines]
         is_whole = any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
-        # Lines after a final one that came too early would precede the next response.
-        rest = [] if is_whole or not self.is_success(lines) else self.command("NOOP")
-        for line in (*lines, *rest):
-            if not re.match(r"\d{3}", line):
-                problem = f"the response to EHLO is malformed, at “{self.quoted(line)}”"
-                raise ProbeError("protocol", problem, texts()["mail"]["malformed"])
         if not self.is_success(lines):
-            for line in self.transcript:  # LMTP and FTP greet with 220 too
-                if server_of(line) not in ("an SMTP server", ""):
-                    raise self.wrong_protocol(line)
             raise self.refusal("it refuses what mail clients greet with", lines[-1])
         masked = [line for line in offered if _MASKED.fullmatch(line)]
         if masked and not is_whole:

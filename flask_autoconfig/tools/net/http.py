@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+from ..clients import THUNDERBIRD
 from .common import ProbeError
 from .tcp import Network, failures
 from .tls import Certificate, address_of
@@ -144,8 +145,9 @@ def fetch_once(network: Network, request: Request) -> Response:
         return http.client.HTTPResponse(bounded, *arguments, **options)
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"User-Agent": "flask-autoconfig-check", "Accept": "*/*"}
-    headers |= {"Connection": "close", **dict(request.headers)}
+    # Firewalls refuse unknown names of programs.
+    headers = {"User-Agent": THUNDERBIRD.agent, "Accept": "*/*", "Connection": "close"}
+    headers |= dict(request.headers)
     start = time.monotonic()
     with (
         failures("http", lambda: response.address, "no HTTP answer: "),

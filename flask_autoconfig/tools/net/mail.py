@@ -1,12 +1,11 @@
 """What IMAP, POP3 and SMTP servers offer, and logins at them."""
 
-import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...config.tables import Method
 from ...documents.setups import Account
@@ -71,9 +70,6 @@ class Outcome(NamedTuple):
     failed: str = ""  # login, inbox, sender, recipient, greeting; "" for nothing
     said: str = ""
     software: str = ""
-    other: str = ""  # another mechanism to try, if the server may refuse only the first
-    address: str = ""  # of the server that refused the login
-    elsewhere: str = ""  # another address of the host, if it has one
 
 
 @dataclass
@@ -109,15 +105,7 @@ class _Session:
             # A late greeting before STARTTLS may outlast the step.
             network = self.base_network if is_starttls else self.network
             suffix = f" port {port}{' after STARTTLS' if is_starttls else ''}"
-            try:
-                tls = network.start_tls(self.connect_for_tls, host, suffix)
-            except ProbeError as error:
-                reason = getattr(error.__cause__, "reason", "")
-                if reason in texts()["handshake"][0]["reasons"] and not is_starttls:
-                    plain, line = self._send_quit()
-                    if plain and line.upper().startswith(plain.refusals):
-                        raise plain.refusal("it answers in clear text", line) from error
-                raise
+            tls = network.start_tls(self.connect_for_tls, host, suffix)
             sock, server.certificate = tls
             begin = self._conversation if is_starttls else self._await_greeting
             conversation = begin(sock)
@@ -180,22 +168,14 @@ class _Session:
         if sock and self.endpoint.socket_type != "SSL":
             problem = "no greeting came: the server waits for TLS to begin"
             raise ProbeError("timeout", problem)
-        conversation, line = self._send_quit(sock)
-        if conversation and line.startswith("HTTP/"):
-            raise conversation.wrong_protocol(line)
-        if conversation and conversation.buffer.startswith(b"\x15\x03"):  # a TLS alert
-            row = texts()["silent"]["twice"]
-            raise ProbeError("protocol", row["problem"], row["cure"])
-
-    def _send_quit(self, sock: socket.socket | None = None) -> tuple[Any, str]:
-        """Send QUIT; return the conversation and the response, None and "" for none."""
         self._begin_step(self.base_network.timeout / 3)
-        line, conversation = "", None
+        line = ""
         with suppress(OSError, ProbeError):
             conversation = self._conversation(sock or self._connect())
             conversation.send("QUIT\r\n")
             line = conversation.read_line()
-        return conversation, line
+        if line.startswith("HTTP/"):
+            raise conversation.wrong_protocol(line)
 
 
 @contextmanager
@@ -225,8 +205,8 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
         return server
 
 
-def first_messages(network: Network, endpoint: Endpoint, padding: bytes) -> set[int]:
-    """Return :func:`tls.first_messages` of a mail server; raises ProbeError, OSError."""
+def refusal_of_tls12(network: Network, endpoint: Endpoint) -> str:
+    """Return :func:`tls.refusal_of_tls12` of a server; raises ProbeError, OSError."""
     with ExitStack() as stack:
         session = _Session(network, None, endpoint, Secrets(), stack)
 
@@ -235,7 +215,7 @@ def first_messages(network: Network, endpoint: Endpoint, padding: bytes) -> set[
             connection.settimeout(session.network.seconds_left())
             return connection
 
-        return network.first_messages(connect, endpoint.host, padding)
+        return network.refusal_of_tls12(connect, endpoint.host)
 
 
 def log_in(
@@ -264,17 +244,10 @@ def log_in(
         if not offered:
             wanted = " or ".join(mechanisms)
             raise ProbeError("login", f"the server does not offer {wanted}")
-        mechanism = offered[0]
-        lines = conversation.authenticate(mechanism, user, password)
+        lines = conversation.authenticate(offered[0], user, password)
         if not conversation.is_success(lines):
-            words, peer = conversation.quoted(lines[-1], 200), server.address
-            is_mechanism_refused = re.search(texts()["by_mechanism"], words, re.I)
-            others = PASSWORDS & server.mechanisms - {mechanism}
-            may_retry = mechanism == "CRAM-MD5" or is_mechanism_refused
-            other = max(others, default="") if may_retry else ""
-            addresses = network.addresses(endpoint.host, endpoint.port)
-            more = [address for address in addresses if address != peer][:1]
-            return Outcome("login", words, server.software, other, peer, *more)
+            words = conversation.quoted(lines[-1], 200)
+            return Outcome("login", words, server.software)
         try:
             failed, words = conversation.use_account(address)
         except (OSError, ProbeError) as error:

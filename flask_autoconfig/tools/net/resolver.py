@@ -4,9 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
-from functools import partial
 from ipaddress import ip_address
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -22,21 +20,21 @@ from dns.rdataclass import IN
 from dns.rdatatype import CNAME, MX, NS, RRSIG, SOA
 
 from ...address import is_ip
-from .common import in_thread, texts
+from .common import texts
 from .untrusted import is_public
 
 _MAX_SERVERS = 4  # of a zone
+_MAX_ANSWERS = 50_000  # that are cached: those for some hundred domains
 _MAX_RECORDS = {"A": 16, "AAAA": 16, "MX": 30, "SRV": 30}  # of an answer
-_THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
 
 
 class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
     """A DNS lookup failed.
 
     `kind` is timeout (no name server answers), dnssec, servfail, refused, tcp (port 53 is
-    closed), short (the name server does not recurse), kind (only one of A and AAAA is
-    answered), type (queries for SRV records are dropped), loop (of aliases), unknown (the
-    query is not supported) or "". `cure` is the remedy, "" if none is known.
+    closed), short (the name server does not recurse), type (queries for SRV records are
+    dropped), loop (of aliases), unknown (the query is not supported) or "". `cure` is the
+    remedy, "" if none is known.
     """
 
     def __init__(self, name: str, reason: str, kind: str = "") -> None:
@@ -68,8 +66,7 @@ class Resolver:
         self._answers: dict[tuple[str, str], list[Any] | None] = {}
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
-        # Hosts with an answer for one type of address only, and the unanswered type.
-        self.unanswered: dict[str, str] = {}
+        self._only_ipv4: set[str] = set()  # hosts whose AAAA lookup failed
 
     def until(self, moment: float) -> "Resolver":
         """Return this resolver with a deadline on the monotonic clock."""
@@ -77,16 +74,10 @@ class Resolver:
         resolver._until = min(self._until, moment)
         return resolver
 
-    def forget(self, domain: str) -> None:
-        """Forget the answers for a domain and the names in it."""
-        for name, type_ in list(self._answers):
-            if f".{name}".endswith(f".{domain}"):
-                self._answers.pop((name, type_), None)
-
     def with_server(self, address: str) -> "Resolver":
         """Return a resolver for a zone's name server, and for what that one delegates."""
         resolver = copy.copy(self)
-        resolver._recursive, resolver._answers = self, {}
+        resolver._recursive, resolver._answers, resolver._only_ipv4 = self, {}, set()
         resolver._resolver = copy.copy(self._resolver)
         resolver._resolver.nameservers, resolver._resolver.port = [address], 53
         return resolver
@@ -142,10 +133,13 @@ class Resolver:
 
     def _lookup(self, name: str, type_: str) -> list[Any] | None:
         """Return the records, None if the name does not exist; query each only once."""
-        if (name, type_) not in self._answers:
-            self._answers[name, type_] = self._query(name, type_)
-        records = self._answers[name, type_]
-        return records and list(records)
+        with suppress(KeyError):
+            return self._answers[name, type_]
+        records = self._query(name, type_)
+        if len(self._answers) >= _MAX_ANSWERS:
+            self._answers.clear()
+        self._answers[name, type_] = records
+        return records
 
     def _query(self, name: str, type_: str, flags: int = 0) -> list[Any] | None:
         resolver, left = copy.copy(self._resolver), self._seconds_left(name)
@@ -179,50 +173,32 @@ class Resolver:
             return [host]
         if host == "localhost":  # RFC 6761, section 6.3
             return ["::1", "127.0.0.1"]
-        if (key := (host, "AAAA and A")) not in self._answers:
-            limited = self.until(time.monotonic() + self._timeout)
-            self._answers[key] = limited._look_up_addresses(host)
-        addresses = [ip_address(record.address) for record in self._answers[key] or ()]
+        addresses = [ip_address(rec.address) for rec in self._look_up_addresses(host)]
         # Every run must connect to the same server, whatever the order of the records.
         addresses.sort(key=lambda address: (-address.version, address.packed))
         return list(map(str, addresses))
 
     def _look_up_addresses(self, host: str) -> list[Any]:
-        """Return the AAAA and A records of a host, looked up side by side.
+        """Return the A and AAAA records of a host; one failed lookup is ignored.
 
-        If one lookup fails, the records of the other are returned. Once one succeeds, the
-        other may take half of the time: the rest is for a connection.
+        A firewall may drop AAAA queries: they get half of the time, since the rest is for
+        a connection, and only once.
         """
-        types = [type_ for type_ in ("AAAA", "A") if type_ != self.unanswered.get(host)]
-        lookups = [in_thread(partial(self._lookup, host, type_)) for type_ in types]
-        start, left = time.monotonic(), self._seconds_left(host)
-        done, _ = wait(lookups, left, FIRST_COMPLETED)
-        has_answer = any(lookup.exception() is None for lookup in done)
-        end = start + (left / 2 if has_answer else left + _THREAD_DELAY)
-        wait(lookups, max(end - time.monotonic(), 0))
-
-        answers: list[list[Any] | None] = []
-        errors: dict[str, LookupFailed] = {}
-        for type_, lookup in zip(types, lookups, strict=True):
+        end = min(self._until, time.monotonic() + self._timeout)
+        limited, records, errors = self.until(end), [], []
+        for type_ in ("A",) if host in self._only_ipv4 else ("A", "AAAA"):
             try:
-                answers.append(lookup.result(0))
+                found = limited._lookup(host, type_)
+                if found is None:  # the name does not exist
+                    break
+                records += found
             except LookupFailed as error:
-                errors[type_] = error
-            except TimeoutError:
-                errors[type_] = LookupFailed(host, "no name server answers", "timeout")
-        records = [record for answer in answers for record in answer or ()]
-        late = [type_ for type_, error in errors.items() if error.kind == "timeout"]
-        if late and answers:
-            (type_,) = late
-            # Some servers deny a name that has addresses of the other type only.
-            if None in answers:
-                return []
-            if records:
-                self.unanswered[host] = type_
-            reason = f"the name server answers, but not for {type_}"
-            errors[type_] = LookupFailed(host, reason, "kind")
+                errors.append(error)
+                if records:
+                    self._only_ipv4.add(host)
+            limited = self.until((time.monotonic() + end) / 2)
         if errors and not records:
-            raise next(iter(errors.values()))
+            raise errors[0]
         return records
 
     def serial(self, name: str) -> int:

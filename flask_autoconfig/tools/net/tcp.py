@@ -7,14 +7,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from . import tls
 from .common import ProbeError as ProbeError
-from .common import in_thread, texts
+from .common import texts
 from .resolver import LookupFailed, Resolver
 from .tls import Certificate, address_of
 from .untrusted import is_public, kind_of
@@ -25,7 +23,7 @@ _SERVICE_PORTS = frozenset((25, 26, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MAX_ADDRESSES = 8  # of one host
-_HEAD_START = 0.25  # seconds before the next address is dialled, too (RFC 8305)
+_PATIENCE = 1.0  # seconds for a connection, if the host has another address
 _TOO_LATE = "the server did not finish in time"
 
 
@@ -88,40 +86,27 @@ class Network:
         return addresses[:_MAX_ADDRESSES]
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """Connect to the first address that answers; raises ProbeError.
-
-        The addresses are dialled side by side, each with a head start over the next one
-        (RFC 8305), so that a silent address delays the others no longer than that.
-        """
+        """Connect to the first address that answers; raises ProbeError."""
         addresses = self.addresses(host, port)
         if self.only:
             addresses = [self.only]
         _, port = self.connect_to.get((host, port), (host, port))
         until = time.monotonic() + self.seconds_left()
-        attempts: dict[Future[socket.socket], str] = {}
-        connected = None
-        try:
-            for address in addresses:
-                left = max(until - time.monotonic(), 0.01)
-                attempts[in_thread(partial(self.dial, address, port, left))] = address
-                is_last = address == addresses[-1]
-                patience = left if is_last else min(left, _HEAD_START)
-                with suppress(TimeoutError):
-                    for attempt in as_completed(attempts, patience):
-                        if attempt.exception() is None:
-                            connected = attempt
-                            return attempt.result()
-        finally:
-            for attempt in attempts:
-                if attempt is not connected:
-                    attempt.add_done_callback(_close)
-        raise _no_connection(attempts, port)
+        errors: dict[str, OSError] = {}
+        for number, address in enumerate(addresses):
+            share = max(until - time.monotonic(), 0.01) / (len(addresses) - number)
+            seconds = share if address == addresses[-1] else min(share, _PATIENCE)
+            try:
+                return self.dial(address, port, seconds)
+            except OSError as error:
+                errors[address] = error
+        raise _no_connection(errors, port)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
         return socket.create_connection((address, port), seconds)
 
     handshake = staticmethod(tls.start_tls)
-    first_messages = staticmethod(tls.first_messages)
+    refusal_of_tls12 = staticmethod(tls.refusal_of_tls12)
 
     def start_tls(
         self, connect: Callable[[], socket.socket], host: str, suffix: str = ""
@@ -158,17 +143,8 @@ class Network:
             raise ProbeError("tls", message, error.cure) from error.__cause__
 
 
-def _close(attempt: Future[socket.socket]) -> None:
-    if attempt.exception() is None:
-        attempt.result().close()
-
-
-def _no_connection(dials: Mapping[Future[socket.socket], str], port: int) -> ProbeError:
+def _no_connection(errors: Mapping[str, OSError], port: int) -> ProbeError:
     """Return the error with the reason at each address, those without a route last."""
-    errors = {
-        address: (dial.exception() if dial.done() else None) or TimeoutError()
-        for dial, address in dials.items()
-    }
     reasons: dict[str, list[str]] = {}
     for address in sorted(errors, key=lambda name: _has_no_route(errors[name])):
         reasons.setdefault(reason_of(errors[address]), []).append(address)
@@ -179,7 +155,7 @@ def _no_connection(dials: Mapping[Future[socket.socket], str], port: int) -> Pro
     routed = [error for error in errors.values() if not _has_no_route(error)]
     is_late = all(isinstance(error, TimeoutError) for error in routed)
     kind = "silent" if is_late else "connect"
-    clause, cure = _nature(dials.values())
+    clause, cure = _nature(errors)
     if not (routed or cure):
         # Outside their network, nobody has a route to private addresses.
         kind = "private" if clause else "no-route"

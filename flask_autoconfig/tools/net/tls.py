@@ -30,7 +30,6 @@ class Certificate:
     ends: str = ""  # the last day, as 2030-12-31
     version: str = ""  # of TLS
     address: str = ""  # of the server that sent it
-    wants_staple: bool = False  # invalid without an OCSP response (RFC 7633)
     old_cipher: str = ""  # the cipher in use, if the server supports only old ones
 
 
@@ -84,7 +83,6 @@ def start_tls(
         begins = _time(chain[0], "notBefore") or 0
         if begins >= _APPLES_RULE:
             certificate.lifetime = int((ends - begins) // 86400)
-    certificate.wants_staple = _WANTS_STAPLE in (secure.getpeercert(True) or b"")
     judge(certificate, host, chain, code, message)
     return secure, certificate
 
@@ -140,65 +138,28 @@ _CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!aDSS:
 # Modern ones come first; rustls has no others, NSS and GnuTLS do.
 _OLD_CIPHERS = "ECDHE+AESGCM:ECDHE+AES:kRSA+AES"
 _MODERN_CIPHER = re.compile("TLS_|ECDHE.*(GCM|POLY1305)")
-# The object identifier of the extension in a certificate (RFC 7633, section 4).
-_WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
-_STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
-STAPLE = 22  # the message with an OCSP response
-REFUSED_VERSION, NO_CIPHER = -70, -40  # alerts; Dovecot hangs up in place of NO_CIPHER
-# Makes a ClientHello as long as with a key share of ML-KEM: more than a packet (RFC 7685).
-PADDING = bytes.fromhex("00150578") + bytes(1400)
-TOO_LONG = -1  # only a ClientHello without the padding is answered
-_BY_REASON = {"UNSOLICITED_EXTENSION": STAPLE, "HANDSHAKE_FAILURE": NO_CIPHER}
-_BY_REASON |= {"ALERT_PROTOCOL": REFUSED_VERSION, "EOF": NO_CIPHER}
 _HANDSHAKE = 22  # record
 
 
-def first_messages(connect: _Connect, host: str, padding: bytes = b"") -> set[int]:
-    """Return the messages that a server sends to a TLS 1.2 client that wants a staple.
+def refusal_of_tls12(connect: _Connect, host: str) -> str:
+    """Return why a server refuses a client of TLS 1.2: version, ciphers, or "" (none).
 
-    Messages are numbers (RFC 5246, section 7.4), alerts negative ones. The ssl module
-    cannot ask for a staple: an extension is added to its ClientHello, and OpenSSL ends
-    the handshake if the ServerHello has it, too. Raises OSError and ProbeError.
+    Raises OSError and ProbeError.
     """
     context = _unverifying()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.options &= ~ssl.OP_ALL  # such as padding by OpenSSL itself
     context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")  # all that an old client may have
     received = _record_messages(context)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(incoming, outgoing, server_hostname=host)
-    with suppress(ssl.SSLWantReadError):
-        client.do_handshake()
-    with connect() as connection:
-        deadline = time.monotonic() + (connection.gettimeout() or 0)
-        connection.sendall(_extended(bytearray(outgoing.read()), padding))
-        while not outgoing.pending:  # until the client has something to send
-            connection.settimeout(max(deadline - time.monotonic(), 0.001))
-            data = connection.recv(4096)
-            incoming.write(data)
-            if not data:
-                incoming.write_eof()
-            try:
-                client.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            except ssl.SSLError as error:
-                reason = "EOF" if _is_hangup(error) else _reason(error)
-                ends = {end for part, end in _BY_REASON.items() if part in reason}
-                return received | ends
-    return received
-
-
-def _extended(hello: bytearray, padding: bytes) -> bytes:
-    """Add a request for a staple, and the padding, to a ClientHello in a record."""
-    extensions = _STATUS_REQUEST + padding
-    position = 5 + 4 + 2 + 32  # after record, message, version and random
-    for size in (1, 2, 1):  # session, ciphers and compression
-        position += size + int.from_bytes(hello[position : position + size])
-    for start, size in ((3, 2), (6, 3), (position, 2)):
-        length = int.from_bytes(hello[start : start + size]) + len(extensions)
-        hello[start : start + size] = length.to_bytes(size)
-    return bytes(hello + extensions)
+    try:
+        context.wrap_socket(connect(), server_hostname=host).close()
+    except (ssl.SSLError, ConnectionError) as error:
+        reason = _reason(error)
+        if "PROTOCOL_VERSION" in reason:
+            return "version"
+        # Dovecot hangs up in place of the alert.
+        is_refused = "HANDSHAKE_FAILURE" in reason or _is_hangup(error)
+        return "ciphers" if is_refused and _SERVER_HELLO not in received else ""
+    return ""
 
 
 # --- Certificates ---------------------------------------------------------------------

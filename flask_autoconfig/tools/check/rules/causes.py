@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from ...clients import POX, Client, Step
+from ...clients import POX, THUNDERBIRD, Client, Step
 from ...net.http import Response
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
@@ -103,7 +103,7 @@ def by_agent(
     case: Case, facts: Facts, client: Client, request: Request
 ) -> Finding | None:
     """Return a finding if the server refuses the client's User-Agent, else None."""
-    if client.agent:
+    if client.agent and client is not THUNDERBIRD:  # every request has its own
         request = request.with_agent(client.agent)
         response, problem = web.fetch(case, facts, request)
         if problem and response.status and not response.is_limited:

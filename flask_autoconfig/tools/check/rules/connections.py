@@ -10,7 +10,7 @@ from ....documents.setups import Account
 from ...clients import Client
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.tcp import ProbeError, not_public
-from ...net.tls import NO_CIPHER, REFUSED_VERSION, STAPLE, TOO_LONG, Certificate
+from ...net.tls import Certificate
 from ...net.untrusted import is_public, kind_of, split_url
 from .. import texts
 from ..context import Context
@@ -61,16 +61,9 @@ def of_older_clients(
         yield report("tls.too-long", days=days).hurting("iPhone")
     if cipher := certificate.old_cipher:
         yield report("tls.old-ciphers", cipher=cipher).hurting("Delta Chat")
-    messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
-    is_refused = bool(messages) and messages <= {REFUSED_VERSION, NO_CIPHER}
-    if certificate.version == "TLSv1.3" and is_refused:
-        is_version = REFUSED_VERSION in messages
-        yield report("tls.new-only" if is_version else "tls.new-ciphers")
-    mark = "first place" if step == "https" else ""  # Thunderbird goes on to http
-    if certificate.wants_staple and messages and STAPLE not in messages:
-        yield report("tls.no-staple").marked(mark).hurting("Thunderbird")
-    if TOO_LONG in messages:
-        yield report("tls.long-hello").marked(mark).hurting("Thunderbird")
+    is_newest = certificate.version == "TLSv1.3"
+    if is_newest and (refusal := facts.refusal_of_tls12(endpoint)):
+        yield report("tls.new-only" if refusal == "version" else "tls.new-ciphers")
 
 
 def web_servers(context: Context) -> list[Finding]:

@@ -58,20 +58,15 @@ def hosts(context: Context) -> list[Finding]:
     return gather(look, names)
 
 
-def half_answered(context: Context) -> Iterator[Finding]:
-    """Report hosts with answers for one type of address only, or without IPv4."""
+def only_ipv6(context: Context) -> Iterator[Finding]:
+    """Report hosts without IPv4."""
     case, facts = context.case, context.facts
     hosts = {endpoint.host for endpoint in servers.endpoints(case, context.provider)}
     run_concurrently(partial(facts.exists, host) for host in hosts)
-    unanswered = facts.network.resolver.unanswered
     for host in sorted({*hosts, *case.hosts}):
-        is_whole = facts.exists(host) and host not in unanswered and not is_ip(host)
-        if is_whole and all(":" in address for address in facts.addresses(host)):
+        is_name = facts.exists(host) and not is_ip(host)
+        if is_name and all(":" in address for address in facts.addresses(host)):
             yield finding("dns.only-ipv6", host)
-    for host, kind in sorted(unanswered.items()):
-        if host in hosts or case.has(host):
-            other = "A" if kind == "AAAA" else "AAAA"
-            yield finding("dns.half-answered", host, kind=kind, other=other)
 
 
 # --- MX -------------------------------------------------------------------------------

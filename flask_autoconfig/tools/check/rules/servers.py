@@ -196,8 +196,6 @@ def mail(context: Context) -> Iterator[Finding]:
             else:
                 if found.code in _NO_SERVER and case.has(endpoint.host):
                     found = _with_dns(context, endpoint, found)
-            if found.code == "tls.small-key":
-                clients = [client for client in clients if not client.takes_small_keys]
             # Some findings have their clients.
             names = [] if found.clients else [client.name for client in clients]
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
