@@ -84,7 +84,7 @@ def _findings_of(
                 "exchange" if is_shut else "",
                 "elsewhere" if is_new and is_last else "",
             )
-        if found.status == FAILURE:
+        if found.status == FAILURE or outcome.response.is_limited:
             causes.add(found.seen)
         yield found
 
