@@ -126,6 +126,29 @@ def test_usr2_starts_a_server_and_loses_no_request(file: Path, tmp_path: Path) -
         until(lambda: not pid.exists())
 
 
+# The second worker is stopped before it has handlers of its own.
+FORKS = """
+import os, pathlib, signal
+
+def post_fork(server, worker):
+    forks = pathlib.Path("forks")
+    forks.write_text(forks.read_text() + "." if forks.exists() else ".")
+    if forks.read_text() == "..":
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_worker_that_is_stopped_while_it_starts_ends(file: Path) -> None:
+    forks = file.with_name("forks")
+    file.with_name("conf.py").write_text(FORKS)
+    with serve(file, arguments="--config conf.py --workers 1") as service:
+        until(lambda: forks.exists() and forks.read_text() == ".")
+        until(lambda: len(service.workers()) == 1)
+        os.kill(service.workers()[0], signal.SIGTERM)
+        until(lambda: forks.read_text() == "...")
+        assert service.fetch().status == 200
+
+
 def test_the_help_names_the_defaults() -> None:
     text = run("serve", "--help").stdout
     settings = tomllib.loads((ROOT / "flask_autoconfig/tools/serve.toml").read_text())

@@ -125,6 +125,17 @@ def test_slow_clients_do_not_delay_others(
             assert slowest(service, 1) < seconds
 
 
+def test_a_body_in_pieces_to_a_wrong_path_or_method_is_answered(file: Path) -> None:
+    with serve(file) as service:
+        for path, status in zip(PATHS, (b"405", b"404"), strict=True):
+            head = post("Content-Length: 3000", path=path)
+            with service.connect(head) as client:
+                for _ in range(3):
+                    client.sendall(1000 * b"x")
+                    time.sleep(0.01)
+                assert client.recv(65536).startswith(b"HTTP/1.1 " + status)
+
+
 @pytest.mark.parametrize("app", OURS)
 def test_a_body_sent_byte_by_byte_has_five_seconds(file: Path, app: str) -> None:
     with gunicorn(app, "sync", file) as service, service.connect(NO_BODY) as client:

@@ -74,7 +74,7 @@ def _write(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
         for number, path in enumerate(paths):
             for parent in reversed(path.parents[:-1]):
                 place = folder / parent
-                if place.is_symlink() or place.is_file():
+                if place.is_symlink() or (place.exists() and not place.is_dir()):
                     raise refused("a link or a file is in a folder's place", place)
                 place.mkdir(exist_ok=True)
             check_replaceable(old := folder / path)

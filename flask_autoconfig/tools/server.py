@@ -6,7 +6,8 @@ The service may run without a proxy that would buffer requests, so that the work
 deadlines: slow clients hold a bounded thread for a bounded time. Besides gunicorn's
 documented interface, it uses these names of `gthread`, tried with gunicorn 25.3 and 27.0.1:
 `enqueue_req`, `pending_conns`, `poller`, `on_pending_socket_readable` and
-`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection.
+`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection;
+and `init_signals` of the worker and `spawn_worker` of the arbiter.
 With an older release, an idle connection occupies a thread.
 """
 
@@ -16,10 +17,12 @@ import logging
 import os
 import re
 import selectors
+import signal
 import socket
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
@@ -39,6 +42,7 @@ from ..files import table_beside
 from ..reload import log
 
 _HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
+_CLOSE_SECONDS = 0.2  # for the client to receive the response and close
 _BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
 _SETTINGS = table_beside(__file__, "serve.toml")
 _DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
@@ -52,6 +56,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # By connection; each process has only one worker.
     head_deadlines: ClassVar[dict[Any, float]] = {}
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
@@ -86,8 +94,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         finally:
             self.head_deadlines.pop(connection, None)
         if keep_alive is False:
-            # gunicorn would wait for the client's end in the loop that accepts others.
-            stop_reading(connection.sock)
+            _finish(connection.sock)
         return keep_alive
 
     def handle_request(self, request: Any, connection: Any) -> Any:
@@ -97,10 +104,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle_request(request, connection)
 
 
+def _finish(connection: socket.socket) -> None:
+    """Wait a moment for the client to close its end.
+
+    When gunicorn closes a connection, it waits up to two seconds for the client, in the
+    loop that accepts all other connections.
+    """
+    deadline = time.monotonic() + _CLOSE_SECONDS
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while (remaining := deadline - time.monotonic()) > 0:
+            connection.settimeout(remaining)
+            if not connection.recv(65536):
+                break
+    stop_reading(connection)
+
+
 # --- The server --------------------------------------------------------------------------
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
+    def spawn_worker(self) -> Any:
+        # A worker would lose a signal that arrives before it has its own handlers: it
+        # would go on accepting requests, and be killed in the middle of them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
     def murder_workers(self) -> None:
         """Reload an edited file; gunicorn calls this about once a second.
 
@@ -151,7 +183,8 @@ class Server(Application, _Runner):  # type: ignore[misc]
             words = self.cfg.get_cmd_args_from_env()
             parsed = vars(self.cfg.parser().parse_args(words))
             given = {k: v for k, v in parsed.items() if v is not None}
-            if file := given.pop("config", ""):
+            name = "config"
+            if file := given.pop(name, ""):
                 given = self.load_config_from_file(file) | given
             settings = {**_DEFAULTS, **given, **_FIXED, **self._options}
             for name in settings.keys() & self.cfg.settings:  # those of this release

@@ -9,13 +9,12 @@ imports no code of the user.
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from typing import Any
 
 import click
@@ -73,7 +72,7 @@ def _serve(
         config, names = {"AUTOCONFIG_FILE": project.file()}, ()
     if hooks:
         try:
-            names = _call_in_child(_hook_names, hooks)
+            names = _call_in_child(lambda: _names_of(load_hooks(hooks)))
         except (ConfigError, click.ClickException) as error:
             if args.strict:
                 raise
@@ -114,25 +113,47 @@ def _serve(
 # --- In a child process -----------------------------------------------------------------
 
 
-def _call_in_child(function: Callable[..., Any], *args: str) -> Any:
+def _call_in_child(function: Callable[[], Any]) -> Any:
     """Return the result of a function that imports the user's code, or raise its error.
 
     The child has its own process group, so that processes of the user's code end with it.
     """
-    with ProcessPoolExecutor(1, get_context("fork"), os.setsid) as pool:
-        child = pool.submit(os.getpid).result()
+    receiver, sender = Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
         try:
-            return pool.submit(function, *args).result()
-        except BrokenProcessPool:
-            message = "importing the hooks or the app ends the process"
-            raise click.ClickException(message) from None
+            os.setsid()
+            outcome = _outcome(function)
+            with suppress(OSError, ValueError, AttributeError):  # they may be closed
+                sys.stdout.flush()
+                sys.stderr.flush()
+            sender.send(outcome)
         finally:
-            with suppress(OSError):
-                os.killpg(child, signal.SIGKILL)
+            os._exit(0)
+    sender.close()
+    try:
+        # Only one message: a process that the child started may keep the pipe open.
+        result = receiver.recv()
+    except EOFError:
+        message = "importing the hooks or the app ends the process"
+        raise click.ClickException(message) from None
+    finally:
+        with suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _hook_names(hooks: str) -> tuple[str, ...]:
-    return _names_of(load_hooks(hooks))
+def _outcome(function: Callable[[], Any]) -> Any:
+    """Return the result of a function, or the exception to raise in the parent."""
+    try:
+        return function()
+    except (ConfigError, click.ClickException) as error:
+        return error
+    except BaseException as error:  # a module may raise anything, even SystemExit
+        return click.ClickException(describe(error, in_full=True))
 
 
 def _names_of(functions: Functions) -> tuple[str, ...]:
@@ -141,12 +162,7 @@ def _names_of(functions: Functions) -> tuple[str, ...]:
 
 def _project_settings() -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the settings of the project's app for `create_app`, and names of hooks."""
-    try:
-        app = project.flask_app()
-    except (ConfigError, click.ClickException):
-        raise
-    except BaseException as error:  # a module may raise anything, even SystemExit
-        raise click.ClickException(describe(error, in_full=True)) from None
+    app = project.flask_app()
     service = project.service_of(app)
     if app is None or service is None:
         return {"AUTOCONFIG_FILE": project.file()}, ()
