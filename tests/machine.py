@@ -71,7 +71,7 @@ class Machine:
         outer = [name for name in os.environ["PATH"].split(":") if name != str(BIN)]
         kept = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": ":".join([*own, *outer])}
         start = _START.format(folder=shlex.quote(str(self.folder)))
-        done = self._inside.call(
+        result = self._inside.call(
             subprocess.run,
             [program("unshare"), "--mount", "--pid", "--fork", "--kill-child"]
             + [program("bash"), "-c", start],
@@ -81,6 +81,6 @@ class Machine:
             timeout=300,
             env={**kept, **env},
         )
-        if "mount:" in done.stderr and "+ " not in done.stderr:
+        if "mount:" in result.stderr and "+ " not in result.stderr:
             lacking("the right to mount an overlay file system")
-        return done
+        return result

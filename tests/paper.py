@@ -215,12 +215,12 @@ class _NameServer(dns.nameserver.Do53Nameserver):
         given = self._respond(request)
         if given is None:
             raise dns.exception.Timeout
-        reply = dns.message.from_wire(given.to_wire(max_size=65535))
-        if reply.flags & dns.flags.TC:
+        response = dns.message.from_wire(given.to_wire(max_size=65535))
+        if response.flags & dns.flags.TC:
             if options["max_size"]:
                 raise ConnectionRefusedError
-            raise dns.message.Truncated(message=reply)  # type: ignore[no-untyped-call]
-        return reply
+            raise dns.message.Truncated(message=response)  # type: ignore[no-untyped-call]
+        return response
 
 
 class PaperResolver(Resolver):
@@ -247,7 +247,7 @@ def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behavio
 
 
 def _judging(yes: str, no: str) -> Said:
-    """Return the replies to the right user names and passwords by PLAIN, and to others."""
+    """Return the responses to right user names and passwords by PLAIN, and to others."""
     known = [f"\0{name}\0{PASSWORD}".encode() for name in ACCOUNTS]
     good = [base64.b64encode(login).decode().upper() for login in known]
     return [*((login, yes) for login in good), ("A", no)]
@@ -279,8 +279,8 @@ _POP3 = _mail(
 SMTP_SAYS: Said = [
     ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
     *(
-        (f"AUTH PLAIN {word}", reply)
-        for word, reply in _judging("235 in", "535 5.7.8 Error: authentication failed")
+        (f"AUTH PLAIN {word}", text)
+        for word, text in _judging("235 in", "535 5.7.8 Error: authentication failed")
     ),
     *((word, "250 ok") for word in ("MAIL", "RCPT", "RSET")),
 ]

@@ -65,18 +65,18 @@ WHEN: dict[str, str] = tables("check_requests.toml")
 # --- Responses of the web server --------------------------------------------------------
 
 
-def says(status: int, body: str = "no", **headers: str) -> Response:
-    return reply(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
+def responds(status: int, body: str = "no", **headers: str) -> Response:
+    return fixed(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
-def reply(status: int, body: str, headers: Mapping[str, str]) -> Response:
+def fixed(status: int, body: str, headers: Mapping[str, str]) -> Response:
     named = {"Content-Type": "text/plain", **headers}
     return lambda asked: (status, named, body.encode())
 
 
 def page(text: str) -> Response:
     body = f"<!DOCTYPE html><html><head><title>Home</title></head><body>{text}</body>"
-    return says(200, body, Content_Type="text/html")
+    return responds(200, body, Content_Type="text/html")
 
 
 def moved(target: str) -> Response:
@@ -84,7 +84,7 @@ def moved(target: str) -> Response:
 
     def answer(asked: Asked) -> Answer:
         place = {name: getattr(asked, name) for name in ("scheme", "host", "path")}
-        return says(302, Location=target.format(**place, query=asked.query))(asked)
+        return responds(302, Location=target.format(**place, query=asked.query))(asked)
 
     return answer
 
@@ -121,10 +121,10 @@ def of_url(url: str, answer: Response) -> Response:
     return moved
 
 
-def when(here: World, is_meant: Callable[[Asked], object], answer: Response) -> None:
+def when(world: World, is_meant: Callable[[Asked], object], answer: Response) -> None:
     """Answer some of the requests; the others are answered as before."""
-    other = here.front.answer
-    here.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
+    other = world.front.answer
+    world.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
 
 
 # Other bodies, by the `change` of a mistake.
@@ -142,7 +142,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def led(here: World, paths: Collection[str], target: str, there: Response) -> None:
+def led(world: World, paths: Collection[str], target: str, there: Response) -> None:
     """Redirect requests for these paths, or for all; *there* is the response at the end."""
 
     def answer(asked: Asked) -> Answer | None:
@@ -151,10 +151,10 @@ def led(here: World, paths: Collection[str], target: str, there: Response) -> No
             return there(asked)
         return moved(url)(asked) if asked.path in paths or not paths else None
 
-    here.front.answer = answer
+    world.front.answer = answer
 
 
-def signed(here: World, name: str, days: int, is_broken: bool = False) -> None:
+def signed(world: World, name: str, days: int, is_broken: bool = False) -> None:
     """Sign profiles with a certificate that is valid for some more days."""
     ends = datetime.now(UTC) + timedelta(days=days)
     with open_folder() as folder:
@@ -165,39 +165,39 @@ def signed(here: World, name: str, days: int, is_broken: bool = False) -> None:
         body = signer.sign(profile)
         return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
 
-    when(here, lambda asked: asked.path == PROFILE, edited({}, sign))
+    when(world, lambda asked: asked.path == PROFILE, edited({}, sign))
 
 
 # --- DNS --------------------------------------------------------------------------------
 
 
 def records(
-    here: World,
+    world: World,
     replace: Mapping[str, str] | None = None,
     drop: str = "-",
     add: str = "",
     bare: bool = False,
 ) -> str:
     """The domain's records with replacements, without a name, with more; or addresses."""
-    text = ADDRESSES if bare else ADDRESSES + here.zone
+    text = ADDRESSES if bare else ADDRESSES + world.zone
     text = replaced(text, *(replace or {}).items())
     kept = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
     return "".join(kept) + add
 
 
-def zone(here: World, **changes: Any) -> None:
-    here.names.serve(records(here, **changes))
+def zone(world: World, **changes: Any) -> None:
+    world.names.serve(records(world, **changes))
 
 
-def lead(here: World, host: str, address: str = ELSEWHERE) -> None:
-    zone(here, drop=host, add=f"{host.upper()} IN A {address}\n")
+def lead(world: World, host: str, address: str = ELSEWHERE) -> None:
+    zone(world, drop=host, add=f"{host.upper()} IN A {address}\n")
 
 
-def lead_web(here: World) -> None:
+def lead_web(world: World) -> None:
     """Move the domain's web elsewhere."""
     names = ("www", "@")
     replace = {f"{name} IN A {WEB}": f"{name} IN A {ELSEWHERE}" for name in names}
-    zone(here, replace=replace)
+    zone(world, replace=replace)
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -218,7 +218,7 @@ def failing(rcode: str, extended: int | None = None) -> Respond:
 
 
 def name_server(
-    here: World,
+    world: World,
     rcode: str,
     extended: int | None = None,
     at: str = OTHER_NAMES,
@@ -229,9 +229,9 @@ def name_server(
 
     def respond(query: dns.message.Message) -> dns.message.Message | None:
         asked = query.question[0].to_text()
-        return (fail if re.search(only, asked) else here.names.respond)(query)
+        return (fail if re.search(only, asked) else world.names.respond)(query)
 
-    here.name_server(at, respond)
+    world.name_server(at, respond)
 
 
 def with_soa(respond: Respond, serial: int) -> Respond:
@@ -251,7 +251,7 @@ _BAD = ("REFUSED", "SERVFAIL", "dead", "empty")
 
 
 def name_servers(
-    here: World,
+    world: World,
     resolver: str = "",
     first: str = "",
     second: str = "",
@@ -265,8 +265,8 @@ def name_servers(
     head = f"$ORIGIN {DOMAIN}.\n"
     for number in (1, 2):
         head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
-    text = ADDRESSES + here.zone + head
-    here.names.serve(text.replace(resolver, by) if resolver else text)
+    text = ADDRESSES + world.zone + head
+    world.names.serve(text.replace(resolver, by) if resolver else text)
     for number, wrong in ((1, first), (2, second)):
         assert wrong in (*_BAD, "") or wrong in text
         own = head if wrong == "empty" else text.replace(wrong or by, by)
@@ -276,36 +276,36 @@ def name_servers(
         if wrong in _BAD[:2]:
             respond = failing(wrong)
         if wrong != "dead":
-            here.name_server(f"127.0.1.7{number}", respond)
+            world.name_server(f"127.0.1.7{number}", respond)
 
 
-def half_moved(here: World) -> None:
+def half_moved(world: World) -> None:
     """The zone above names the new name server, the zone the old one, of yesterday."""
     new, old = "ns.new.test. IN A 127.0.1.71\n", "ns.old.test. IN A 127.0.1.72\n"
     above = f"test. IN NS a.test.\na.test. IN A 127.0.1.73\n{new}{old}"
-    zone = ADDRESSES + here.zone + "@ IN NS ns.old.test.\n"
+    zone = ADDRESSES + world.zone + "@ IN NS ns.old.test.\n"
     yesterday = zone.replace("993 imap", "993 old")
-    here.names.serve(zone + above)
+    world.names.serve(zone + above)
     for number, text in enumerate(
         (zone, yesterday, f"{DOMAIN}. IN NS ns.new.test."), 1
     ):
-        here.name_server(f"127.0.1.7{number}", Zone(text).respond)
+        world.name_server(f"127.0.1.7{number}", Zone(text).respond)
 
 
-def by_http_alone(here: Any, scheme: str) -> None:
+def by_http_alone(world: Any, scheme: str) -> None:
     """Autodiscover's host with port 80 alone, and no other way for Outlook."""
-    here.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
-    del here._hosts[ELSEWHERE, 443]
-    zone = records(here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
-    here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
-    when(here, lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))
+    world.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
+    del world._hosts[ELSEWHERE, 443]
+    zone = records(world, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
+    world.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
+    when(world, lambda asked: asked.url == f"{DOMAIN}{POX}", responds(404))
 
 
 # --- TLS and mail servers ---------------------------------------------------------------
 
 
 def certificate(
-    here: World,
+    world: World,
     *usual: str,
     names: Sequence[str] = (),
     days: int = 90,
@@ -320,14 +320,14 @@ def certificate(
     named = tuple(names or usual)
     ends = datetime.now(UTC) + timedelta(days=days, hours=12)
     if by.startswith("an unknown"):
-        return here.unknown(*named, whole=by.endswith("authority"))
+        return world.unknown(*named, whole=by.endswith("authority"))
     if by:
-        return here.self_signed(named[0]) if by == "itself" else None
+        return world.self_signed(named[0]) if by == "itself" else None
     if shows:
         return shown(**shows)
     if of_openssl:
         return Shown(named, ends, **of_openssl)
-    return here.certificate(*named, not_after=ends)
+    return world.certificate(*named, not_after=ends)
 
 
 def shown(code: int, chain: Sequence[str], **more: Any) -> Shown:
@@ -339,22 +339,22 @@ def shown(code: int, chain: Sequence[str], **more: Any) -> Shown:
     return Shown(names, datetime.now(UTC) + timedelta(days=90), code, tuple(sent))
 
 
-def at_web(here: World, given: Mapping[str, Any]) -> None:
+def at_web(world: World, given: Mapping[str, Any]) -> None:
     """Serve all of the domain's web with another certificate."""
-    elsewhere(here, {"certificate": given}).answer = here.front.answer
-    lead_web(here)
+    elsewhere(world, {"certificate": given}).answer = world.front.answer
+    lead_web(world)
 
 
-def by_nginx(here: Real, tls: str) -> None:
+def by_nginx(world: Real, tls: str) -> None:
     """Serve all of the domain's web by nginx with these directives."""
-    here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
-    lead_web(here)
+    world.nginx(ELSEWHERE, world.certificate(*WEB_NAMES), f"http://{WEB}", tls)
+    lead_web(world)
 
 
 def mail_server(
-    here: World,
+    world: World,
     at: Sequence[Any] = ("imap", 993),
-    says: str | None = None,
+    banner: str | None = None,
     greets: str | None = None,
     offers: str = "",
     replies: Mapping[str, str] | None = None,
@@ -382,21 +382,21 @@ def mail_server(
     said = (replies or dict([usual])).items()
     greeting = greeting if greets is None else greets
     scripted = behave or talks(greeting, *said, inside=encrypted)
-    if says is not None:
-        scripted = ends(says, "")
+    if banner is not None:
+        scripted = ends(banner, "")
     if hangs_up is not None:
         scripted = ends(*hangs_up, late=late)
 
     def later(*connection: Any) -> None:
-        here.connections.append(host)
+        world.connections.append(host)
         time.sleep(late if hangs_up is None else 0)
         scripted(*connection)
 
     names = WWW_NAMES if host == "web" else (f"{host}.{DOMAIN}",)
     if at_once is None:
         at_once = port in (443, 993, 995) or (port == 465 and not inside)
-    shows = certificate(here, *names, **more)
-    here.listen(address, port, later, shows, at_once=at_once)
+    shows = certificate(world, *names, **more)
+    world.listen(address, port, later, shows, at_once=at_once)
 
 
 def ends(*lines: str, late: float = 0) -> Behaviour:
@@ -416,12 +416,12 @@ def ends(*lines: str, late: float = 0) -> Behaviour:
     return behave
 
 
-def wants_client_certificate(here: Real, place: tuple[str, int]) -> None:
+def wants_client_certificate(world: Real, place: tuple[str, int]) -> None:
     """TLS 1.3, whose server refuses after the client's part of the handshake."""
     host, port = place
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
-    context.load_verify_locations(here.folder / "ca.pem")
+    context.load_cert_chain(*world.certificate(f"{host}.{DOMAIN}"))
+    context.load_verify_locations(world.folder / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_3
 
@@ -435,23 +435,23 @@ def wants_client_certificate(here: Real, place: tuple[str, int]) -> None:
             while os.read(secure.fileno(), 4096):  # what the client sends
                 pass
 
-    here.listen(ELSEWHERE, port, behave)
-    lead(here, host)
+    world.listen(ELSEWHERE, port, behave)
+    lead(world, host)
 
 
-def dav(here: World, answer: Response) -> None:
+def dav(world: World, answer: Response) -> None:
     """A calendar server at another address."""
-    lead(here, "dav")
-    here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
+    lead(world, "dav")
+    world.web(ELSEWHERE, world.certificate(f"dav.{DOMAIN}")).answer = answer
 
 
 # Where the ISP database is, as options of `check`.
 ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
 
 
-def in_ispdb(here: World, answer: Response) -> None:
+def in_ispdb(world: World, answer: Response) -> None:
     """The ISP database, which knows the domain; *answer* changes its document."""
-    made = here.web(ELSEWHERE, here.certificate("live.thunderbird.net"))
+    made = world.web(ELSEWHERE, world.certificate("live.thunderbird.net"))
     made.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
 
 
@@ -467,7 +467,7 @@ def delayed(seconds: float) -> Response:
     return answer
 
 
-def limited(here: World, limits: Sequence[Any]) -> None:
+def limited(world: World, limits: Sequence[Any]) -> None:
     """Answer so many requests at most in so many seconds.
 
     With a third value, a limit holds for each host, and for URLs with this pattern. With
@@ -486,13 +486,13 @@ def limited(here: World, limits: Sequence[Any]) -> None:
             answered.append(now)
         if is_refused:
             status = only[1] if only[1:] else 503
-            return says(status, f"<html>{status} Refused")(asked)
+            return responds(status, f"<html>{status} Refused")(asked)
         return None
 
-    here.front.answer = answer
+    world.front.answer = answer
 
 
-def delaying(here: World, seconds: float) -> None:
+def delaying(world: World, seconds: float) -> None:
     """Let one request pass in so many seconds, and others wait."""
     lock, free = threading.Lock(), [0.0]
 
@@ -502,26 +502,26 @@ def delaying(here: World, seconds: float) -> None:
         time.sleep(max(now - time.monotonic(), 0))
         return None
 
-    here.front.answer = answer
+    world.front.answer = answer
 
 
 # --- Worlds of tables -------------------------------------------------------------------
 
 
-def elsewhere(here: World, given: Mapping[str, Any]) -> Front:
+def elsewhere(world: World, given: Mapping[str, Any]) -> Front:
     """Another web server, which answers as the domain's without a response."""
     names = given.get("names", WWW_NAMES)
-    shows = certificate(here, *names, **given.get("certificate", {}))
-    made = here.web(given.get("address", ELSEWHERE), shows, here.front.file)
+    shows = certificate(world, *names, **given.get("certificate", {}))
+    made = world.web(given.get("address", ELSEWHERE), shows, world.front.file)
     made.answer = response(given) or made.answer
     return made
 
 
-def mail_servers(here: World, given: Any) -> None:
+def mail_servers(world: World, given: Any) -> None:
     for server in listed(given):
-        mail_server(here, **server)
+        mail_server(world, **server)
         host, _ = server.get("at", ("imap", 993))
-        lead_web(here) if host == "web" else lead(here, host)
+        lead_web(world) if host == "web" else lead(world, host)
 
 
 # What makes a world, by the keys of a row.
@@ -531,25 +531,25 @@ MAKERS: dict[str, Callable[[Any, Any], object]] = {
     "limited": limited,
     "delaying": delaying,
     "by_http_alone": by_http_alone,
-    "half_moved": lambda here, _: half_moved(here),
+    "half_moved": lambda world, _: half_moved(world),
     "nginx": by_nginx,
-    "signed": lambda here, given: signed(here, **given),
+    "signed": lambda world, given: signed(world, **given),
     "client_certificate": wants_client_certificate,
-    "zone": lambda here, given: zone(here, **given),
-    "bind": lambda here, given: here.load_bind("", records(here, **given)),
-    "name_server": lambda here, given: name_server(here, **given),
-    "name_servers": lambda here, given: name_servers(here, **given),
+    "zone": lambda world, given: zone(world, **given),
+    "bind": lambda world, given: world.load_bind("", records(world, **given)),
+    "name_server": lambda world, given: name_server(world, **given),
+    "name_servers": lambda world, given: name_servers(world, **given),
     "web": at_web,
 }
 
 
-def make(here: World, row: Mapping[str, Any]) -> None:
+def make(world: World, row: Mapping[str, Any]) -> None:
     """Make the world of a row of a table (see check_mistakes.toml)."""
     for key, maker in MAKERS.items():
         if key in row:
-            maker(here, row[key])
+            maker(world, row[key])
     if answer := response(row):
-        let_answer(here, row, answer)
+        let_answer(world, row, answer)
 
 
 # Where another server answers, by the `when` of a row.
@@ -559,20 +559,20 @@ SERVERS: dict[str, Callable[[World, Response], None]] = {
 }
 
 
-def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
+def let_answer(world: World, row: Mapping[str, Any], answer: Response) -> None:
     """Let the requests of the row get a response."""
     place = row.get("when", "always" if "answers" in row else "")
     paths = (row["path"],) if "path" in row else row.get("paths", ANYWHERE)
     if "led_to" in row:
-        led(here, paths, row["led_to"], answer)
+        led(world, paths, row["led_to"], answer)
     elif place in SERVERS:
-        SERVERS[place](here, answer)
+        SERVERS[place](world, answer)
     elif place:
-        when(here, lambda asked: re.search(WHEN[place], asked.line), answer)
+        when(world, lambda asked: re.search(WHEN[place], asked.line), answer)
     elif "header" in row:
-        when(here, lambda asked: re.search(row["header"], asked.headers), answer)
+        when(world, lambda asked: re.search(row["header"], asked.headers), answer)
     else:
-        when(here, lambda asked: asked.path in paths, answer)
+        when(world, lambda asked: asked.path in paths, answer)
 
 
 ANSWERS: dict[str, Callable[[Any], Response]] = {
@@ -594,7 +594,7 @@ def response(row: Mapping[str, Any]) -> Any:
         more = {"edit": {}, **row}
         return of_url(more.pop("serves"), response(more))
     if "reply" in row:
-        return reply(row["reply"], row.get("body", "no"), headers)
+        return fixed(row["reply"], row.get("body", "no"), headers)
     if "sent_as" in row:
         return lambda asked: (row["sent_as"], *asked.served()[1:])
     for key, answer in ANSWERS.items():
@@ -621,7 +621,7 @@ def first_of(answers: Sequence[tuple[Mapping[str, Any], Response]]) -> Any:
 
 
 def checked(
-    here: World, row: Mapping[str, Any], folder: Path, *, with_file: bool
+    world: World, row: Mapping[str, Any], folder: Path, *, with_file: bool
 ) -> dict[str, Any]:
     """Return the report of `check` with the options of a row, and its file or none."""
     file = None
@@ -637,4 +637,4 @@ def checked(
         options.insert(0, USER)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return here.check(*options, file=file)
+        return world.check(*options, file=file)

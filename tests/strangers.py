@@ -68,12 +68,12 @@ def server(
         yield port
 
 
-def answering(reply: bytes) -> Behaviour:
-    """Return a behaviour that sends the same reply to every HTTP request."""
+def answering(response: bytes) -> Behaviour:
+    """Return a behaviour that sends the same response to every HTTP request."""
 
     def behave(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(reply)
+        connection.sendall(response)
 
     return behave
 

@@ -144,15 +144,15 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
     several = (row.get("method", "GET"), row.get("host", HOST), row["path"])
     for method, host, path in product(*map(listed, several)):
         headers = {"Host": host, **row.get("headers", {})}
-        reply = ask(path, method, row.get("body"), **headers)
+        response = ask(path, method, row.get("body"), **headers)
         case = f"{method} {host}{path}"
-        assert reply.status_code == row.get("status", 200), case
-        assert {n: reply.headers.get(n, "") for n in expected} == expected, case
-        missing = [t for t in listed(row.get("has", [])) if t not in reply.text]
-        whole = f"{reply.headers}{reply.text}"
+        assert response.status_code == row.get("status", 200), case
+        assert {n: response.headers.get(n, "") for n in expected} == expected, case
+        missing = [t for t in listed(row.get("has", [])) if t not in response.text]
+        whole = f"{response.headers}{response.text}"
         forbidden = [t for t in listed(row.get("lacks", [])) if t in whole]
         assert (missing, forbidden) == ([], []), case
-        assert "json" not in row or reply.json == row["json"], case
+        assert "json" not in row or response.json == row["json"], case
 
 
 def assert_served(toml: Write, row: Mapping[str, Any]) -> None:

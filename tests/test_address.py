@@ -91,13 +91,14 @@ ENTRIES: dict[str, Ask] = {
 }
 
 
-def _is_refused(reply: TestResponse) -> bool:
+def _is_refused(response: TestResponse) -> bool:
     """Return whether the response is an error on account of the address."""
-    if b"<ErrorCode>" in reply.data:
-        assert reply.status_code == 200
-        return b"<ErrorCode>600</ErrorCode>" in reply.data
+    if b"<ErrorCode>" in response.data:
+        assert response.status_code == 200
+        return b"<ErrorCode>600</ErrorCode>" in response.data
     # Autodiscover v2 by path has no protocol here, which is another error.
-    return reply.status_code == 400 and b"MandatoryParameterMissing" not in reply.data
+    missing = b"MandatoryParameterMissing"
+    return response.status_code == 400 and missing not in response.data
 
 
 def test_every_family_takes_an_address_within_the_limits(toml: Write) -> None:

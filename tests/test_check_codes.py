@@ -102,9 +102,9 @@ def test_every_code_is_used() -> None:
 
 
 def test_check_lists_every_code_with_its_meaning() -> None:
-    done = CliRunner().invoke(cli, ["check", "--list"])
-    assert done.exit_code == 0
-    rows = [line.split(maxsplit=2) for line in done.output.splitlines()]
+    result = CliRunner().invoke(cli, ["check", "--list"])
+    assert result.exit_code == 0
+    rows = [line.split(maxsplit=2) for line in result.output.splitlines()]
     listed = [(code, texts.row(code)) for code in CODES]
     expected = [[code, row.status, row.means] for code, row in listed]
     assert rows == expected
@@ -112,8 +112,8 @@ def test_check_lists_every_code_with_its_meaning() -> None:
 
 def test_an_ignored_finding_is_left_out_and_fails_nothing() -> None:
     def codes(*options: str) -> list[str]:
-        done = CliRunner().invoke(cli, ["check", "a.test", "--json", *DEAD, *options])
-        return [found["code"] for found in json.loads(done.stdout)["findings"]]
+        result = CliRunner().invoke(cli, ["check", "a.test", "--json", *DEAD, *options])
+        return [found["code"] for found in json.loads(result.stdout)["findings"]]
 
     assert codes() == ["domain.lookup-failed"]
     assert "domain.lookup-failed" not in codes("--ignore", "domain.lookup-failed")

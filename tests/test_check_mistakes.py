@@ -36,13 +36,13 @@ def made(rows: dict[str, Mistake]) -> Iterator[tuple[str, Mistake]]:
 MISTAKES = dict(made(tables("check_mistakes.toml")))
 
 
-def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
+def named_first(world: World, tmp_path: Path, name: str) -> dict[str, Any]:
     """Return the finding of the mistake, which must be the first of its status."""
     mistake = MISTAKES[name]
     status = mistake.get("status", "failure")
-    make(here, mistake)
+    make(world, mistake)
     with_file = mistake.get("file") is not False
-    report = checked(here, mistake, tmp_path, with_file=with_file)
+    report = checked(world, mistake, tmp_path, with_file=with_file)
     listed: list[dict[str, Any]] = report["findings"]
     text = "\n".join(
         f"{found['status']} {found['code']} {found['subject']}: {found['seen']}"
@@ -99,18 +99,18 @@ def rows(*runs: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", rows("paper", "both", "openssl"))
 def test_a_mistake_is_named_first_and_at_its_place(
-    here: Paper, tmp_path: Path, name: str
+    world: Paper, tmp_path: Path, name: str
 ) -> None:
-    first = named_first(here, tmp_path, name)
+    first = named_first(world, tmp_path, name)
     assert words(first) == snapshot(name, first)
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", rows("both", "real"))
 def test_a_mistake_of_real_servers_is_named_first(
-    really: Real, tmp_path: Path, name: str
+    real_world: Real, tmp_path: Path, name: str
 ) -> None:
-    first = named_first(really, tmp_path, name)
+    first = named_first(real_world, tmp_path, name)
     if MISTAKES[name]["runs"] == "real":
         assert words(first) == snapshot(name, first)
 

@@ -97,9 +97,9 @@ def assert_served_alike(client: Thunderbird, url: str, files: list[Path]) -> int
     originals = _originals(files)
     served = []
     for _, email in originals:
-        reply = fetch(f"{url}/mail/config-v1.1.xml?emailaddress={email}")
-        assert reply.status == 200, email
-        served.append((reply.body.decode(), email))
+        response = fetch(f"{url}/mail/config-v1.1.xml?emailaddress={email}")
+        assert response.status == 200, email
+        served.append((response.body.decode(), email))
     before = client.read(originals)
     assert not [config for config in before if "error" in config]
     assert client.read(served) == before

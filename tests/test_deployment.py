@@ -91,8 +91,8 @@ def test_the_lines_for_a_site_forward_clients_and_log_no_address(
         # Outlook sends requests to the host that `_autodiscover._tcp` names.
         for path in ("autodiscover/autodiscover.xml", "Autodiscover/Autodiscover.xml"):
             asked = outlook.request("fred@example.com")
-            reply = fetch(f"{url}/{path}", data=asked, Host="www.example.com")
-            assert b"imap.example.com" in reply.body or reply.status == 302
+            response = fetch(f"{url}/{path}", data=asked, Host="www.example.com")
+            assert b"imap.example.com" in response.body or response.status == 302
         other = fetch(f"{url}/other", Host="example.com")
         assert b"imap.example.com" not in other.body
         until(lambda: "/other" in log.read_text())
@@ -111,9 +111,9 @@ def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) 
     def ask(path: str, data: bytes | None = None) -> tuple[str | None, bytes]:
         host, method = "autoconfig.example.com", "POST" if data else "GET"
         url = f"http://127.0.0.1:{port}{path}"
-        reply = fetch(url, Host=host, data=data, method=method)
-        assert reply.status == 200
-        return reply.headers["X-Cache"], reply.body
+        response = fetch(url, Host=host, data=data, method=method)
+        assert response.status == 200
+        return response.headers["X-Cache"], response.body
 
     site = fronts.nginx_site_without_tls(tmp_path, service, port, shows)
     with fronts.nginx(tmp_path, site, port):
@@ -285,10 +285,10 @@ def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     analyze = program("systemd-analyze")
     unit = str(tmp_path / "autoconfig.service")
     path = {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
-    done = captured(analyze, "verify", "--man=no", unit, **path)
-    assert "autoconfig" not in done.stderr, done.stderr
-    done = captured(analyze, "security", "--offline=true", "--threshold=20", unit)
-    assert done.returncode == 0, done.stdout
+    result = captured(analyze, "verify", "--man=no", unit, **path)
+    assert "autoconfig" not in result.stderr, result.stderr
+    result = captured(analyze, "security", "--offline=true", "--threshold=20", unit)
+    assert result.returncode == 0, result.stdout
 
 
 def test_the_zone_file_has_the_records_that_the_command_prints() -> None:

@@ -125,23 +125,23 @@ def test_the_output_is_printable_and_removes_exactly_the_hostile_records(
     toml: Write, server: Bind, tmp_path: Path, format_: str
 ) -> None:
     file = toml(TWO_DOMAINS)
-    done = dns_of(file, server, "--format", format_)
-    assert done.returncode == 1
-    assert re.fullmatch(r"[ -~\n]*", done.stdout + done.stderr)
-    by_hand, removed = format_ != "nsupdate", done.stdout
+    result = dns_of(file, server, "--format", format_)
+    assert result.returncode == 1
+    assert re.fullmatch(r"[ -~\n]*", result.stdout + result.stderr)
+    by_hand, removed = format_ != "nsupdate", result.stdout
     if format_ == "json":
-        removed = json.dumps(json.loads(done.stdout)[DOMAIN]["outdated"])
+        removed = json.dumps(json.loads(result.stdout)[DOMAIN]["outdated"])
         found = [tuple(row.values()) for row in json.loads(removed)]
         records = {(name, dns.rdata.from_text("IN", *r)) for name, *r in found}
         assert records == HOSTILE | {(DIGEST, parsed("TXT", text(TOO_LONG)))}
     assert removed.count(REMOVALS[format_]) == len(HOSTILE) + by_hand
     if format_ == "zone":
         whole = run("--config", file, "dns", DOMAIN, "--target", "www.example.com")
-        lines = {line for line in done.stdout.splitlines() if line[0] not in ";$"}
+        lines = {line for line in result.stdout.splitlines() if line[0] not in ";$"}
         assert lines < {*whole.stdout.splitlines()}
     dns_of(file, server, "--format", format_, "--output", tmp_path / "out")
     (written,) = (tmp_path / "out").iterdir()
-    assert written.read_text() == done.stdout
+    assert written.read_text() == result.stdout
 
 
 def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:

@@ -214,21 +214,21 @@ def test_the_files_have_every_element_of_the_real_isp_database() -> None:
 
 
 def test_import_loses_only_a_misspelt_element_and_leaves_defaults_out() -> None:
-    done = run("import", *ISP_FILES, code=0)
-    assert len(loads(done.stdout).provider) == len(ISP_FILES)
-    assert "993" not in done.stdout
-    assert 'password-cleartext"\nport' not in done.stdout
-    assert done.stderr.rstrip().endswith(
+    result = run("import", *ISP_FILES, code=0)
+    assert len(loads(result.stdout).provider) == len(ISP_FILES)
+    assert "993" not in result.stdout
+    assert 'password-cleartext"\nport' not in result.stdout
+    assert result.stderr.rstrip().endswith(
         ": <displayNameShort> is left out: the format has no such element"
     )
-    assert done.stderr.count("left out") == 1
+    assert result.stderr.count("left out") == 1
 
 
 def test_an_unfinished_placeholder_is_reported(toml: Write) -> None:
     file = toml(run("import", ISP / "slips.test.xml").stdout)
-    done = run("--config", file, "validate", code=0)
+    result = run("--config", file, "validate", code=0)
     place = "incoming[1].username (slips.test): Every client: %EMAILADDRESS without"
-    assert place in done.stdout
+    assert place in result.stdout
 
 
 @pytest.mark.parametrize("file", ISP_FILES, ids=lambda file: file.stem)
@@ -245,10 +245,10 @@ def test_only_an_invalid_url_is_left_out(
     file = tmp_path / "odd.xml"
     text = usual.read_text(encoding="utf-8")
     file.write_text(text.replace(before, element + before, 1), encoding="utf-8")
-    done = run("import", file, code=0)
-    lines = [line.partition("odd.xml: ")[2] for line in done.stderr.splitlines()]
+    result = run("import", file, code=0)
+    lines = [line.partition("odd.xml: ")[2] for line in result.stderr.splitlines()]
     places = [line.partition(" is left out")[0] for line in lines if line[0] != "<"]
     assert places == lost
-    assert loads(done.stdout)
+    assert loads(result.stdout)
     expected = run("import", usual).stdout.splitlines()
-    assert set(expected) <= set(done.stdout.splitlines())
+    assert set(expected) <= set(result.stdout.splitlines())

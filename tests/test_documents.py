@@ -82,9 +82,9 @@ def bash(code: str, cwd: Path, **env: str) -> str:
     """Run code with the package's command in PATH; return the output. It must succeed."""
     words = (program("bash"), "-euo", "pipefail", "-c", code)
     env = {"PATH": f"{BIN}:{os.environ['PATH']}", **env}
-    done = captured(*words, cwd=cwd, seconds=200, **env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = captured(*words, cwd=cwd, seconds=200, **env)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @contextmanager
@@ -124,15 +124,15 @@ def of_examples(text: str) -> str:
 
 
 @pytest.mark.world
-def test_init_check_and_a_real_login_succeed(really: Real, tmp_path: Path) -> None:
+def test_init_check_and_a_real_login_succeed(real_world: Real, tmp_path: Path) -> None:
     def succeeds(line: str, *more: str, **options: Any) -> str:
         words = [*shlex.split(line)[1:], "--resolver", OTHER_NAMES, "--allow-private"]
-        done = really.run(*words, *more, cwd=tmp_path, **options)
+        result = real_world.run(*words, *more, cwd=tmp_path, **options)
         # Only an unknown code ends with 2.
-        assert done.returncode <= int("--list" in code), done.stdout + done.stderr
-        return str(done.stdout)
+        assert result.returncode <= int("--list" in code), result.stdout + result.stderr
+        return str(result.stdout)
 
-    really.names.serve(of_examples(ADDRESSES))
+    real_world.names.serve(of_examples(ADDRESSES))
     code = block_with("init example.com", "README.md")
     *_, shown = [succeeds(line) for line in code.splitlines()]
     assert "the servers of the file work" in shown
@@ -140,8 +140,8 @@ def test_init_check_and_a_real_login_succeed(really: Real, tmp_path: Path) -> No
     assert "imap.example.com" in file.read_text()
     records = run("dns", "--target", "www.example.com", cwd=tmp_path).stdout
     hosts = of_examples(ADDRESSES).replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
-    really.names.serve(hosts + records)
-    really.web(ELSEWHERE, really.web_certificate, file)
+    real_world.names.serve(hosts + records)
+    real_world.web(ELSEWHERE, real_world.web_certificate, file)
     code = block_with("check fred@example.com --login")
     with typed(PASSWORD) as fd:
         succeeds(code, "--password-fd", str(fd), pass_fds=(fd,))

@@ -100,7 +100,7 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
     file = toml(f'{TWO_DOMAINS}socket_type = "plain"\n')
     read, write = os.pipe()
     os.close(read)
-    done = run_process("--config", file, *command.split(), stdout=write)
+    result = run_process("--config", file, *command.split(), stdout=write)
     os.close(write)
-    assert done.returncode == 141
-    assert "rror" not in done.stderr  # Error, error, BrokenPipeError
+    assert result.returncode == 141
+    assert "rror" not in result.stderr  # Error, error, BrokenPipeError

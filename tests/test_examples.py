@@ -66,11 +66,11 @@ def test_the_user_database_reveals_no_mailboxes(load: Callable[[Path], Flask]) -
 @rows("customers", "domain, host", "tables.toml")
 def test_the_hosters_file_has_its_customers(domain: str, host: str) -> None:
     file = EXAMPLES / "hoster.toml"
-    done = run("--config", file, "show", f"fred@{domain}")
-    assert f"<hostname>{host}</hostname>" in done.stdout
-    assert f"<domain>{domain}</domain>" in done.stdout
+    result = run("--config", file, "show", f"fred@{domain}")
+    assert f"<hostname>{host}</hostname>" in result.stdout
+    assert f"<domain>{domain}</domain>" in result.stdout
     others = {"customer-1.test", "customer-3.test"} - {domain}
-    assert not [other for other in others if other in done.stdout]
+    assert not [other for other in others if other in result.stdout]
     assert run("--config", file, "validate").stdout == ""
 
 

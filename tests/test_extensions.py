@@ -302,7 +302,7 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
         return str(found.scalar_one())
 
     entry = AutoconfigMiddleware(app, FILE, flask_app=app, find_username=login_of)
-    reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
-    assert "<username>u1001</username>" in reply.text
+    response = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
+    assert "<username>u1001</username>" in response.text
     with app.app_context():
         database.engine.dispose()

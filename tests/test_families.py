@@ -63,8 +63,8 @@ def pox(email: str = "fred@example.com") -> bytes:
     return outlook_asks(email).encode()
 
 
-def protocols(reply: TestResponse) -> list[dict[str, str]]:
-    (account,) = fromstring(reply.data).iter(f"{{{ACCEPTED}}}Account")
+def protocols(response: TestResponse) -> list[dict[str, str]]:
+    (account,) = fromstring(response.data).iter(f"{{{ACCEPTED}}}Account")
     return [
         {str(element.tag).partition("}")[2]: element.text or "" for element in protocol}
         for protocol in account.iter(f"{{{ACCEPTED}}}Protocol")
@@ -73,10 +73,10 @@ def protocols(reply: TestResponse) -> list[dict[str, str]]:
 
 def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
     text = FULL.replace("%EMAILDOMAIN%", "example.com")
-    reply = serve(text)(POX, "POST", data=pox())
-    assert reply.status_code == 200
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    found = protocols(reply)
+    response = serve(text)(POX, "POST", data=pox())
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "private, no-store"
+    found = protocols(response)
     types = ["IMAP", "POP3", "SMTP", "SMTP", "CardDAV", "CalDAV"]
     assert [protocol["Type"] for protocol in found] == types
     assert found[0] == table("outlook", TABLES)
@@ -85,8 +85,8 @@ def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
     assert (found[2]["UsePOPAuth"], found[2]["SMTPLast"]) == ("off", "off")
     assert found[5]["Server"] == "https://dav.example.com/calendars/fred@example.com/"
     # Nobody sends mail under the provider's name.
-    assert not [e for e in fromstring(reply.data).iter() if "User" in str(e.tag)]
-    assert "Example &amp; S" not in reply.text
+    assert not [e for e in fromstring(response.data).iter() if "User" in str(e.tag)]
+    assert "Example &amp; S" not in response.text
 
 
 def test_a_sites_limit_of_bodies_keeps_no_answer_from_outlook(toml: Write) -> None:
@@ -96,8 +96,9 @@ def test_a_sites_limit_of_bodies_keeps_no_answer_from_outlook(toml: Write) -> No
 
 @pytest.mark.parametrize("length", [16_384, 3_000_000])
 def test_a_long_request_of_outlooks_is_invalid(serve: Serve, length: int) -> None:
-    reply = serve(TWO_DOMAINS)(POX, "POST", data=pox() + b" " * length, Host="x.test")
-    assert "<ErrorCode>600</ErrorCode>" in reply.text
+    body = pox() + b" " * length
+    response = serve(TWO_DOMAINS)(POX, "POST", data=body, Host="x.test")
+    assert "<ErrorCode>600</ErrorCode>" in response.text
 
 
 @given(st.one_of(st.binary(), st.text().map(pox)))
@@ -115,10 +116,10 @@ def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> Non
     file = toml(TWO_DOMAINS)
     behind = AutoconfigMiddleware(Flask("site"), file, proxies=1)
     for door in (app, create_app(file, proxies=1), behind):
-        reply = Client(door).get(POX, headers=headers)
-        assert reply.status_code == 302
+        response = Client(door).get(POX, headers=headers)
+        assert response.status_code == 302
         expected = "https://autodiscover.example.com/autodiscover/autodiscover.xml"
-        assert reply.headers["Location"] == expected
+        assert response.headers["Location"] == expected
     plain = Client(create_app(toml(TWO_DOMAINS))).get(POX, headers=headers)
     assert plain.status_code == 200
 
@@ -126,18 +127,18 @@ def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> Non
 # --- Apple ---------------------------------------------------------------------------
 
 
-def mail_of(reply: TestResponse) -> dict[str, Any]:
-    return payloads(reply.data)["com.apple.mail.managed"]
+def mail_of(response: TestResponse) -> dict[str, Any]:
+    return payloads(response.data)["com.apple.mail.managed"]
 
 
 def test_a_profile_has_everything_but_the_password(serve: Serve, toml: Write) -> None:
-    reply = serve(FULL)(PROFILE)
-    assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
+    response = serve(FULL)(PROFILE)
+    assert response.headers["Content-Type"] == "application/x-apple-aspen-config"
     disposition = 'attachment; filename="example.com.mobileconfig"'
-    assert reply.headers["Content-Disposition"] == disposition
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    assert mail_of(reply).items() >= table("mail", TABLES).items()
-    found = payloads(reply.data)
+    assert response.headers["Content-Disposition"] == disposition
+    assert response.headers["Cache-Control"] == "private, no-store"
+    assert mail_of(response).items() >= table("mail", TABLES).items()
+    found = payloads(response.data)
     calendar = found["com.apple.caldav.account"]
     assert calendar.items() >= table("caldav", TABLES).items()
     assert found["com.apple.carddav.account"]["CardDAVPrincipalURL"] == "/contacts/"
@@ -145,7 +146,7 @@ def test_a_profile_has_everything_but_the_password(serve: Serve, toml: Write) ->
     passwords = {key for key in keys if key.endswith("Password")}
     assert passwords == {"OutgoingPasswordSameAsIncomingPassword"}
     option = ("show", "fred@example.com", "--format", "apple")
-    assert run("--config", toml(FULL), *option).stdout == reply.text
+    assert run("--config", toml(FULL), *option).stdout == response.text
 
 
 def test_each_address_has_identifiers_of_its_own(serve: Serve) -> None:
@@ -207,8 +208,8 @@ CHAIN = f'{SIGN}chain = "middle.pem"\n'
 
 
 def _openssl(*arguments: str | Path, cwd: Path) -> str:
-    done = captured(program("openssl"), *arguments, cwd=cwd, code=0)
-    return done.stdout
+    result = captured(program("openssl"), *arguments, cwd=cwd, code=0)
+    return result.stdout
 
 
 @pytest.fixture
@@ -230,13 +231,13 @@ def certificates(tmp_path: Path) -> Path:
 
 @pytest.mark.world
 def test_openssl_verifies_a_signed_profile(serve: Serve, certificates: Path) -> None:
-    reply = serve(CHAIN + TWO_DOMAINS)(PROFILE)
-    (certificates / "profile.der").write_bytes(reply.data)
+    response = serve(CHAIN + TWO_DOMAINS)(PROFILE)
+    (certificates / "profile.der").write_bytes(response.data)
     verify = ("cms", "-verify", "-inform", "DER", "-in", "profile.der", "-CAfile")
     text = _openssl(*verify, "root.pem", "-binary", "-purpose", "any", cwd=certificates)
     assert "imap.example.com" in text
     assert payloads(text.encode())["com.apple.mail.managed"]
-    assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
+    assert response.headers["Content-Type"] == "application/x-apple-aspen-config"
 
 
 @rows("keys", "old, new, key, message", TABLES)
@@ -244,9 +245,9 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
     toml: Write, certificates: Path, old: str, new: str, key: str, message: str
 ) -> None:
     file = toml(CHAIN.replace(old, new) + TWO_DOMAINS)
-    done = run("--config", file, "validate", code=1)
-    assert f"sign.{key}: " in done.stdout
-    assert message in done.stdout
+    result = run("--config", file, "validate", code=1)
+    assert f"sign.{key}: " in result.stdout
+    assert message in result.stdout
     with pytest.raises(ConfigError, match=message):
         create_app(file)
 
@@ -305,10 +306,10 @@ def test_an_unsafe_key_is_told(toml: Write, tmp_path: Path, caplog: Log) -> None
 
 
 def test_pacc_says_what_it_can(serve: Serve) -> None:
-    reply = serve(FULL)(PACC, Host="ua-auto-config.example.com")
-    assert reply.headers["Content-Type"] == "application/json"
-    assert "no-transform" in reply.headers["Cache-Control"]
-    assert reply.json == table("pacc", TABLES)
+    response = serve(FULL)(PACC, Host="ua-auto-config.example.com")
+    assert response.headers["Content-Type"] == "application/json"
+    assert "no-transform" in response.headers["Cache-Control"]
+    assert response.json == table("pacc", TABLES)
     found = find_warnings(loads(FULL).provider)
     assert [warning.place for warning in found if warning.client == "PACC"] == [
         f"provider[0].{at}"
@@ -321,10 +322,10 @@ def test_pacc_says_nothing_of_another_login_than_the_address(
     serve: Serve, of_imap: str, of_smtp: str, said: list[str]
 ) -> None:
     text = TWO_DOMAINS.replace('"imap.', f'"imap.example.com"\n{of_imap}#')
-    reply = serve(text.replace('"smtp.', f'"smtp.example.com"\n{of_smtp}#'))(PACC)
-    assert reply.status_code == (200 if said else 404)
-    assert reply.data
-    assert not said or {*json.loads(reply.data)["protocols"]} == {*said}
+    response = serve(text.replace('"smtp.', f'"smtp.example.com"\n{of_smtp}#'))(PACC)
+    assert response.status_code == (200 if said else 404)
+    assert response.data
+    assert not said or {*json.loads(response.data)["protocols"]} == {*said}
 
 
 @pytest.mark.parametrize(
@@ -341,11 +342,11 @@ def test_pacc_names_no_url_that_it_cannot(url: str) -> None:
 
 def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
     ask = serve(TWO_DOMAINS)
-    reply = ask(PACC)
-    first = reply.data
-    assert reply.json is not None
+    response = ask(PACC)
+    first = response.data
+    assert response.json is not None
     for name in ("submit", "smtp"):
-        assert reply.json["protocols"][name] == {"host": "smtp.example.com"}
+        assert response.json["protocols"][name] == {"host": "smtp.example.com"}
     assert ask(f"{PACC}?x=y").data == first
     provider = loads(TWO_DOMAINS).provider[0]
     assert pacc.write(provider, Recipient("example.com")) == first

@@ -72,12 +72,12 @@ def loaded(running: Service) -> Iterator[Outcomes]:
 
     def ask() -> None:
         try:
-            reply = running.fetch()
+            response = running.fetch()
         except (OSError, http.client.HTTPException) as error:
             outcomes.lost.append(repr(error))
         else:
-            outcomes.bodies[reply.body] += 1
-            outcomes.statuses.add(reply.status)
+            outcomes.bodies[response.body] += 1
+            outcomes.statuses.add(response.status)
 
     with load(ask):
         time.sleep(0.3)
@@ -172,8 +172,8 @@ def test_unknown_domains_do_not_use_up_memory(running: Service) -> None:
                 connection = http.client.HTTPConnection("127.0.0.1", running.port)
             where = f"/mail/config-v1.1.xml?emailaddress=user{number}@d{number}.test"
             connection.request("GET", where, headers={"Host": f"h{number}.test"})
-            reply = connection.getresponse()
-            assert (reply.status, reply.read() != b"") == (404, True)
+            response = connection.getresponse()
+            assert (response.status, response.read() != b"") == (404, True)
             if number % 100 == 99:
                 connection.close()
 

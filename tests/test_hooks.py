@@ -388,8 +388,8 @@ def test_every_entry_point_calls_the_hooks(toml: Write, name: str) -> None:
         assert settings.incoming[0].hostname == "shard7.example.com"
     alone = create_app(file, hooks=SimpleNamespace(**functions))
     for entry in (app, middleware, alone):
-        reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@customer.test")
-        assert "shard7.example.com" in reply.text
+        response = Client(entry).get(f"{CONFIG}?emailaddress=fred@customer.test")
+        assert "shard7.example.com" in response.text
 
 
 @pytest.mark.parametrize("name", HOOK_NAMES)

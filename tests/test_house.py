@@ -66,17 +66,17 @@ def test_a_new_family_is_served_however_it_is_mounted(file: Path) -> None:
     below = subdomain(file, "greeting")
     for app in (create_app(file), site(file), below, host_matching(file)):
         client, headers = Client(app), {"Host": "greeting.example.com"}
-        reply = client.get(PATH, headers=headers)
-        assert reply.data == b"Hello example.com\n"
-        assert reply.headers["Content-Type"] == "text/plain"
-        headers["If-None-Match"] = reply.headers["ETag"]
+        response = client.get(PATH, headers=headers)
+        assert response.data == b"Hello example.com\n"
+        assert response.headers["Content-Type"] == "text/plain"
+        headers["If-None-Match"] = response.headers["ETag"]
         assert client.get(PATH, headers=headers).status_code == 304
 
 
 def command(file: Path, *arguments: str) -> str:
-    done = run("--config", file, *arguments)
-    assert done.returncode in (0, 1), done.stderr
-    return done.stdout
+    result = run("--config", file, *arguments)
+    assert result.returncode in (0, 1), result.stderr
+    return result.stdout
 
 
 def test_a_new_family_is_shown_exported_and_listed(file: Path, tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_check_covers_a_new_family(
     host = "greeting.example.test"
     certificate = certificate_for(host, folder=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    reply = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + served
-    with NameServer() as names, server(answering(reply), certificate) as port:
+    response = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + served
+    with NameServer() as names, server(answering(response), certificate) as port:
         names.load("greeting IN A 127.0.0.1\n", '_greeting IN TXT "d=19"\n')
         options = ["--resolver", f"127.0.0.1:{names.port}", "--json"]
         options += ["--connect-to", f"{host}:443:127.0.0.1:{port}"]

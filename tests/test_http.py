@@ -83,10 +83,10 @@ def test_a_405_names_the_methods_and_has_the_security_headers(ask: Asking) -> No
         assert set(allowed.split(", ")) == {"GET", "HEAD", "OPTIONS"}
     served_families = [family for family in FAMILIES if not family.on_demand]
     for route in chain.from_iterable(family.routes for family in served_families):
-        reply = ask(route.path, "PATCH")
-        assert reply.status_code == 405, route.path
+        response = ask(route.path, "PATCH")
+        assert response.status_code == 405, route.path
         for name, value in SECURITY_HEADERS:
-            assert served[name] == reply.headers[name] == value
+            assert served[name] == response.headers[name] == value
 
 
 def test_head_has_the_headers_of_get_without_the_body(ask: Asking) -> None:
@@ -103,11 +103,11 @@ def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> 
     packed = f'{tag[:-1]}-gzip"'  # as Apache sends it, and Flask-Compress with a colon
     tags = [{"If_None_Match": value} for value in (f'"other", W/{tag}', packed)]
     for headers in (*tags, since):
-        reply = ask(CONFIG, **headers)
-        assert (reply.status_code, reply.data) == (304, b"")
+        response = ask(CONFIG, **headers)
+        assert (response.status_code, response.data) == (304, b"")
         for name in ("ETag", "Last-Modified", "Cache-Control"):
-            assert reply.headers[name] == first.headers[name]
-        assert "Content-Type" not in reply.headers
+            assert response.headers[name] == first.headers[name]
+        assert "Content-Type" not in response.headers
     for headers in {"If_Modified_Since": "not a date"}, other, since | other:
         assert ask(CONFIG, **headers).status_code == 200
 
@@ -115,10 +115,10 @@ def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> 
 def test_a_405_of_the_standalone_service_is_a_line_of_text(toml: Write) -> None:
     ask = asking(create_app(toml(TWO_DOMAINS)))
     for path in ("/", "/healthz", "/readyz"):
-        reply = ask(path, "POST")
-        assert (reply.status_code, reply.headers["Allow"]) == (405, "GET, HEAD")
-        assert reply.data == b"Use GET, HEAD here.\n"
-        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        response = ask(path, "POST")
+        assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
+        assert response.data == b"Use GET, HEAD here.\n"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 # --- Which provider answers -----------------------------------------------------------
@@ -130,9 +130,9 @@ def test_the_closest_match_of_the_address_or_host_answers(
 ) -> None:
     query = f"?emailaddress=fred@{asked}" if asked else ""
     ask = asking(create_app(toml(FILES["four providers"])))
-    reply = ask(f"{CONFIG}{query}", Host=host)
-    assert f"{name}.test" in reply.text
-    assert f"{name}.{domain}" in reply.text
+    response = ask(f"{CONFIG}{query}", Host=host)
+    assert f"{name}.test" in response.text
+    assert f"{name}.{domain}" in response.text
 
 
 @rows("requests", "row", "http.toml", "families.toml", "hooks.toml", "page.toml")

@@ -203,8 +203,8 @@ def test_a_login_that_is_not_tried_is_a_warning(tmp_path: Path, text: str) -> No
         options.append("--unpublished")
     with typed(PASSWORD) as number:
         options += ["--timeout", "0.2", "--password-fd", str(number)]
-        done = run("check", USER, *options, cwd=tmp_path)
-    found = json.loads(done.stdout)["findings"]
+        result = run("check", USER, *options, cwd=tmp_path)
+    found = json.loads(result.stdout)["findings"]
     logins = [each for each in found if each["step"] == "login"]
     subjects = ", ".join(each["subject"] for each in logins)
     expected = ["imap mail.", "smtp mail."] if text else [USER]

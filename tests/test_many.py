@@ -122,8 +122,8 @@ def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
 def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\ntwo.test\na_b.test\n")
     file = toml(LISTED + "username = 'fred'\n")
-    done = run("--config", file, "validate", code=1)
-    assert done.stdout.splitlines()[:6] == [
+    result = run("--config", file, "validate", code=1)
+    assert result.stdout.splitlines()[:6] == [
         f'{tmp_path}/customers:2: error: "192.0.2.1" is an IP address',
         "  2 | 192.0.2.1 x",
         "  do: write the mail domain",
@@ -131,7 +131,7 @@ def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) 
         "  4 | a_b.test",
         '  do: write a name like "example.com", without a scheme, port, space or _',
     ]
-    assert "2 problems, " in done.stderr
+    assert "2 problems, " in result.stderr
     with click.Context(click.Command("check")) as context:
         context.meta["flask_autoconfig.file"] = file
         service = Service(file)
@@ -267,8 +267,8 @@ def test_a_pattern_without_file_is_told(toml: Write, brands: Path, caplog: Log) 
     service = Service(file)
     said = 'include[0]: no file matches "brands/*.toml"'
     assert said in caplog.text
-    done = run("--config", file, "validate", code=0)
-    assert done.stdout.startswith(f"{file}:1: warning: {said}\n")
+    result = run("--config", file, "validate", code=0)
+    assert result.stdout.startswith(f"{file}:1: warning: {said}\n")
     (brands / "a.toml").write_text(brand("a.test"))
     look(service.live)
     assert has_domains(service.live, "a.test")

@@ -59,8 +59,8 @@ FINE = VALID.replace("example.com", '*", "*.example.com", "office.lan", "mail.te
 def test_what_is_valid_but_useless_is_a_warning_with_a_cure(
     toml: Write, text: str, expected: list[str]
 ) -> None:
-    done = run("--config", toml(text), "validate", "--json", code=0)
-    warnings = json.loads(done.stdout)["warnings"]
+    result = run("--config", toml(text), "validate", "--json", code=0)
+    warnings = json.loads(result.stdout)["warnings"]
     cures = [f"{w['line']}: {w['cure']}" for w in warnings]
     assert set(expected) <= set(cures)
     assert expected or not [w for w in warnings if ".domains" in w["place"]]
@@ -111,10 +111,10 @@ def test_commands_show_the_line_and_a_log_has_one_for_each_problem(toml: Write) 
         "    |       ^",
         f"  do: {cure}",
     ]
-    done = run("--config", file, "validate")
-    assert (done.returncode, done.stdout.splitlines()) == (1, shown)
-    done = run("--config", file, "show")
-    assert done.stderr.splitlines() == [f"Error: {file}: 1 problem", *shown]
+    result = run("--config", file, "validate")
+    assert (result.returncode, result.stdout.splitlines()) == (1, shown)
+    result = run("--config", file, "show")
+    assert result.stderr.splitlines() == [f"Error: {file}: 1 problem", *shown]
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert str(caught.value).splitlines() == [
@@ -129,8 +129,8 @@ def test_contribs_readme_shows_the_output_of_validate(toml: Write) -> None:
     mistakes = ("hostname = “imap.example.com”", 'server = "imap.example.com"')
     for mistake, example in zip(mistakes, examples, strict=True):
         file = toml(AROUND.replace("@", mistake))
-        done = run("validate", cwd=file.parent)
-        assert example == f"flask-autoconfig validate\n{done.stdout}"
+        result = run("validate", cwd=file.parent)
+        assert example == f"flask-autoconfig validate\n{result.stdout}"
 
 
 def test_a_file_that_is_not_utf_8_is_reported_with_the_byte(tmp_path: Path) -> None:

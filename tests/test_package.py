@@ -28,9 +28,9 @@ BUILD = (sys.executable, "-m", "build", "--no-isolation")
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
-    done = captured(*command, cwd=cwd, seconds=600, PYTHONPATH="", PYTHONWARNINGS="")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = captured(*command, cwd=cwd, seconds=600, PYTHONPATH="", PYTHONWARNINGS="")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")

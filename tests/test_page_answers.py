@@ -325,8 +325,8 @@ def test_the_steps_are_in_order(app: Flask, program: str, sentences: list[str]) 
 
 def test_steps_describe_the_profile(file: Path, toml: Write, tmp_path: Path) -> None:
     page = ask(file, f"{FRED}&program=iphone").text
-    reply = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
-    profile = plistlib.loads(reply.data)
+    response = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
+    profile = plistlib.loads(response.data)
     assert f"<bdi>{profile['PayloadDisplayName']}</bdi>" in page
     assert "Not Signed" in page
     certificate, key = certificate_for("www.example.com", folder=tmp_path)
@@ -381,10 +381,10 @@ def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
     assert " onclick=" not in page.text
     for file in ("/style.css", "/script.js"):
         assert f'"/mail/setup{file}"' in page.text
-        reply = ask(app, path=file)
-        assert reply.status_code == 200
-        assert "max-age=3600," in reply.headers["Cache-Control"]
-        again = ask(app, path=file, If_None_Match=reply.headers["ETag"])
+        response = ask(app, path=file)
+        assert response.status_code == 200
+        assert "max-age=3600," in response.headers["Cache-Control"]
+        again = ask(app, path=file, If_None_Match=response.headers["ETag"])
         assert again.status_code == 304
 
 
@@ -397,15 +397,15 @@ def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
     app = AutoconfigMiddleware(Flask(__name__), file, find_provider=down)
     state = "emailaddress=anna%40customer.test&program=gmail&lang=de"
     for host in ("autoconfig.example.com", "autoconfig.customer.test"):
-        reply = ask(app, state, host)
-        assert reply.status_code == 503
-        assert reply.headers["Retry-After"] == "10"
-        assert "Die Einstellungen sind im Moment nicht verfügbar." in reply.text
+        response = ask(app, state, host)
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "10"
+        assert "Die Einstellungen sind im Moment nicht verfügbar." in response.text
         again = state.replace("&", "&amp;")
-        assert f' href="/mail/setup?{again}">Erneut' in reply.text
-        assert 'value="anna@customer.test"' in reply.text
-        assert "aria-invalid" not in reply.text
-        assert "tel:+41441234567" in reply.text
+        assert f' href="/mail/setup?{again}">Erneut' in response.text
+        assert 'value="anna@customer.test"' in response.text
+        assert "aria-invalid" not in response.text
+        assert "tel:+41441234567" in response.text
     assert ask(app, "", "autoconfig.customer.test").status_code == 503
     assert ask(app, FRED, "autoconfig.customer.test").status_code == 200
 
@@ -416,13 +416,13 @@ def test_the_page_is_503_until_a_file_is_right(toml: Write, has_layout: bool) ->
     if has_layout:
         layout = 'Ours: {% include "autoconfig/content.html" %}'
         app.jinja_loader = DictLoader({"autoconfig/setup.html": layout})
-    reply = ask(app, "emailaddress=anna&lang=fr")
-    assert reply.status_code == 503
-    assert reply.headers["Retry-After"] == "10"
-    assert "Les réglages ne sont pas disponibles pour le moment." in reply.text
-    assert reply.text.startswith("Ours:") == has_layout
+    response = ask(app, "emailaddress=anna&lang=fr")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "10"
+    assert "Les réglages ne sont pas disponibles pour le moment." in response.text
+    assert response.text.startswith("Ours:") == has_layout
     again = "/mail/setup?emailaddress=anna&amp;lang=fr"
-    assert f'<a class="autoconfig-tall" href="{again}">' in reply.text
+    assert f'<a class="autoconfig-tall" href="{again}">' in response.text
     assert ask(app, path="/style.css").status_code == 200
     assert ask(app, FRED, path="/qr.svg").status_code == 503
     file.write_text(TWO_DOMAINS)

@@ -61,13 +61,13 @@ def test_the_code_has_the_servers_as_the_format_encodes_them(
         '[[provider.outgoing]]\ntype = "smtp"\nhostname = "smtp.example.com"\n'
         'authentication = "none"\nsocket_type = "plain"\n'
     )
-    reply = ask(file, f"{CODE}?emailaddress=fred@example.com&name=Fred")
-    assert reply.headers["Content-Type"] == "image/svg+xml"
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
+    response = ask(file, f"{CODE}?emailaddress=fred@example.com&name=Fred")
+    assert response.headers["Content-Type"] == "image/svg+xml"
+    assert response.headers["Cache-Control"] == "private, no-store"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'"
     outgoing = [0, "smtp.example.com", 25, 0, 0, ""]
     identity = ["fred@example.com", "Fred"]
-    assert scan(reply.data, visit) == export(expected, outgoing, identity)
+    assert scan(response.data, visit) == export(expected, outgoing, identity)
 
 
 @pytest.mark.world
@@ -130,12 +130,12 @@ def test_a_logo_is_served_below_the_page(toml: Write, name: str) -> None:
     page = ask(file, "/mail/setup", Host="autoconfig.example.com").text
     (target,) = set(re.findall(r'(?:src|href)="(/mail/setup/logo\?[^"]*)"', page))
     assert page.count(target) == 2  # also as the icon
-    reply = ask(file, target, Host="autoconfig.example.com")
-    assert reply.data == data
-    assert reply.headers["Content-Type"] == content_type
-    assert "sandbox" in reply.headers["Content-Security-Policy"]
-    assert reply.headers["Cache-Control"] == "private, max-age=3600"
-    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    response = ask(file, target, Host="autoconfig.example.com")
+    assert response.data == data
+    assert response.headers["Content-Type"] == content_type
+    assert "sandbox" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"] == "private, max-age=3600"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_changed_logo_is_reloaded(toml: Write) -> None:

@@ -65,15 +65,15 @@ def test_init_refuses_a_link_or_no_folder_before_any_request(folder: Path) -> No
     file = folder / "autoconfig.toml"
     file.symlink_to(folder.parent / "mine")
     nobody = ("--resolver", "192.0.2.1")
-    done = run("init", "example.com", "-o", file, "--force", *nobody, code=1)
-    assert f"{file}: cannot write: it is a link; correct that, or name" in done.stderr
+    result = run("init", "example.com", "-o", file, "--force", *nobody, code=1)
+    assert f"{file}: cannot write: it is a link; correct that, or name" in result.stderr
     file.unlink()
     file.symlink_to(folder.parent / "nowhere")
-    done = run("init", "example.com", "-o", file, *nobody)
-    assert "exists already" in done.stderr
+    result = run("init", "example.com", "-o", file, *nobody)
+    assert "exists already" in result.stderr
     file = folder / "nowhere/mine.toml"
-    done = run("init", "example.com", "-o", file, *nobody, code=1)
-    assert f"{file.parent}: cannot write: No such file" in done.stderr
+    result = run("init", "example.com", "-o", file, *nobody, code=1)
+    assert f"{file.parent}: cannot write: No such file" in result.stderr
 
 
 def test_links_beside_the_file_keep_what_they_lead_to(folder: Path) -> None:
@@ -130,13 +130,13 @@ def test_a_failed_write_leaves_the_old_file_alone(folder: Path, replace: bool) -
     file = folder / "autoconfig.toml"
     if replace:
         file.write_bytes(b"old")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-B", "-c", WRITE, file, "1" * replace],
         preexec_fn=small_files,
         capture_output=True,
         text=True,
     )
-    assert "File too large" in done.stderr
+    assert "File too large" in result.stderr
     assert files_in(folder) == ({file.name: b"old"} if replace else {})
 
 
@@ -147,6 +147,6 @@ def test_failed_writes_of_records_leave_the_old_ones(file: Path, folder: Path) -
     (folder / "example2.com.zone").unlink()
     os.mkfifo(folder / "example2.com.zone")
     file.write_text(TWO_DOMAINS.replace("imap.", "mail."))
-    done = run("--config", file, *command, code=1)
-    assert "example2.com.zone: cannot write: it is no ordinary file" in done.stderr
+    result = run("--config", file, *command, code=1)
+    assert "example2.com.zone: cannot write: it is no ordinary file" in result.stderr
     assert files_in(folder) == {**before, "example2.com.zone": b""}

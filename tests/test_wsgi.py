@@ -291,5 +291,5 @@ def test_only_the_page_loads_jinja_and_no_request_loads_werkzeug(file: Path) -> 
         "assert got(middleware, Ask('/mail/setup')).status == '200 OK'\n"
         "print(*[m for m in ('flask', 'jinja2') if m in sys.modules])\n"
     )
-    done = captured("python", "-c", code, cwd=Path(__file__).parent)
-    assert (done.returncode, done.stdout) == (0, "werkzeug\njinja2\n")
+    result = captured("python", "-c", code, cwd=Path(__file__).parent)
+    assert (result.returncode, result.stdout) == (0, "werkzeug\njinja2\n")

@@ -63,8 +63,8 @@ def service(
 def test_every_family_is_answered_like_by_the_service(service: Service) -> None:
     alone = create_app(FILE)
     for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
-        reply = answered_alike(alone, service.url, ask)
-        if etag := reply.headers["ETag"]:
+        response = answered_alike(alone, service.url, ask)
+        if etag := response.headers["ETag"]:
             again = sent(service.url, ask._replace(headers=(("IF_NONE_MATCH", etag),)))
             assert (again.status, again.body) == (304, b""), ask
 
@@ -81,9 +81,9 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
         ("/b%C3%BCcher", 404, "The site has no /bücher".encode()),
     ):
         method, sends = ("POST", data) if path == "/echo" else ("GET", None)
-        reply = service.fetch(path, method=method, data=sends)
-        assert (reply.status, reply.body) == (status, body)
-        assert reply.headers["X-Site"] == "mine"
+        response = service.fetch(path, method=method, data=sends)
+        assert (response.status, response.body) == (status, body)
+        assert response.headers["X-Site"] == "mine"
     # The server may close a stream after the client has all of it.
     until(lambda: service.fetch("/closed").body == str(closed + 1).encode())
     asked = b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
@@ -92,9 +92,10 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
 
 def test_simultaneous_requests_of_a_domain_call_a_hook_once(service: Service) -> None:
     with ThreadPoolExecutor(6) as pool:
-        replies = list(pool.map(service.config_of, ["customer.test"] * 6))
-    assert {reply.status for reply in replies} == {200}
-    assert all(b"<domain>customer.test</domain>" in reply.body for reply in replies)
+        responses = list(pool.map(service.config_of, ["customer.test"] * 6))
+    assert {response.status for response in responses} == {200}
+    domain = b"<domain>customer.test</domain>"
+    assert all(domain in response.body for response in responses)
     assert service.fetch("/").body.split()[2] == b"1"
 
 
@@ -134,12 +135,12 @@ def test_recycled_workers_survive_an_unusable_file(
             file.unlink()
         workers = set()
         for _ in range(12):  # the site's page is there all the time
-            reply = service.fetch("/")
-            assert reply.status == 200
-            workers.add(reply.body)
+            response = service.fetch("/")
+            assert response.status == 200
+            workers.add(response.body)
         assert len(workers) >= 4
-        reply = service.fetch()
-        assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
+        response = service.fetch()
+        assert (response.status, response.headers["Retry-After"]) == (503, "10")
         toml(EDITED)
         until(lambda: b">mail." in service.fetch().body, seconds=10)
     log = (tmp_path / "log").read_text()

@@ -109,8 +109,8 @@ class Zone:
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
         """Return the response, with the targets of aliases."""
-        reply = dns.message.make_response(query, recursion_available=not self._own)
-        reply.flags |= dns.flags.AA
+        response = dns.message.make_response(query, recursion_available=not self._own)
+        response.flags |= dns.flags.AA
         name, type_ = query.question[0].name, query.question[0].rdtype
         seen = set()
         while name not in seen:
@@ -123,15 +123,15 @@ class Zone:
                 )
                 is_asked = query.ednsflags & dns.flags.DO
                 for data in (found, signed) if signed and is_asked else (found,):
-                    reply.answer.append(dns.rrset.from_rdata_list(name, 60, data))
-                return reply
+                    response.answer.append(dns.rrset.from_rdata_list(name, 60, data))
+                return response
             alias = node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.CNAME)
             if not alias:
-                self._deny(reply, name, node is not None)
-                return reply
-            reply.answer.append(dns.rrset.from_rdata_list(name, 60, alias))
+                self._deny(response, name, node is not None)
+                return response
+            response.answer.append(dns.rrset.from_rdata_list(name, 60, alias))
             name = alias[0].target
-        return reply
+        return response
 
     def _node(self, name: dns.name.Name) -> Any:
         node = self._zone.get_node(name)
@@ -144,13 +144,13 @@ class Zone:
                 break
         return node
 
-    def _deny(self, reply: dns.message.Message, name: Any, is_there: bool) -> None:
+    def _deny(self, response: dns.message.Message, name: Any, is_there: bool) -> None:
         tops = [top for top in self._own if name.is_subdomain(top)]
         for top in tops:
             soa = "ns.test. hostmaster.test. 1 7200 3600 1209600 60"
-            reply.authority.append(dns.rrset.from_text(top, 60, "IN", "SOA", soa))
+            response.authority.append(dns.rrset.from_text(top, 60, "IN", "SOA", soa))
         if not is_there and (tops or not self._own):
-            reply.set_rcode(dns.rcode.NXDOMAIN)
+            response.set_rcode(dns.rcode.NXDOMAIN)
 
 
 class Names:
@@ -176,11 +176,11 @@ class _ByUdp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         data, sock = self.request
         query = dns.message.from_wire(data)
-        reply = self.server.respond(query)  # type: ignore[attr-defined]
-        if reply is None:
+        response = self.server.respond(query)  # type: ignore[attr-defined]
+        if response is None:
             return
         try:
-            wire = reply.to_wire()
+            wire = response.to_wire()
         except dns.exception.TooBig:
             cut = dns.message.make_response(query)
             cut.flags |= dns.flags.TC
@@ -192,8 +192,8 @@ class _ByTcp(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while head := self.rfile.read(2):
             query = dns.message.from_wire(self.rfile.read(*struct.unpack("!H", head)))
-            reply = self.server.respond(query)  # type: ignore[attr-defined]
-            wire = reply.to_wire(max_size=65535)
+            response = self.server.respond(query)  # type: ignore[attr-defined]
+            wire = response.to_wire(max_size=65535)
             self.wfile.write(struct.pack("!H", len(wire)) + wire)
 
 
@@ -255,9 +255,9 @@ def talks(
                 with start_tls() as encrypted:
                     inside(encrypted)
                 return
-            for start, reply in replies:
+            for start, response in replies:
                 if word.startswith(start):
-                    connection.sendall(f"{reply}\r\n".encode())
+                    connection.sendall(f"{response}\r\n".encode())
                     break
             else:
                 if word.startswith(("QUIT", "LOGOUT")):
@@ -315,10 +315,10 @@ def app_of(file: Path) -> App:
 
     @cache
     def answer(method: str, base: str, path: str, query: str, body: bytes) -> Answer:
-        reply = client.open(
+        response = client.open(
             path, method=method, base_url=base, query_string=query, data=body
         )
-        return reply.status_code, dict(reply.headers.items()), reply.data
+        return response.status_code, dict(response.headers.items()), response.data
 
     return answer
 
@@ -345,7 +345,7 @@ class Front:
                 with suppress(OSError, ssl.SSLError):
                     super().handle_one_request()
 
-            def reply(self) -> None:
+            def respond(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 host = (self.headers.get("Host") or "").partition(":")[0]
@@ -370,7 +370,7 @@ class Front:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PROPFIND = do_OPTIONS = do_HEAD = reply  # noqa: N815
+            do_GET = do_POST = do_PROPFIND = do_OPTIONS = do_HEAD = respond  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -407,8 +407,8 @@ class Checking:
 
     def records(self, file: Path) -> str:
         """Return the records that `dns` prints for the domain."""
-        done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
-        lines = done.stdout.splitlines(True)
+        result = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
+        lines = result.stdout.splitlines(True)
         return "".join(line for line in lines if not line.startswith("@ "))
 
     def check(
@@ -416,13 +416,13 @@ class Checking:
     ) -> dict[str, Any]:
         """Return the report of `check --json`."""
         start = ["--config", str(file)] if file else []
-        done = self.invoke(
+        result = self.invoke(
             *start, "check", "--json", "--resolver", names, "--timeout", "5", *arguments
         )
-        assert done.exit_code in (0, 1), (done.output, done.exception)
-        report: dict[str, Any] = json.loads(done.stdout)
+        assert result.exit_code in (0, 1), (result.output, result.exception)
+        report: dict[str, Any] = json.loads(result.stdout)
         failed = any(found["status"] == "failure" for found in report["findings"])
-        assert done.exit_code == int(failed)
+        assert result.exit_code == int(failed)
         return report
 
 
