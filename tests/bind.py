@@ -64,7 +64,7 @@ class Bind:
         )
         return result
 
-    def ask(self, name: str, type_: str) -> list[str]:
+    def dig(self, name: str, type_: str) -> list[str]:
         """Return the data of a name's records, as dig shows them."""
         options = ("+short", f"@{self.address}", "-p", str(self.port))
         found = self.run(program("dig"), *options, name, type_, check=True)
@@ -87,7 +87,7 @@ class Bind:
     def wait(self) -> None:
         """Wait until the server has the zones as they were written last."""
         serial = f" {self._serial} "
-        until(lambda: serial in "".join(self.ask(self.domain, "SOA")))
+        until(lambda: serial in "".join(self.dig(self.domain, "SOA")))
 
 
 @contextmanager

@@ -39,8 +39,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    asked = config.option.markexpr.replace("not ", "not-").split()
-    if not _HAS_ALL and {*_TIERS} & {*asked}:
+    expression = config.option.markexpr.replace("not ", "not-").split()
+    if not _HAS_ALL and {*_TIERS} & {*expression}:
         raise pytest.UsageError("run first: pip install '.[test-all]'")
 
 

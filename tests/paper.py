@@ -40,9 +40,9 @@ from world import (
     SMTP,
     WEB,
     Answer,
-    Asked,
     Checking,
     Front,
+    FrontRequest,
     Names,
     Real,
     Respond,
@@ -152,9 +152,9 @@ class _Request:
 
     def makefile(self, *_: object) -> io.BufferedReader:
         received = io.BytesIO()
-        asked = io.BytesIO(self._sent)
-        theirs = SimpleNamespace(makefile=lambda *_: asked, sendall=received.write)
-        self._handler(theirs, ("127.0.0.1", 1), None)
+        request = io.BytesIO(self._sent)
+        sock = SimpleNamespace(makefile=lambda *_: request, sendall=received.write)
+        self._handler(sock, ("127.0.0.1", 1), None)
         received.seek(0)
         return io.BufferedReader(received)
 
@@ -212,10 +212,10 @@ class _NameServer(dns.nameserver.Do53Nameserver):
     ) -> dns.message.Message:
         if self._respond is None:
             raise ConnectionRefusedError
-        given = self._respond(request)
-        if given is None:
+        answer = self._respond(request)
+        if answer is None:
             raise dns.exception.Timeout
-        response = dns.message.from_wire(given.to_wire(max_size=65535))
+        response = dns.message.from_wire(answer.to_wire(max_size=65535))
         if response.flags & dns.flags.TC:
             if options["max_size"]:
                 raise ConnectionRefusedError
@@ -236,26 +236,26 @@ class PaperResolver(Resolver):
 
     def answers_by(self, servers: Mapping[str, Respond], address: str) -> None:
         self.servers = servers
-        asked = _NameServer(address, servers.get(address))
-        self._resolver.nameservers = [asked]
+        server = _NameServer(address, servers.get(address))
+        self._resolver.nameservers = [server]
 
 
-def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behaviour]:
+def _mail(greeting: str, before: Talk, inside: Talk) -> tuple[Behaviour, Behaviour]:
     """Return a server with TLS from the first byte, and one with STARTTLS."""
     encrypted = talks("", *inside)
     return talks(greeting, *inside), talks(greeting, *before, inside=encrypted)
 
 
-def _judging(yes: str, no: str) -> Said:
+def _judging(yes: str, no: str) -> Talk:
     """Return the responses to right user names and passwords by PLAIN, and to others."""
     known = [f"\0{name}\0{PASSWORD}".encode() for name in ACCOUNTS]
-    good = [base64.b64encode(login).decode().upper() for login in known]
-    return [*((login, yes) for login in good), ("A", no)]
+    logins = [base64.b64encode(login).decode().upper() for login in known]
+    return [*((login, yes) for login in logins), ("A", no)]
 
 
-Said = list[tuple[str, str]]
+Talk = list[tuple[str, str]]
 _CAPABLE = "* CAPABILITY IMAP4rev1 {}\r\na OK done"
-IMAP_SAYS: Said = [
+IMAP_TALK: Talk = [
     ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
     ("AUTHENTICATE", "+ "),
     ("EXAMINE", "* 0 EXISTS\r\na OK [READ-ONLY] done"),
@@ -264,7 +264,7 @@ IMAP_SAYS: Said = [
 _IMAP = _mail(
     "* OK ready",
     [("CAPABILITY", _CAPABLE.format("STARTTLS LOGINDISABLED"))],
-    IMAP_SAYS,
+    IMAP_TALK,
 )
 _POP3 = _mail(
     "+OK ready",
@@ -276,7 +276,7 @@ _POP3 = _mail(
         *_judging("+OK in", "-ERR [AUTH] Authentication failed."),
     ],
 )
-SMTP_SAYS: Said = [
+SMTP_TALK: Talk = [
     ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
     *(
         (f"AUTH PLAIN {word}", text)
@@ -284,7 +284,7 @@ SMTP_SAYS: Said = [
     ),
     *((word, "250 ok") for word in ("MAIL", "RCPT", "RSET")),
 ]
-_SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
+_SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_TALK)
 
 
 def own_url(url: str) -> Answer:
@@ -294,10 +294,10 @@ def own_url(url: str) -> Answer:
     return 207, {"Content-Type": "application/xml"}, body
 
 
-def calendars(asked: Asked) -> Answer:
+def calendars(request: FrontRequest) -> Answer:
     """The response of a DAV server, with the right password and without."""
     known = [base64.b64encode(f"{n}:{PASSWORD}".encode()).decode() for n in ACCOUNTS]
-    if asked.login.removeprefix("Basic ") in known:
+    if request.login.removeprefix("Basic ") in known:
         return own_url("/")
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
 
@@ -344,14 +344,14 @@ class Paper(Checking):
         at_once: bool = True,
     ) -> None:
         def dial() -> Line:
-            theirs, ours = socket.socketpair()
-            line = Line(fileno=theirs.detach())
+            near, far = socket.socketpair()
+            line = Line(fileno=near.detach())
             line.address, line.shown = address, certificate
             line.is_encrypted_at_once = at_once
 
             def serve() -> None:
-                with ours, suppress(OSError):
-                    behave(ours) if at_once else behave(ours, lambda: ours)
+                with far, suppress(OSError):
+                    behave(far) if at_once else behave(far, lambda: far)
 
             threading.Thread(target=serve, daemon=True).start()
             return line
@@ -359,9 +359,9 @@ class Paper(Checking):
         self._hosts[address, port] = dial
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
-        made = Front(file or self.file)
-        self._serve(address, made, certificate)
-        return made
+        front = Front(file or self.file)
+        self._serve(address, front, certificate)
+        return front
 
     def _serve(self, address: str, front: Front, certificate: Any) -> None:
         for port, shown in ((443, certificate), (80, None)):
@@ -392,14 +392,14 @@ class Paper(Checking):
 
     # --- Commands ----------------------------------------------------------------
 
-    def _network(self, asked: SimpleNamespace) -> Network:
-        resolver, mapped = self._resolver(asked), dict(asked.connect_to)
-        more = {"allow_private": asked.allow_private, "hosts": self._hosts}
-        return PaperNetwork(resolver, asked.timeout, mapped, **more)
+    def _network(self, values: SimpleNamespace) -> Network:
+        resolver, mapped = self._resolver(values), dict(values.connect_to)
+        more = {"allow_private": values.allow_private, "hosts": self._hosts}
+        return PaperNetwork(resolver, values.timeout, mapped, **more)
 
-    def _resolver(self, asked: SimpleNamespace) -> Resolver:
-        names = PaperResolver(asked.resolver, asked.timeout)
-        names.answers_by(self._name_servers, asked.resolver[0])
+    def _resolver(self, values: SimpleNamespace) -> Resolver:
+        names = PaperResolver(values.resolver, values.timeout)
+        names.answers_by(self._name_servers, values.resolver[0])
         return names
 
     def invoke(self, *arguments: str | Path) -> Result:

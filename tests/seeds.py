@@ -22,7 +22,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from asks import CONFIG, POX
+from client_requests import CONFIG, POX
 from paper import Shown, World, calendars, own_url
 from strangers import Behaviour
 from support import certificate_for, listed, open_folder, replaced, tables
@@ -35,8 +35,8 @@ from world import (
     USER,
     WEB,
     Answer,
-    Asked,
     Front,
+    FrontRequest,
     Real,
     Respond,
     Zone,
@@ -58,7 +58,7 @@ WEB_NAMES = (
     DOMAIN,
 )
 WWW_NAMES = (*WEB_NAMES, f"www.{DOMAIN}")
-Response = Callable[[Asked], Answer]  # to a request
+Response = Callable[[FrontRequest], Answer]  # to a request
 WHEN: dict[str, str] = tables("check_requests.toml")
 
 
@@ -71,7 +71,7 @@ def responds(status: int, body: str = "no", **headers: str) -> Response:
 
 def fixed(status: int, body: str, headers: Mapping[str, str]) -> Response:
     named = {"Content-Type": "text/plain", **headers}
-    return lambda asked: (status, named, body.encode())
+    return lambda request: (status, named, body.encode())
 
 
 def page(text: str) -> Response:
@@ -82,9 +82,10 @@ def page(text: str) -> Response:
 def moved(target: str) -> Response:
     """A redirect; *target* may have {scheme}, {host}, {path} and {query}."""
 
-    def answer(asked: Asked) -> Answer:
-        place = {name: getattr(asked, name) for name in ("scheme", "host", "path")}
-        return responds(302, Location=target.format(**place, query=asked.query))(asked)
+    def answer(request: FrontRequest) -> Answer:
+        names = ("scheme", "host", "path", "query")
+        location = target.format(**{name: getattr(request, name) for name in names})
+        return responds(302, Location=location)(request)
 
     return answer
 
@@ -97,8 +98,8 @@ def edited(
 ) -> Response:
     """The response of the service, with replacements in its body or another body."""
 
-    def answer(asked: Asked) -> Answer:
-        status, named, body = asked.served(**headers)
+    def answer(request: FrontRequest) -> Answer:
+        status, named, body = request.served(**headers)
         for old, new in edits.items():
             body = body.replace(old.encode(), new.encode())
         for old, new in (patterns or {}).items():
@@ -113,18 +114,24 @@ def of_url(url: str, answer: Response) -> Response:
     host, _, path = url.partition("/")
     path, has_query, query = path.partition("?")
 
-    def moved(asked: Asked) -> Answer:
-        asked.host, asked.path = host, f"/{path}"
-        asked.query = query if has_query else asked.query
-        return answer(asked)
+    def moved(request: FrontRequest) -> Answer:
+        request.host, request.path = host, f"/{path}"
+        request.query = query if has_query else request.query
+        return answer(request)
 
     return moved
 
 
-def when(world: World, is_meant: Callable[[Asked], object], answer: Response) -> None:
+def when(
+    world: World, is_meant: Callable[[FrontRequest], object], answer: Response
+) -> None:
     """Answer some of the requests; the others are answered as before."""
     other = world.front.answer
-    world.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
+
+    def chosen(request: FrontRequest) -> Answer | None:
+        return (answer if is_meant(request) else other)(request)
+
+    world.front.answer = chosen
 
 
 # Other bodies, by the `change` of a mistake.
@@ -145,11 +152,11 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 def led(world: World, paths: Collection[str], target: str, there: Response) -> None:
     """Redirect requests for these paths, or for all; *there* is the response at the end."""
 
-    def answer(asked: Asked) -> Answer | None:
-        url = target.format(host=asked.host, path=asked.path)
-        if f"https://{asked.url}" == url.partition("?")[0]:
-            return there(asked)
-        return moved(url)(asked) if asked.path in paths or not paths else None
+    def answer(request: FrontRequest) -> Answer | None:
+        url = target.format(host=request.host, path=request.path)
+        if f"https://{request.url}" == url.partition("?")[0]:
+            return there(request)
+        return moved(url)(request) if request.path in paths or not paths else None
 
     world.front.answer = answer
 
@@ -165,7 +172,7 @@ def signed(world: World, name: str, days: int, is_broken: bool = False) -> None:
         body = signer.sign(profile)
         return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
 
-    when(world, lambda asked: asked.path == PROFILE, edited({}, sign))
+    when(world, lambda request: request.path == PROFILE, edited({}, sign))
 
 
 # --- DNS --------------------------------------------------------------------------------
@@ -228,8 +235,8 @@ def name_server(
     fail = failing(rcode, extended)
 
     def respond(query: dns.message.Message) -> dns.message.Message | None:
-        asked = query.question[0].to_text()
-        return (fail if re.search(only, asked) else world.names.respond)(query)
+        question = query.question[0].to_text()
+        return (fail if re.search(only, question) else world.names.respond)(query)
 
     world.name_server(at, respond)
 
@@ -298,7 +305,7 @@ def by_http_alone(world: Any, scheme: str) -> None:
     del world._hosts[ELSEWHERE, 443]
     zone = records(world, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
     world.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
-    when(world, lambda asked: asked.url == f"{DOMAIN}{POX}", responds(404))
+    when(world, lambda request: request.url == f"{DOMAIN}{POX}", responds(404))
 
 
 # --- TLS and mail servers ---------------------------------------------------------------
@@ -455,14 +462,14 @@ def in_ispdb(world: World, answer: Response) -> None:
     made.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
 
 
-def hang_up(asked: Asked) -> NoReturn:
+def hang_up(request: FrontRequest) -> NoReturn:
     raise ConnectionResetError
 
 
 def delayed(seconds: float) -> Response:
-    def answer(asked: Asked) -> Answer:
+    def answer(request: FrontRequest) -> Answer:
         time.sleep(seconds)
-        return asked.served()
+        return request.served()
 
     return answer
 
@@ -476,17 +483,17 @@ def limited(world: World, limits: Sequence[Any]) -> None:
     requests, seconds, *only = limits
     by_host: dict[str, list[float]] = {}
 
-    def answer(asked: Asked) -> Answer | None:
-        if only and not re.search(only[0], asked.url):
+    def answer(request: FrontRequest) -> Answer | None:
+        if only and not re.search(only[0], request.url):
             return None
-        now, host = time.monotonic(), asked.url.partition("/")[0] if only else ""
+        now, host = time.monotonic(), request.url.partition("/")[0] if only else ""
         answered = by_host.setdefault(host, [])
         is_refused = sum(now - at < seconds for at in answered) >= requests
         if only[1:] or not is_refused:
             answered.append(now)
         if is_refused:
             status = only[1] if only[1:] else 503
-            return responds(status, f"<html>{status} Refused")(asked)
+            return responds(status, f"<html>{status} Refused")(request)
         return None
 
     world.front.answer = answer
@@ -496,7 +503,7 @@ def delaying(world: World, seconds: float) -> None:
     """Let one request pass in so many seconds, and others wait."""
     lock, free = threading.Lock(), [0.0]
 
-    def answer(_: Asked) -> Answer | None:
+    def answer(_: FrontRequest) -> Answer | None:
         with lock:
             free[0] = now = max(free[0] + seconds, time.monotonic())
         time.sleep(max(now - time.monotonic(), 0))
@@ -568,11 +575,11 @@ def let_answer(world: World, row: Mapping[str, Any], answer: Response) -> None:
     elif place in SERVERS:
         SERVERS[place](world, answer)
     elif place:
-        when(world, lambda asked: re.search(WHEN[place], asked.line), answer)
+        when(world, lambda request: re.search(WHEN[place], request.line), answer)
     elif "header" in row:
-        when(world, lambda asked: re.search(row["header"], asked.headers), answer)
+        when(world, lambda request: re.search(row["header"], request.headers), answer)
     else:
-        when(world, lambda asked: asked.path in paths, answer)
+        when(world, lambda request: request.path in paths, answer)
 
 
 ANSWERS: dict[str, Callable[[Any], Response]] = {
@@ -581,7 +588,7 @@ ANSWERS: dict[str, Callable[[Any], Response]] = {
     "hangs_up": lambda _: hang_up,
     "calendars": lambda _: calendars,
     "delay": delayed,
-    "person": lambda url: lambda asked: own_url(url),
+    "person": lambda url: lambda request: own_url(url),
 }
 
 
@@ -596,7 +603,7 @@ def response(row: Mapping[str, Any]) -> Any:
     if "reply" in row:
         return fixed(row["reply"], row.get("body", "no"), headers)
     if "sent_as" in row:
-        return lambda asked: (row["sent_as"], *asked.served()[1:])
+        return lambda request: (row["sent_as"], *request.served()[1:])
     for key, answer in ANSWERS.items():
         if key in row:
             return answer(row[key])
@@ -609,12 +616,12 @@ def response(row: Mapping[str, Any]) -> Any:
 def first_of(answers: Sequence[tuple[Mapping[str, Any], Response]]) -> Any:
     """Return the response of the first row that is meant; there may be none."""
 
-    def answer(asked: Asked) -> Answer | None:
+    def answer(request: FrontRequest) -> Answer | None:
         for row, response in answers:
-            is_sent = row.get("sends", "").encode() in asked.body
-            is_sent &= row.get("login", bool(asked.login)) == bool(asked.login)
-            if is_sent and re.search(row.get("at", ""), asked.line):
-                return response(asked)
+            is_sent = row.get("sends", "").encode() in request.body
+            is_sent &= row.get("login", bool(request.login)) == bool(request.login)
+            if is_sent and re.search(row.get("at", ""), request.line):
+                return response(request)
         return None
 
     return answer

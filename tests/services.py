@@ -28,8 +28,8 @@ from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import dns.resolver
-from asks import Ask, got
 from click.testing import CliRunner
+from client_requests import WebRequest, call_app
 from flask.cli import cli as flask_cli
 from support import BIN, Patch, program
 
@@ -105,33 +105,33 @@ def fetch(
     kind, host, target, query, _ = urlsplit(url)
     assert kind == "http"
     with closing(HTTPConnection(host, timeout=10)) as connection:
-        asked = urlunsplit(("", "", target or "/", query, ""))
-        connection.request(method, asked, data, {"Connection": "close", **named})
+        path = urlunsplit(("", "", target or "/", query, ""))
+        connection.request(method, path, data, {"Connection": "close", **named})
         response = connection.getresponse()
         return Response(response.status, response.headers, response.read())
 
 
-def sent(url: str, ask: Ask) -> Response:
-    headers = {name.title(): value for name, value in ask.headers}
+def send(url: str, request: WebRequest) -> Response:
+    headers = {name.title(): value for name, value in request.headers}
     return fetch(
-        f"{url}{ask.path}?{ask.query}",
-        method=ask.method,
-        data=ask.body or None,
-        Host=ask.host,
+        f"{url}{request.path}?{request.query}",
+        method=request.method,
+        data=request.body or None,
+        Host=request.host,
         **headers,
     )
 
 
-def answered_alike(alone: WSGIApplication, url: str, ask: Ask) -> Response:
+def answered_alike(alone: WSGIApplication, url: str, request: WebRequest) -> Response:
     """Assert that a server has the response of an application, and return it."""
-    expected, response = got(alone, ask), sent(url, ask)
-    assert str(response.status) == expected.status[:3], ask
-    assert response.body == expected.body, ask
+    expected, response = call_app(alone, request), send(url, request)
+    assert str(response.status) == expected.status[:3], request
+    assert response.body == expected.body, request
     for name, value in expected.lasting[1].items():
         found = str(response.headers[name])
         if name == "Vary":  # of a site whose templates read the session
             found = found.removesuffix(", Cookie")
-        assert found == value, (ask, name)
+        assert found == value, (request, name)
     return response
 
 

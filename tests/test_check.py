@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from paper import IMAP_SAYS, SMTP_SAYS, Paper
+from paper import IMAP_TALK, SMTP_TALK, Paper
 from seeds import failing, lead, mail_server, make, responds
 from services import until
 from strangers import HEARING
@@ -195,8 +195,8 @@ def test_a_login_of_no_use_is_named(world: Paper, claim: str, has_file: bool) ->
     command, response, code = LOGINS["after"][claim]
     type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
-    greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
-    behave = talks(greeting, (command, response), *said)
+    greeting, talk = ("* OK", IMAP_TALK) if type_ == "imap" else ("220 hi", SMTP_TALK)
+    behave = talks(greeting, (command, response), *talk)
     make(world, {"mail": {"at": (type_, port), "behave": behave}})
     how = ("--json", "--allow-private", "--unpublished" if has_file else "--yes")
     found = logins(log_in(world, world.file if has_file else None, how=how))

@@ -146,10 +146,10 @@ class Counting(Resolver):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 9))
-        self.asked: list[str] = []
+        self.queries: list[str] = []
 
     def _query(self, name: str, type_: str, flags: int = 0) -> list[Any]:
-        self.asked.append(f"{name} {type_}")
+        self.queries.append(f"{name} {type_}")
         return []
 
 
@@ -159,7 +159,7 @@ def test_the_oldest_results_are_forgotten(monkeypatch: Patch) -> None:
     for domain in ("one.test", "one.test", "two.test", "three.test", "one.test"):
         facts.mx(domain)
     assert [key[1] for key in facts._futures] == ["three.test", "one.test"]
-    assert len(names.asked) == 3
+    assert len(names.queries) == 3
 
 
 def test_reports_are_in_the_order_of_the_file() -> None:

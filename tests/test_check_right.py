@@ -40,7 +40,7 @@ from world import (
     USER,
     WEB,
     Answer,
-    Asked,
+    FrontRequest,
     Real,
     talks,
     validating,
@@ -112,10 +112,10 @@ def of_all(world: Paper, file: Path, *options: str) -> list[Report]:
 
 def test_thirty_domains_ask_few_questions_twice(world: Paper, tmp_path: Path) -> None:
     names = [f"d{number}.{DOMAIN}" for number in range(30)]
-    served, asked = world.names.respond, []
+    served, queries = world.names.respond, []
 
     def respond(query: Any) -> Any:
-        asked.append(str(query.question[0]))
+        queries.append(str(query.question[0]))
         return served(query)
 
     world.name_server(OTHER_NAMES, respond)
@@ -124,8 +124,8 @@ def test_thirty_domains_ask_few_questions_twice(world: Paper, tmp_path: Path) ->
     world.names.load(ADDRESSES, *zones)
     reports = of_all(world, written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names))))
     assert [report["domain"] for report in reports] == names
-    assert len(asked) < 1.1 * len(set(asked))  # some are asked at the same moment
-    assert f"d29.{DOMAIN}. IN MX" in asked
+    assert len(queries) < 1.1 * len(set(queries))  # some are asked at the same moment
+    assert f"d29.{DOMAIN}. IN MX" in queries
     assert len(world.connections) == 2  # the second as a client of TLS 1.2
 
 
@@ -210,13 +210,13 @@ def test_the_files_of_export_lack_nothing(world: Paper, tmp_path: Path) -> None:
         ".mobileconfig": "application/x-apple-aspen-config",
     }
 
-    def answer(asked: Asked) -> Any:
-        if "autodiscover" in asked.path.lower() or "dav" in asked.path:
+    def answer(request: FrontRequest) -> Any:
+        if "autodiscover" in request.path.lower() or "dav" in request.path:
             return None  # files cannot answer these requests
-        found = tmp_path / "www" / DOMAIN / asked.path.lstrip("/")
+        found = tmp_path / "www" / DOMAIN / request.path.lstrip("/")
         if found.suffix in types and found.is_file():
             return 200, {"Content-Type": types[found.suffix]}, found.read_bytes()
-        return responds(404)(asked)
+        return responds(404)(request)
 
     world.front.answer = answer
     report = world.check(USER, file=world.file)
@@ -493,11 +493,11 @@ def test_a_calendar_that_wants_digest_gets_it(
     def md5(*parts: str) -> str:
         return hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: S324
 
-    def answer(asked: Asked) -> Answer:
-        given = Authorization.from_header(asked.login) or Authorization("none")
+    def answer(request: FrontRequest) -> Answer:
+        given = Authorization.from_header(request.login) or Authorization("none")
         names = ("nc", "cnonce", "qop")
         first = md5(USER, "BaikalDAV", password)
-        last = md5("PROPFIND", asked.path)
+        last = md5("PROPFIND", request.path)
         wanted = md5(first, nonce, *(str(given.get(name)) for name in names), last)
         if given.get("username") == USER and given.get("response") == wanted:
             return own_url("/")

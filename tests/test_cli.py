@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from asks import CONFIG, POX
+from client_requests import CONFIG, POX
 from documents import text_of
 from services import captured, run, run_process, serve, until
 from support import ISP, TWO_DOMAINS, Write, rows

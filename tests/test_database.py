@@ -79,7 +79,7 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def ask(
+def fetch(
     server: Postgres, toml: Write, monkeypatch: Patch
 ) -> Iterator[Callable[[int], Response]]:
     """Ask the example, whose one worker caches for a second, for a customer's settings."""
@@ -100,7 +100,7 @@ def is_right(response: Response, number: int) -> bool:
 
 @contextmanager
 def loaded(
-    ask: Callable[[int], Response], known: range, new: range
+    fetch: Callable[[int], Response], known: range, new: range
 ) -> Iterator[dict[str, set[int]]]:
     """Let clients ask for the same customers repeatedly, and for new ones.
 
@@ -111,7 +111,7 @@ def loaded(
 
     def ask_for_all() -> None:
         for number in (next(fresh), *known):
-            response = ask(number)
+            response = fetch(number)
             statuses["known" if number in known else "new"].add(response.status)
             says_when = response.status == 503 and "Retry-After" in response.headers
             is_served = response.status == 200 and is_right(response, number)
@@ -122,21 +122,21 @@ def loaded(
 
 
 def test_every_customer_has_their_settings_also_while_the_database_restarts(
-    server: Postgres, ask: Callable[[int], Response]
+    server: Postgres, fetch: Callable[[int], Response]
 ) -> None:
     known = range(101, 121)
     for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS, *known):
-        assert is_right(ask(number), number)
-    assert ask(CUSTOMERS + 1).status == 404
-    with loaded(ask, known, range(1000, CUSTOMERS)) as statuses:
+        assert is_right(fetch(number), number)
+    assert fetch(CUSTOMERS + 1).status == 404
+    with loaded(fetch, known, range(1000, CUSTOMERS)) as statuses:
         time.sleep(2)
         assert statuses == {"known": {200}, "new": {200}}
         server.kill()
         until(lambda: 503 in statuses["new"])
         time.sleep(3)  # longer than an answer is kept
         server.start()
-        until(lambda: ask(500).status == 200)
+        until(lambda: fetch(500).status == 200)
     assert statuses == {"known": {200}, "new": {200, 503}}
-    with loaded(ask, known, range(600, 1000)) as statuses:
+    with loaded(fetch, known, range(600, 1000)) as statuses:
         time.sleep(1)
     assert statuses == {"known": {200}, "new": {200}}

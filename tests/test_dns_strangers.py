@@ -96,15 +96,15 @@ def test_nsupdate_removes_just_the_hostile_records(toml: Write, server: Bind) ->
     where = f"server {server.address} {server.port}"
     update = shlex.join([program("nsupdate"), "-k", str(server.key)])
     server.run("sh", "-c", f"{{ echo {where}; {shlex.join(script)}; }} | {update}")
-    assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
+    assert server.dig(f"www.{OTHER}", "A") == ["192.0.2.1"]
     resolver = Resolver(("127.0.0.1", server.port))
     left = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
     foreign = {parsed("TXT", text(value)) for value in (*KEPT, TOO_LONG)}
     assert foreign <= left
     (own,) = left - foreign
     assert own.to_text().startswith('"v=UAAC1; a=sha256; d=')
-    assert server.ask(f"{SERVICE}.{DOMAIN}", "SRV") == ["0 1 993 imap.example.com."]
-    assert server.ask(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
+    assert server.dig(f"{SERVICE}.{DOMAIN}", "SRV") == ["0 1 993 imap.example.com."]
+    assert server.dig(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
     again = dns_of(file, server, *nsupdate)
     assert "\nupdate" not in again.stdout
     assert again.returncode == 1  # the long record has to be removed by hand

@@ -57,7 +57,7 @@ def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
             assert row["sets_up"]
             assert not row["stopped_by"]
         assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == IMAP_ACCOUNT
-        return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
+        return names.dig(f"_ua-auto-config.{DOMAIN}", "TXT")
 
     with real_world.service(served):
         before = real_world.check(USER, file=served, names=_NAMES)

@@ -169,13 +169,13 @@ def test_each_installer_works(clone: Path, tmp_path: Path, installer: str) -> No
 @pytest.mark.world
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     code = block_with("_COMPLETE=", "README.md")
-    ask = (
+    complete = (
         "COMP_WORDS=(flask-autoconfig {}) COMP_CWORD={}\n"
         "$(complete -p flask-autoconfig | sed -E 's/.*-F (\\S+).*/\\1/') flask-autoconfig\n"
         'echo "${{COMPREPLY[@]}}"\n'
     )
-    assert bash(code + ask.format("va", 1), tmp_path).split() == ["validate"]
-    assert "--target" in bash(code + ask.format("dns --ta", 2), tmp_path).split()
+    assert bash(code + complete.format("va", 1), tmp_path).split() == ["validate"]
+    assert "--target" in bash(code + complete.format("dns --ta", 2), tmp_path).split()
     # zsh and fish need not be installed to see their scripts.
     script = "_FLASK_AUTOCONFIG_COMPLETE={}_source flask-autoconfig"
     assert "compdef" in bash(script.format("zsh"), tmp_path)
@@ -212,7 +212,7 @@ def test_nsupdate_accepts_the_output_of_dns(tmp_path: Path) -> None:
             ("nsupdate -k key", f"{server} | nsupdate -k {names.key}"),
         )
         bash(code, tmp_path)
-        assert names.ask("autoconfig.example.com", "CNAME") == ["www.example.com."]
+        assert names.dig("autoconfig.example.com", "CNAME") == ["www.example.com."]
 
 
 @pytest.mark.world

@@ -152,7 +152,7 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Respons
         'location / { return 200 "the site"; } }\n'
     )
 
-    def ask(host: str, path: str) -> Response:
+    def send(host: str, path: str) -> Response:
         return fetch(f"http://127.0.0.1:{port}{path}", Host=host)
 
     with fronts.nginx(folder, site, port):
@@ -160,7 +160,7 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Respons
         tried = captured(*command)
         assert "[warn]" not in tried.stderr
         assert tried.returncode == 0
-        yield ask
+        yield send
 
 
 @pytest.mark.world
@@ -171,20 +171,20 @@ def test_nginx_serves_many_domains_from_few_files(toml: Write, tmp_path: Path) -
     paths = list(static_paths(service.families))
     domains = ["example.com", "own.test", "autoconfig.own.test", "xn--bcher-kva.test"]
     domains += [LONG, *CUSTOMERS[::150]]
-    with nginx(tmp_path, out) as ask:
+    with nginx(tmp_path, out) as send:
         for domain in domains:
             for label in LABELS if domain != LONG else [""]:
                 for path in paths:
                     expected = service.answer(Request(path, host=label + domain))
                     assert expected is not None
-                    response = ask(label + domain, path)
+                    response = send(label + domain, path)
                     assert (response.status, response.body) == (200, expected.body)
                     headers = dict(expected.headers)
                     for name in KEPT:
                         assert response.headers.get_all(name) == [headers[name]]
         for host in ("stranger.test", "autoconfig.stranger.test", "test"):
-            assert ask(host, paths[0]).status == 404
-        assert ask("example.com", "/").body == b"the site"
+            assert send(host, paths[0]).status == 404
+        assert send("example.com", "/").body == b"the site"
 
 
 def test_each_document_is_one_file(toml: Write, tmp_path: Path) -> None:

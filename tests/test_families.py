@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import trustme
-from asks import PACC, POX, outlook_asks
+from client_requests import PACC, POX, outlook_request
 from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
@@ -24,15 +24,15 @@ from services import captured, run
 from support import (
     FULL,
     TWO_DOMAINS,
-    Asking,
     Log,
     Patch,
+    Send,
     Write,
-    asking,
     certificate_for,
     loads,
     program,
     rows,
+    sender,
     site,
     table,
 )
@@ -44,7 +44,7 @@ from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.words import languages
 from flask_autoconfig.tools.warnings import find_warnings
 
-Serve = Callable[[str], Asking]
+Serve = Callable[[str], Send]
 PROFILE = "/mail/mobileconfig?emailaddress=fred@example.com"
 ACCEPTED = outlook.RESPONSE
 TABLES = "families.toml"
@@ -53,14 +53,14 @@ DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "{}"\n'
 
 @pytest.fixture
 def serve(toml: Write) -> Serve:
-    return lambda text: asking(create_app(toml(text)))
+    return lambda text: sender(create_app(toml(text)))
 
 
 # --- Outlook -------------------------------------------------------------------------
 
 
 def pox(email: str = "fred@example.com") -> bytes:
-    return outlook_asks(email).encode()
+    return outlook_request(email).encode()
 
 
 def protocols(response: TestResponse) -> list[dict[str, str]]:
@@ -91,7 +91,7 @@ def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
 
 def test_a_sites_limit_of_bodies_keeps_no_answer_from_outlook(toml: Write) -> None:
     app = site(toml(TWO_DOMAINS), MAX_CONTENT_LENGTH=10)
-    assert len(protocols(asking(app)(POX, "POST", data=pox()))) == 3
+    assert len(protocols(sender(app)(POX, "POST", data=pox()))) == 3
 
 
 @pytest.mark.parametrize("length", [16_384, 3_000_000])
@@ -150,10 +150,10 @@ def test_a_profile_has_everything_but_the_password(serve: Serve, toml: Write) ->
 
 
 def test_each_address_has_identifiers_of_its_own(serve: Serve) -> None:
-    ask = serve(FULL)
+    send = serve(FULL)
 
     def identifiers(target: str) -> set[str]:
-        root = plistlib.loads(ask(target).data)
+        root = plistlib.loads(send(target).data)
         items = [root, *root["PayloadContent"]]
         keys = ("PayloadUUID", "PayloadIdentifier")
         return {item[key] for item in items for key in keys}
@@ -190,14 +190,14 @@ def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
 
 
 def test_a_profile_asks_for_consent_in_every_language(serve: Serve) -> None:
-    ask = serve(FULL)
-    consent = plistlib.loads(ask(PROFILE).data)["ConsentText"]
+    send = serve(FULL)
+    consent = plistlib.loads(send(PROFILE).data)["ConsentText"]
     assert set(consent) == {"default", *languages()}
     assert consent["default"] == consent["en"] != consent["fr"]
     for text in consent.values():
         assert "Example & Söhne" in text
         assert "fred@example.com" in text
-    french = plistlib.loads(ask(f"{PROFILE}&lang=fr").data)["ConsentText"]
+    french = plistlib.loads(send(f"{PROFILE}&lang=fr").data)["ConsentText"]
     assert french["default"] == french["fr"] == consent["fr"]
 
 
@@ -341,13 +341,13 @@ def test_pacc_names_no_url_that_it_cannot(url: str) -> None:
 
 
 def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
-    ask = serve(TWO_DOMAINS)
-    response = ask(PACC)
+    send = serve(TWO_DOMAINS)
+    response = send(PACC)
     first = response.data
     assert response.json is not None
     for name in ("submit", "smtp"):
         assert response.json["protocols"][name] == {"host": "smtp.example.com"}
-    assert ask(f"{PACC}?x=y").data == first
+    assert send(f"{PACC}?x=y").data == first
     provider = loads(TWO_DOMAINS).provider[0]
     assert pacc.write(provider, Recipient("example.com")) == first
     digest = b64encode(hashlib.sha256(first).digest()).decode()
@@ -358,11 +358,11 @@ def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
     "local", ["o'neill", '"a b"', "a+b", "ö", "a&b", "a%41", "x" * 64, "{{7*7}}"]
 )
 def test_odd_local_parts_are_as_good_as_any(serve: Serve, local: str) -> None:
-    ask, address = serve(TWO_DOMAINS), f"{local}@example.com"
+    send, address = serve(TWO_DOMAINS), f"{local}@example.com"
     query = f"?emailaddress={quote(address)}"
-    assert mail_of(ask(f"/mail/mobileconfig{query}"))["EmailAddress"] == address
-    page = ask(f"/mail/setup{query}")
+    assert mail_of(send(f"/mail/mobileconfig{query}"))["EmailAddress"] == address
+    page = send(f"/mail/setup{query}")
     assert page.status_code == 200
     assert address in html.unescape(page.text)
-    found = protocols(ask(POX, "POST", data=pox(html.escape(address))))
+    found = protocols(send(POX, "POST", data=pox(html.escape(address))))
     assert found[0]["LoginName"] == address

@@ -70,7 +70,7 @@ def loaded(running: Service) -> Iterator[Outcomes]:
     """Send requests from several threads until the block ends."""
     outcomes = Outcomes(Counter(), set(), [])
 
-    def ask() -> None:
+    def send() -> None:
         try:
             response = running.fetch()
         except (OSError, http.client.HTTPException) as error:
@@ -79,7 +79,7 @@ def loaded(running: Service) -> Iterator[Outcomes]:
             outcomes.bodies[response.body] += 1
             outcomes.statuses.add(response.status)
 
-    with load(ask):
+    with load(send):
         time.sleep(0.3)
         yield outcomes
         time.sleep(0.3)
@@ -166,7 +166,7 @@ def test_headers_of_any_size_cause_no_error(running: Service) -> None:
 
 
 def test_unknown_domains_do_not_use_up_memory(running: Service) -> None:
-    def ask(count: int, start: int) -> None:
+    def send(count: int, start: int) -> None:
         for number in range(start, start + count):
             if number % 100 == 0:  # now and then another worker
                 connection = http.client.HTTPConnection("127.0.0.1", running.port)
@@ -177,8 +177,8 @@ def test_unknown_domains_do_not_use_up_memory(running: Service) -> None:
             if number % 100 == 99:
                 connection.close()
 
-    ask(1000, 0)
+    send(1000, 0)
     before = {pid: _status(pid, "VmRSS") for pid in running.workers()}
-    ask(10_000, 1000)
+    send(10_000, 1000)
     for pid, size in before.items():
         assert _status(pid, "VmRSS") - size < 4 * 1024  # KiB

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from asks import CONFIG
+from client_requests import CONFIG
 from services import run
 from support import TWO_DOMAINS, Log, Write, certificate_for, look
 

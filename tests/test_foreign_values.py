@@ -9,7 +9,7 @@ from paper import Every, Paper
 from seeds import fixed
 from strangers import answering, server
 from support import rows, tables
-from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
+from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, FrontRequest
 
 from flask_autoconfig import families
 from flask_autoconfig.tools.check import Case, Facts, Report
@@ -46,29 +46,29 @@ def assert_reported(world: Paper, folder: Path, value: str, records: str = "") -
     web = world.web(WEB, Every(), file)
     world.names.serve(ADDRESSES + records)
 
-    def answer(asked: Asked) -> Answer:
-        own = asked.host.startswith("autoconfig") or "caldav" in asked.path
-        if own or "carddav" in asked.path or "mail/config" in asked.path:
+    def answer(request: FrontRequest) -> Answer:
+        own = request.host.startswith("autoconfig") or "caldav" in request.path
+        if own or "carddav" in request.path or "mail/config" in request.path:
             target = f"https://{value}/" if own else value
             location = target.encode("utf-8", "surrogatepass").decode("latin-1")
-            return fixed(302, "", {"Location": location, "Age": "9" * 12})(asked)
-        return changed(asked)
+            return fixed(302, "", {"Location": location, "Age": "9" * 12})(request)
+        return changed(request)
 
-    def changed(asked: Asked) -> Answer:
-        status, headers, body = asked.served()
+    def changed(request: FrontRequest) -> Answer:
+        status, headers, body = request.served()
         is_json = "json" in headers["Content-Type"]
         fit = "".join(char for char in value if char >= " " and char != "\ud800")
         shown = json.dumps(value)[1:-1] if is_json else escape(fit)
         redirect = f"<Account><RedirectUrl>https://{shown}/</RedirectUrl>"
         text = body.decode().replace("<Account>", redirect)
-        for marked in ("marked.test", "4242", *[asked.host] * is_json):
+        for marked in ("marked.test", "4242", *[request.host] * is_json):
             text = text.replace(marked, shown)
         return status, headers, text.encode()
 
     web.answer = answer
     found = world.check(USER, "--allow-private")["findings"]
     assert found
-    seen = [one["seen"] for one in found]
+    seen = [finding["seen"] for finding in found]
     assert not [text for text in seen if text.startswith("could not be checked")]
     for words in (("check", USER, "--verbose"), ("init", DOMAIN, "-o", "-")):
         options = ("--allow-private", "--resolver", OTHER_NAMES, "--timeout", "5")
@@ -135,9 +135,9 @@ def test_a_check_that_fails_does_not_stop_the_others() -> None:
             raise OverflowError("int too large\x1b")
         return Report(case.domain, (), (), None, False)
 
-    told = list(_side_by_side(cases, look, NETWORK, lambda _: None))
-    assert [case for case, _ in told] == cases
-    (failed,), ended = (report.findings for _, report in told)
+    results = list(_side_by_side(cases, look, NETWORK, lambda _: None))
+    assert [case for case, _ in results] == cases
+    (failed,), ended = (report.findings for _, report in results)
     assert failed.status == "failure"
     assert failed.seen == "could not be checked: OverflowError: int too large?"
     assert not ended

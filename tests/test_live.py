@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from asks import CONFIG, little_site
+from client_requests import CONFIG, little_site
 from services import fetch, serving, until
 from support import (
     TWO_DOMAINS,
     Log,
     Patch,
     Write,
-    asking,
     has_domains,
     look,
+    sender,
     site,
     snapshot_of,
 )
@@ -161,7 +161,7 @@ def test_the_thread_starts_with_requests_and_ends_with_its_service(file: Path) -
     site(file)
     app, service = AutoconfigMiddleware(little_site, file), Service(file)
     assert set(threading.enumerate()) <= before  # a fork would lose them
-    assert asking(app)("/").status_code == 404  # a path of the site
+    assert sender(app)("/").status_code == 404  # a path of the site
     (of_app,) = set(threading.enumerate()) - before
     service.answer(Request(CONFIG))
     (watcher,) = set(threading.enumerate()) - before - {of_app}
@@ -288,9 +288,9 @@ def test_the_date_never_goes_back(file: Path, toml: Write, monkeypatch: Patch) -
     now = document(service)
     assert now.body != before.body
     assert parsedate_to_datetime(now.modified) > date
-    asked = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
-    assert now.for_request(asked) is now
-    asked["HTTP_IF_MODIFIED_SINCE"] = now.modified
-    assert now.for_request(asked).status == "304 Not Modified"
-    asked["HTTP_IF_NONE_MATCH"] = before.etag  # which decides first
-    assert now.for_request(asked) is now
+    environ = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
+    assert now.for_request(environ) is now
+    environ["HTTP_IF_MODIFIED_SINCE"] = now.modified
+    assert now.for_request(environ).status == "304 Not Modified"
+    environ["HTTP_IF_NONE_MATCH"] = before.etag  # which decides first
+    assert now.for_request(environ) is now

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import readers
-from asks import POX, outlook_asks
+from client_requests import POX, outlook_request
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import Account, Setting
@@ -170,8 +170,8 @@ class World(NamedTuple):
 
     def get(self, path: str, label: str = "autoconfig", **more: Any) -> Answer:
         """Return the answer to a request, which by default has the address."""
-        asked = more.pop("query", f"emailaddress={quote(self.address)}")
-        answer = self.service.answer(Request(path, asked, f"{label}.{DOMAIN}", **more))
+        query = more.pop("query", f"emailaddress={quote(self.address)}")
+        answer = self.service.answer(Request(path, query, f"{label}.{DOMAIN}", **more))
         assert answer is not None
         return answer
 
@@ -224,7 +224,7 @@ def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
 
 @given(worlds())
 def test_outlook_gets_what_the_file_means(world: World) -> None:
-    body = outlook_asks(world.address).encode()
+    body = outlook_request(world.address).encode()
     environ = EnvironBuilder(method="POST", data=body).get_environ()
     more = {"query": "", "method": "POST", "environ": environ}
     found = readers.pox(world.get(POX, "autodiscover", **more).body)

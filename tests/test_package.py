@@ -15,13 +15,12 @@ from pathlib import Path
 
 import docker.utils.build
 import pytest
-from asks import FILE, asks_of
+from client_requests import FILE, requests_of
 from readme_renderer import markdown
 from services import answered_alike, captured, fetch, free_port, running
 from support import BIN, ROOT, tables
 
 from flask_autoconfig import create_app
-from flask_autoconfig.families import FAMILIES
 
 pytestmark = pytest.mark.install
 BUILD = (sys.executable, "-m", "build", "--no-isolation")
@@ -240,5 +239,5 @@ def test_clients_are_answered_in_an_application_as_by_the_service_alone(
         assert page.status == 200
         assert application["words"] in page.body.decode()
         alone = create_app(FILE)
-        for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
-            answered_alike(alone, url, ask)
+        for request in requests_of():
+            answered_alike(alone, url, request)

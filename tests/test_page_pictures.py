@@ -23,7 +23,7 @@ __all__ = ["browser", "visit"]  # fixtures
 CODE = "/mail/setup/account.svg"
 
 
-def ask(file: Path, target: str, **headers: str) -> TestResponse:
+def fetch(file: Path, target: str, **headers: str) -> TestResponse:
     return Client(create_app(file)).get(target, headers=headers)
 
 
@@ -61,7 +61,7 @@ def test_the_code_has_the_servers_as_the_format_encodes_them(
         '[[provider.outgoing]]\ntype = "smtp"\nhostname = "smtp.example.com"\n'
         'authentication = "none"\nsocket_type = "plain"\n'
     )
-    response = ask(file, f"{CODE}?emailaddress=fred@example.com&name=Fred")
+    response = fetch(file, f"{CODE}?emailaddress=fred@example.com&name=Fred")
     assert response.headers["Content-Type"] == "image/svg+xml"
     assert response.headers["Cache-Control"] == "private, no-store"
     assert response.headers["Content-Security-Policy"] == "default-src 'none'"
@@ -78,7 +78,7 @@ def test_the_code_has_name_and_address(visit: Open, toml: Write, name: str) -> N
     address = "fred@xn--bcher-kva.example"
     incoming = [0, "imap.example.com", 993, 3, 1, address]
     outgoing = [0, "smtp.example.com", 465, 3, 1, address]
-    read = scan(ask(file, f"{CODE}?{query}").data, visit)
+    read = scan(fetch(file, f"{CODE}?{query}").data, visit)
     assert read == export(incoming, outgoing, [address, name])
 
 
@@ -127,10 +127,10 @@ def with_logo(toml: Write, name: str, data: bytes) -> Path:
 def test_a_logo_is_served_below_the_page(toml: Write, name: str) -> None:
     data, content_type = LOGOS[name]
     file = with_logo(toml, name, data)
-    page = ask(file, "/mail/setup", Host="autoconfig.example.com").text
+    page = fetch(file, "/mail/setup", Host="autoconfig.example.com").text
     (target,) = set(re.findall(r'(?:src|href)="(/mail/setup/logo\?[^"]*)"', page))
     assert page.count(target) == 2  # also as the icon
-    response = ask(file, target, Host="autoconfig.example.com")
+    response = fetch(file, target, Host="autoconfig.example.com")
     assert response.data == data
     assert response.headers["Content-Type"] == content_type
     assert "sandbox" in response.headers["Content-Security-Policy"]

@@ -117,9 +117,9 @@ def strangers(response: bytes, folder: Path) -> Iterator[list[str]]:
         ]
         words = ["--resolver", f"127.0.0.1:{names.port}", "--timeout", "0.5"]
         words += ["--allow-private"]
-        for asked, port in zip((80, 443, 143, 993, 587, 465), servers, strict=True):
+        for public, port in zip((80, 443, 143, 993, 587, 465), servers, strict=True):
             for host in HOSTS:
-                words += ["--connect-to", f"{host}:{asked}:127.0.0.1:{port}"]
+                words += ["--connect-to", f"{host}:{public}:127.0.0.1:{port}"]
         yield words
 
 

@@ -20,7 +20,7 @@ from world import (
     PASSWORD,
     USER,
     WEB,
-    Asked,
+    FrontRequest,
     Real,
     talks,
 )
@@ -91,8 +91,8 @@ def log_in(world: Paper, *options: str) -> Result:
 
 def test_forged_certificates_get_no_password(world: Paper, listener: Listener) -> None:
     forged = world.web(WEB, world.unknown(AUTOCONFIG, whole=False))
-    hostile = naming(EVIL)
-    forged.answer = lambda asked: (hostile if asked.secure else responds(404))(asked)
+    by_scheme = {True: naming(EVIL), False: responds(404)}
+    forged.answer = lambda request: by_scheme[request.secure](request)
     result = log_in(world, "--yes")
     assert result.exit_code == 1
     assert not listener.has_the_password()
@@ -113,13 +113,13 @@ def test_forged_certificates_get_no_password(world: Paper, listener: Listener) -
 def test_only_settings_over_https_get_the_password(
     world: Paper, listener: Listener, first: str, second: str, words: str
 ) -> None:
-    def answer(asked: Asked) -> Any:
-        scheme = "https" if asked.secure else "http"
-        if asked.host == EVIL:
+    def answer(request: FrontRequest) -> Any:
+        scheme = "https" if request.secure else "http"
+        if request.host == EVIL:
             there = naming(EVIL if words else DOMAIN)
-            return (there if asked.secure else moved(f"https://{EVIL}/2"))(asked)
-        is_first = asked.host == AUTOCONFIG and scheme == first
-        return (moved(f"{second}://{EVIL}/") if is_first else responds(404))(asked)
+            return (there if request.secure else moved(f"https://{EVIL}/2"))(request)
+        is_first = request.host == AUTOCONFIG and scheme == first
+        return (moved(f"{second}://{EVIL}/") if is_first else responds(404))(request)
 
     world.front.answer = answer
     result = log_in(world, "--yes")
@@ -153,8 +153,8 @@ def test_people_see_first_where_the_password_goes(
     assert "Password of" not in refused
     assert not listener.has_the_password()
     agreed = shown("y")
-    asked = f"Send the password of {USER} at imap imap.{DOMAIN}:993 SSL, smtp smtp."
-    assert asked in agreed
+    question = f"Send the password of {USER} at imap imap.{DOMAIN}:993 SSL, smtp smtp."
+    assert question in agreed
     assert agreed.index("Send the password") < agreed.index("Password of")
     assert listener.has_the_password()
     assert f"the login of {USER} works" in " ".join(agreed.split())
@@ -171,27 +171,27 @@ def test_only_shown_servers_get_the_password(
 ) -> None:
     hosts = [f"m{number}.{'x' * 60}.{'y' * 60}.test" for number in range(others)]
     listeners = {host: Listener() for host in hosts}
-    names = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
+    records = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
     for number, (host, listens) in enumerate(listeners.items()):
-        names += f"{host}. IN A 127.0.3.{number}\n"
+        records += f"{host}. IN A 127.0.3.{number}\n"
         world.listen(f"127.0.3.{number}", 993, listens.behave, Every())
-    world.names.serve(names)
+    world.names.serve(records)
     world.front.answer = naming(DOMAIN, *hosts)
     result = log_in(world, "--yes", "--json")
-    asked = result.stderr.partition("Logging in as ")[2]
-    got = {host for host, each in listeners.items() if each.has_the_password()}
-    assert got == {host for host in listeners if f" {host}:993" in asked}
-    assert got
-    assert (got == listeners.keys()) == (others < 20)
+    consent = result.stderr.partition("Logging in as ")[2]
+    contacted = {host for host in hosts if listeners[host].has_the_password()}
+    assert contacted == {host for host in listeners if f" {host}:993" in consent}
+    assert contacted
+    assert (contacted == listeners.keys()) == (others < 20)
 
 
 @pytest.mark.world  # it waits for many servers
 def test_only_some_of_many_servers_in_a_document_are_contacted(world: Paper) -> None:
     hosts = [f"m{number}.test" for number in range(90)]
-    asked: list[int] = []
+    connections: list[int] = []
 
     def silent(connection: socket.socket) -> None:
-        asked.append(1)
+        connections.append(1)
         connection.recv(1)
 
     world.listen(ELSEWHERE, 993, silent, Every())
@@ -199,7 +199,7 @@ def test_only_some_of_many_servers_in_a_document_are_contacted(world: Paper) -> 
     world.names.serve(f"autoconfig.{DOMAIN}. IN A {WEB}\n{leads}")
     world.front.answer = naming(DOMAIN, *hosts)
     result = command(world, "check", DOMAIN, "--allow-private")
-    assert 0 < len(asked) < 40
+    assert 0 < len(connections) < 40
     assert "72 more servers are not asked" in result.stdout
 
 
@@ -239,14 +239,14 @@ def test_init_writes_no_private_url_and_no_invalid_name(world: Paper) -> None:
 def test_a_redirect_to_another_port_of_an_own_host_is_not_followed(
     world: Paper,
 ) -> None:
-    asked: list[str] = []
+    hosts: list[str] = []
 
-    def answer(asked_: Asked) -> Any:
-        asked.append(asked_.host)
-        return moved(f"http://imap.{DOMAIN}:8080/x")(asked_)
+    def answer(request: FrontRequest) -> Any:
+        hosts.append(request.host)
+        return moved(f"http://imap.{DOMAIN}:8080/x")(request)
 
     world.front.answer = answer
-    world.listen(IMAP, 8080, lambda _: asked.append("another port"))
+    world.listen(IMAP, 8080, lambda _: hosts.append("another port"))
     command(world, "--config", world.file, "check", DOMAIN)
-    assert AUTOCONFIG in asked
-    assert "another port" not in asked
+    assert AUTOCONFIG in hosts
+    assert "another port" not in hosts

@@ -274,7 +274,7 @@ Answer = tuple[int, Mapping[str, str], bytes]
 App = Callable[[str, str, str, str, bytes], Answer]
 
 
-class Asked:
+class FrontRequest:
     """A request, and the response of the service to it."""
 
     def __init__(
@@ -303,8 +303,8 @@ class Asked:
     def served(self, **headers: str) -> Answer:
         """Return the response of the service, with other headers."""
         base = f"{self.scheme}://{self.host}/"
-        asked = (self.method, base, self.path, self.query, self.body)
-        status, named, data = self._app(*asked)
+        request = (self.method, base, self.path, self.query, self.body)
+        status, named, data = self._app(*request)
         more = {key.replace("_", "-"): value for key, value in headers.items()}
         return status, {**named, **more}, data
 
@@ -324,7 +324,7 @@ def app_of(file: Path) -> App:
 
 
 _LISTS = ("Content-Type", "WWW-Authenticate")  # headers that may come several times
-Web = Callable[[Asked], Answer | None]
+Web = Callable[[FrontRequest], Answer | None]
 
 
 class Front:
@@ -333,7 +333,7 @@ class Front:
     logins: ClassVar[list[str]] = []  # the URLs that got one, of all web servers
 
     def __init__(self, file: Path) -> None:
-        self.answer: Web = lambda asked: None
+        self.answer: Web = lambda request: None
         self.file = file
         self._app = app_of(file)
 
@@ -349,11 +349,12 @@ class Front:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 host = (self.headers.get("Host") or "").partition(":")[0]
-                asked = Asked(front._app, self.command, host, self.path, body, secure)
-                asked.headers = str(self.headers)
-                asked.login = self.headers.get("Authorization") or ""
-                front.logins.extend([asked.url] if asked.login else [])
-                status, headers, data = front.answer(asked) or asked.served()
+                line = self.command, host, self.path
+                request = FrontRequest(front._app, *line, body, secure)
+                request.headers = str(self.headers)
+                request.login = self.headers.get("Authorization") or ""
+                front.logins.extend([request.url] if request.login else [])
+                status, headers, data = front.answer(request) or request.served()
                 self.send_response_only(status)
                 length = 0  # more than there is, where a test says "+1" or "-1"
                 for key, value in headers.items():
@@ -399,7 +400,7 @@ class Checking:
     def fresh(self) -> Iterator[None]:
         """Reset the world for one test."""
         self.names.load(self.zone)
-        self.front.answer = lambda asked: None
+        self.front.answer = lambda request: None
         self.connections: list[str] = []  # to other mail servers
         self.front.logins.clear()
         with ExitStack() as self.stack:
