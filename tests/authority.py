@@ -58,7 +58,7 @@ def authority(
     with ExitStack() as stack:
         if not names:
             stack.enter_context(running(*resolver, port=management_port, call=call))
-        made = stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
-        call(wait_for, management, made)  # Pebble opens its two ports in no order
+        process = stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
+        call(wait_for, management, process)  # Pebble opens its two ports in no order
         call(_root, folder, management)
         yield port

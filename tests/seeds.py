@@ -188,8 +188,8 @@ def records(
     """The domain's records with replacements, without a name, with more; or addresses."""
     text = ADDRESSES if bare else ADDRESSES + world.zone
     text = replaced(text, *(replace or {}).items())
-    kept = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
-    return "".join(kept) + add
+    lines = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
+    return "".join(lines) + add
 
 
 def zone(world: World, **changes: Any) -> None:
@@ -313,7 +313,7 @@ def by_http_alone(world: Any, scheme: str) -> None:
 
 def certificate(
     world: World,
-    *usual: str,
+    *default: str,
     names: Sequence[str] = (),
     days: int = 90,
     by: str = "",
@@ -324,7 +324,7 @@ def certificate(
 
     Without servers, also what it *shows* OpenSSL, and other fields of `Shown`.
     """
-    named = tuple(names or usual)
+    named = tuple(names or default)
     ends = datetime.now(UTC) + timedelta(days=days, hours=12)
     if by.startswith("an unknown"):
         return world.unknown(*named, whole=by.endswith("authority"))
@@ -339,7 +339,7 @@ def certificate(
 
 def shown(code: int, chain: Sequence[str], **more: Any) -> Shown:
     """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
-    links = [[((("commonName", one),),) for one in link.split(" < ")] for link in chain]
+    links = [[((("commonName", cn),),) for cn in link.split(" < ")] for link in chain]
     sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
     sent[-1] |= more
     names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
@@ -378,7 +378,7 @@ def mail_server(
     With *hangs_up* it does so after these lines, of which the last may be *late*.
     """
     host, port = at
-    greeting, *usual = {
+    greeting, *default = {
         "imap": ("* OK", "CAPABILITY", f"* CAPABILITY {offers}\r\na OK"),
         "pop": ("+OK hello", "CAPA", "-ERR what"),
         "smtp": ("220 x", "EHLO", f"250 {offers}"),
@@ -386,9 +386,9 @@ def mail_server(
     }[host]
     # There is no second greeting inside (RFC 3207, section 4.2).
     encrypted = talks("", *inside.items()) if inside else None
-    said = (replies or dict([usual])).items()
+    script = (replies or dict([default])).items()
     greeting = greeting if greets is None else greets
-    scripted = behave or talks(greeting, *said, inside=encrypted)
+    scripted = behave or talks(greeting, *script, inside=encrypted)
     if banner is not None:
         scripted = ends(banner, "")
     if hangs_up is not None:
@@ -458,8 +458,8 @@ ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
 
 def in_ispdb(world: World, answer: Response) -> None:
     """The ISP database, which knows the domain; *answer* changes its document."""
-    made = world.web(ELSEWHERE, world.certificate("live.thunderbird.net"))
-    made.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
+    front = world.web(ELSEWHERE, world.certificate("live.thunderbird.net"))
+    front.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
 
 
 def hang_up(request: FrontRequest) -> NoReturn:
@@ -519,9 +519,9 @@ def elsewhere(world: World, given: Mapping[str, Any]) -> Front:
     """Another web server, which answers as the domain's without a response."""
     names = given.get("names", WWW_NAMES)
     shows = certificate(world, *names, **given.get("certificate", {}))
-    made = world.web(given.get("address", ELSEWHERE), shows, world.front.file)
-    made.answer = response(given) or made.answer
-    return made
+    front = world.web(given.get("address", ELSEWHERE), shows, world.front.file)
+    front.answer = response(given) or front.answer
+    return front
 
 
 def mail_servers(world: World, given: Any) -> None:
@@ -596,7 +596,7 @@ def response(row: Mapping[str, Any]) -> Any:
     """Return the response that the row describes, or None."""
     headers = row.get("headers", {})
     if "answers" in row:
-        return first_of([(each, response(each)) for each in row["answers"]])
+        return first_of([(inner, response(inner)) for inner in row["answers"]])
     if "serves" in row:
         more = {"edit": {}, **row}
         return of_url(more.pop("serves"), response(more))

@@ -399,13 +399,13 @@ def load(call: Callable[[], object], clients: int = 4) -> Iterator[None]:
             call()
 
     with ThreadPoolExecutor(clients) as pool:
-        working = [pool.submit(client) for _ in range(clients)]
+        futures = [pool.submit(client) for _ in range(clients)]
         try:
             yield
         finally:
             over.set()
-    for each in working:
-        each.result()
+    for future in futures:
+        future.result()
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def test_check_recommends_init_for_a_domain_that_publishes_nothing(
 ) -> None:
     world.names.serve(AT + OWN)
     found = world.check(DOMAIN, "--allow-private")["findings"]
-    (failed,) = [each for each in found if each["code"] == "document.none"]
+    (failed,) = [finding for finding in found if finding["code"] == "document.none"]
     assert "flask-autoconfig init" in failed["cure"]
 
 
@@ -129,7 +129,7 @@ def test_init_takes(world: Paper, claim: str) -> None:
     assert result.exit_code == int("hostname =" not in result.stdout)
     assert [words for words in row["has"] if words not in shown] == []
     assert [words for words in row.get("lacks", ()) if words in result.stdout] == []
-    for words in row.get("untold", ["customary names such"]):
+    for words in row.get("absent", ["customary names such"]):
         assert words not in shown
 
 
@@ -159,10 +159,10 @@ def test_a_real_login_is_tried_at_each_server(real_world: Real, toml: Write) -> 
     file = toml(WITH_POP3)
     for password, outcome in ((PASSWORD, "works"), ("wrong-password", "is refused: ")):
         found = logins(log_in(real_world, file, password=password))
-        types = [each["subject"].partition(" ")[0] for each in found]
+        types = [finding["subject"].partition(" ")[0] for finding in found]
         assert types == ["imap", "pop3", "smtp", f"https://dav.{DOMAIN}/"]
-        for each in found:
-            assert each["seen"].startswith(f"the login of {USER} {outcome}")
+        for finding in found:
+            assert finding["seen"].startswith(f"the login of {USER} {outcome}")
 
 
 @pytest.mark.world
@@ -172,7 +172,7 @@ def test_a_login_by_cram_md5(real_world: Real, toml: Write) -> None:
     real_world.dovecot(mechanisms="plain cram-md5")
     lead(real_world, "imap")
     report = log_in(real_world, file)
-    assert {each["status"] for each in logins(report)} == {"ok"}
+    assert {finding["status"] for finding in logins(report)} == {"ok"}
     assert "password-encrypted" in str(report)
 
 
@@ -200,11 +200,11 @@ def test_a_login_of_no_use_is_named(world: Paper, claim: str, has_file: bool) ->
     make(world, {"mail": {"at": (type_, port), "behave": behave}})
     how = ("--json", "--allow-private", "--unpublished" if has_file else "--yes")
     found = logins(log_in(world, world.file if has_file else None, how=how))
-    (one,) = [each for each in found if each["subject"].startswith(type_)]
-    assert one["code"] == code
-    assert code == "login.good" or response[-20:] in one["seen"]
-    is_hurt = one["status"] == "failure" and not has_file
-    assert ("Thunderbird" in one["clients"]) is is_hurt
+    (finding,) = [finding for finding in found if finding["subject"].startswith(type_)]
+    assert finding["code"] == code
+    assert code == "login.good" or response[-20:] in finding["seen"]
+    is_hurt = finding["status"] == "failure" and not has_file
+    assert ("Thunderbird" in finding["clients"]) is is_hurt
 
 
 @pytest.mark.world
@@ -230,10 +230,10 @@ def test_no_password_goes_to_a_server_that_cannot_be_trusted(world: Paper) -> No
     server = {"at": ("smtp", 465), "offers": "AUTH PLAIN", "names": ["other.test"]}
     make(world, {"mail": server})
     found = log_in(world, world.file)["findings"]
-    smtp = [each for each in found if each["subject"].startswith("smtp smtp.")]
+    smtp = [finding for finding in found if finding["subject"].startswith("smtp smtp.")]
     assert smtp[0]["code"] == "tls.name-mismatch"
-    assert "login.server-faulty" in [each["code"] for each in smtp]
-    assert "login.good" not in [each["code"] for each in smtp]
+    assert "login.server-faulty" in [finding["code"] for finding in smtp]
+    assert "login.good" not in [finding["code"] for finding in smtp]
 
 
 @pytest.mark.world

@@ -98,7 +98,7 @@ def test_every_code_is_used() -> None:
     computed = ("http.private-inside", "http.redirect-inside", "login.not-tried")
     prefixes = ("dns.", "mx.", "server.", "file.", "document.warning", "document.pacc")
     unused = {code for code in CODES if f'"{code}"' not in source} - {*chosen_by_data}
-    assert not {one for one in unused if not one.startswith((*computed, *prefixes))}
+    assert not {code for code in unused if not code.startswith((*computed, *prefixes))}
 
 
 def test_check_lists_every_code_with_its_meaning() -> None:

@@ -24,16 +24,16 @@ REPORT = {"code", "at", "client", "status", "alone", "most"}
 REPORT |= {"file", "options", "slow", "runs"}
 
 
-def made(rows: dict[str, Mistake]) -> Iterator[tuple[str, Mistake]]:
+def completed(rows: dict[str, Mistake]) -> Iterator[tuple[str, Mistake]]:
     """Yield the rows; "X, and no file" may leave out what makes the world of X."""
     for name, row in rows.items():
-        usual = rows.get(name.removesuffix(", and no file"), {})
-        usual = {} if row.keys() - REPORT else usual
-        makes = {key: value for key, value in usual.items() if key not in REPORT}
+        base = rows.get(name.removesuffix(", and no file"), {})
+        base = {} if row.keys() - REPORT else base
+        makes = {key: value for key, value in base.items() if key not in REPORT}
         yield name, {**makes, **row}
 
 
-MISTAKES = dict(made(tables("check_mistakes.toml")))
+MISTAKES = dict(completed(tables("check_mistakes.toml")))
 
 
 def named_first(world: World, tmp_path: Path, name: str) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def written(tmp_path: Path, *edits: tuple[str, str], more: str = "") -> Path:
 
 def publish(world: Paper, file: Path, *names: str) -> None:
     """Let the domain publish what a file says, with a certificate of *names*, or any."""
-    usual = {"front": world.front, "zone": world.zone}
-    world.stack.callback(vars(world).update, usual)
+    before = {"front": world.front, "zone": world.zone}
+    world.stack.callback(vars(world).update, before)
     certificate = world.certificate(*names) if names else Every()
     world.front = world.web(WEB, certificate, file)
     world.zone = world.records(file)
@@ -131,8 +131,8 @@ def test_thirty_domains_ask_few_questions_twice(world: Paper, tmp_path: Path) ->
 
 def assert_told(report: Report, row: dict[str, Any]) -> None:
     """Assert the parts of findings and the verdicts of clients that a row has."""
-    for code, parts in row.get("says", {}).items():
-        (found, *_) = [each for each in report["findings"] if each["code"] == code]
+    for code, parts in row.get("texts", {}).items():
+        (found, *_) = [item for item in report["findings"] if item["code"] == code]
         texts = " ".join(found[key] for key in ("subject", "seen", "why", "cure"))
         assert [part for part in parts if part not in texts] == []
     fares = works(report)
@@ -155,7 +155,7 @@ def test_nothing_is_wrong_with(world: Paper, tmp_path: Path, name: str) -> None:
         report = checked(world, row, tmp_path, with_file=way == "file")
         if not row.get("faulty"):
             assert (failures if row.get("warned") else problems)(report) == []
-        assert "None" not in str([one["seen"] for one in report["findings"]])
+        assert "None" not in str([finding["seen"] for finding in report["findings"]])
         fares = works(report)
         if "all" in row:
             assert set(fares.values()) == {True if row["all"] is True else None}
@@ -430,7 +430,7 @@ def test_a_login(world: Paper, tmp_path: Path, name: str) -> None:
     assert failed == row.get("failures", failed)
     assert_told(report, row)
     cures = " ".join(found["cure"] for found in logins(report))
-    assert row.get("untold", "\0") not in cures
+    assert row.get("absent", "\0") not in cures
     assert len(world.connections) == row.get("connections", len(world.connections))
     assert world.front.logins == row.get("logged_in", world.front.logins)
 
@@ -457,20 +457,20 @@ def test_clients_fail_where_the_name_is_refused(
 def test_a_server_that_wants_to_know_its_client_opens_the_inbox(world: Paper) -> None:
     """As 163.com, which answers "Unsafe Login" otherwise."""
 
-    heard: list[str] = []
+    received: list[str] = []
     offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 ID AUTH=PLAIN\r\na OK")
-    behave = talks("* OK", offers, ("AUTH", "+ "), ("", "a OK"), heard=heard)
+    behave = talks("* OK", offers, ("AUTH", "+ "), ("", "a OK"), received=received)
     make(world, {"mail": {"behave": behave}})
     assert login_codes(log_in(world, world.file)) == ["login.good"] * 3
-    commands = [line.split()[1] for line in heard if line.startswith("a ")]
+    commands = [line.split()[1] for line in received if line.startswith("a ")]
     assert commands.index("ID") < commands.index("EXAMINE")
 
 
 @pytest.mark.parametrize("claim", AT_CALENDARS)
 def test_a_login_at_a_calendar_is_tried_there_alone(world: Paper, claim: str) -> None:
     code, response = AT_CALENDARS[claim]
-    lost = {"login": True, "at": "/lost/", "reply": 404}
-    answers = [lost, {"login": True, **response}, {"calendars": True}]
+    missing = {"login": True, "at": "/lost/", "reply": 404}
+    answers = [missing, {"login": True, **response}, {"calendars": True}]
     make(world, {"when": "at another calendar", "answers": answers})
     report = log_in(world, world.file, how=("--json", "--allow-private"))
     assert login_codes(report) == [code, "login.good", "login.good"]
@@ -533,12 +533,12 @@ def test_a_wrong_password_is_told_at_each_server(world: Paper) -> None:
 
 def test_a_server_that_delays_its_answer_is_waited_for(real_world: Real) -> None:
     # IMAP until the password; each line follows one that it gets.
-    said = ["* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ "]
-    said.append("a NO [AUTHENTICATIONFAILED] wrong")
-    make(real_world, {"mail": {"hangs_up": said, "late": 3}})
+    lines = ["* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ "]
+    lines.append("a NO [AUTHENTICATIONFAILED] wrong")
+    make(real_world, {"mail": {"hangs_up": lines, "late": 3}})
     found = logins(log_in(real_world, real_world.file, "--timeout", "2"))
-    (one,) = [one for one in found if one["subject"].startswith("imap ")]
-    assert "a NO [AUTHENTICATIONFAILED]" in one["seen"]
+    (finding,) = [item for item in found if item["subject"].startswith("imap ")]
+    assert "a NO [AUTHENTICATIONFAILED]" in finding["seen"]
 
 
 def test_a_postfix_without_a_password_service_is_reported(real_world: Real) -> None:

@@ -141,7 +141,7 @@ def _shorter(raw: Any) -> Iterator[Any]:
     """Yield a TOML document without each of the keys in its tables."""
     if isinstance(raw, dict):
         for key, value in raw.items():
-            yield {name: kept for name, kept in raw.items() if name != key}
+            yield {name: value for name, value in raw.items() if name != key}
             yield from ({**raw, key: shorter} for shorter in _shorter(value))
     elif isinstance(raw, list):
         for index, value in enumerate(raw):

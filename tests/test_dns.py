@@ -118,8 +118,8 @@ def test_a_comparison_advises_what_is_right_to_do(world: Paper, claim: str) -> N
     assert result.exit_code == int(differs)
     changes = re.findall("^(?:; (?=remove))?(.* IN .*)", result.stdout, re.M)
     assert changes[: len(row["lines"]) or None] == row["lines"]
-    assert row.get("says", "") in " ".join(result.stderr.split())
-    assert bool(row.get("says")) == bool(result.stderr)
+    assert row.get("output", "") in " ".join(result.stderr.split())
+    assert bool(row.get("output")) == bool(result.stderr)
 
 
 def test_a_domain_that_does_not_exist_is_told_once(world: Paper) -> None:

@@ -203,8 +203,8 @@ def test_the_service_alone_and_the_users_own_gunicorn_answer(there: Path) -> Non
 
 @pytest.mark.world
 def test_nsupdate_accepts_the_output_of_dns(tmp_path: Path) -> None:
-    one = TWO_DOMAINS.replace(', "example2.com"', "")
-    (tmp_path / "autoconfig.toml").write_text(one)
+    text = TWO_DOMAINS.replace(', "example2.com"', "")
+    (tmp_path / "autoconfig.toml").write_text(text)
     with bind("example.com") as names:
         server = f"{{ echo server 127.0.0.1 {names.port}; cat; }}"
         code = replaced(
@@ -290,9 +290,9 @@ def test_every_command_and_option_is_documented() -> None:
 def test_the_script_makes_the_readmes_picture_by_real_programs(tmp_path: Path) -> None:
     for name in ("chromium", "dovecot", "postfix", "named"):
         program(name)
-    made = tmp_path / "first.png"
-    subprocess.run([BIN / "python", PICTURES / "first.py", made], check=True)
-    with Image.open(made) as picture, Image.open(PICTURES / "first.png") as current:
+    drawn = tmp_path / "first.png"
+    subprocess.run([BIN / "python", PICTURES / "first.py", drawn], check=True)
+    with Image.open(drawn) as picture, Image.open(PICTURES / "first.png") as current:
         assert picture.size == current.size
-    for file in (made, PICTURES / "first.png"):
+    for file in (drawn, PICTURES / "first.png"):
         assert file.stat().st_size < 150_000

@@ -190,7 +190,7 @@ ADDED = {
 }
 
 
-def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
+def shared_parts(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
     """What a client sees, but for what a site may add."""
     length = answer.headers.get("Content-Length", type=int)
     if answer.request.method != "HEAD":
@@ -217,9 +217,9 @@ def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
     added = ADDED.get(name, set()) if name in PLUGS else set().union(*ADDED.values())
     site = with_tls(create_site(*plugs, is_first=is_first))
     for question in QUESTIONS:
-        expected = told(send(with_tls(bare), question), added)
+        expected = shared_parts(send(with_tls(bare), question), added)
         for _ in range(2):  # a limit, a cache, a session begin with the second
-            assert told(send(site, question), added) == expected, question
+            assert shared_parts(send(site, question), added) == expected, question
 
 
 def test_the_extensions_apply_to_the_sites_own_pages() -> None:

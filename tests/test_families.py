@@ -175,8 +175,8 @@ def test_the_best_server_that_apple_can_use_is_taken(
     assert mail["EmailAccountType"] == account
     assert mail["IncomingMailServerAuthentication"] == method
     found = find_warnings(loads(text).provider)
-    told = [w.place for w in found if w.client == "iPhone, iPad and Mac"]
-    assert told == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
+    places = [w.place for w in found if w.client == "iPhone, iPad and Mac"]
+    assert places == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
 
 
 def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
@@ -264,12 +264,12 @@ def test_an_old_certificate_is_told(toml: Write, tmp_path: Path, caplog: Log) ->
     ended = datetime(2020, 2, 3, tzinfo=UTC)
     certificate_for("signer", folder=tmp_path, not_after=ended)
     file = toml(SIGN + TWO_DOMAINS)
-    said = "sign.certificate: the certificate ended on 2020-02-03"
+    warning = "sign.certificate: the certificate ended on 2020-02-03"
     (tmp_path / "signer.key").chmod(0o644)
     create_app(file)
-    assert f"{said}; renew it" in caplog.text
+    assert f"{warning}; renew it" in caplog.text
     validated = run("--config", file, "validate")
-    assert said in validated.stdout
+    assert warning in validated.stdout
     assert validated.returncode == 0  # it goes on
     options = ("--unpublished", "--timeout", "1", "--resolver", "127.0.0.1:9")
     checked = run("--config", file, "check", "example.com", *options)
@@ -291,11 +291,11 @@ def test_an_unsafe_key_is_told(toml: Write, tmp_path: Path, caplog: Log) -> None
     create_app(file)
     validated = run("--config", file, "validate")
     assert validated.returncode == 0
-    for told in (caplog.text, " ".join(validated.stdout.split())):
-        assert "sign.key: every user of the machine may use it (0644)" in told
-        assert f"chmod 600 {key}" in told
-        assert "sign.key: an RSA key of 1024 bits can be broken" in told
-        assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in told
+    for output in (caplog.text, " ".join(validated.stdout.split())):
+        assert "sign.key: every user of the machine may use it (0644)" in output
+        assert f"chmod 600 {key}" in output
+        assert "sign.key: an RSA key of 1024 bits can be broken" in output
+        assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in output
     for kind in (("rsa:2048",), ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
         _openssl(*new, "-newkey", *kind, *files, cwd=tmp_path)
         key.chmod(0o600)
@@ -317,15 +317,15 @@ def test_pacc_says_what_it_can(serve: Serve) -> None:
     ]
 
 
-@rows("logins", "of_imap, of_smtp, said", TABLES)
+@rows("logins", "of_imap, of_smtp, protocols", TABLES)
 def test_pacc_says_nothing_of_another_login_than_the_address(
-    serve: Serve, of_imap: str, of_smtp: str, said: list[str]
+    serve: Serve, of_imap: str, of_smtp: str, protocols: list[str]
 ) -> None:
     text = TWO_DOMAINS.replace('"imap.', f'"imap.example.com"\n{of_imap}#')
     response = serve(text.replace('"smtp.', f'"smtp.example.com"\n{of_smtp}#'))(PACC)
-    assert response.status_code == (200 if said else 404)
+    assert response.status_code == (200 if protocols else 404)
     assert response.data
-    assert not said or {*json.loads(response.data)["protocols"]} == {*said}
+    assert not protocols or {*json.loads(response.data)["protocols"]} == {*protocols}
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def running(file: Path) -> Iterator[Service]:
 class Outcomes(NamedTuple):
     bodies: Counter[bytes]
     statuses: set[int]
-    lost: list[str]
+    errors: list[str]
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def loaded(running: Service) -> Iterator[Outcomes]:
         try:
             response = running.fetch()
         except (OSError, http.client.HTTPException) as error:
-            outcomes.lost.append(repr(error))
+            outcomes.errors.append(repr(error))
         else:
             outcomes.bodies[response.body] += 1
             outcomes.statuses.add(response.status)
@@ -100,7 +100,7 @@ def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Service) 
         until(lambda: outcomes.bodies.total() > 100)
     assert outcomes.statuses == {200}
     assert set(outcomes.bodies) <= DOCUMENTS
-    assert len(outcomes.lost) <= 3 * 4  # four in flight at each kill
+    assert len(outcomes.errors) <= 3 * 4  # four in flight at each kill
 
 
 def test_a_reload_loses_no_request(running: Service) -> None:
@@ -109,7 +109,7 @@ def test_a_reload_loses_no_request(running: Service) -> None:
         for _ in range(3):
             running.process.send_signal(signal.SIGHUP)
             workers = wait_for_workers(running, without=workers)
-    assert outcomes.lost == []
+    assert outcomes.errors == []
     assert outcomes.statuses == {200}
 
 
@@ -137,7 +137,7 @@ def test_only_whole_files_are_served_under_load(running: Service, file: Path) ->
             ways[number % 3](file, text)
             time.sleep(0.3 if number % 100 == 0 else 0.005)
         until(is_taken_up)
-    assert outcomes.lost == []
+    assert outcomes.errors == []
     assert outcomes.statuses == {200}
     assert set(outcomes.bodies) == DOCUMENTS
 

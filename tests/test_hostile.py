@@ -116,10 +116,10 @@ ROWS = [
 def test_a_hostile_server_ends_in_an_error_in_time_and_in_bounded_memory(
     kind: str, row: dict[str, Any]
 ) -> None:
-    before, told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, row["told"]
-    with server(behaviour(row)) as port, pytest.raises(ProbeError, match=told):
+    before, message = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, row["message"]
+    with server(behaviour(row)) as port, pytest.raises(ProbeError, match=message):
         # What is no matter of time is given plenty, since a machine may be slow.
-        probe(NETWORK if "in time" in told else PATIENT, kind, port)
+        probe(NETWORK if "in time" in message else PATIENT, kind, port)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
 

@@ -84,10 +84,10 @@ def test_a_new_family_is_shown_exported_and_listed(file: Path, tmp_path: Path) -
     assert shown == "Hello example2.com\n"
     command(file, "export", str(tmp_path / "out"))
     assert (tmp_path / f"out/example2.com{PATH}").read_text() == shown
-    told = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
+    output = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
     record = {"name": "greeting", "type": "CNAME", "data": "www.example.com."}
-    assert "greeting.example2.com" in told["example2.com"]["certificate_names"]
-    assert record in told["example2.com"]["records"]
+    assert "greeting.example2.com" in output["example2.com"]["certificate_names"]
+    assert record in output["example2.com"]["records"]
 
 
 @pytest.mark.parametrize(
@@ -209,15 +209,15 @@ def test_a_site_imports_no_module_of_the_commands_or_the_page(toml: Write) -> No
         "client = app.test_client()\n"
         "assert client.get('/mail/config-v1.1.xml').status_code == 200\n"
     )
-    ours = [name for name in modules if name.startswith("flask_autoconfig")]
-    assert "flask_autoconfig.blueprint" in ours
-    origins = [Path(str(find_spec(name).origin)) for name in ours]  # type: ignore[union-attr]
+    own = [name for name in modules if name.startswith("flask_autoconfig")]
+    assert "flask_autoconfig.blueprint" in own
+    origins = [Path(str(find_spec(name).origin)) for name in own]  # type: ignore[union-attr]
     assert len(origins) <= 40
     names = (str(file).rpartition("flask_autoconfig/")[2] for file in origins)
     lines = sum(LINES[name] for name in names)
     assert lines <= 5_400
     for unneeded in ("tools", "config.explain", "page"):
-        assert f"flask_autoconfig.{unneeded}" not in ours
+        assert f"flask_autoconfig.{unneeded}" not in own
     for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):
         assert heavy not in modules
 

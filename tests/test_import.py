@@ -69,12 +69,12 @@ def database(tmp_path: Path) -> tuple[Path, Path]:
         lacking("automx2")
     conf, base = tmp_path / "automx2.conf", tmp_path / "db.sqlite"
     conf.write_text(f"[automx2]\nloglevel = ERROR\ndb_uri = sqlite:///{base}\n")
-    made = (
+    script = (
         "import json, sys; from automx2.server import app\n"
         "reply = app.test_client().post('/initdb/', json=json.loads(sys.argv[1]))\n"
         "assert reply.status_code == 200, reply.text"
     )
-    words = ("python", "-W", "ignore", "-c", made, json.dumps(SEED))
+    words = ("python", "-W", "ignore", "-c", script, json.dumps(SEED))
     captured(*words, AUTOMX2_CONF=str(conf), code=0)
     return base, conf
 
@@ -85,38 +85,38 @@ def test_what_automx2_answers_from_its_database_we_answer_too(
 ) -> None:
     """And nothing else, as README has it."""
     base, conf = database
-    (provider,), lost = moved(tmp_path / "copy.sqlite", base.read_bytes())
-    assert not lost
+    (provider,), notes = moved(tmp_path / "copy.sqlite", base.read_bytes())
+    assert not notes
     file = tmp_path / "autoconfig.toml"
     file.write_text(run("import", base).stdout)
     question = "/mail/config-v1.1.xml?emailaddress=fred@example.net"
     port = free_port()
     command = (BIN / "gunicorn", "-b", f"127.0.0.1:{port}", "automx2.server:app")
     env = {"AUTOMX2_CONF": str(conf), "PYTHONWARNINGS": "ignore"}
-    with running(*command, port=port, env=env, at_once=True), serving(file) as ours:
+    with running(*command, port=port, env=env, at_once=True), serving(file) as own_url:
         url = f"http://127.0.0.1:{port}"
-        theirs = Reader().read(fetch(url + question).body)
+        expected = Reader().read(fetch(url + question).body)
         assert fetch(f"{url}/mail/config-v1.1.xml").status == 400
         for path in (WELL_KNOWN, "/autodiscover/autodiscover.json"):
             assert fetch(f"{url}{path}?emailaddress=fred@example.net").status == 404
-        mine = Reader().read(fetch(ours + question).body)
+        actual = Reader().read(fetch(own_url + question).body)
     keys = ("domains", "display_name", "display_short_name", "incoming", "outgoing")
     for key in keys:
-        assert mine[key] == theirs[key], key
+        assert actual[key] == expected[key], key
     assert provider["calendar"][0]["url"].startswith("https://dav.example.com")
 
 
 # --- config-v1.1.xml -------------------------------------------------------------------
 
 
-@rows("odd_xml", "old, new, note, kept", "imports.toml")
+@rows("odd_xml", "old, new, note, remaining", "imports.toml")
 def test_an_odd_value_of_xml_is_named_by_its_line_and_loses_nothing_else(
-    tmp_path: Path, old: str, new: str, note: str, kept: str
+    tmp_path: Path, old: str, new: str, note: str, remaining: str
 ) -> None:
     (tmp_path / "odd.xml").write_text(CONFIG.replace(old, new, 1))
     text, notes = import_files([tmp_path / "odd.xml"])
     assert note in "\n".join(notes)
-    assert kept in text
+    assert remaining in text
     (provider,) = tomllib.loads(text)["provider"]
     assert "imap.test" in [server.get("hostname") for server in provider["incoming"]]
     assert provider["outgoing"][0]["hostname"] == "smtp.test"

@@ -158,9 +158,9 @@ ODD: dict[str, bytes] = {
 def test_an_odd_file_is_a_problem_with_its_name(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(data)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         import_files([file])
-    for problem in told.value.problems:
+    for problem in caught.value.problems:
         assert str(file) in str(problem)
         assert problem.cure
 
@@ -198,9 +198,9 @@ def test_no_file_is_told(tmp_path: Path, make: Callable[[Path], object]) -> None
 
 def test_every_file_at_fault_is_named(tmp_path: Path) -> None:
     names = [tmp_path, tmp_path / "none"]
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         import_files(names)
-    assert [problem.place for problem in told.value.problems] == list(map(str, names))
+    assert [problem.place for problem in caught.value.problems] == list(map(str, names))
 
 
 # --- Any change of a good file ----------------------------------------------------------

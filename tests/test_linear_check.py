@@ -63,7 +63,7 @@ def _without_collector() -> Iterator[None]:
 
 def _clients(text: str) -> None:
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
-        (client,) = [each for each in clients.CLIENTS if each.name == name]
+        (client,) = [known for known in clients.CLIENTS if known.name == name]
         seen = reading.read(text.encode("utf-8", "replace"), client.rules, WHO)
         assert seen.setup is not None or (seen.reason and seen.cure)
 

@@ -38,7 +38,7 @@ def _entry_points() -> tuple[Wsgi, Wsgi, Wsgi]:
 
 def _sender(app: Wsgi, name: str) -> Callable[[str], None]:
     """Return a function that sends the request with a text in it."""
-    usual = EnvironBuilder("/", "https://autoconfig.example.com").get_environ()
+    default = EnvironBuilder("/", "https://autoconfig.example.com").get_environ()
 
     def send(text: str) -> None:
         text = text.encode("utf-8", "replace").decode("latin-1")  # PEP 3333
@@ -55,7 +55,7 @@ def _sender(app: Wsgi, name: str) -> Callable[[str], None]:
                 "wsgi.input": BytesIO(body),
             }
         statuses: list[str] = []
-        answer = app({**usual, **environ}, lambda status, *_: statuses.append(status))
+        answer = app({**default, **environ}, lambda status, *_: statuses.append(status))
         assert b"".join(answer) is not None
         (status,) = statuses
         assert status < "5", status

@@ -101,8 +101,8 @@ def test_an_invalid_or_missing_file_is_logged_once(file: Path, caplog: Log) -> N
             file.write_text(content)
         look(service.live)
         assert b"imap.example.com" in document(service).body
-        kept = caplog.text.count("The last valid configuration remains in use.")
-        assert kept == number
+        count = caplog.text.count("The last valid configuration remains in use.")
+        assert count == number
     for number in (4, 5):  # also a file that is gone for the second time
         file.write_text(EDITED)
         look(service.live)
@@ -122,7 +122,7 @@ def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> No
     )
     caplog.set_level(logging.INFO)
     service = Service(file)
-    told: list[str | None] = []
+    logged: list[str | None] = []
     for text, expected in (
         (EDITED, [digest]),
         ("[[provider", []),
@@ -131,9 +131,9 @@ def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> No
     ):
         file.write_text(text)
         look(service.live)
-        told += expected
+        logged += expected
         found = map(line.fullmatch, caplog.messages)
-        assert [match[1] for match in found if match] == told
+        assert [match[1] for match in found if match] == logged
 
 
 def test_a_half_written_file_is_not_taken_up(file: Path) -> None:
@@ -187,9 +187,9 @@ def test_the_cache_of_documents_is_bounded(toml: Write) -> None:
         document(service, f"emailaddress=a@d{number}.test")
     snapshot = service.snapshot
     entries = snapshot._answers._entries.values()
-    kept = sum(len(answer.body) + 2000 for answer, _ in entries)
-    assert kept == snapshot._answers.bytes
-    assert 100_000 < kept <= 8 * 1024 * 1024
+    size = sum(len(answer.body) + 2000 for answer, _ in entries)
+    assert size == snapshot._answers.bytes
+    assert 100_000 < size <= 8 * 1024 * 1024
     assert len(entries) < 10_000
 
 

@@ -33,8 +33,8 @@ def problems_in(text: str) -> tuple[Problem, ...]:
     return problems_of(loads, text)
 
 
-INVALID = [(AROUND.replace("@", x), 5, told) for x, told in TABLE["lines"].items()]
-INVALID += [(text, 0, told) for text, told in TABLE["files"].items()]
+INVALID = [(AROUND.replace("@", x), 5, error) for x, error in TABLE["lines"].items()]
+INVALID += [(text, 0, error) for text, error in TABLE["files"].items()]
 
 
 @pytest.mark.parametrize(("text", "before", "expected"), INVALID)

@@ -103,10 +103,10 @@ class Truth(NamedTuple):
     urls: list[tuple[str, str, str]]  # place, type, URL with its port
 
     def both_ways(
-        self, told: Account
+        self, account: Account
     ) -> tuple[tuple[tuple[Setting, ...], list[Meant]], ...]:
-        """Return the servers that a client was told of, with those that are meant."""
-        return (told.reading, self.reading), (told.sending, self.sending)
+        """Return the servers that a client chooses, with those that are meant."""
+        return (account.reading, self.reading), (account.sending, self.sending)
 
     def first_urls(self) -> dict[str, tuple[str, str]]:
         """Return the place and URL of the first server of each type."""
@@ -149,13 +149,13 @@ def _url(raw: dict[str, Any]) -> str:
 def truth(raw: dict[str, Any], address: str, hooked: str | None) -> Truth:
     found = Truth([], [], [])
     for key in ("incoming", "outgoing", "calendar", "address_book", "file_share"):
-        for index, each in enumerate(raw.get(key, [])):
+        for index, server in enumerate(raw.get(key, [])):
             place = f"{key}[{index}]"
-            if each["type"] in _PORTS:
+            if server["type"] in _PORTS:
                 servers = found.sending if key == "outgoing" else found.reading
-                servers.append(_server(each, place, address, hooked))
-            elif each["type"] in ("jmap", "caldav", "carddav", "webdav"):
-                found.urls.append((place, each["type"], _url(each)))
+                servers.append(_server(server, place, address, hooked))
+            elif server["type"] in ("jmap", "caldav", "carddav", "webdav"):
+                found.urls.append((place, server["type"], _url(server)))
     return found
 
 
@@ -195,14 +195,14 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     own = Hooks(Functions(find_username=(lambda _: hooked) if hooked else None))
     is_asked = "EVOLUTIONUSER" not in address  # nobody's
     (provider,) = loaded.providers
-    told = zone.service_records(provider, DOMAIN)
+    records = zone.service_records(provider, DOMAIN)
     warnings = find_warnings(loaded.providers)
     return World(
         Service(loaded, hooks=own),
         address,
         truth(raw, address, hooked if is_asked else None),
         {(w.client, w.place.removeprefix("provider[0].")) for w in warnings},
-        [(record.name, record.type, record.data) for record in told],
+        [(record.name, record.type, record.data) for record in records],
     )
 
 
@@ -210,10 +210,10 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
 def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
     answer = world.get("/mail/config-v1.1.xml")
     found = readers.config_v1(answer.body, world.address)
-    for told, servers in world.meant.both_ways(found):
+    for chosen, servers in world.meant.both_ways(found):
         # Else clients fill the host in themselves.
         if all(server.setting.host for server in servers):
-            assert told == tuple(server.setting for server in servers)
+            assert chosen == tuple(server.setting for server in servers)
     urls = {(type_, readers.with_port(url)) for type_, url in found.urls}
     assert urls == {
         (type_, readers.with_port(readers.filled(url, world.address)))
@@ -260,25 +260,25 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
     if answer.status.startswith("200"):
         found = readers.mobileconfig(answer.body)
     best = []
-    for told, servers in world.meant.both_ways(found):
+    for chosen, servers in world.meant.both_ways(found):
         usable = [
             server
             for server in servers
             if _TYPED.intersection(map(str, server.methods))
         ]
         best.append(
-            (told, next((server for server in usable if server.setting.host), None))
+            (chosen, next((server for server in usable if server.setting.host), None))
         )
         for server in servers:
             assert server in usable or world.is_told(
                 "iPhone, iPad and Mac", server.place
             )
-    for told, meant in best:
+    for chosen, meant in best:
         if any(server is None for _, server in best):
-            assert not told
+            assert not chosen
         elif meant is not None:
             security = "plain" if meant.setting.security == "plain" else "SSL"
-            assert told[0] == meant.setting._replace(security=security)
+            assert chosen[0] == meant.setting._replace(security=security)
 
 
 @given(worlds())
@@ -293,20 +293,20 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         account, methods = readers.pacc(answer.body, world.address)
         assert methods
     meant = world.meant
-    for told, servers in meant.both_ways(account):
+    for chosen, servers in meant.both_ways(account):
         firsts = list({s.setting.type: s for s in reversed(servers)}.values())
         firsts.sort(key=servers.index)
-        for setting in told:
-            (one,) = (first for first in firsts if first.setting.type == setting.type)
-            assert setting == one.setting
-            has_words = any(m in _PASSWORDS or isinstance(m, dict) for m in one.methods)
+        for setting in chosen:
+            (top,) = (first for first in firsts if first.setting.type == setting.type)
+            assert setting == top.setting
+            has_words = any(m in _PASSWORDS or isinstance(m, dict) for m in top.methods)
             for method in methods:
                 is_oauth2 = method == "OAuth2"
-                assert "OAuth2" in one.methods if is_oauth2 else has_words
-        if told and servers:  # whoever chooses chooses the best
-            assert told[0] == servers[0].setting
+                assert "OAuth2" in top.methods if is_oauth2 else has_words
+        if chosen and servers:  # whoever chooses chooses the best
+            assert chosen[0] == servers[0].setting
         for server in firsts:
-            is_said = server.setting in told
+            is_said = server.setting in chosen
             assert is_said or world.is_told("PACC", server.place), server
     if account.sending:
         assert account.reading or "jmap" in dict(account.urls)
@@ -322,18 +322,18 @@ def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) 
     account, denied = readers.srv(world.records)
     by_records = "Programs that use SRV records"
     meant = world.meant
-    for told, servers in meant.both_ways(account):
+    for chosen, servers in meant.both_ways(account):
         every = [server.setting._replace(login=None) for server in servers]
-        order = [server for server in dict.fromkeys(every) if server in told]
-        assert list(told) == order
-        assert not told or told[0] == every[0]
+        order = [server for server in dict.fromkeys(every) if server in chosen]
+        assert list(chosen) == order
+        assert not chosen or chosen[0] == every[0]
         for server, setting in zip(servers, every, strict=True):
-            assert setting in told or world.is_told(by_records, server.place)
+            assert setting in chosen or world.is_told(by_records, server.place)
             assert (setting.type, setting.security) not in denied
             if setting.security == "plain":
                 assert (setting.type, "STARTTLS") not in denied
-            usual = (world.address, world.address.split("@")[0], None)
-            if server.setting.login not in usual:
+            supported = (world.address, world.address.split("@")[0], None)
+            if server.setting.login not in supported:
                 assert world.is_told(by_records, f"{server.place}.username")
     for type_, url in account.urls:
         expected = _known(meant.first_urls()[type_][1])

@@ -118,8 +118,8 @@ def test_the_image_has_the_project_and_no_secret(wheel: Path, tmp_path: Path) ->
     before = tree()
     _run(*BUILD, "--wheel", "-o", tmp_path / "out", context, cwd=tmp_path)
     assert tree() == before  # the build writes no file beside the sources
-    (made,) = tmp_path.glob("out/*.whl")
-    names, expected = (zipfile.ZipFile(file).namelist() for file in (made, wheel))
+    (built,) = tmp_path.glob("out/*.whl")
+    names, expected = (zipfile.ZipFile(file).namelist() for file in (built, wheel))
     assert sorted(names) == sorted(expected)
 
 

@@ -189,19 +189,19 @@ def test_only_programs_that_can_use_the_servers_are_offered(
 def test_a_program_that_finds_servers_that_it_can_use_needs_none(
     toml: Write, file: dict[str, Any], programs: list[str]
 ) -> None:
-    path, told = toml(configured(**file)), set[str]()
+    path, found = toml(configured(**file)), set[str]()
     for program in FINDING & {*offered(fetch(path, FRED))}:
         steps = steps_of(fetch(path, f"{FRED}&program={program}"))
         is_told = "and enter the servers" in steps
         assert ("It finds the servers by itself" in steps) != is_told
-        told |= {program} if is_told else set()
-    assert told == {*programs}
+        found |= {program} if is_told else set()
+    assert found == {*programs}
 
 
 def test_steps_say_app_password_where_the_file_does(toml: Write, pages: Pages) -> None:
-    usual, made = "your e-mail password", "https://example.com/app-passwords"
+    default, url = "your e-mail password", "https://example.com/app-passwords"
     calendar = '[[provider.calendar]]\ntype = "caldav"\nurl = "https://dav.test/"\n'
-    page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
+    page = f'[provider.page]\npassword = "app-password"\npassword_url = "{url}"\n'
     # In the others, the password is a field of a form, without a step of its own.
     has_step = {
         *("iphone", "mac", "gmail", "thunderbird-mobile", "k9", "outlook-new"),
@@ -210,10 +210,10 @@ def test_steps_say_app_password_where_the_file_does(toml: Write, pages: Pages) -
     file = toml(TWO_DOMAINS + calendar + page)
     for program in IDS:
         shown = fetch(file, f"{FRED}&program={program}")
-        assert links(shown)["Make an app password"] == made
+        assert links(shown)["Make an app password"] == url
         assert "Type your app password" in shown.text or program not in has_step
-        assert usual not in shown.text
-        assert usual in pages[program].text
+        assert default not in shown.text
+        assert default in pages[program].text
 
 
 def test_the_last_step_is_a_test_message_where_there_is_mail(pages: Pages) -> None:
@@ -280,8 +280,8 @@ def test_each_program_says_how_to_get_the_calendars(pages: Pages) -> None:
         for other in program.calendars_by:
             assert f'program={other}">' in steps
         # Another program has the table of all settings instead of steps.
-        told = ("alendar", "Synchronizer", "CalDAV")
-        assert program.id == "other" or any(word in steps for word in told)
+        words = ("alendar", "Synchronizer", "CalDAV")
+        assert program.id == "other" or any(word in steps for word in words)
 
 
 def test_lists_and_paragraphs_have_something_to_say(app: Flask, toml: Write) -> None:
@@ -311,8 +311,8 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
 def test_steps_name_payloads(toml: Write, tables: str, sentences: list[str]) -> None:
     file = toml(f'[[provider]]\ndomains = ["example.com"]\n{tables}')
     page = fetch(file, f"{FRED}&program=iphone").text
-    said = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
-    assert said == sentences
+    found = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
+    assert found == sentences
 
 
 @rows("steps", "program, sentences")

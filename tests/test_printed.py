@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from services import captured, run
 from strangers import Behaviour, answering, server
 from support import TWO_DOMAINS, Write, rows
-from test_chains import loaded, made
+from test_chains import issued, loaded
 from test_resolver import type_of
 from world import NameServer
 
@@ -70,7 +70,7 @@ def answer(query: dns.message.Message) -> dns.message.Message:
 
 def evil_certificate(folder: Path) -> tuple[Path, Path]:
     host = x509.SubjectAlternativeName([x509.DNSName("\x1b[31m\n\x07.test")])
-    loaded([made(EVIL[:60], None, host)], folder)
+    loaded([issued(EVIL[:60], None, host)], folder)
     return folder / "chain.pem", folder / "chain.pem"
 
 
@@ -231,11 +231,11 @@ def test_the_traceback_of_a_fault_is_clean() -> None:
 
 
 @given(st.text(), st.text())
-def test_any_text_is_printed_clean(one: str, other: str) -> None:
+def test_any_text_is_printed_clean(first: str, second: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        terminal.print_line(one, err=True)
-        terminal.echo(f"{one}\n{other}")
+        terminal.print_line(first, err=True)
+        terminal.echo(f"{first}\n{second}")
     assert not invisible(out.getvalue() + err.getvalue())
     assert err.getvalue().count("\n") == 1
-    assert out.getvalue().count("\n") == (one + other).count("\n") + 2
+    assert out.getvalue().count("\n") == (first + second).count("\n") + 2

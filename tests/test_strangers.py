@@ -48,7 +48,7 @@ class Listener:
         self.received: list[str] = []
         offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na OK done")
         replies = (offers, ("AUTHENTICATE", "+ "), ("", "a OK done"))
-        self.behave = talks("* OK come in", *replies, heard=self.received)
+        self.behave = talks("* OK come in", *replies, received=self.received)
 
     def has_the_password(self) -> bool:
         encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()

@@ -37,9 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 PLANTED: dict[str, Callable[[Path, Path], None]] = {
-    "a link to a file": lambda file, mine: file.symlink_to(mine),
-    "a link to nowhere": lambda file, mine: file.symlink_to(mine.with_name("new")),
-    "a link to a folder": lambda file, mine: file.symlink_to(mine.parent),
+    "a link to a file": lambda file, target: file.symlink_to(target),
+    "a link to nowhere": lambda file, target: file.symlink_to(target.with_name("new")),
+    "a link to a folder": lambda file, target: file.symlink_to(target.parent),
     "a pipe": lambda file, _: os.mkfifo(file),
     "a folder": lambda file, _: file.mkdir(),
 }
@@ -50,13 +50,13 @@ PLANTED: dict[str, Callable[[Path, Path], None]] = {
 def test_a_planted_link_pipe_or_folder_is_refused(
     folder: Path, plant: Callable[[Path, Path], None], replace: bool
 ) -> None:
-    file, mine = folder / "autoconfig.toml", folder.parent / "mine"
-    plant(file, mine)
+    file, target = folder / "autoconfig.toml", folder.parent / "mine"
+    plant(file, target)
     with pytest.raises(OSError, match=r"it is a link|no ordinary file|File exists"):
         write_file(file, b"new", replace=replace)
     with pytest.raises(OSError, match=r"it is a link|no ordinary file"):
         check_replaceable(file)
-    assert mine.read_text() == "mine"
+    assert target.read_text() == "mine"
     assert files_in(folder) == {"autoconfig.toml": b""}
     assert not (folder.parent / "new").exists()
 
@@ -77,11 +77,11 @@ def test_init_refuses_a_link_or_no_folder_before_any_request(folder: Path) -> No
 
 
 def test_links_beside_the_file_keep_what_they_lead_to(folder: Path) -> None:
-    file, mine = folder / "autoconfig.toml", folder.parent / "mine"
-    (folder / ".autoconfig.toml.new").symlink_to(mine)
-    os.link(mine, file)
+    file, target = folder / "autoconfig.toml", folder.parent / "mine"
+    (folder / ".autoconfig.toml.new").symlink_to(target)
+    os.link(target, file)
     write_file(file, b"new", replace=True)
-    assert mine.read_text() == "mine"
+    assert target.read_text() == "mine"
     assert file.read_bytes() == b"new"
 
 

@@ -110,15 +110,15 @@ def test_the_sites_own_pages_are_served(site: WSGIApplication) -> None:
 
 
 def test_a_flask_sites_rules_apply_to_its_own_paths_only() -> None:
-    site, mine = flask_site(), "www.example.com"
-    walled = call_app(site, WebRequest("/orders", host=mine))
+    site, host = flask_site(), "www.example.com"
+    walled = call_app(site, WebRequest("/orders", host=host))
     assert (walled.status, walled.headers["Location"]) == ("302 FOUND", "/login")
     assert call_app(site, WebRequest("/login", host=HOST)).status == "400 BAD REQUEST"
     for _ in range(3):
         assert call_app(site, WebRequest(CONFIG)).status == "200 OK"
         assert call_app(site, WebRequest(POX, "POST", body=b"<a/>")).status == "200 OK"
-    assert call_app(site, WebRequest("/login", host=mine)).status == "200 OK"
-    limited = call_app(site, WebRequest("/login", host=mine))
+    assert call_app(site, WebRequest("/login", host=host)).status == "200 OK"
+    limited = call_app(site, WebRequest("/login", host=host))
     assert limited.status == "429 TOO MANY REQUESTS"
 
 

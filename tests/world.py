@@ -234,7 +234,7 @@ def talks(
     greeting: str,
     *replies: tuple[str, str],
     inside: Behaviour | None = None,
-    heard: list[str] | None = None,
+    received: list[str] | None = None,
 ) -> Behaviour:
     """Return a server that answers commands by how they begin.
 
@@ -245,8 +245,8 @@ def talks(
         if greeting:
             connection.sendall(f"{greeting}\r\n".encode())
         while line := connection.recv(4096).decode(errors="replace"):
-            if heard is not None:
-                heard.append(line)
+            if received is not None:
+                received.append(line)
             word = line.upper().removeprefix("A ")
             tag = "a " if line.startswith("a ") else ""
             if word.startswith(("STARTTLS", "STLS")) and start_tls and inside:
@@ -361,8 +361,8 @@ class Front:
                     if key == "Content-Length" and value.startswith(("+", "-")):
                         length = int(value)
                     if key.lower() not in ("content-length", "connection"):
-                        for one in value.split(" and ") if key in _LISTS else [value]:
-                            self.send_header(key, one)
+                        for part in value.split(" and ") if key in _LISTS else [value]:
+                            self.send_header(key, part)
                 self.send_header("Connection", "close")
                 if "Transfer-Encoding" in headers:
                     data = b"%x\r\n%s" % (len(data), data)  # and no last chunk
@@ -484,8 +484,8 @@ def real_dovecot(
     (folder / "users").write_text(_USERS)
     nobody = pwd.getpwnam("nobody")
     values = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "address": address}
-    usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
-    values |= {**usual, "more": "", **options}
+    default = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
+    values |= {**default, "more": "", **options}
     configuration = configure(folder, "dovecot.conf", certificate, **values)
     command = (program("dovecot"), "-F", "-c", configuration)
     with inside.running(*command, port=143, address=address, log=folder / "out"):
@@ -568,8 +568,8 @@ class Real(Checking):
         listener = self.inside.call(
             socket.create_server, (address, port), family=family, reuse_port=False
         )
-        made = listening(listener, behave, certificate, at_once=at_once)
-        self.stack.enter_context(made)
+        server = listening(listener, behave, certificate, at_once=at_once)
+        self.stack.enter_context(server)
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
         return self.stack.enter_context(
@@ -580,12 +580,12 @@ class Real(Checking):
     def _front(
         self, address: str, certificate: tuple[Path, Path], file: Path
     ) -> Iterator[Front]:
-        made = Front(file)
+        front = Front(file)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         servers = []
         for port in (443, 80):
-            handler = made.handler(port == 443)
+            handler = front.handler(port == 443)
             server = self.inside.call(_Server, (address, port), handler)
             if port == 443:
                 server.socket = context.wrap_socket(
@@ -593,16 +593,16 @@ class Real(Checking):
                 )
             servers.append(server)
         with threaded(*servers):
-            yield made
+            yield front
 
     def name_server(self, address: str, respond: Respond) -> None:
         def answer(query: dns.message.Message) -> dns.message.Message | None:
             return self.inside.call(respond, query)
 
-        made: NameServer = self.inside.call(
+        server: NameServer = self.inside.call(
             partial(NameServer, 53, address, respond=answer)
         )
-        self.stack.enter_context(made)
+        self.stack.enter_context(server)
 
     @contextmanager
     def service(self, file: Path) -> Iterator[None]:
@@ -621,15 +621,15 @@ class Real(Checking):
         """Run another Dovecot elsewhere."""
         certificate = self.certificate(f"imap.{DOMAIN}")
         folder = self._folder("dovecot") / "dovecot"
-        made = real_dovecot(self.inside, folder, certificate, ELSEWHERE, **options)
-        self.stack.enter_context(made)
+        server = real_dovecot(self.inside, folder, certificate, ELSEWHERE, **options)
+        self.stack.enter_context(server)
 
     def postfix(self, sasl: Path, more: str = "") -> None:
         """Run another Postfix elsewhere."""
         certificate = self.certificate(f"smtp.{DOMAIN}")
         folder = self._folder("postfix") / "postfix"
-        made = postfix(self.inside, folder, ELSEWHERE, certificate, sasl, more)
-        self.stack.enter_context(made)
+        server = postfix(self.inside, folder, ELSEWHERE, certificate, sasl, more)
+        self.stack.enter_context(server)
 
     def nginx(
         self, address: str, certificate: Any, service: str, tls: str = ""
@@ -639,8 +639,8 @@ class Real(Checking):
         file = configure(folder, "nginx.conf", certificate, **values)
         command = (program("nginx"), "-p", folder, "-c", file)
         log = folder / "out"
-        made = self.inside.running(*command, port=443, address=address, log=log)
-        self.stack.enter_context(made)
+        server = self.inside.running(*command, port=443, address=address, log=log)
+        self.stack.enter_context(server)
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
@@ -666,12 +666,12 @@ class Real(Checking):
         return files
 
     def unknown(self, *names: str, whole: bool = True) -> tuple[Path, Path]:
-        made = trustme.CA().create_child_ca().issue_cert(*names)
+        issued = trustme.CA().create_child_ca().issue_cert(*names)
         folder = self._folder("chain")
         files = folder / "certificate.pem", folder / "key.pem"
-        chain = [pem.bytes() for pem in made.cert_chain_pems]
+        chain = [pem.bytes() for pem in issued.cert_chain_pems]
         files[0].write_bytes(b"".join(chain if whole else chain[:1]))
-        made.private_key_pem.write_to_path(files[1])
+        issued.private_key_pem.write_to_path(files[1])
         return files
 
 
