@@ -68,7 +68,7 @@ _WHOLE = ({"subject": _OWN, "issuer": _ISSUER}, {"subject": _ISSUER, "issuer": _
 
 
 @dataclass(frozen=True)
-class Shown:
+class PaperCert:
     """A certificate, and the result of its verification by OpenSSL."""
 
     names: tuple[str, ...]
@@ -100,14 +100,14 @@ class Shown:
 
 
 _YEAR = datetime.now(UTC) + timedelta(days=365)
-Every = partial(Shown, (), _YEAR, is_for_any=True)  # a certificate for any name
+Every = partial(PaperCert, (), _YEAR, is_for_any=True)  # a certificate for any name
 
 
 class Line(socket.socket):
     """The client's end of a connection to a mail server."""
 
     address = ""
-    shown: Shown | None = None
+    cert: PaperCert | None = None
     is_encrypted_at_once = True
     _has_spoken = _is_encrypted = False
 
@@ -119,23 +119,23 @@ class Line(socket.socket):
         super().sendall(data, flags)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        if self.shown and self.is_encrypted_at_once and not self._is_encrypted:
+        if self.cert and self.is_encrypted_at_once and not self._is_encrypted:
             raise TimeoutError  # both sides wait for the other to begin
         return super().recv(size, flags)
 
-    def encrypt(self) -> Shown | None:
+    def encrypt(self) -> PaperCert | None:
         """Return the server's certificate, or None while it does not speak TLS."""
         if self.is_encrypted_at_once or self._has_spoken:
             self._is_encrypted = True
-            return self.shown
+            return self.cert
         return None
 
 
 class _Request:
     """The client's end of a connection to a web server, for one request."""
 
-    def __init__(self, address: str, shown: Shown | None, handler: Any) -> None:
-        self._address, self._shown, self._handler = address, shown, handler
+    def __init__(self, address: str, cert: PaperCert | None, handler: Any) -> None:
+        self._address, self._cert, self._handler = address, cert, handler
         self._sent = b""
 
     def getpeername(self) -> tuple[str, int]:
@@ -144,8 +144,8 @@ class _Request:
     def settimeout(self, _seconds: float) -> None:
         pass
 
-    def encrypt(self) -> Shown | None:
-        return self._shown
+    def encrypt(self) -> PaperCert | None:
+        return self._cert
 
     def sendall(self, data: bytes) -> None:
         self._sent += data
@@ -185,19 +185,19 @@ class PaperNetwork(Network):
         self, connect: Callable[[], Any], host: str, *, is_old: bool = False
     ) -> tuple[socket.socket, Certificate]:
         connection = connect()
-        shown = connection.encrypt()
-        if shown is None:
+        cert = connection.encrypt()
+        if cert is None:
             connection.close()
             cause = ssl.SSLError()
             cause.reason = "WRONG_VERSION_NUMBER"
             raise tls.explained(cause, "", "") from cause
-        certificate = shown.judged(host)
+        certificate = cert.judged(host)
         certificate.address = connection.getpeername()[0]
         return connection, certificate
 
     def refusal_of_tls12(self, connect: Callable[[], Any], host: str) -> str:
-        shown = connect().encrypt()
-        return shown.refuses if shown else ""
+        cert = connect().encrypt()
+        return cert.refuses if cert else ""
 
 
 class _NameServer(dns.nameserver.Do53Nameserver):
@@ -346,7 +346,7 @@ class Paper(Checking):
         def dial() -> Line:
             near, far = socket.socketpair()
             line = Line(fileno=near.detach())
-            line.address, line.shown = address, certificate
+            line.address, line.cert = address, certificate
             line.is_encrypted_at_once = at_once
 
             def serve() -> None:
@@ -364,9 +364,9 @@ class Paper(Checking):
         return front
 
     def _serve(self, address: str, front: Front, certificate: Any) -> None:
-        for port, shown in ((443, certificate), (80, None)):
+        for port, cert in ((443, certificate), (80, None)):
             handler = front.handler(port == 443)
-            dial = partial(_Request, address, shown, handler)
+            dial = partial(_Request, address, cert, handler)
             self._hosts[address, port] = dial
 
     def load_bind(self, records: str, addresses: str = ADDRESSES) -> None:
@@ -379,16 +379,16 @@ class Paper(Checking):
 
     # --- Certificates ------------------------------------------------------------
 
-    def certificate(self, *names: str, not_after: datetime | None = None) -> Shown:
-        return Shown(names, not_after or datetime.now(UTC) + timedelta(days=365))
+    def certificate(self, *names: str, not_after: datetime | None = None) -> PaperCert:
+        return PaperCert(names, not_after or datetime.now(UTC) + timedelta(days=365))
 
-    def self_signed(self, name: str) -> Shown:
+    def self_signed(self, name: str) -> PaperCert:
         sent = ({"issuer": _OWN, "subject": _OWN},)
-        return Shown((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
+        return PaperCert((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
 
-    def unknown(self, *names: str, whole: bool = True) -> Shown:
+    def unknown(self, *names: str, whole: bool = True) -> PaperCert:
         sent = _WHOLE if whole else _WHOLE[:1]
-        return Shown(names, self.certificate(*names).ends, _NO_ISSUER, sent)
+        return PaperCert(names, self.certificate(*names).ends, _NO_ISSUER, sent)
 
     # --- Commands ----------------------------------------------------------------
 

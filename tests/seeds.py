@@ -23,7 +23,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from client_requests import CONFIG, POX
-from paper import Shown, World, calendars, own_url
+from paper import PaperCert, World, calendars, own_url
 from strangers import Behaviour
 from support import certificate_for, listed, open_folder, replaced, tables
 from world import (
@@ -322,7 +322,7 @@ def certificate(
 ) -> Any:
     """A certificate: of which names, for how long, and by an authority or *by* whom.
 
-    Without servers, also what it *shows* OpenSSL, and other fields of `Shown`.
+    Without servers, also what it *shows* OpenSSL, and other fields of `PaperCert`.
     """
     named = tuple(names or default)
     ends = datetime.now(UTC) + timedelta(days=days, hours=12)
@@ -331,24 +331,24 @@ def certificate(
     if by:
         return world.self_signed(named[0]) if by == "itself" else None
     if shows:
-        return shown(**shows)
+        return chained(**shows)
     if of_openssl:
-        return Shown(named, ends, **of_openssl)
+        return PaperCert(named, ends, **of_openssl)
     return world.certificate(*named, not_after=ends)
 
 
-def shown(code: int, chain: Sequence[str], **more: Any) -> Shown:
+def chained(code: int, chain: Sequence[str], **more: Any) -> PaperCert:
     """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
     links = [[((("commonName", cn),),) for cn in link.split(" < ")] for link in chain]
     sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
     sent[-1] |= more
     names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
-    return Shown(names, datetime.now(UTC) + timedelta(days=90), code, tuple(sent))
+    return PaperCert(names, datetime.now(UTC) + timedelta(days=90), code, tuple(sent))
 
 
-def at_web(world: World, given: Mapping[str, Any]) -> None:
+def at_web(world: World, values: Mapping[str, Any]) -> None:
     """Serve all of the domain's web with another certificate."""
-    elsewhere(world, {"certificate": given}).answer = world.front.answer
+    elsewhere(world, {"certificate": values}).answer = world.front.answer
     lead_web(world)
 
 
@@ -364,7 +364,7 @@ def mail_server(
     banner: str | None = None,
     greets: str | None = None,
     offers: str = "",
-    replies: Mapping[str, str] | None = None,
+    responses: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
     hangs_up: Sequence[str] | None = None,
     late: float = 0,
@@ -373,7 +373,7 @@ def mail_server(
     behave: Behaviour | None = None,
     **more: Any,
 ) -> None:
-    """A mail server that greets, or offers or replies; *more* of its certificate.
+    """A mail server that greets, or offers or responds; *more* of its certificate.
 
     With *hangs_up* it does so after these lines, of which the last may be *late*.
     """
@@ -386,7 +386,7 @@ def mail_server(
     }[host]
     # There is no second greeting inside (RFC 3207, section 4.2).
     encrypted = talks("", *inside.items()) if inside else None
-    script = (replies or dict([default])).items()
+    script = (responses or dict([default])).items()
     greeting = greeting if greets is None else greets
     scripted = behave or talks(greeting, *script, inside=encrypted)
     if banner is not None:
@@ -515,17 +515,17 @@ def delaying(world: World, seconds: float) -> None:
 # --- Worlds of tables -------------------------------------------------------------------
 
 
-def elsewhere(world: World, given: Mapping[str, Any]) -> Front:
+def elsewhere(world: World, values: Mapping[str, Any]) -> Front:
     """Another web server, which answers as the domain's without a response."""
-    names = given.get("names", WWW_NAMES)
-    shows = certificate(world, *names, **given.get("certificate", {}))
-    front = world.web(given.get("address", ELSEWHERE), shows, world.front.file)
-    front.answer = response(given) or front.answer
+    names = values.get("names", WWW_NAMES)
+    shows = certificate(world, *names, **values.get("certificate", {}))
+    front = world.web(values.get("address", ELSEWHERE), shows, world.front.file)
+    front.answer = response(values) or front.answer
     return front
 
 
-def mail_servers(world: World, given: Any) -> None:
-    for server in listed(given):
+def mail_servers(world: World, values: Any) -> None:
+    for server in listed(values):
         mail_server(world, **server)
         host, _ = server.get("at", ("imap", 993))
         lead_web(world) if host == "web" else lead(world, host)
@@ -540,12 +540,12 @@ MAKERS: dict[str, Callable[[Any, Any], object]] = {
     "by_http_alone": by_http_alone,
     "half_moved": lambda world, _: half_moved(world),
     "nginx": by_nginx,
-    "signed": lambda world, given: signed(world, **given),
+    "signed": lambda world, values: signed(world, **values),
     "client_certificate": wants_client_certificate,
-    "zone": lambda world, given: zone(world, **given),
-    "bind": lambda world, given: world.load_bind("", records(world, **given)),
-    "name_server": lambda world, given: name_server(world, **given),
-    "name_servers": lambda world, given: name_servers(world, **given),
+    "zone": lambda world, values: zone(world, **values),
+    "bind": lambda world, values: world.load_bind("", records(world, **values)),
+    "name_server": lambda world, values: name_server(world, **values),
+    "name_servers": lambda world, values: name_servers(world, **values),
     "web": at_web,
 }
 
@@ -600,8 +600,8 @@ def response(row: Mapping[str, Any]) -> Any:
     if "serves" in row:
         more = {"edit": {}, **row}
         return of_url(more.pop("serves"), response(more))
-    if "reply" in row:
-        return fixed(row["reply"], row.get("body", "no"), headers)
+    if "response" in row:
+        return fixed(row["response"], row.get("body", "no"), headers)
     if "sent_as" in row:
         return lambda request: (row["sent_as"], *request.served()[1:])
     for key, answer in ANSWERS.items():

@@ -13,7 +13,7 @@ from click.testing import Result
 from paper import IMAP_TALK, SMTP_TALK, Paper
 from seeds import failing, lead, mail_server, make, responds
 from services import until
-from strangers import HEARING
+from strangers import WITH_SIGINT
 from support import BIN, Write, loads, tables
 from test_check_right import log_in, login_codes, logins
 from world import (
@@ -92,8 +92,8 @@ def test_init_overwrites_a_file_only_with_force(world: Paper, tmp_path: Path) ->
 
 def test_init_writes_no_file_without_servers(world: Paper, tmp_path: Path) -> None:
     file = tmp_path / "none.toml"
-    shown = failed(world, "-o", file, domain="nowhere.test")
-    assert "there is no such domain in DNS: look at how it is spelt" in shown
+    output = failed(world, "-o", file, domain="nowhere.test")
+    assert "there is no such domain in DNS: look at how it is spelt" in output
     world.names.serve(f"{DOMAIN}. IN TXT none\n")
     assert "write the file by hand" in failed(world, "-o", file)
     assert not file.exists()
@@ -119,18 +119,18 @@ def test_init_takes(world: Paper, claim: str) -> None:
     world.names.serve(AT + row["records"])
     urls = ["hoster.test/mail/config-v1", "live.*/hoster.test"]
     at = "|".join([*urls, *row.get("settings", ())])
-    hosted = {"at": at, "reply": 200, "body": SETTINGS, "headers": XML}
-    answers = [*row.get("answers", ()), hosted, {"reply": 404}]
+    hosted = {"at": at, "response": 200, "body": SETTINGS, "headers": XML}
+    answers = [*row.get("answers", ()), hosted, {"response": 404}]
     make(world, {"answers": answers})
     for name in row.get("servers", ()):
         mail_server(world, **SERVERS[name])
     result = init(world, "--allow-private", "--timeout", "2", "-o", "-")
-    shown = result.stdout + " ".join(result.stderr.split())
+    output = result.stdout + " ".join(result.stderr.split())
     assert result.exit_code == int("hostname =" not in result.stdout)
-    assert [words for words in row["has"] if words not in shown] == []
+    assert [words for words in row["has"] if words not in output] == []
     assert [words for words in row.get("lacks", ()) if words in result.stdout] == []
     for words in row.get("absent", ["customary names such"]):
-        assert words not in shown
+        assert words not in output
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_init_leaves_alone_what_no_client_can_use(world: Paper, body: str) -> No
 
 def test_init_tells_a_zone_that_dnssec_refuses(world: Paper) -> None:
     world.name_server(OTHER_NAMES, failing("SERVFAIL", 6))
-    shown = " ".join(failed(world).split())
-    assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in shown
+    output = " ".join(failed(world).split())
+    assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in output
 
 
 # --- check --login ----------------------------------------------------------------------
@@ -178,14 +178,14 @@ def test_a_login_by_cram_md5(real_world: Real, toml: Write) -> None:
 
 @pytest.mark.parametrize("kind", ["login", "sending", "sender"])
 def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
-    for code, replies in LOGINS[kind].items():
-        for response in replies:
+    for code, responses in LOGINS[kind].items():
+        for response in responses:
             assert texts.code_of(kind, response) == code, response
 
 
 def test_the_software_of_a_server_follows_its_words() -> None:
-    for software, replies in LOGINS["software"].items():
-        for response in replies:
+    for software, responses in LOGINS["software"].items():
+        for response in responses:
             assert software_of([response]) == software, response
 
 
@@ -243,7 +243,7 @@ def test_ctrl_c_at_the_password_turns_the_echo_on_again(real_world: Real) -> Non
     leader, inside = pty.openpty()
     process = real_world.inside.call(
         subprocess.Popen,
-        [BIN / "python", "-c", HEARING, BIN / "flask-autoconfig", *words],
+        [BIN / "python", "-c", WITH_SIGINT, BIN / "flask-autoconfig", *words],
         stdin=inside,
         stdout=inside,
         stderr=inside,

@@ -129,7 +129,7 @@ def test_thirty_domains_ask_few_questions_twice(world: Paper, tmp_path: Path) ->
     assert len(world.connections) == 2  # the second as a client of TLS 1.2
 
 
-def assert_told(report: Report, row: dict[str, Any]) -> None:
+def assert_texts(report: Report, row: dict[str, Any]) -> None:
     """Assert the parts of findings and the verdicts of clients that a row has."""
     for code, parts in row.get("texts", {}).items():
         (found, *_) = [item for item in report["findings"] if item["code"] == code]
@@ -159,7 +159,7 @@ def test_nothing_is_wrong_with(world: Paper, tmp_path: Path, name: str) -> None:
         fares = works(report)
         if "all" in row:
             assert set(fares.values()) == {True if row["all"] is True else None}
-        assert_told(report, row)
+        assert_texts(report, row)
         assert {*row.get("codes", ())} <= {*codes(report)}
         assert {*row.get("no_codes", ())}.isdisjoint(codes(report))
 
@@ -251,7 +251,7 @@ def person(world: Paper, *arguments: str, file: Path | None = None) -> Any:
     return world.invoke("--config", file or world.file, "check", *arguments, *options)
 
 
-BROKEN = {"when": "without an address", "reply": 500}
+BROKEN = {"when": "without an address", "response": 500}
 
 
 def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(world: Paper) -> None:
@@ -287,9 +287,9 @@ def test_verbose_shows_good_results_and_quiet_only_problems(world: Paper) -> Non
 def test_settings_behind_a_login_are_not_told_as_missing(world: Paper) -> None:
     name = "Autodiscover that asks people for their password, as mailcow does"
     make(world, RIGHT[name])
-    shown = person(world, USER, file=world.file).stdout
-    assert "not checked for Outlook (classic): the settings require a login" in shown
-    assert "nothing is published" not in shown
+    output = person(world, USER, file=world.file).stdout
+    assert "not checked for Outlook (classic): the settings require a login" in output
+    assert "nothing is published" not in output
 
 
 def test_the_form_for_programs_stays(world: Paper) -> None:
@@ -343,9 +343,9 @@ def test_a_finding_of_many_domains_is_shown_once(world: Paper, tmp_path: Path) -
 def test_warnings_of_another_provider_are_left_out(
     world: Paper, tmp_path: Path
 ) -> None:
-    other = TOML.replace(DOMAIN, "other.test")
-    other = other.replace('"imap"', '"imap"\nsocket_type = "plain"')
-    file = written(tmp_path, more=other)
+    second = TOML.replace(DOMAIN, "other.test")
+    second = second.replace('"imap"', '"imap"\nsocket_type = "plain"')
+    file = written(tmp_path, more=second)
     assert problems(world.check(USER, "--unpublished", file=file)) == []
 
 
@@ -387,9 +387,9 @@ def log_in(
     """Return what `check --json` prints, or without --json in `how` the text."""
     named = ("--config", file) if file else ()
     with typed(password) as read:
-        given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
-        who = () if options and options[0].endswith(".test") else (USER,)
-        result = world.invoke(*named, "check", *who, *options, *how, *given)
+        arguments = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
+        address = () if options and options[0].endswith(".test") else (USER,)
+        result = world.invoke(*named, "check", *address, *options, *how, *arguments)
     assert result.exit_code in (0, 1), result.output
     assert password not in result.output
     return json.loads(result.stdout) if "--json" in how else result.stdout
@@ -428,7 +428,7 @@ def test_a_login(world: Paper, tmp_path: Path, name: str) -> None:
     failed = [found["code"] for found in failures(report)]
     assert login_codes(report) == row.get("logins", login_codes(report))
     assert failed == row.get("failures", failed)
-    assert_told(report, row)
+    assert_texts(report, row)
     cures = " ".join(found["cure"] for found in logins(report))
     assert row.get("absent", "\0") not in cures
     assert len(world.connections) == row.get("connections", len(world.connections))
@@ -469,7 +469,7 @@ def test_a_server_that_wants_to_know_its_client_opens_the_inbox(world: Paper) ->
 @pytest.mark.parametrize("claim", AT_CALENDARS)
 def test_a_login_at_a_calendar_is_tried_there_alone(world: Paper, claim: str) -> None:
     code, response = AT_CALENDARS[claim]
-    missing = {"login": True, "at": "/lost/", "reply": 404}
+    missing = {"login": True, "at": "/lost/", "response": 404}
     answers = [missing, {"login": True, **response}, {"calendars": True}]
     make(world, {"when": "at another calendar", "answers": answers})
     report = log_in(world, world.file, how=("--json", "--allow-private"))
@@ -494,15 +494,15 @@ def test_a_calendar_that_wants_digest_gets_it(
         return hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: S324
 
     def answer(request: FrontRequest) -> Answer:
-        given = Authorization.from_header(request.login) or Authorization("none")
+        login = Authorization.from_header(request.login) or Authorization("none")
         names = ("nc", "cnonce", "qop")
         first = md5(USER, "BaikalDAV", password)
         last = md5("PROPFIND", request.path)
-        wanted = md5(first, nonce, *(str(given.get(name)) for name in names), last)
-        if given.get("username") == USER and given.get("response") == wanted:
+        expected = md5(first, nonce, *(str(login.get(name)) for name in names), last)
+        if login.get("username") == USER and login.get("response") == expected:
             return own_url("/")
-        asks = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'
-        return 401, {"WWW-Authenticate": asks}, b""
+        challenge = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'
+        return 401, {"WWW-Authenticate": challenge}, b""
 
     dav(world, answer)
     report = log_in(world, world.file, how=("--json", "--allow-private"))
@@ -516,16 +516,16 @@ def test_a_person_is_asked_before_the_other_name_is_tried(
     options = ["--config", str(local_parts), "check", USER, "--login", "--unpublished"]
     options += ["--resolver", OTHER_NAMES]
     typed = {f"https://dav.{DOMAIN}/: ": PASSWORD, "[y/N]: ": answer}
-    code, shown = real_world.inside.call(at_terminal, *options, typed=typed)
+    code, output = real_world.inside.call(at_terminal, *options, typed=typed)
     assert code == 1
-    assert f"Refused. Try once more as {USER} at imap {IMAP_NAME}:993" in shown
-    assert (f"accepts the user name {USER}" in shown) == (answer == "y")
-    assert PASSWORD not in shown
+    assert f"Refused. Try once more as {USER} at imap {IMAP_NAME}:993" in output
+    assert (f"accepts the user name {USER}" in output) == (answer == "y")
+    assert PASSWORD not in output
 
 
 def test_a_wrong_password_is_told_at_each_server(world: Paper) -> None:
-    shown = log_in(world, world.file, password="wrong-one", how=("--unpublished",))
-    well, imap, smtp = [line.strip() for line in shown.splitlines()[:3]]
+    output = log_in(world, world.file, password="wrong-one", how=("--unpublished",))
+    well, imap, smtp = [line.strip() for line in output.splitlines()[:3]]
     assert well == f"{DOMAIN}  the servers of the file work"
     for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
         assert line.startswith(f"the login fails at {server}")

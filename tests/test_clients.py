@@ -36,10 +36,10 @@ def site(file: Path, **config: Any) -> Flask:
 def served(app: Flask) -> set[str]:
     """Return the families whose paths the blueprint or the service answers."""
     client = Client(app)
-    replies = {name: client.get(path) for name, path in PATHS.items()}
+    responses = {name: client.get(path) for name, path in PATHS.items()}
     is_site = client.get("/other").status_code == 200
-    others = {name for name, r in replies.items() if r.text == "the site's own"}
-    found = {name for name, r in replies.items() if r.status_code == 200} - others
+    others = {name for name, r in responses.items() if r.text == "the site's own"}
+    found = {name for name, r in responses.items() if r.status_code == 200} - others
     assert found | others == set(PATHS) or not is_site  # its paths are left to it
     return found
 

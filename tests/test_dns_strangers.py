@@ -98,10 +98,10 @@ def test_nsupdate_removes_just_the_hostile_records(toml: Write, server: Bind) ->
     server.run("sh", "-c", f"{{ echo {where}; {shlex.join(script)}; }} | {update}")
     assert server.dig(f"www.{OTHER}", "A") == ["192.0.2.1"]
     resolver = Resolver(("127.0.0.1", server.port))
-    left = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
+    remaining = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
     foreign = {parsed("TXT", text(value)) for value in (*KEPT, TOO_LONG)}
-    assert foreign <= left
-    (own,) = left - foreign
+    assert foreign <= remaining
+    (own,) = remaining - foreign
     assert own.to_text().startswith('"v=UAAC1; a=sha256; d=')
     assert server.dig(f"{SERVICE}.{DOMAIN}", "SRV") == ["0 1 993 imap.example.com."]
     assert server.dig(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
@@ -150,7 +150,7 @@ def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
     (pacc,) = (family for family in families.FAMILIES if family.name == "pacc")
     family = pacc._replace(digest=digest)
     provider = from_raw(tomllib.loads(TWO_DOMAINS)).providers[0]
-    (wanted,) = digest_records([family], provider, DOMAIN)
+    (record,) = digest_records([family], provider, DOMAIN)
     zone = (
         '_greeting IN TXT "v=GREET2; n=1"\n_greeting IN TXT "v=GREET; n=1"\n'
         '_greeting IN TXT "v=UAAC1; d=1"\n'
@@ -159,10 +159,10 @@ def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
 
         def found() -> Published:
             resolver = Resolver(("127.0.0.1", server.port))
-            return compare(Published(DOMAIN, [], [wanted]), resolver)
+            return compare(Published(DOMAIN, [], [record]), resolver)
 
         assert found().outdated == [Record("_greeting", "TXT", '"v=GREET2; n=1"')]
-        assert found().records == [wanted]
-        halves = wanted.data.replace("; ", '; " "')
+        assert found().records == [record]
+        halves = record.data.replace("; ", '; " "')
         server.update(f"update add _greeting.{DOMAIN}. 60 TXT {halves}\nsend\n")
         assert found().records == []

@@ -134,8 +134,8 @@ def test_init_check_and_a_real_login_succeed(real_world: Real, tmp_path: Path) -
 
     real_world.names.serve(of_examples(ADDRESSES))
     code = block_with("init example.com", "README.md")
-    *_, shown = [succeeds(line) for line in code.splitlines()]
-    assert "the servers of the file work" in shown
+    *_, output = [succeeds(line) for line in code.splitlines()]
+    assert "the servers of the file work" in output
     file = tmp_path / "autoconfig.toml"
     assert "imap.example.com" in file.read_text()
     records = run("dns", "--target", "www.example.com", cwd=tmp_path).stdout
@@ -162,8 +162,8 @@ def test_each_installer_works(clone: Path, tmp_path: Path, installer: str) -> No
     bash(f"python3 -m venv {venv}", tmp_path)
     env = {"HOME": str(home), "UV_SYSTEM_CERTS": "1", "PIPX_HOME": f"{home}/pipx"}
     bash(code, clone, **env, PATH=f"{venv}/bin:{BIN}:{os.environ['PATH']}")
-    shown = captured(venv / "bin/flask-autoconfig", "--version").stdout
-    assert "flask-autoconfig" in shown
+    output = captured(venv / "bin/flask-autoconfig", "--version").stdout
+    assert "flask-autoconfig" in output
 
 
 @pytest.mark.world
@@ -222,12 +222,12 @@ def test_export_import_and_schema_write_what_the_text_says(there: Path) -> None:
     text = section("contrib/README.md", "As files")
     for path in re.findall(r"`DOMAIN/(\S+)`", text):
         assert (there / "out/example.com" / path).is_file(), path
-    shown = run("show", "example.com", cwd=there).stdout
+    output = run("show", "example.com", cwd=there).stdout
     (there / "old").mkdir()
-    (there / "old/example.com.xml").write_text(shown)
+    (there / "old/example.com.xml").write_text(output)
     (there / "autoconfig.toml").unlink()
     bash(block_with("import old/", "contrib/README.md"), there)
-    assert run("show", "example.com", cwd=there).stdout == shown
+    assert run("show", "example.com", cwd=there).stdout == output
     bash(block_with("schema >", "contrib/README.md"), there)
     (line,) = [code for _, _, code in blocks("toml") if code.startswith("#:schema")]
     assert (there / line.split()[1]).is_file()

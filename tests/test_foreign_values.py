@@ -58,11 +58,11 @@ def assert_reported(world: Paper, folder: Path, value: str, records: str = "") -
         status, headers, body = request.served()
         is_json = "json" in headers["Content-Type"]
         fit = "".join(char for char in value if char >= " " and char != "\ud800")
-        shown = json.dumps(value)[1:-1] if is_json else escape(fit)
-        redirect = f"<Account><RedirectUrl>https://{shown}/</RedirectUrl>"
+        fitted = json.dumps(value)[1:-1] if is_json else escape(fit)
+        redirect = f"<Account><RedirectUrl>https://{fitted}/</RedirectUrl>"
         text = body.decode().replace("<Account>", redirect)
         for marked in ("marked.test", "4242", *[request.host] * is_json):
-            text = text.replace(marked, shown)
+            text = text.replace(marked, fitted)
         return status, headers, text.encode()
 
     web.answer = answer

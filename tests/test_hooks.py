@@ -238,11 +238,11 @@ def test_during_a_call_others_get_the_last_result(
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("a@customer.test")
     clock.now += 61
-    is_called, goes_on = threading.Event(), threading.Event()
+    is_called, may_continue = threading.Event(), threading.Event()
 
     def wait(domain: str) -> dict[str, Any]:
         is_called.set()
-        assert goes_on.wait(10)
+        assert may_continue.wait(10)
         return CUSTOMER
 
     served.hooks.functions.set(find_provider=wait)
@@ -255,18 +255,18 @@ def test_during_a_call_others_get_the_last_result(
         assert served.config("a@customer.test").status == "200 OK"
         assert "for customer.test: it has not returned for 12 seconds" in caplog.text
         assert not slow.done()
-        goes_on.set()
+        may_continue.set()
 
 
 def test_hooks_that_hang_do_not_block_all_threads(
     serve: Serve, clock: Clock, caplog: Log, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(calling, "_SLOT_SECONDS", 0.01)
-    goes_on = threading.Event()
+    may_continue = threading.Event()
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("fred@customer.test")
     clock.now += 61
-    served.hooks.functions.set(find_provider=lambda _: goes_on.wait(30) and None)
+    served.hooks.functions.set(find_provider=lambda _: may_continue.wait(30) and None)
     addresses = [f"fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(served.config, address) for address in addresses]
@@ -277,7 +277,7 @@ def test_hooks_that_hang_do_not_block_all_threads(
         last = pool.submit(served.config, "fred@customer.test")
         until(last.done, 10)  # who has a last result does not wait for a turn
         assert last.result().status == "200 OK"
-        goes_on.set()
+        may_continue.set()
     assert "16 calls have not returned" in caplog.text
     clock.now += 3  # such a failure is not cached for longer
     assert {served.config(address).status[:3] for address in addresses} == {"404"}

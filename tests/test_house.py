@@ -80,14 +80,14 @@ def command(file: Path, *arguments: str) -> str:
 
 
 def test_a_new_family_is_shown_exported_and_listed(file: Path, tmp_path: Path) -> None:
-    shown = command(file, "show", "example2.com", "--format", "greeting")
-    assert shown == "Hello example2.com\n"
+    output = command(file, "show", "example2.com", "--format", "greeting")
+    assert output == "Hello example2.com\n"
     command(file, "export", str(tmp_path / "out"))
-    assert (tmp_path / f"out/example2.com{PATH}").read_text() == shown
-    output = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
+    assert (tmp_path / f"out/example2.com{PATH}").read_text() == output
+    report = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
     record = {"name": "greeting", "type": "CNAME", "data": "www.example.com."}
-    assert "greeting.example2.com" in output["example2.com"]["certificate_names"]
-    assert record in output["example2.com"]["records"]
+    assert "greeting.example2.com" in report["example2.com"]["certificate_names"]
+    assert record in report["example2.com"]["records"]
 
 
 @pytest.mark.parametrize(

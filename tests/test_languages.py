@@ -59,12 +59,12 @@ def fetch(folder: Path, monkeypatch: Patch, toml: Write) -> Iterator[Fetch]:
     forget_catalogs()
 
 
-@rows("accepted", "accepted, given, text")
+@rows("accepted", "accepted, language, text")
 def test_the_best_language_of_package_and_file_is_chosen(
-    fetch: Fetch, accepted: str, given: str, text: str
+    fetch: Fetch, accepted: str, language: str, text: str
 ) -> None:
     page = fetch(accepted)
-    assert f'<html lang="{given}">' in page
+    assert f'<html lang="{language}">' in page
     assert text in page
 
 

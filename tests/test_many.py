@@ -301,6 +301,6 @@ def test_the_commands_know_the_providers_of_included_files(
     warning, *_ = json.loads(output("validate", "--json"))["warnings"]
     place = "provider[0].incoming[0].port"
     assert (warning["file"], warning["place"]) == ("brands/b.toml", place)
-    shown = output("validate")
-    assert f"brands/b.toml:9: warning: {place} (b.test): " in shown
-    assert "\n  9 | port = 143\n" in shown
+    text = output("validate")
+    assert f"brands/b.toml:9: warning: {place} (b.test): " in text
+    assert "\n  9 | port = 143\n" in text

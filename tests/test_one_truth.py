@@ -175,7 +175,7 @@ class World(NamedTuple):
         assert answer is not None
         return answer
 
-    def is_told(self, client: str, place: str) -> bool:
+    def is_warned(self, client: str, place: str) -> bool:
         """Whether `validate` says why a client is not told of what is at a place."""
         return any(name == client and at.startswith(place) for name, at in self.warned)
 
@@ -232,14 +232,14 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
     def usable(servers: list[Meant]) -> list[Meant]:
         fits = [server for server in servers if _TYPED & {*map(str, server.methods)}]
         for server in servers:
-            is_told = world.is_told("Outlook (classic)", server.place)
-            assert server in fits or not server.setting.host or is_told
+            is_warned = world.is_warned("Outlook (classic)", server.place)
+            assert server in fits or not server.setting.host or is_warned
         return [server for server in fits if server.setting.host]
 
     reading, sending = usable(world.meant.reading), usable(world.meant.sending)
     if found is None:
         assert not reading
-        assert world.meant.reading or world.is_told("Outlook (classic)", "")
+        assert world.meant.reading or world.is_warned("Outlook (classic)", "")
         return
     assert found.reading == tuple(map(_for_outlook, reading))
     assert reading or not found.sending  # Exchange alone
@@ -270,7 +270,7 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
             (chosen, next((server for server in usable if server.setting.host), None))
         )
         for server in servers:
-            assert server in usable or world.is_told(
+            assert server in usable or world.is_warned(
                 "iPhone, iPad and Mac", server.place
             )
     for chosen, meant in best:
@@ -306,15 +306,15 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         if chosen and servers:  # whoever chooses chooses the best
             assert chosen[0] == servers[0].setting
         for server in firsts:
-            is_said = server.setting in chosen
-            assert is_said or world.is_told("PACC", server.place), server
+            is_published = server.setting in chosen
+            assert is_published or world.is_warned("PACC", server.place), server
     if account.sending:
         assert account.reading or "jmap" in dict(account.urls)
     for type_, url in account.urls:
         expected = meant.first_urls()[type_][1].replace("%EMAILDOMAIN%", DOMAIN)
         assert readers.with_port(url) == readers.with_port(expected)
     for type_, (place, _) in meant.first_urls().items():
-        assert type_ in dict(account.urls) or world.is_told("PACC", place)
+        assert type_ in dict(account.urls) or world.is_warned("PACC", place)
 
 
 @given(worlds(hooks=False))
@@ -328,19 +328,19 @@ def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) 
         assert list(chosen) == order
         assert not chosen or chosen[0] == every[0]
         for server, setting in zip(servers, every, strict=True):
-            assert setting in chosen or world.is_told(by_records, server.place)
+            assert setting in chosen or world.is_warned(by_records, server.place)
             assert (setting.type, setting.security) not in denied
             if setting.security == "plain":
                 assert (setting.type, "STARTTLS") not in denied
             supported = (world.address, world.address.split("@")[0], None)
             if server.setting.login not in supported:
-                assert world.is_told(by_records, f"{server.place}.username")
+                assert world.is_warned(by_records, f"{server.place}.username")
     for type_, url in account.urls:
         expected = _known(meant.first_urls()[type_][1])
         assert readers.with_port(url) == readers.with_port(expected).partition("?")[0]
     for type_, (place, _) in meant.first_urls().items():
         known = type_ == "webdav" or type_ in dict(account.urls)
-        assert known or world.is_told(by_records, place)
+        assert known or world.is_warned(by_records, place)
 
 
 def _known(url: str) -> str:
@@ -361,8 +361,8 @@ def test_the_redirect_leads_where_the_other_documents_do(world: World) -> None:
         _, url = world.meant.first_urls().get(type_, ("", ""))
         if location is not None:
             assert readers.with_port(location) != itself
-            wanted = url.replace("%EMAILDOMAIN%", DOMAIN).partition("%EMAIL")[0]
-            assert readers.with_port(location) == readers.with_port(wanted)
+            expected = url.replace("%EMAILDOMAIN%", DOMAIN).partition("%EMAIL")[0]
+            assert readers.with_port(location) == readers.with_port(expected)
         elif url:
             is_unknown = "LOCALPART%" in urlsplit(url).netloc
             assert is_unknown or readers.with_port(_known(url)) == itself

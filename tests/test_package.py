@@ -126,8 +126,8 @@ def test_the_image_has_the_project_and_no_secret(wheel: Path, tmp_path: Path) ->
 def test_the_sdist_has_the_tests_and_examples(sdist: tarfile.TarFile) -> None:
     with sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py", ".ci/run"}
-    assert wanted | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
+    expected = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py", ".ci/run"}
+    assert expected | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
     assert not [name for name in names if "__pycache__" in name]
 
 
@@ -187,12 +187,12 @@ def test_the_wheel_serves_in_an_empty_environment(bin_: Path, tmp_path: Path) ->
         query = "?emailaddress=fred@example.com"
         for path in ("/mail/config-v1.1.xml", "/mail/setup", "/mail/mobileconfig"):
             assert b"imap.example.com" in fetch(url + path + query).body
-    shown = _run(
+    records = _run(
         *(bin_ / "flask-autoconfig", "--config", example),
         *("dns", "example.com", "--target", "www.example.com"),
         cwd=tmp_path,
     )
-    assert "_imaps._tcp IN SRV" in shown
+    assert "_imaps._tcp IN SRV" in records
 
 
 def test_the_sdists_tests_run_where_it_is_unpacked(

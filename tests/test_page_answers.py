@@ -192,9 +192,9 @@ def test_a_program_that_finds_servers_that_it_can_use_needs_none(
     path, found = toml(configured(**file)), set[str]()
     for program in FINDING & {*offered(fetch(path, FRED))}:
         steps = steps_of(fetch(path, f"{FRED}&program={program}"))
-        is_told = "and enter the servers" in steps
-        assert ("It finds the servers by itself" in steps) != is_told
-        found |= {program} if is_told else set()
+        is_listed = "and enter the servers" in steps
+        assert ("It finds the servers by itself" in steps) != is_listed
+        found |= {program} if is_listed else set()
     assert found == {*programs}
 
 

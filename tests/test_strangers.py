@@ -47,8 +47,8 @@ class Listener:
     def __init__(self) -> None:
         self.received: list[str] = []
         offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na OK done")
-        replies = (offers, ("AUTHENTICATE", "+ "), ("", "a OK done"))
-        self.behave = talks("* OK come in", *replies, received=self.received)
+        responses = (offers, ("AUTHENTICATE", "+ "), ("", "a OK done"))
+        self.behave = talks("* OK come in", *responses, received=self.received)
 
     def has_the_password(self) -> bool:
         encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
@@ -82,8 +82,8 @@ def command(world: Paper, *words: str | Path) -> Result:
 def log_in(world: Paper, *options: str) -> Result:
     """Run `check --login` without a file."""
     with typed(PASSWORD) as number:
-        given = ("--login", "--password-fd", str(number), *options)
-        return command(world, "check", USER, "--allow-private", *given)
+        arguments = ("--login", "--password-fd", str(number), *options)
+        return command(world, "check", USER, "--allow-private", *arguments)
 
 
 # --- Who gets the password ---------------------------------------------------------------
@@ -143,16 +143,16 @@ def test_people_see_first_where_the_password_goes(
     make(real_world, {"mail": {"behave": listener.behave}})
     words = ("check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES)
 
-    def shown(sure: str) -> str:
+    def output_after(sure: str) -> str:
         typed = {"[y/N]: ": sure, f"https://dav.{DOMAIN}/: ": PASSWORD}
         inside = real_world.inside
         return str(inside.call(at_terminal, *words, typed=typed, cwd=tmp_path)[1])
 
-    refused = shown("n")
+    refused = output_after("n")
     assert "you answered no" in refused
     assert "Password of" not in refused
     assert not listener.has_the_password()
-    agreed = shown("y")
+    agreed = output_after("y")
     question = f"Send the password of {USER} at imap imap.{DOMAIN}:993 SSL, smtp smtp."
     assert question in agreed
     assert agreed.index("Send the password") < agreed.index("Password of")
@@ -172,9 +172,9 @@ def test_only_shown_servers_get_the_password(
     hosts = [f"m{number}.{'x' * 60}.{'y' * 60}.test" for number in range(others)]
     listeners = {host: Listener() for host in hosts}
     records = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
-    for number, (host, listens) in enumerate(listeners.items()):
+    for number, (host, listener_) in enumerate(listeners.items()):
         records += f"{host}. IN A 127.0.3.{number}\n"
-        world.listen(f"127.0.3.{number}", 993, listens.behave, Every())
+        world.listen(f"127.0.3.{number}", 993, listener_.behave, Every())
     world.names.serve(records)
     world.front.answer = naming(DOMAIN, *hosts)
     result = log_in(world, "--yes", "--json")

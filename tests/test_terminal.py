@@ -81,11 +81,11 @@ def test_wrapping_keeps_words_and_fits(words: list[str], width: int, hang: int) 
 def test_the_findings_of_check_fit_the_terminal(file: Path) -> None:
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
     words = ("--config", file, "check", "example.com", *options)
-    for wanted in ("", "500"):
-        _, output = at_terminal(*words, columns=40, COLUMNS=wanted)
+    for width in ("", "500"):
+        _, output = at_terminal(*words, columns=40, COLUMNS=width)
         progress, *report = click.unstyle(output).splitlines()
         assert progress == "checking example.com"
-        assert bool(too_wide(report, 40)) == (wanted == "500")
+        assert bool(too_wide(report, 40)) == (width == "500")
         labels = re.findall(r"^ +(why|for|do):", "\n".join(report), re.M)
         assert labels == ["why", "for", "do"]
 

@@ -121,8 +121,8 @@ class Zone:
                 signed = node.get_rdataset(
                     dns.rdataclass.IN, dns.rdatatype.RRSIG, type_
                 )
-                is_asked = query.ednsflags & dns.flags.DO
-                for data in (found, signed) if signed and is_asked else (found,):
+                wants_dnssec = query.ednsflags & dns.flags.DO
+                for data in (found, signed) if signed and wants_dnssec else (found,):
                     response.answer.append(dns.rrset.from_rdata_list(name, 60, data))
                 return response
             alias = node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.CNAME)
@@ -232,7 +232,7 @@ StartTls = Callable[[], socket.socket]
 
 def talks(
     greeting: str,
-    *replies: tuple[str, str],
+    *responses: tuple[str, str],
     inside: Behaviour | None = None,
     received: list[str] | None = None,
 ) -> Behaviour:
@@ -250,12 +250,12 @@ def talks(
             word = line.upper().removeprefix("A ")
             tag = "a " if line.startswith("a ") else ""
             if word.startswith(("STARTTLS", "STLS")) and start_tls and inside:
-                go_on = f"{tag}OK" if tag else "+OK" if "STLS" in word else "220"
-                connection.sendall(f"{go_on} go on\r\n".encode())
+                ready = f"{tag}OK" if tag else "+OK" if "STLS" in word else "220"
+                connection.sendall(f"{ready} go on\r\n".encode())
                 with start_tls() as encrypted:
                     inside(encrypted)
                 return
-            for start, response in replies:
+            for start, response in responses:
                 if word.startswith(start):
                     connection.sendall(f"{response}\r\n".encode())
                     break
