@@ -62,8 +62,8 @@ def test_a_cure_has_the_settings_of_the_software_or_of_the_usual_one() -> None:
     assert topics == known["settings"].keys()
     for rows in known["settings"].values():
         assert rows.keys() <= known["software"].keys()
-    said = ["220 mx ESMTP Postfix", "535 Incorrect authentication data"]
-    assert common.software_of(said) == "Exim"
+    lines = ["220 mx ESMTP Postfix", "535 Incorrect authentication data"]
+    assert common.software_of(lines) == "Exim"
     assert common.for_software("a[how: relay]b", "Exim", "smtp").startswith(
         "a (Exim: accept"
     )

@@ -238,7 +238,7 @@ def talks(
 ) -> Behaviour:
     """Return a server that answers commands by how they begin.
 
-    *inside* holds the conversation after STARTTLS, *heard* gets the commands.
+    *inside* holds the conversation after STARTTLS, *received* gets the commands.
     """
 
     def behave(connection: socket.socket, start_tls: StartTls | None = None) -> None:
