@@ -17,8 +17,8 @@ _ENV = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
 def _root(folder: Path, port: int) -> None:
     context = ssl.create_default_context(cafile=folder / "ca.pem")
     url = f"https://localhost:{port}/roots/0"
-    with urllib.request.urlopen(url, context=context, timeout=10) as reply:
-        (folder / "root.pem").write_bytes(reply.read())
+    with urllib.request.urlopen(url, context=context, timeout=10) as response:
+        (folder / "root.pem").write_bytes(response.read())
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def authority(
     with ExitStack() as stack:
         if not names:
             stack.enter_context(running(*resolver, port=management_port, call=call))
-        made = stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
-        call(wait_for, management, made)  # Pebble opens its two ports in no order
+        process = stack.enter_context(running(*_ENV, *pebble, port=port, call=call))
+        call(wait_for, management, process)  # Pebble opens its two ports in no order
         call(_root, folder, management)
         yield port

@@ -59,12 +59,12 @@ class Bind:
     def update(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script of nsupdate at this server."""
         script = f"server {self.address} {self.port}\n{script}"
-        done: subprocess.CompletedProcess[str] = self.run(
+        result: subprocess.CompletedProcess[str] = self.run(
             program("nsupdate"), "-k", self.key, input=script
         )
-        return done
+        return result
 
-    def ask(self, name: str, type_: str) -> list[str]:
+    def dig(self, name: str, type_: str) -> list[str]:
         """Return the data of a name's records, as dig shows them."""
         options = ("+short", f"@{self.address}", "-p", str(self.port))
         found = self.run(program("dig"), *options, name, type_, check=True)
@@ -87,18 +87,18 @@ class Bind:
     def wait(self) -> None:
         """Wait until the server has the zones as they were written last."""
         serial = f" {self._serial} "
-        until(lambda: serial in "".join(self.ask(self.domain, "SOA")))
+        until(lambda: serial in "".join(self.dig(self.domain, "SOA")))
 
 
 @contextmanager
-def named(here: Bind, options: str, more: str) -> Iterator[None]:
+def named(server: Bind, options: str, more: str) -> Iterator[None]:
     """Run BIND with further options and statements."""
-    values = {"folder": here.folder, "port": here.port, "address": here.address}
-    file, log = here.folder / "named.conf", here.folder / "log"
+    values = {"folder": server.folder, "port": server.port, "address": server.address}
+    file, log = server.folder / "named.conf", server.folder / "log"
     file.write_text(_CONFIGURATION.format(**values, options=options, more=more))
     command = (program("named"), "-f", "-c", file)
-    where: Any = {"port": here.port, "address": here.address, "log": log}
-    with running(*command, **where, call=here.call) as here.process:
+    where: Any = {"port": server.port, "address": server.address, "log": log}
+    with running(*command, **where, call=server.call) as server.process:
         yield
 
 
@@ -117,12 +117,12 @@ def bind(
     listens on port 53 of *address*. Without *updates* the zones can be replaced.
     """
     with open_folder() as folder:
-        here = Bind(domain, folder, 53 if inside else free_port(), address, inside)
-        here.key.write_text(_KEY)
+        server = Bind(domain, folder, 53 if inside else free_port(), address, inside)
+        server.key.write_text(_KEY)
         zones = {domain: zone, **others}
-        here.write(zones)
+        server.write(zones)
         lines = [_ZONE.format(name, name, updates) for name in zones]
         options = "recursion no; dnssec-validation no;"
-        with named(here, options, _KEY + "".join(lines)):
-            here.wait()
-            yield here
+        with named(server, options, _KEY + "".join(lines)):
+            server.wait()
+            yield server

@@ -39,8 +39,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    asked = config.option.markexpr.replace("not ", "not-").split()
-    if not _HAS_ALL and {*_TIERS} & {*asked}:
+    expression = config.option.markexpr.replace("not ", "not-").split()
+    if not _HAS_ALL and {*_TIERS} & {*expression}:
         raise pytest.UsageError("run first: pip install '.[test-all]'")
 
 
@@ -140,14 +140,14 @@ def _paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
 
 
 @pytest.fixture
-def really(_real: Real) -> Iterator[Real]:
+def real_world(_real: Real) -> Iterator[Real]:
     """The real servers in their initial state, for one test."""
     with _real.fresh():
         yield _real
 
 
 @pytest.fixture
-def here(_paper: Paper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
+def world(_paper: Paper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
     """The same servers in memory."""
     monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
     with _paper.fresh():

@@ -61,13 +61,13 @@ def nginx_site_without_tls(
 ) -> str:
     """Return contrib's site for one port, with additional lines in its location."""
     site = nginx_site(folder, service, 0, port)
-    kept = [
+    lines = [
         line
         for line in site.splitlines()
         if ":0 ssl;" not in line and not line.startswith("    ssl_certificate")
     ]
     location = "    location / {\n"
-    return replaced("\n".join(kept), (location, location + more))
+    return replaced("\n".join(lines), (location, location + more))
 
 
 def nginx(folder: Path, site: str, port: int, user: str = "root") -> Front:
@@ -148,9 +148,9 @@ def _of_site(name: str, start: str, folder: Path, service: str) -> str:
     """Return the lines of a file that begin so, without that."""
     _, _, text = (CONTRIB / name).read_text().rpartition("# For a domain")
     lines = f"#{text}".splitlines()
-    kept = [line.removeprefix(start) for line in lines if line.startswith(start)]
+    lines = [line.removeprefix(start) for line in lines if line.startswith(start)]
     edits = table("site", "fronts.toml")[name]
-    return _adapted("\n".join(kept), edits, folder=folder, service=service)
+    return _adapted("\n".join(lines), edits, folder=folder, service=service)
 
 
 def site_of_nginx(folder: Path, service: str, port: int) -> Front:

@@ -69,9 +69,9 @@ class Machine:
         (self.folder / "session").write_text(code)
         own = (str(self.folder / "programs"), "/usr/local/bin", "/usr/sbin", "/sbin")
         outer = [name for name in os.environ["PATH"].split(":") if name != str(BIN)]
-        kept = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": ":".join([*own, *outer])}
+        base = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": ":".join([*own, *outer])}
         start = _START.format(folder=shlex.quote(str(self.folder)))
-        done = self._inside.call(
+        result = self._inside.call(
             subprocess.run,
             [program("unshare"), "--mount", "--pid", "--fork", "--kill-child"]
             + [program("bash"), "-c", start],
@@ -79,8 +79,8 @@ class Machine:
             capture_output=True,
             text=True,
             timeout=300,
-            env={**kept, **env},
+            env={**base, **env},
         )
-        if "mount:" in done.stderr and "+ " not in done.stderr:
+        if "mount:" in result.stderr and "+ " not in result.stderr:
             lacking("the right to mount an overlay file system")
-        return done
+        return result

@@ -40,9 +40,9 @@ from world import (
     SMTP,
     WEB,
     Answer,
-    Asked,
     Checking,
     Front,
+    FrontRequest,
     Names,
     Real,
     Respond,
@@ -68,7 +68,7 @@ _WHOLE = ({"subject": _OWN, "issuer": _ISSUER}, {"subject": _ISSUER, "issuer": _
 
 
 @dataclass(frozen=True)
-class Shown:
+class PaperCert:
     """A certificate, and the result of its verification by OpenSSL."""
 
     names: tuple[str, ...]
@@ -100,14 +100,14 @@ class Shown:
 
 
 _YEAR = datetime.now(UTC) + timedelta(days=365)
-Every = partial(Shown, (), _YEAR, is_for_any=True)  # a certificate for any name
+Every = partial(PaperCert, (), _YEAR, is_for_any=True)  # a certificate for any name
 
 
 class Line(socket.socket):
     """The client's end of a connection to a mail server."""
 
     address = ""
-    shown: Shown | None = None
+    cert: PaperCert | None = None
     is_encrypted_at_once = True
     _has_spoken = _is_encrypted = False
 
@@ -119,23 +119,23 @@ class Line(socket.socket):
         super().sendall(data, flags)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        if self.shown and self.is_encrypted_at_once and not self._is_encrypted:
+        if self.cert and self.is_encrypted_at_once and not self._is_encrypted:
             raise TimeoutError  # both sides wait for the other to begin
         return super().recv(size, flags)
 
-    def encrypt(self) -> Shown | None:
+    def encrypt(self) -> PaperCert | None:
         """Return the server's certificate, or None while it does not speak TLS."""
         if self.is_encrypted_at_once or self._has_spoken:
             self._is_encrypted = True
-            return self.shown
+            return self.cert
         return None
 
 
 class _Request:
     """The client's end of a connection to a web server, for one request."""
 
-    def __init__(self, address: str, shown: Shown | None, handler: Any) -> None:
-        self._address, self._shown, self._handler = address, shown, handler
+    def __init__(self, address: str, cert: PaperCert | None, handler: Any) -> None:
+        self._address, self._cert, self._handler = address, cert, handler
         self._sent = b""
 
     def getpeername(self) -> tuple[str, int]:
@@ -144,17 +144,17 @@ class _Request:
     def settimeout(self, _seconds: float) -> None:
         pass
 
-    def encrypt(self) -> Shown | None:
-        return self._shown
+    def encrypt(self) -> PaperCert | None:
+        return self._cert
 
     def sendall(self, data: bytes) -> None:
         self._sent += data
 
     def makefile(self, *_: object) -> io.BufferedReader:
         received = io.BytesIO()
-        asked = io.BytesIO(self._sent)
-        theirs = SimpleNamespace(makefile=lambda *_: asked, sendall=received.write)
-        self._handler(theirs, ("127.0.0.1", 1), None)
+        request = io.BytesIO(self._sent)
+        sock = SimpleNamespace(makefile=lambda *_: request, sendall=received.write)
+        self._handler(sock, ("127.0.0.1", 1), None)
         received.seek(0)
         return io.BufferedReader(received)
 
@@ -185,19 +185,19 @@ class PaperNetwork(Network):
         self, connect: Callable[[], Any], host: str, *, is_old: bool = False
     ) -> tuple[socket.socket, Certificate]:
         connection = connect()
-        shown = connection.encrypt()
-        if shown is None:
+        cert = connection.encrypt()
+        if cert is None:
             connection.close()
             cause = ssl.SSLError()
             cause.reason = "WRONG_VERSION_NUMBER"
             raise tls.explained(cause, "", "") from cause
-        certificate = shown.judged(host)
+        certificate = cert.judged(host)
         certificate.address = connection.getpeername()[0]
         return connection, certificate
 
     def refusal_of_tls12(self, connect: Callable[[], Any], host: str) -> str:
-        shown = connect().encrypt()
-        return shown.refuses if shown else ""
+        cert = connect().encrypt()
+        return cert.refuses if cert else ""
 
 
 class _NameServer(dns.nameserver.Do53Nameserver):
@@ -212,15 +212,15 @@ class _NameServer(dns.nameserver.Do53Nameserver):
     ) -> dns.message.Message:
         if self._respond is None:
             raise ConnectionRefusedError
-        given = self._respond(request)
-        if given is None:
+        answer = self._respond(request)
+        if answer is None:
             raise dns.exception.Timeout
-        reply = dns.message.from_wire(given.to_wire(max_size=65535))
-        if reply.flags & dns.flags.TC:
+        response = dns.message.from_wire(answer.to_wire(max_size=65535))
+        if response.flags & dns.flags.TC:
             if options["max_size"]:
                 raise ConnectionRefusedError
-            raise dns.message.Truncated(message=reply)  # type: ignore[no-untyped-call]
-        return reply
+            raise dns.message.Truncated(message=response)  # type: ignore[no-untyped-call]
+        return response
 
 
 class PaperResolver(Resolver):
@@ -236,26 +236,26 @@ class PaperResolver(Resolver):
 
     def answers_by(self, servers: Mapping[str, Respond], address: str) -> None:
         self.servers = servers
-        asked = _NameServer(address, servers.get(address))
-        self._resolver.nameservers = [asked]
+        server = _NameServer(address, servers.get(address))
+        self._resolver.nameservers = [server]
 
 
-def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behaviour]:
+def _mail(greeting: str, before: Talk, inside: Talk) -> tuple[Behaviour, Behaviour]:
     """Return a server with TLS from the first byte, and one with STARTTLS."""
     encrypted = talks("", *inside)
     return talks(greeting, *inside), talks(greeting, *before, inside=encrypted)
 
 
-def _judging(yes: str, no: str) -> Said:
-    """Return the replies to the right user names and passwords by PLAIN, and to others."""
+def _judging(yes: str, no: str) -> Talk:
+    """Return the responses to right user names and passwords by PLAIN, and to others."""
     known = [f"\0{name}\0{PASSWORD}".encode() for name in ACCOUNTS]
-    good = [base64.b64encode(login).decode().upper() for login in known]
-    return [*((login, yes) for login in good), ("A", no)]
+    logins = [base64.b64encode(login).decode().upper() for login in known]
+    return [*((login, yes) for login in logins), ("A", no)]
 
 
-Said = list[tuple[str, str]]
+Talk = list[tuple[str, str]]
 _CAPABLE = "* CAPABILITY IMAP4rev1 {}\r\na OK done"
-IMAP_SAYS: Said = [
+IMAP_TALK: Talk = [
     ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
     ("AUTHENTICATE", "+ "),
     ("EXAMINE", "* 0 EXISTS\r\na OK [READ-ONLY] done"),
@@ -264,7 +264,7 @@ IMAP_SAYS: Said = [
 _IMAP = _mail(
     "* OK ready",
     [("CAPABILITY", _CAPABLE.format("STARTTLS LOGINDISABLED"))],
-    IMAP_SAYS,
+    IMAP_TALK,
 )
 _POP3 = _mail(
     "+OK ready",
@@ -276,15 +276,15 @@ _POP3 = _mail(
         *_judging("+OK in", "-ERR [AUTH] Authentication failed."),
     ],
 )
-SMTP_SAYS: Said = [
+SMTP_TALK: Talk = [
     ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
     *(
-        (f"AUTH PLAIN {word}", reply)
-        for word, reply in _judging("235 in", "535 5.7.8 Error: authentication failed")
+        (f"AUTH PLAIN {word}", text)
+        for word, text in _judging("235 in", "535 5.7.8 Error: authentication failed")
     ),
     *((word, "250 ok") for word in ("MAIL", "RCPT", "RSET")),
 ]
-_SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
+_SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_TALK)
 
 
 def own_url(url: str) -> Answer:
@@ -294,10 +294,10 @@ def own_url(url: str) -> Answer:
     return 207, {"Content-Type": "application/xml"}, body
 
 
-def calendars(asked: Asked) -> Answer:
+def calendars(request: FrontRequest) -> Answer:
     """The response of a DAV server, with the right password and without."""
     known = [base64.b64encode(f"{n}:{PASSWORD}".encode()).decode() for n in ACCOUNTS]
-    if asked.login.removeprefix("Basic ") in known:
+    if request.login.removeprefix("Basic ") in known:
         return own_url("/")
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
 
@@ -344,14 +344,14 @@ class Paper(Checking):
         at_once: bool = True,
     ) -> None:
         def dial() -> Line:
-            theirs, ours = socket.socketpair()
-            line = Line(fileno=theirs.detach())
-            line.address, line.shown = address, certificate
+            near, far = socket.socketpair()
+            line = Line(fileno=near.detach())
+            line.address, line.cert = address, certificate
             line.is_encrypted_at_once = at_once
 
             def serve() -> None:
-                with ours, suppress(OSError):
-                    behave(ours) if at_once else behave(ours, lambda: ours)
+                with far, suppress(OSError):
+                    behave(far) if at_once else behave(far, lambda: far)
 
             threading.Thread(target=serve, daemon=True).start()
             return line
@@ -359,14 +359,14 @@ class Paper(Checking):
         self._hosts[address, port] = dial
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
-        made = Front(file or self.file)
-        self._serve(address, made, certificate)
-        return made
+        front = Front(file or self.file)
+        self._serve(address, front, certificate)
+        return front
 
     def _serve(self, address: str, front: Front, certificate: Any) -> None:
-        for port, shown in ((443, certificate), (80, None)):
+        for port, cert in ((443, certificate), (80, None)):
             handler = front.handler(port == 443)
-            dial = partial(_Request, address, shown, handler)
+            dial = partial(_Request, address, cert, handler)
             self._hosts[address, port] = dial
 
     def load_bind(self, records: str, addresses: str = ADDRESSES) -> None:
@@ -379,27 +379,27 @@ class Paper(Checking):
 
     # --- Certificates ------------------------------------------------------------
 
-    def certificate(self, *names: str, not_after: datetime | None = None) -> Shown:
-        return Shown(names, not_after or datetime.now(UTC) + timedelta(days=365))
+    def certificate(self, *names: str, not_after: datetime | None = None) -> PaperCert:
+        return PaperCert(names, not_after or datetime.now(UTC) + timedelta(days=365))
 
-    def self_signed(self, name: str) -> Shown:
+    def self_signed(self, name: str) -> PaperCert:
         sent = ({"issuer": _OWN, "subject": _OWN},)
-        return Shown((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
+        return PaperCert((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
 
-    def unknown(self, *names: str, whole: bool = True) -> Shown:
+    def unknown(self, *names: str, whole: bool = True) -> PaperCert:
         sent = _WHOLE if whole else _WHOLE[:1]
-        return Shown(names, self.certificate(*names).ends, _NO_ISSUER, sent)
+        return PaperCert(names, self.certificate(*names).ends, _NO_ISSUER, sent)
 
     # --- Commands ----------------------------------------------------------------
 
-    def _network(self, asked: SimpleNamespace) -> Network:
-        resolver, mapped = self._resolver(asked), dict(asked.connect_to)
-        more = {"allow_private": asked.allow_private, "hosts": self._hosts}
-        return PaperNetwork(resolver, asked.timeout, mapped, **more)
+    def _network(self, values: SimpleNamespace) -> Network:
+        resolver, mapped = self._resolver(values), dict(values.connect_to)
+        more = {"allow_private": values.allow_private, "hosts": self._hosts}
+        return PaperNetwork(resolver, values.timeout, mapped, **more)
 
-    def _resolver(self, asked: SimpleNamespace) -> Resolver:
-        names = PaperResolver(asked.resolver, asked.timeout)
-        names.answers_by(self._name_servers, asked.resolver[0])
+    def _resolver(self, values: SimpleNamespace) -> Resolver:
+        names = PaperResolver(values.resolver, values.timeout)
+        names.answers_by(self._name_servers, values.resolver[0])
         return names
 
     def invoke(self, *arguments: str | Path) -> Result:

@@ -89,16 +89,16 @@ def pox(document: bytes) -> Account | None:
     settings: list[Setting] = []
     urls: list[tuple[str, str]] = []
     for protocol in account.iter(f"{_POX}Protocol"):
-        said = {str(e.tag).removeprefix(_POX): e.text or "" for e in protocol}
-        type_, host = said["Type"].lower(), said.get("Server", "")
+        values = {str(e.tag).removeprefix(_POX): e.text or "" for e in protocol}
+        type_, host = values["Type"].lower(), values.get("Server", "")
         if type_ in ("caldav", "carddav"):
             urls.append((type_, host))
         if type_ in ("imap", "pop3", "smtp"):
-            encryption = said["Encryption"] if said["SSL"] == "on" else "None"
+            encryption = values["Encryption"] if values["SSL"] == "on" else "None"
             security = {"SSL": "SSL", "TLS": "STARTTLS", "None": "plain"}[encryption]
-            asked = said.get("LoginName", "whatever it asks the user for")
-            login = asked if said["AuthRequired"] == "on" else None
-            settings.append(Setting(type_, host, int(said["Port"]), security, login))
+            name = values.get("LoginName", "whatever it asks the user for")
+            login = name if values["AuthRequired"] == "on" else None
+            settings.append(Setting(type_, host, int(values["Port"]), security, login))
     return _account(settings, urls)
 
 
@@ -111,10 +111,10 @@ def mobileconfig(document: bytes) -> Account:
     """Apple's programs: one server of each kind. TLS or STARTTLS they find out."""
     accounts = payloads(document)
     urls = [
-        (type_, f"{scheme}://{said[f'{prefix}HostName']}:{said[f'{prefix}Port']}")
+        (type_, f"{scheme}://{values[f'{prefix}HostName']}:{values[f'{prefix}Port']}")
         for type_, prefix in (("caldav", "CalDAV"), ("carddav", "CardDAV"))
-        if (said := accounts.get(f"com.apple.{type_}.account"))
-        for scheme in ["https" if said[f"{prefix}UseSSL"] else "http"]
+        if (values := accounts.get(f"com.apple.{type_}.account"))
+        for scheme in ["https" if values[f"{prefix}UseSSL"] else "http"]
     ]
     mail = accounts.get("com.apple.mail.managed")
     if mail is None:
@@ -139,8 +139,8 @@ def pacc(document: bytes, address: str) -> tuple[Account, set[str]]:
 
     Hosts are names, and URLs are at the standard port of one. It gives the methods too.
     """
-    said = json.loads(document)
-    protocols = said["protocols"]
+    fields = json.loads(document)
+    protocols = fields["protocols"]
     for protocol in protocols.values():
         parts = urlsplit(protocol.get("url") or f"https://{protocol['host']}")
         assert parts.scheme == "https"
@@ -162,9 +162,9 @@ def pacc(document: bytes, address: str) -> tuple[Account, set[str]]:
         for name in ("jmap", "caldav", "carddav", "webdav")
         if name in protocols
     ]
-    told = said["authentication"]
-    methods = {"password"} if told["password"] else set()
-    methods |= {"OAuth2"} if "oauth-public" in told else set()
+    offered = fields["authentication"]
+    methods = {"password"} if offered["password"] else set()
+    methods |= {"OAuth2"} if "oauth-public" in offered else set()
     return Account(reading, sending, tuple(urls)), methods
 
 

@@ -21,10 +21,10 @@ def said() -> dict[str, Words]:
 
 def words(found: Mapping[str, Any]) -> Words:
     """Return the texts of a finding, with a fixed date."""
-    told = {name: str(found[name]) for name in ("seen", "why", "cure")}
+    texts = {name: str(found[name]) for name in ("seen", "why", "cure")}
     return {
         name: re.sub(r"\d{4}-\d\d-\d\d", "2030-12-31", text)
-        for name, text in told.items()
+        for name, text in texts.items()
     }
 
 

@@ -22,8 +22,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from asks import CONFIG, POX
-from paper import Shown, World, calendars, own_url
+from client_requests import CONFIG, POX
+from paper import PaperCert, World, calendars, own_url
 from strangers import Behaviour
 from support import certificate_for, listed, open_folder, replaced, tables
 from world import (
@@ -35,8 +35,8 @@ from world import (
     USER,
     WEB,
     Answer,
-    Asked,
     Front,
+    FrontRequest,
     Real,
     Respond,
     Zone,
@@ -58,33 +58,34 @@ WEB_NAMES = (
     DOMAIN,
 )
 WWW_NAMES = (*WEB_NAMES, f"www.{DOMAIN}")
-Response = Callable[[Asked], Answer]  # to a request
+Response = Callable[[FrontRequest], Answer]  # to a request
 WHEN: dict[str, str] = tables("check_requests.toml")
 
 
 # --- Responses of the web server --------------------------------------------------------
 
 
-def says(status: int, body: str = "no", **headers: str) -> Response:
-    return reply(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
+def responds(status: int, body: str = "no", **headers: str) -> Response:
+    return fixed(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
-def reply(status: int, body: str, headers: Mapping[str, str]) -> Response:
+def fixed(status: int, body: str, headers: Mapping[str, str]) -> Response:
     named = {"Content-Type": "text/plain", **headers}
-    return lambda asked: (status, named, body.encode())
+    return lambda request: (status, named, body.encode())
 
 
 def page(text: str) -> Response:
     body = f"<!DOCTYPE html><html><head><title>Home</title></head><body>{text}</body>"
-    return says(200, body, Content_Type="text/html")
+    return responds(200, body, Content_Type="text/html")
 
 
 def moved(target: str) -> Response:
     """A redirect; *target* may have {scheme}, {host}, {path} and {query}."""
 
-    def answer(asked: Asked) -> Answer:
-        place = {name: getattr(asked, name) for name in ("scheme", "host", "path")}
-        return says(302, Location=target.format(**place, query=asked.query))(asked)
+    def answer(request: FrontRequest) -> Answer:
+        names = ("scheme", "host", "path", "query")
+        location = target.format(**{name: getattr(request, name) for name in names})
+        return responds(302, Location=location)(request)
 
     return answer
 
@@ -97,8 +98,8 @@ def edited(
 ) -> Response:
     """The response of the service, with replacements in its body or another body."""
 
-    def answer(asked: Asked) -> Answer:
-        status, named, body = asked.served(**headers)
+    def answer(request: FrontRequest) -> Answer:
+        status, named, body = request.served(**headers)
         for old, new in edits.items():
             body = body.replace(old.encode(), new.encode())
         for old, new in (patterns or {}).items():
@@ -113,18 +114,24 @@ def of_url(url: str, answer: Response) -> Response:
     host, _, path = url.partition("/")
     path, has_query, query = path.partition("?")
 
-    def moved(asked: Asked) -> Answer:
-        asked.host, asked.path = host, f"/{path}"
-        asked.query = query if has_query else asked.query
-        return answer(asked)
+    def moved(request: FrontRequest) -> Answer:
+        request.host, request.path = host, f"/{path}"
+        request.query = query if has_query else request.query
+        return answer(request)
 
     return moved
 
 
-def when(here: World, is_meant: Callable[[Asked], object], answer: Response) -> None:
+def when(
+    world: World, is_meant: Callable[[FrontRequest], object], answer: Response
+) -> None:
     """Answer some of the requests; the others are answered as before."""
-    other = here.front.answer
-    here.front.answer = lambda asked: (answer if is_meant(asked) else other)(asked)
+    other = world.front.answer
+
+    def chosen(request: FrontRequest) -> Answer | None:
+        return (answer if is_meant(request) else other)(request)
+
+    world.front.answer = chosen
 
 
 # Other bodies, by the `change` of a mistake.
@@ -142,19 +149,19 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def led(here: World, paths: Collection[str], target: str, there: Response) -> None:
+def led(world: World, paths: Collection[str], target: str, there: Response) -> None:
     """Redirect requests for these paths, or for all; *there* is the response at the end."""
 
-    def answer(asked: Asked) -> Answer | None:
-        url = target.format(host=asked.host, path=asked.path)
-        if f"https://{asked.url}" == url.partition("?")[0]:
-            return there(asked)
-        return moved(url)(asked) if asked.path in paths or not paths else None
+    def answer(request: FrontRequest) -> Answer | None:
+        url = target.format(host=request.host, path=request.path)
+        if f"https://{request.url}" == url.partition("?")[0]:
+            return there(request)
+        return moved(url)(request) if request.path in paths or not paths else None
 
-    here.front.answer = answer
+    world.front.answer = answer
 
 
-def signed(here: World, name: str, days: int, is_broken: bool = False) -> None:
+def signed(world: World, name: str, days: int, is_broken: bool = False) -> None:
     """Sign profiles with a certificate that is valid for some more days."""
     ends = datetime.now(UTC) + timedelta(days=days)
     with open_folder() as folder:
@@ -165,39 +172,39 @@ def signed(here: World, name: str, days: int, is_broken: bool = False) -> None:
         body = signer.sign(profile)
         return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
 
-    when(here, lambda asked: asked.path == PROFILE, edited({}, sign))
+    when(world, lambda request: request.path == PROFILE, edited({}, sign))
 
 
 # --- DNS --------------------------------------------------------------------------------
 
 
 def records(
-    here: World,
+    world: World,
     replace: Mapping[str, str] | None = None,
     drop: str = "-",
     add: str = "",
     bare: bool = False,
 ) -> str:
     """The domain's records with replacements, without a name, with more; or addresses."""
-    text = ADDRESSES if bare else ADDRESSES + here.zone
+    text = ADDRESSES if bare else ADDRESSES + world.zone
     text = replaced(text, *(replace or {}).items())
-    kept = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
-    return "".join(kept) + add
+    lines = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
+    return "".join(lines) + add
 
 
-def zone(here: World, **changes: Any) -> None:
-    here.names.serve(records(here, **changes))
+def zone(world: World, **changes: Any) -> None:
+    world.names.serve(records(world, **changes))
 
 
-def lead(here: World, host: str, address: str = ELSEWHERE) -> None:
-    zone(here, drop=host, add=f"{host.upper()} IN A {address}\n")
+def lead(world: World, host: str, address: str = ELSEWHERE) -> None:
+    zone(world, drop=host, add=f"{host.upper()} IN A {address}\n")
 
 
-def lead_web(here: World) -> None:
+def lead_web(world: World) -> None:
     """Move the domain's web elsewhere."""
     names = ("www", "@")
     replace = {f"{name} IN A {WEB}": f"{name} IN A {ELSEWHERE}" for name in names}
-    zone(here, replace=replace)
+    zone(world, replace=replace)
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -218,7 +225,7 @@ def failing(rcode: str, extended: int | None = None) -> Respond:
 
 
 def name_server(
-    here: World,
+    world: World,
     rcode: str,
     extended: int | None = None,
     at: str = OTHER_NAMES,
@@ -228,10 +235,10 @@ def name_server(
     fail = failing(rcode, extended)
 
     def respond(query: dns.message.Message) -> dns.message.Message | None:
-        asked = query.question[0].to_text()
-        return (fail if re.search(only, asked) else here.names.respond)(query)
+        question = query.question[0].to_text()
+        return (fail if re.search(only, question) else world.names.respond)(query)
 
-    here.name_server(at, respond)
+    world.name_server(at, respond)
 
 
 def with_soa(respond: Respond, serial: int) -> Respond:
@@ -251,7 +258,7 @@ _BAD = ("REFUSED", "SERVFAIL", "dead", "empty")
 
 
 def name_servers(
-    here: World,
+    world: World,
     resolver: str = "",
     first: str = "",
     second: str = "",
@@ -265,8 +272,8 @@ def name_servers(
     head = f"$ORIGIN {DOMAIN}.\n"
     for number in (1, 2):
         head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
-    text = ADDRESSES + here.zone + head
-    here.names.serve(text.replace(resolver, by) if resolver else text)
+    text = ADDRESSES + world.zone + head
+    world.names.serve(text.replace(resolver, by) if resolver else text)
     for number, wrong in ((1, first), (2, second)):
         assert wrong in (*_BAD, "") or wrong in text
         own = head if wrong == "empty" else text.replace(wrong or by, by)
@@ -276,37 +283,37 @@ def name_servers(
         if wrong in _BAD[:2]:
             respond = failing(wrong)
         if wrong != "dead":
-            here.name_server(f"127.0.1.7{number}", respond)
+            world.name_server(f"127.0.1.7{number}", respond)
 
 
-def half_moved(here: World) -> None:
+def half_moved(world: World) -> None:
     """The zone above names the new name server, the zone the old one, of yesterday."""
     new, old = "ns.new.test. IN A 127.0.1.71\n", "ns.old.test. IN A 127.0.1.72\n"
     above = f"test. IN NS a.test.\na.test. IN A 127.0.1.73\n{new}{old}"
-    zone = ADDRESSES + here.zone + "@ IN NS ns.old.test.\n"
+    zone = ADDRESSES + world.zone + "@ IN NS ns.old.test.\n"
     yesterday = zone.replace("993 imap", "993 old")
-    here.names.serve(zone + above)
+    world.names.serve(zone + above)
     for number, text in enumerate(
         (zone, yesterday, f"{DOMAIN}. IN NS ns.new.test."), 1
     ):
-        here.name_server(f"127.0.1.7{number}", Zone(text).respond)
+        world.name_server(f"127.0.1.7{number}", Zone(text).respond)
 
 
-def by_http_alone(here: Any, scheme: str) -> None:
+def by_http_alone(world: Any, scheme: str) -> None:
     """Autodiscover's host with port 80 alone, and no other way for Outlook."""
-    here.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
-    del here._hosts[ELSEWHERE, 443]
-    zone = records(here, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
-    here.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
-    when(here, lambda asked: asked.url == f"{DOMAIN}{POX}", says(404))
+    world.web(ELSEWHERE, None).answer = moved(f"{scheme}//www.example.test{{path}}")
+    del world._hosts[ELSEWHERE, 443]
+    zone = records(world, drop="autodiscover", add=f"AUTODISCOVER IN A {ELSEWHERE}\n")
+    world.names.serve(zone.replace("_autodiscover._tcp", "_other._tcp"))
+    when(world, lambda request: request.url == f"{DOMAIN}{POX}", responds(404))
 
 
 # --- TLS and mail servers ---------------------------------------------------------------
 
 
 def certificate(
-    here: World,
-    *usual: str,
+    world: World,
+    *default: str,
     names: Sequence[str] = (),
     days: int = 90,
     by: str = "",
@@ -315,49 +322,49 @@ def certificate(
 ) -> Any:
     """A certificate: of which names, for how long, and by an authority or *by* whom.
 
-    Without servers, also what it *shows* OpenSSL, and other fields of `Shown`.
+    Without servers, also what it *shows* OpenSSL, and other fields of `PaperCert`.
     """
-    named = tuple(names or usual)
+    named = tuple(names or default)
     ends = datetime.now(UTC) + timedelta(days=days, hours=12)
     if by.startswith("an unknown"):
-        return here.unknown(*named, whole=by.endswith("authority"))
+        return world.unknown(*named, whole=by.endswith("authority"))
     if by:
-        return here.self_signed(named[0]) if by == "itself" else None
+        return world.self_signed(named[0]) if by == "itself" else None
     if shows:
-        return shown(**shows)
+        return chained(**shows)
     if of_openssl:
-        return Shown(named, ends, **of_openssl)
-    return here.certificate(*named, not_after=ends)
+        return PaperCert(named, ends, **of_openssl)
+    return world.certificate(*named, not_after=ends)
 
 
-def shown(code: int, chain: Sequence[str], **more: Any) -> Shown:
+def chained(code: int, chain: Sequence[str], **more: Any) -> PaperCert:
     """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
-    links = [[((("commonName", one),),) for one in link.split(" < ")] for link in chain]
+    links = [[((("commonName", cn),),) for cn in link.split(" < ")] for link in chain]
     sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
     sent[-1] |= more
     names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
-    return Shown(names, datetime.now(UTC) + timedelta(days=90), code, tuple(sent))
+    return PaperCert(names, datetime.now(UTC) + timedelta(days=90), code, tuple(sent))
 
 
-def at_web(here: World, given: Mapping[str, Any]) -> None:
+def at_web(world: World, values: Mapping[str, Any]) -> None:
     """Serve all of the domain's web with another certificate."""
-    elsewhere(here, {"certificate": given}).answer = here.front.answer
-    lead_web(here)
+    elsewhere(world, {"certificate": values}).answer = world.front.answer
+    lead_web(world)
 
 
-def by_nginx(here: Real, tls: str) -> None:
+def by_nginx(world: Real, tls: str) -> None:
     """Serve all of the domain's web by nginx with these directives."""
-    here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
-    lead_web(here)
+    world.nginx(ELSEWHERE, world.certificate(*WEB_NAMES), f"http://{WEB}", tls)
+    lead_web(world)
 
 
 def mail_server(
-    here: World,
+    world: World,
     at: Sequence[Any] = ("imap", 993),
-    says: str | None = None,
+    banner: str | None = None,
     greets: str | None = None,
     offers: str = "",
-    replies: Mapping[str, str] | None = None,
+    responses: Mapping[str, str] | None = None,
     inside: Mapping[str, str] | None = None,
     hangs_up: Sequence[str] | None = None,
     late: float = 0,
@@ -366,12 +373,12 @@ def mail_server(
     behave: Behaviour | None = None,
     **more: Any,
 ) -> None:
-    """A mail server that greets, or offers or replies; *more* of its certificate.
+    """A mail server that greets, or offers or responds; *more* of its certificate.
 
     With *hangs_up* it does so after these lines, of which the last may be *late*.
     """
     host, port = at
-    greeting, *usual = {
+    greeting, *default = {
         "imap": ("* OK", "CAPABILITY", f"* CAPABILITY {offers}\r\na OK"),
         "pop": ("+OK hello", "CAPA", "-ERR what"),
         "smtp": ("220 x", "EHLO", f"250 {offers}"),
@@ -379,24 +386,24 @@ def mail_server(
     }[host]
     # There is no second greeting inside (RFC 3207, section 4.2).
     encrypted = talks("", *inside.items()) if inside else None
-    said = (replies or dict([usual])).items()
+    script = (responses or dict([default])).items()
     greeting = greeting if greets is None else greets
-    scripted = behave or talks(greeting, *said, inside=encrypted)
-    if says is not None:
-        scripted = ends(says, "")
+    scripted = behave or talks(greeting, *script, inside=encrypted)
+    if banner is not None:
+        scripted = ends(banner, "")
     if hangs_up is not None:
         scripted = ends(*hangs_up, late=late)
 
     def later(*connection: Any) -> None:
-        here.connections.append(host)
+        world.connections.append(host)
         time.sleep(late if hangs_up is None else 0)
         scripted(*connection)
 
     names = WWW_NAMES if host == "web" else (f"{host}.{DOMAIN}",)
     if at_once is None:
         at_once = port in (443, 993, 995) or (port == 465 and not inside)
-    shows = certificate(here, *names, **more)
-    here.listen(address, port, later, shows, at_once=at_once)
+    shows = certificate(world, *names, **more)
+    world.listen(address, port, later, shows, at_once=at_once)
 
 
 def ends(*lines: str, late: float = 0) -> Behaviour:
@@ -416,12 +423,12 @@ def ends(*lines: str, late: float = 0) -> Behaviour:
     return behave
 
 
-def wants_client_certificate(here: Real, place: tuple[str, int]) -> None:
+def wants_client_certificate(world: Real, place: tuple[str, int]) -> None:
     """TLS 1.3, whose server refuses after the client's part of the handshake."""
     host, port = place
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
-    context.load_verify_locations(here.folder / "ca.pem")
+    context.load_cert_chain(*world.certificate(f"{host}.{DOMAIN}"))
+    context.load_verify_locations(world.folder / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_3
 
@@ -435,39 +442,39 @@ def wants_client_certificate(here: Real, place: tuple[str, int]) -> None:
             while os.read(secure.fileno(), 4096):  # what the client sends
                 pass
 
-    here.listen(ELSEWHERE, port, behave)
-    lead(here, host)
+    world.listen(ELSEWHERE, port, behave)
+    lead(world, host)
 
 
-def dav(here: World, answer: Response) -> None:
+def dav(world: World, answer: Response) -> None:
     """A calendar server at another address."""
-    lead(here, "dav")
-    here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
+    lead(world, "dav")
+    world.web(ELSEWHERE, world.certificate(f"dav.{DOMAIN}")).answer = answer
 
 
 # Where the ISP database is, as options of `check`.
 ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
 
 
-def in_ispdb(here: World, answer: Response) -> None:
+def in_ispdb(world: World, answer: Response) -> None:
     """The ISP database, which knows the domain; *answer* changes its document."""
-    made = here.web(ELSEWHERE, here.certificate("live.thunderbird.net"))
-    made.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
+    front = world.web(ELSEWHERE, world.certificate("live.thunderbird.net"))
+    front.answer = of_url(f"autoconfig.{DOMAIN}{CONFIG}", answer)
 
 
-def hang_up(asked: Asked) -> NoReturn:
+def hang_up(request: FrontRequest) -> NoReturn:
     raise ConnectionResetError
 
 
 def delayed(seconds: float) -> Response:
-    def answer(asked: Asked) -> Answer:
+    def answer(request: FrontRequest) -> Answer:
         time.sleep(seconds)
-        return asked.served()
+        return request.served()
 
     return answer
 
 
-def limited(here: World, limits: Sequence[Any]) -> None:
+def limited(world: World, limits: Sequence[Any]) -> None:
     """Answer so many requests at most in so many seconds.
 
     With a third value, a limit holds for each host, and for URLs with this pattern. With
@@ -476,52 +483,52 @@ def limited(here: World, limits: Sequence[Any]) -> None:
     requests, seconds, *only = limits
     by_host: dict[str, list[float]] = {}
 
-    def answer(asked: Asked) -> Answer | None:
-        if only and not re.search(only[0], asked.url):
+    def answer(request: FrontRequest) -> Answer | None:
+        if only and not re.search(only[0], request.url):
             return None
-        now, host = time.monotonic(), asked.url.partition("/")[0] if only else ""
+        now, host = time.monotonic(), request.url.partition("/")[0] if only else ""
         answered = by_host.setdefault(host, [])
         is_refused = sum(now - at < seconds for at in answered) >= requests
         if only[1:] or not is_refused:
             answered.append(now)
         if is_refused:
             status = only[1] if only[1:] else 503
-            return says(status, f"<html>{status} Refused")(asked)
+            return responds(status, f"<html>{status} Refused")(request)
         return None
 
-    here.front.answer = answer
+    world.front.answer = answer
 
 
-def delaying(here: World, seconds: float) -> None:
+def delaying(world: World, seconds: float) -> None:
     """Let one request pass in so many seconds, and others wait."""
     lock, free = threading.Lock(), [0.0]
 
-    def answer(_: Asked) -> Answer | None:
+    def answer(_: FrontRequest) -> Answer | None:
         with lock:
             free[0] = now = max(free[0] + seconds, time.monotonic())
         time.sleep(max(now - time.monotonic(), 0))
         return None
 
-    here.front.answer = answer
+    world.front.answer = answer
 
 
 # --- Worlds of tables -------------------------------------------------------------------
 
 
-def elsewhere(here: World, given: Mapping[str, Any]) -> Front:
+def elsewhere(world: World, values: Mapping[str, Any]) -> Front:
     """Another web server, which answers as the domain's without a response."""
-    names = given.get("names", WWW_NAMES)
-    shows = certificate(here, *names, **given.get("certificate", {}))
-    made = here.web(given.get("address", ELSEWHERE), shows, here.front.file)
-    made.answer = response(given) or made.answer
-    return made
+    names = values.get("names", WWW_NAMES)
+    shows = certificate(world, *names, **values.get("certificate", {}))
+    front = world.web(values.get("address", ELSEWHERE), shows, world.front.file)
+    front.answer = response(values) or front.answer
+    return front
 
 
-def mail_servers(here: World, given: Any) -> None:
-    for server in listed(given):
-        mail_server(here, **server)
+def mail_servers(world: World, values: Any) -> None:
+    for server in listed(values):
+        mail_server(world, **server)
         host, _ = server.get("at", ("imap", 993))
-        lead_web(here) if host == "web" else lead(here, host)
+        lead_web(world) if host == "web" else lead(world, host)
 
 
 # What makes a world, by the keys of a row.
@@ -531,25 +538,25 @@ MAKERS: dict[str, Callable[[Any, Any], object]] = {
     "limited": limited,
     "delaying": delaying,
     "by_http_alone": by_http_alone,
-    "half_moved": lambda here, _: half_moved(here),
+    "half_moved": lambda world, _: half_moved(world),
     "nginx": by_nginx,
-    "signed": lambda here, given: signed(here, **given),
+    "signed": lambda world, values: signed(world, **values),
     "client_certificate": wants_client_certificate,
-    "zone": lambda here, given: zone(here, **given),
-    "bind": lambda here, given: here.load_bind("", records(here, **given)),
-    "name_server": lambda here, given: name_server(here, **given),
-    "name_servers": lambda here, given: name_servers(here, **given),
+    "zone": lambda world, values: zone(world, **values),
+    "bind": lambda world, values: world.load_bind("", records(world, **values)),
+    "name_server": lambda world, values: name_server(world, **values),
+    "name_servers": lambda world, values: name_servers(world, **values),
     "web": at_web,
 }
 
 
-def make(here: World, row: Mapping[str, Any]) -> None:
+def make(world: World, row: Mapping[str, Any]) -> None:
     """Make the world of a row of a table (see check_mistakes.toml)."""
     for key, maker in MAKERS.items():
         if key in row:
-            maker(here, row[key])
+            maker(world, row[key])
     if answer := response(row):
-        let_answer(here, row, answer)
+        let_answer(world, row, answer)
 
 
 # Where another server answers, by the `when` of a row.
@@ -559,20 +566,20 @@ SERVERS: dict[str, Callable[[World, Response], None]] = {
 }
 
 
-def let_answer(here: World, row: Mapping[str, Any], answer: Response) -> None:
+def let_answer(world: World, row: Mapping[str, Any], answer: Response) -> None:
     """Let the requests of the row get a response."""
     place = row.get("when", "always" if "answers" in row else "")
     paths = (row["path"],) if "path" in row else row.get("paths", ANYWHERE)
     if "led_to" in row:
-        led(here, paths, row["led_to"], answer)
+        led(world, paths, row["led_to"], answer)
     elif place in SERVERS:
-        SERVERS[place](here, answer)
+        SERVERS[place](world, answer)
     elif place:
-        when(here, lambda asked: re.search(WHEN[place], asked.line), answer)
+        when(world, lambda request: re.search(WHEN[place], request.line), answer)
     elif "header" in row:
-        when(here, lambda asked: re.search(row["header"], asked.headers), answer)
+        when(world, lambda request: re.search(row["header"], request.headers), answer)
     else:
-        when(here, lambda asked: asked.path in paths, answer)
+        when(world, lambda request: request.path in paths, answer)
 
 
 ANSWERS: dict[str, Callable[[Any], Response]] = {
@@ -581,7 +588,7 @@ ANSWERS: dict[str, Callable[[Any], Response]] = {
     "hangs_up": lambda _: hang_up,
     "calendars": lambda _: calendars,
     "delay": delayed,
-    "person": lambda url: lambda asked: own_url(url),
+    "person": lambda url: lambda request: own_url(url),
 }
 
 
@@ -589,14 +596,14 @@ def response(row: Mapping[str, Any]) -> Any:
     """Return the response that the row describes, or None."""
     headers = row.get("headers", {})
     if "answers" in row:
-        return first_of([(each, response(each)) for each in row["answers"]])
+        return first_of([(inner, response(inner)) for inner in row["answers"]])
     if "serves" in row:
         more = {"edit": {}, **row}
         return of_url(more.pop("serves"), response(more))
-    if "reply" in row:
-        return reply(row["reply"], row.get("body", "no"), headers)
+    if "response" in row:
+        return fixed(row["response"], row.get("body", "no"), headers)
     if "sent_as" in row:
-        return lambda asked: (row["sent_as"], *asked.served()[1:])
+        return lambda request: (row["sent_as"], *request.served()[1:])
     for key, answer in ANSWERS.items():
         if key in row:
             return answer(row[key])
@@ -609,19 +616,19 @@ def response(row: Mapping[str, Any]) -> Any:
 def first_of(answers: Sequence[tuple[Mapping[str, Any], Response]]) -> Any:
     """Return the response of the first row that is meant; there may be none."""
 
-    def answer(asked: Asked) -> Answer | None:
+    def answer(request: FrontRequest) -> Answer | None:
         for row, response in answers:
-            is_sent = row.get("sends", "").encode() in asked.body
-            is_sent &= row.get("login", bool(asked.login)) == bool(asked.login)
-            if is_sent and re.search(row.get("at", ""), asked.line):
-                return response(asked)
+            is_sent = row.get("sends", "").encode() in request.body
+            is_sent &= row.get("login", bool(request.login)) == bool(request.login)
+            if is_sent and re.search(row.get("at", ""), request.line):
+                return response(request)
         return None
 
     return answer
 
 
 def checked(
-    here: World, row: Mapping[str, Any], folder: Path, *, with_file: bool
+    world: World, row: Mapping[str, Any], folder: Path, *, with_file: bool
 ) -> dict[str, Any]:
     """Return the report of `check` with the options of a row, and its file or none."""
     file = None
@@ -637,4 +644,4 @@ def checked(
         options.insert(0, USER)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return here.check(*options, file=file)
+        return world.check(*options, file=file)

@@ -28,8 +28,8 @@ from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import dns.resolver
-from asks import Ask, got
 from click.testing import CliRunner
+from client_requests import WebRequest, call_app
 from flask.cli import cli as flask_cli
 from support import BIN, Patch, program
 
@@ -91,7 +91,7 @@ def free_port() -> int:
             return port
 
 
-class Reply(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: Message
     body: bytes
@@ -99,40 +99,40 @@ class Reply(NamedTuple):
 
 def fetch(
     url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
-) -> Reply:
+) -> Response:
     """Send a request; header names have `_` for `-`. Redirects are not followed."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     kind, host, target, query, _ = urlsplit(url)
     assert kind == "http"
     with closing(HTTPConnection(host, timeout=10)) as connection:
-        asked = urlunsplit(("", "", target or "/", query, ""))
-        connection.request(method, asked, data, {"Connection": "close", **named})
+        path = urlunsplit(("", "", target or "/", query, ""))
+        connection.request(method, path, data, {"Connection": "close", **named})
         response = connection.getresponse()
-        return Reply(response.status, response.headers, response.read())
+        return Response(response.status, response.headers, response.read())
 
 
-def sent(url: str, ask: Ask) -> Reply:
-    headers = {name.title(): value for name, value in ask.headers}
+def send(url: str, request: WebRequest) -> Response:
+    headers = {name.title(): value for name, value in request.headers}
     return fetch(
-        f"{url}{ask.path}?{ask.query}",
-        method=ask.method,
-        data=ask.body or None,
-        Host=ask.host,
+        f"{url}{request.path}?{request.query}",
+        method=request.method,
+        data=request.body or None,
+        Host=request.host,
         **headers,
     )
 
 
-def answered_alike(alone: WSGIApplication, url: str, ask: Ask) -> Reply:
+def answered_alike(alone: WSGIApplication, url: str, request: WebRequest) -> Response:
     """Assert that a server has the response of an application, and return it."""
-    expected, reply = got(alone, ask), sent(url, ask)
-    assert str(reply.status) == expected.status[:3], ask
-    assert reply.body == expected.body, ask
+    expected, response = call_app(alone, request), send(url, request)
+    assert str(response.status) == expected.status[:3], request
+    assert response.body == expected.body, request
     for name, value in expected.lasting[1].items():
-        found = str(reply.headers[name])
+        found = str(response.headers[name])
         if name == "Vary":  # of a site whose templates read the session
             found = found.removesuffix(", Cookie")
-        assert found == value, (ask, name)
-    return reply
+        assert found == value, (request, name)
+    return response
 
 
 def wait_for(
@@ -217,10 +217,10 @@ def names(monkeypatch: Patch, ports: dict[tuple[str, int], int]) -> Iterator[Non
     real = socket.getaddrinfo
 
     def look_up(host: Any, port: Any, *more: Any, **options: Any) -> Any:
-        here = ports.get((str(host), int(port or 0)))
-        if here is None:
+        mapped = ports.get((str(host), int(port or 0)))
+        if mapped is None:
             return real(host, port, *more, **options)
-        return real("127.0.0.1", here, *more, **options)
+        return real("127.0.0.1", mapped, *more, **options)
 
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.1"]
@@ -265,11 +265,11 @@ def run_flask(
     if os.environ.get("COMMAND_PROCESSES"):
         return captured("flask", "--app", app, *words, cwd=cwd, **env)
     with patch.object(sys, "path", [*sys.path]):
-        done = _called(flask_cli, "flask", ("--app", app, *words), cwd, env)
+        result = _called(flask_cli, "flask", ("--app", app, *words), cwd, env)
     for name, module in [*sys.modules.items()]:
         if str(getattr(module, "__file__", "")).startswith(f"{cwd}/"):
             del sys.modules[name]
-    return done
+    return result
 
 
 def _called(
@@ -281,26 +281,26 @@ def _called(
 ) -> subprocess.CompletedProcess[str]:
     words, start = [str(argument) for argument in arguments], CliRunner(env=env).invoke
     with chdir(cwd or "."):
-        done = start(command, words, prog_name=name, catch_exceptions=False)
-    out, err = done.stdout_bytes.decode(), done.stderr_bytes.decode()
+        result = start(command, words, prog_name=name, catch_exceptions=False)
+    out, err = result.stdout_bytes.decode(), result.stderr_bytes.decode()
     assert "Traceback" not in err
-    return subprocess.CompletedProcess(words, done.exit_code, out, err)
+    return subprocess.CompletedProcess(words, result.exit_code, out, err)
 
 
 def _ended(
-    done: subprocess.CompletedProcess[str], code: Any
+    result: subprocess.CompletedProcess[str], code: Any
 ) -> subprocess.CompletedProcess[str]:
-    assert code in (None, done.returncode), f"{done.stdout}{done.stderr}"
-    return done
+    assert code in (None, result.returncode), f"{result.stdout}{result.stderr}"
+    return result
 
 
 def run_process(
     *arguments: str | Path, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `flask-autoconfig` in a process of its own."""
-    done = captured("flask-autoconfig", *arguments, **options)
-    assert "Traceback" not in done.stderr
-    return done
+    result = captured("flask-autoconfig", *arguments, **options)
+    assert "Traceback" not in result.stderr
+    return result
 
 
 def captured(
@@ -317,7 +317,7 @@ def captured(
 
     It ends with the exit code *code*, if that is given.
     """
-    done = subprocess.run(
+    result = subprocess.run(
         [BIN / command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -329,7 +329,7 @@ def captured(
         check=False,
         pass_fds=pass_fds,
     )
-    return _ended(done, code)
+    return _ended(result, code)
 
 
 def children_of(process: int) -> list[int]:
@@ -347,10 +347,10 @@ class Service(NamedTuple):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def fetch(self, target: str = CONFIG, **options: Any) -> Reply:
+    def fetch(self, target: str = CONFIG, **options: Any) -> Response:
         return fetch(self.url + target, **options)
 
-    def config_of(self, domain: str) -> Reply:
+    def config_of(self, domain: str) -> Response:
         """Return the response to Thunderbird for an address of the domain."""
         return self.fetch(f"/mail/config-v1.1.xml?emailaddress=fred@{domain}")
 
@@ -399,13 +399,13 @@ def load(call: Callable[[], object], clients: int = 4) -> Iterator[None]:
             call()
 
     with ThreadPoolExecutor(clients) as pool:
-        working = [pool.submit(client) for _ in range(clients)]
+        futures = [pool.submit(client) for _ in range(clients)]
         try:
             yield
         finally:
             over.set()
-    for each in working:
-        each.result()
+    for future in futures:
+        future.result()
 
 
 @contextmanager

@@ -68,18 +68,18 @@ def server(
         yield port
 
 
-def answering(reply: bytes) -> Behaviour:
-    """Return a behaviour that sends the same reply to every HTTP request."""
+def answering(response: bytes) -> Behaviour:
+    """Return a behaviour that sends the same response to every HTTP request."""
 
     def behave(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(reply)
+        connection.sendall(response)
 
     return behave
 
 
 # The tests may run with Ctrl-C ignored, as shells do for background jobs.
-HEARING = """
+WITH_SIGINT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
@@ -113,16 +113,16 @@ def at_terminal(
     os.close(inside)
     deadline = threading.Timer(seconds, process.kill)
     deadline.start()
-    shown = b""
+    output = b""
     try:
         with suppress(OSError):  # raised by a terminal whose program has ended
             while chunk := os.read(terminal, 4096):
-                shown += chunk
+                output += chunk
                 for end, words in typed.items():
-                    if shown.endswith(end.encode()):
+                    if output.endswith(end.encode()):
                         os.write(terminal, f"{words}\n".encode())
-        assert deadline.is_alive(), f"it waits at: {shown!r}"
-        return process.wait(10), shown.decode()
+        assert deadline.is_alive(), f"it waits at: {output!r}"
+        return process.wait(10), output.decode()
     finally:
         deadline.cancel()
         process.kill()

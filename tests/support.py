@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import trustme
-from asks import HOST, outlook_asks
+from client_requests import HOST, outlook_request
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
@@ -72,14 +72,14 @@ def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Fla
     return app
 
 
-Asking = Callable[..., TestResponse]
+Send = Callable[..., TestResponse]
 
 
-def asking(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Asking:
+def sender(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Send:
     """Return a function that sends a request; header names have `_` for `-`."""
     send = Client(app).open
 
-    def ask(
+    def answer(
         target: str, method: str = "GET", data: Any = None, **headers: str
     ) -> TestResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -87,7 +87,7 @@ def asking(app: WSGIApplication, scheme: str = "http", mount: str = "") -> Askin
         root = f"{scheme}://localhost{mount}"
         return send(target, base_url=root, method=method, data=data, headers=headers)
 
-    return ask
+    return answer
 
 
 def configured(
@@ -127,7 +127,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
+def assert_answered(send: Send, row: Mapping[str, Any]) -> None:
     """Send the requests that a row describes; each response must be as it says.
 
     `path`, `host` and `method` may be lists, of which every combination is requested.
@@ -136,27 +136,27 @@ def assert_answered(ask: Asking, row: Mapping[str, Any]) -> None:
     `phone` are the address in a request of Outlook or of an ActiveSync phone.
     """
     if "outlook" in row:
-        row = {"method": "POST", "body": outlook_asks(row["outlook"]), **row}
+        row = {"method": "POST", "body": outlook_request(row["outlook"]), **row}
     if "phone" in row:
         schemas = ("mobilesync", "mobilesync/responseschema/2006")
-        row = {"method": "POST", "body": outlook_asks(row["phone"], *schemas), **row}
+        row = {"method": "POST", "body": outlook_request(row["phone"], *schemas), **row}
     expected = row.get("answer", {})
     several = (row.get("method", "GET"), row.get("host", HOST), row["path"])
     for method, host, path in product(*map(listed, several)):
         headers = {"Host": host, **row.get("headers", {})}
-        reply = ask(path, method, row.get("body"), **headers)
+        response = send(path, method, row.get("body"), **headers)
         case = f"{method} {host}{path}"
-        assert reply.status_code == row.get("status", 200), case
-        assert {n: reply.headers.get(n, "") for n in expected} == expected, case
-        missing = [t for t in listed(row.get("has", [])) if t not in reply.text]
-        whole = f"{reply.headers}{reply.text}"
+        assert response.status_code == row.get("status", 200), case
+        assert {n: response.headers.get(n, "") for n in expected} == expected, case
+        missing = [t for t in listed(row.get("has", [])) if t not in response.text]
+        whole = f"{response.headers}{response.text}"
         forbidden = [t for t in listed(row.get("lacks", [])) if t in whole]
         assert (missing, forbidden) == ([], []), case
-        assert "json" not in row or reply.json == row["json"], case
+        assert "json" not in row or response.json == row["json"], case
 
 
 def assert_served(toml: Write, row: Mapping[str, Any]) -> None:
-    """Start a service with the file of a row, and send its requests: itself, or `asks`.
+    """Start a service with the file of a row, and send its requests: itself, or `requests`.
 
     The file is beside the tests, or see `configured`. Results of `hooks` are looked up
     by the argument.
@@ -166,8 +166,8 @@ def assert_served(toml: Write, row: Mapping[str, Any]) -> None:
     hooks = {name: found.get for name, found in row.get("hooks", {}).items()}
     options = {"hooks": SimpleNamespace(**hooks)} if hooks else {}
     app = create_app(file, proxies=row.get("proxies", 0), **options)
-    for each in row.get("asks", [row]):
-        assert_answered(asking(app, mount=each.get("mount", "")), each)
+    for request in row.get("requests", [row]):
+        assert_answered(sender(app, mount=request.get("mount", "")), request)
 
 
 def lacking(what: str) -> NoReturn:

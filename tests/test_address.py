@@ -65,10 +65,10 @@ def test_every_valid_address_fits_into_xml_and_smtp(local: str, domain: str) -> 
     assert outlook.read_request(outlook.request(str(address)))[0] == str(address)
 
 
-Ask = Callable[[Client, str], TestResponse]
+Send = Callable[[Client, str], TestResponse]
 
 
-def _in_url(url: str) -> Ask:
+def _in_url(url: str) -> Send:
     return lambda client, text: client.get(url + quote(text, errors="surrogatepass"))
 
 
@@ -79,7 +79,7 @@ def _in_pox(client: Client, text: str) -> TestResponse:
 
 V2 = "/autodiscover/autodiscover.json"
 _profile, _page = _in_url("/email.mobileconfig?email="), _in_url("/mail/setup?email=")
-ENTRIES: dict[str, Ask] = {
+ENTRIES: dict[str, Send] = {
     "thunderbird": _in_url("/mail/config-v1.1.xml?emailaddress="),
     "POX by GET": _in_url("/autodiscover/autodiscover.xml?emailaddress="),
     "POX by POST": _in_pox,
@@ -91,24 +91,25 @@ ENTRIES: dict[str, Ask] = {
 }
 
 
-def _is_refused(reply: TestResponse) -> bool:
+def _is_refused(response: TestResponse) -> bool:
     """Return whether the response is an error on account of the address."""
-    if b"<ErrorCode>" in reply.data:
-        assert reply.status_code == 200
-        return b"<ErrorCode>600</ErrorCode>" in reply.data
+    if b"<ErrorCode>" in response.data:
+        assert response.status_code == 200
+        return b"<ErrorCode>600</ErrorCode>" in response.data
     # Autodiscover v2 by path has no protocol here, which is another error.
-    return reply.status_code == 400 and b"MandatoryParameterMissing" not in reply.data
+    missing = b"MandatoryParameterMissing"
+    return response.status_code == 400 and missing not in response.data
 
 
 def test_every_family_takes_an_address_within_the_limits(toml: Write) -> None:
     client = Client(create_app(toml(TWO_DOMAINS.replace('"example2.com"', '"*"'))))
     for name, (text, is_valid) in ADDRESSES.items():
-        for family, ask in ENTRIES.items():
-            assert _is_refused(ask(client, text)) != is_valid, (name, family)
+        for family, send in ENTRIES.items():
+            assert _is_refused(send(client, text)) != is_valid, (name, family)
         if is_valid:
             assert str(parse_address(text)) == text.removesuffix(".")
-    for family, ask in ENTRIES.items():
-        assert not _is_refused(ask(client, "fred%40example.com")), family
+    for family, send in ENTRIES.items():
+        assert not _is_refused(send(client, "fred%40example.com")), family
     assert parse_address("a%2Fb%40example.com").local == "a/b"
 
 

@@ -69,8 +69,8 @@ class Office(NamedTuple):
         finally:
             plain.close()
         with sock:
-            ask = f"GET /mail/config-v1.1.xml HTTP/1.1\r\nHost: {host}"
-            sock.sendall(f"{ask}\r\nConnection: close\r\n\r\n".encode())
+            head = f"GET /mail/config-v1.1.xml HTTP/1.1\r\nHost: {host}"
+            sock.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode())
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
             return str((sock.getpeercert() or {})["serialNumber"])
 

@@ -28,7 +28,7 @@ NOW = datetime.now(UTC)
 Made = tuple[x509.Certificate, Any]  # and its key
 
 
-def made(
+def issued(
     name: str,
     by: Made | None = None,
     *extensions: x509.ExtensionType,
@@ -63,11 +63,11 @@ SHORT = rsa.generate_private_key(65537, 1024)  # noqa: S505 - too short on purpo
 
 
 def authority(name: str, by: Made | None = None, days: int = 90) -> Made:
-    return made(name, by, AUTHORITY, days=days)
+    return issued(name, by, AUTHORITY, days=days)
 
 
 def leaf(by: Made, *more: x509.ExtensionType, **options: Any) -> Made:
-    return made("x", by, NAMES, *more, **options)
+    return issued("x", by, NAMES, *more, **options)
 
 
 ROOT, STRANGER = authority("Root"), authority("Stranger")
@@ -92,9 +92,9 @@ CHAINS: dict[str, tuple[list[Made], str, str]] = {
     ),
     "a certificate that ended": ([leaf(R3, days=-2), R3], "expired", ""),
     "an own authority": ([leaf(UNKNOWN), UNKNOWN, STRANGER], "unknown", "(Stranger)"),
-    "signed by itself": ([made(HOST, None, NAMES)], "self-signed", ""),
-    "a common name alone": ([made(HOST, R3), R3], "no-names", HOST),
-    "another name": ([made("other.test", R3), R3], "name", ""),
+    "signed by itself": ([issued(HOST, None, NAMES)], "self-signed", ""),
+    "a common name alone": ([issued(HOST, R3), R3], "no-names", HOST),
+    "another name": ([issued("other.test", R3), R3], "name", ""),
     "for clients": ([leaf(R3, CLIENT), R3], "usage", ""),
     "1024 bits": ([leaf(R3, key=SHORT), R3], "small-key", ""),
 }
@@ -117,7 +117,7 @@ def loaded(chain: list[Made], folder: Path) -> ssl.SSLContext:
     key = chain[0][1].private_bytes(
         PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    file.write_bytes(key + b"".join(one.public_bytes(PEM) for one, _ in chain))
+    file.write_bytes(key + b"".join(link.public_bytes(PEM) for link, _ in chain))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.load_cert_chain(file)
@@ -187,11 +187,11 @@ def test_a_server_with_old_ciphers_alone_is_reached(tmp_path: Path) -> None:
 
 def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(tmp_path: Path) -> None:
     context = loaded(CHAINS["a whole chain"][0], tmp_path)
-    usual, newest = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    older, newest = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
     for oldest, ciphers, expected in (
-        (usual, "ALL", ""),
-        (usual, "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", ""),  # as Outlook's
-        (usual, "ECDHE-RSA-AES128-GCM-SHA256", "ciphers"),  # for another kind of key
+        (older, "ALL", ""),
+        (older, "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", ""),  # as Outlook's
+        (older, "ECDHE-RSA-AES128-GCM-SHA256", "ciphers"),  # for another kind of key
         (newest, "ALL", "version"),
     ):
         context.set_ciphers(ciphers)

@@ -62,8 +62,8 @@ def test_a_cure_has_the_settings_of_the_software_or_of_the_usual_one() -> None:
     assert topics == known["settings"].keys()
     for rows in known["settings"].values():
         assert rows.keys() <= known["software"].keys()
-    said = ["220 mx ESMTP Postfix", "535 Incorrect authentication data"]
-    assert common.software_of(said) == "Exim"
+    lines = ["220 mx ESMTP Postfix", "535 Incorrect authentication data"]
+    assert common.software_of(lines) == "Exim"
     assert common.for_software("a[how: relay]b", "Exim", "smtp").startswith(
         "a (Exim: accept"
     )
@@ -98,13 +98,13 @@ def test_every_code_is_used() -> None:
     computed = ("http.private-inside", "http.redirect-inside", "login.not-tried")
     prefixes = ("dns.", "mx.", "server.", "file.", "document.warning", "document.pacc")
     unused = {code for code in CODES if f'"{code}"' not in source} - {*chosen_by_data}
-    assert not {one for one in unused if not one.startswith((*computed, *prefixes))}
+    assert not {code for code in unused if not code.startswith((*computed, *prefixes))}
 
 
 def test_check_lists_every_code_with_its_meaning() -> None:
-    done = CliRunner().invoke(cli, ["check", "--list"])
-    assert done.exit_code == 0
-    rows = [line.split(maxsplit=2) for line in done.output.splitlines()]
+    result = CliRunner().invoke(cli, ["check", "--list"])
+    assert result.exit_code == 0
+    rows = [line.split(maxsplit=2) for line in result.output.splitlines()]
     listed = [(code, texts.row(code)) for code in CODES]
     expected = [[code, row.status, row.means] for code, row in listed]
     assert rows == expected
@@ -112,8 +112,8 @@ def test_check_lists_every_code_with_its_meaning() -> None:
 
 def test_an_ignored_finding_is_left_out_and_fails_nothing() -> None:
     def codes(*options: str) -> list[str]:
-        done = CliRunner().invoke(cli, ["check", "a.test", "--json", *DEAD, *options])
-        return [found["code"] for found in json.loads(done.stdout)["findings"]]
+        result = CliRunner().invoke(cli, ["check", "a.test", "--json", *DEAD, *options])
+        return [found["code"] for found in json.loads(result.stdout)["findings"]]
 
     assert codes() == ["domain.lookup-failed"]
     assert "domain.lookup-failed" not in codes("--ignore", "domain.lookup-failed")
@@ -146,10 +146,10 @@ class Counting(Resolver):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 9))
-        self.asked: list[str] = []
+        self.queries: list[str] = []
 
     def _query(self, name: str, type_: str, flags: int = 0) -> list[Any]:
-        self.asked.append(f"{name} {type_}")
+        self.queries.append(f"{name} {type_}")
         return []
 
 
@@ -159,7 +159,7 @@ def test_the_oldest_results_are_forgotten(monkeypatch: Patch) -> None:
     for domain in ("one.test", "one.test", "two.test", "three.test", "one.test"):
         facts.mx(domain)
     assert [key[1] for key in facts._futures] == ["three.test", "one.test"]
-    assert len(names.asked) == 3
+    assert len(names.queries) == 3
 
 
 def test_reports_are_in_the_order_of_the_file() -> None:

@@ -24,25 +24,25 @@ REPORT = {"code", "at", "client", "status", "alone", "most"}
 REPORT |= {"file", "options", "slow", "runs"}
 
 
-def made(rows: dict[str, Mistake]) -> Iterator[tuple[str, Mistake]]:
+def completed(rows: dict[str, Mistake]) -> Iterator[tuple[str, Mistake]]:
     """Yield the rows; "X, and no file" may leave out what makes the world of X."""
     for name, row in rows.items():
-        usual = rows.get(name.removesuffix(", and no file"), {})
-        usual = {} if row.keys() - REPORT else usual
-        makes = {key: value for key, value in usual.items() if key not in REPORT}
+        base = rows.get(name.removesuffix(", and no file"), {})
+        base = {} if row.keys() - REPORT else base
+        makes = {key: value for key, value in base.items() if key not in REPORT}
         yield name, {**makes, **row}
 
 
-MISTAKES = dict(made(tables("check_mistakes.toml")))
+MISTAKES = dict(completed(tables("check_mistakes.toml")))
 
 
-def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
+def named_first(world: World, tmp_path: Path, name: str) -> dict[str, Any]:
     """Return the finding of the mistake, which must be the first of its status."""
     mistake = MISTAKES[name]
     status = mistake.get("status", "failure")
-    make(here, mistake)
+    make(world, mistake)
     with_file = mistake.get("file") is not False
-    report = checked(here, mistake, tmp_path, with_file=with_file)
+    report = checked(world, mistake, tmp_path, with_file=with_file)
     listed: list[dict[str, Any]] = report["findings"]
     text = "\n".join(
         f"{found['status']} {found['code']} {found['subject']}: {found['seen']}"
@@ -99,18 +99,18 @@ def rows(*runs: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", rows("paper", "both", "openssl"))
 def test_a_mistake_is_named_first_and_at_its_place(
-    here: Paper, tmp_path: Path, name: str
+    world: Paper, tmp_path: Path, name: str
 ) -> None:
-    first = named_first(here, tmp_path, name)
+    first = named_first(world, tmp_path, name)
     assert words(first) == snapshot(name, first)
 
 
 @pytest.mark.world
 @pytest.mark.parametrize("name", rows("both", "real"))
 def test_a_mistake_of_real_servers_is_named_first(
-    really: Real, tmp_path: Path, name: str
+    real_world: Real, tmp_path: Path, name: str
 ) -> None:
-    first = named_first(really, tmp_path, name)
+    first = named_first(real_world, tmp_path, name)
     if MISTAKES[name]["runs"] == "real":
         assert words(first) == snapshot(name, first)
 

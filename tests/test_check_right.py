@@ -19,7 +19,7 @@ from seeds import (
     limited,
     mail_server,
     make,
-    says,
+    responds,
 )
 from services import typed
 from strangers import at_terminal
@@ -40,7 +40,7 @@ from world import (
     USER,
     WEB,
     Answer,
-    Asked,
+    FrontRequest,
     Real,
     talks,
     validating,
@@ -95,44 +95,44 @@ def written(tmp_path: Path, *edits: tuple[str, str], more: str = "") -> Path:
 # --- Right worlds ---------------------------------------------------------------------
 
 
-def publish(here: Paper, file: Path, *names: str) -> None:
+def publish(world: Paper, file: Path, *names: str) -> None:
     """Let the domain publish what a file says, with a certificate of *names*, or any."""
-    usual = {"front": here.front, "zone": here.zone}
-    here.stack.callback(vars(here).update, usual)
-    certificate = here.certificate(*names) if names else Every()
-    here.front = here.web(WEB, certificate, file)
-    here.zone = here.records(file)
-    here.names.load(here.zone)
+    before = {"front": world.front, "zone": world.zone}
+    world.stack.callback(vars(world).update, before)
+    certificate = world.certificate(*names) if names else Every()
+    world.front = world.web(WEB, certificate, file)
+    world.zone = world.records(file)
+    world.names.load(world.zone)
 
 
-def of_all(here: Paper, file: Path, *options: str) -> list[Report]:
-    done = person(here, "--all", "--json", *options, file=file)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def of_all(world: Paper, file: Path, *options: str) -> list[Report]:
+    result = person(world, "--all", "--json", *options, file=file)
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_thirty_domains_ask_few_questions_twice(here: Paper, tmp_path: Path) -> None:
+def test_thirty_domains_ask_few_questions_twice(world: Paper, tmp_path: Path) -> None:
     names = [f"d{number}.{DOMAIN}" for number in range(30)]
-    served, asked = here.names.respond, []
+    served, queries = world.names.respond, []
 
     def respond(query: Any) -> Any:
-        asked.append(str(query.question[0]))
+        queries.append(str(query.question[0]))
         return served(query)
 
-    here.name_server(OTHER_NAMES, respond)
-    mail_server(here, offers="AUTH=PLAIN", address=IMAP)
+    world.name_server(OTHER_NAMES, respond)
+    mail_server(world, offers="AUTH=PLAIN", address=IMAP)
     zones = (f"$ORIGIN {name}.\n@ IN MX 1 mx.{DOMAIN}.\n" for name in names)
-    here.names.load(ADDRESSES, *zones)
-    reports = of_all(here, written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names))))
+    world.names.load(ADDRESSES, *zones)
+    reports = of_all(world, written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names))))
     assert [report["domain"] for report in reports] == names
-    assert len(asked) < 1.1 * len(set(asked))  # some are asked at the same moment
-    assert f"d29.{DOMAIN}. IN MX" in asked
-    assert len(here.connections) == 2  # the second as a client of TLS 1.2
+    assert len(queries) < 1.1 * len(set(queries))  # some are asked at the same moment
+    assert f"d29.{DOMAIN}. IN MX" in queries
+    assert len(world.connections) == 2  # the second as a client of TLS 1.2
 
 
-def assert_told(report: Report, row: dict[str, Any]) -> None:
+def assert_texts(report: Report, row: dict[str, Any]) -> None:
     """Assert the parts of findings and the verdicts of clients that a row has."""
-    for code, parts in row.get("says", {}).items():
-        (found, *_) = [each for each in report["findings"] if each["code"] == code]
+    for code, parts in row.get("texts", {}).items():
+        (found, *_) = [item for item in report["findings"] if item["code"] == code]
         texts = " ".join(found[key] for key in ("subject", "seen", "why", "cure"))
         assert [part for part in parts if part not in texts] == []
     fares = works(report)
@@ -145,21 +145,21 @@ RIGHT = tables("check_right.toml")
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_nothing_is_wrong_with(here: Paper, tmp_path: Path, name: str) -> None:
+def test_nothing_is_wrong_with(world: Paper, tmp_path: Path, name: str) -> None:
     row = RIGHT[name]
     if names := row.get("published"):
         file = written(tmp_path, *row["file"].items())
-        publish(here, file, *([] if names is True else names))
-    make(here, row)
+        publish(world, file, *([] if names is True else names))
+    make(world, row)
     for way in row.get("ways", ("file", "none")):
-        report = checked(here, row, tmp_path, with_file=way == "file")
+        report = checked(world, row, tmp_path, with_file=way == "file")
         if not row.get("faulty"):
             assert (failures if row.get("warned") else problems)(report) == []
-        assert "None" not in str([one["seen"] for one in report["findings"]])
+        assert "None" not in str([finding["seen"] for finding in report["findings"]])
         fares = works(report)
         if "all" in row:
             assert set(fares.values()) == {True if row["all"] is True else None}
-        assert_told(report, row)
+        assert_texts(report, row)
         assert {*row.get("codes", ())} <= {*codes(report)}
         assert {*row.get("no_codes", ())}.isdisjoint(codes(report))
 
@@ -167,21 +167,23 @@ def test_nothing_is_wrong_with(here: Paper, tmp_path: Path, name: str) -> None:
 NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its questions"
 
 
-def test_a_check_without_time_states_nothing(here: Paper, monkeypatch: Patch) -> None:
+def test_a_check_without_time_states_nothing(world: Paper, monkeypatch: Patch) -> None:
     monkeypatch.setattr(run, "_TIMEOUTS", 0)
-    for file in (here.file, None):
-        assert problems(here.check(USER, "--allow-private", file=file)) == [NO_TIME]
+    for file in (world.file, None):
+        assert problems(world.check(USER, "--allow-private", file=file)) == [NO_TIME]
 
 
-def test_many_domains_at_limited_servers_are_right(here: Paper, tmp_path: Path) -> None:
+def test_many_domains_at_limited_servers_are_right(
+    world: Paper, tmp_path: Path
+) -> None:
     names = [DOMAIN, *(f"d{number}.test" for number in range(3))]
     file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
-    zone = ADDRESSES + here.zone
-    publish(here, file)
-    here.names.serve("".join(zone.replace(DOMAIN, name) for name in names))
-    limited(here, [30, 0.5])
+    zone = ADDRESSES + world.zone
+    publish(world, file)
+    world.names.serve("".join(zone.replace(DOMAIN, name) for name in names))
+    limited(world, [30, 0.5])
     # The pauses take most of the usual time, and a busy machine the rest.
-    reports = of_all(here, file, "--allow-private", "--timeout", "15")
+    reports = of_all(world, file, "--allow-private", "--timeout", "15")
     assert not [
         (found["code"], found["seen"])
         for report in reports
@@ -190,49 +192,51 @@ def test_many_domains_at_limited_servers_are_right(here: Paper, tmp_path: Path) 
     ]
 
 
-def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
-    here.names.serve(ADDRESSES)
-    here.front.answer = says(404)
+def test_without_the_isp_database_the_verdict_says_so(world: Paper) -> None:
+    world.names.serve(ADDRESSES)
+    world.front.answer = responds(404)
     options = ("--resolver", OTHER_NAMES, "--timeout", "5", "--allow-private")
-    text = here.invoke("check", USER, *options).output
+    text = world.invoke("check", USER, *options).output
     assert "ISP database could not be asked" in text
     assert "works in no client" not in text
 
 
-def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:
-    done = here.invoke("--config", here.file, "export", tmp_path / "www")
-    assert done.exit_code == 0, done.stderr
+def test_the_files_of_export_lack_nothing(world: Paper, tmp_path: Path) -> None:
+    result = world.invoke("--config", world.file, "export", tmp_path / "www")
+    assert result.exit_code == 0, result.stderr
     types = {
         ".xml": "text/xml",
         ".json": "application/json",
         ".mobileconfig": "application/x-apple-aspen-config",
     }
 
-    def answer(asked: Asked) -> Any:
-        if "autodiscover" in asked.path.lower() or "dav" in asked.path:
+    def answer(request: FrontRequest) -> Any:
+        if "autodiscover" in request.path.lower() or "dav" in request.path:
             return None  # files cannot answer these requests
-        found = tmp_path / "www" / DOMAIN / asked.path.lstrip("/")
+        found = tmp_path / "www" / DOMAIN / request.path.lstrip("/")
         if found.suffix in types and found.is_file():
             return 200, {"Content-Type": types[found.suffix]}, found.read_bytes()
-        return says(404)(asked)
+        return responds(404)(request)
 
-    here.front.answer = answer
-    report = here.check(USER, file=here.file)
+    world.front.answer = answer
+    report = world.check(USER, file=world.file)
     assert problems(report) == []
     assert works(report)["iPhone"] is works(report)["PACC"] is True
 
 
-def test_the_calendar_of_the_file_stays_where_its_server_redirects(here: Paper) -> None:
+def test_the_calendar_of_the_file_stays_where_its_server_redirects(
+    world: Paper,
+) -> None:
     answers = [{"at": r"test/\?", "to": "/fred/"}, {"calendars": True}]
-    make(here, {"when": "at another calendar", "answers": answers})
-    report = here.check(USER, file=here.file)
+    make(world, {"when": "at another calendar", "answers": answers})
+    report = world.check(USER, file=world.file)
     (calendar,) = report["clients"][ALL.index("Calendars")]["sets_up"]
     assert calendar["url"] == f"https://dav.{DOMAIN}/"
 
 
-def test_a_domain_whose_signatures_do_not_hold_is_reported(really: Real) -> None:
-    with validating(really.folder / "validating", really.inside, "127.0.0.55"):
-        report = really.check(USER, file=really.file, names="127.0.0.55")
+def test_a_domain_whose_signatures_do_not_hold_is_reported(real_world: Real) -> None:
+    with validating(real_world.folder / "validating", real_world.inside, "127.0.0.55"):
+        report = real_world.check(USER, file=real_world.file, names="127.0.0.55")
     (found,) = failures(report)
     assert "DNSSEC" in found["seen"]
     assert "DS record" in found["cure"]
@@ -242,55 +246,55 @@ def test_a_domain_whose_signatures_do_not_hold_is_reported(really: Real) -> None
 # --- For people, programs and cron ----------------------------------------------------
 
 
-def person(here: Paper, *arguments: str, file: Path | None = None) -> Any:
+def person(world: Paper, *arguments: str, file: Path | None = None) -> Any:
     options = ("--resolver", OTHER_NAMES, "--timeout", "5")
-    return here.invoke("--config", file or here.file, "check", *arguments, *options)
+    return world.invoke("--config", file or world.file, "check", *arguments, *options)
 
 
-BROKEN = {"when": "without an address", "reply": 500}
+BROKEN = {"when": "without an address", "response": 500}
 
 
-def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(here: Paper) -> None:
-    here.names.serve(f"{ADDRESSES}{here.zone}".replace(" mx.", " gone."))
-    works_in, fails_at, *_ = person(here, USER).stdout.splitlines()
+def test_the_verdict_comes_first_and_says_whom_a_failure_hurts(world: Paper) -> None:
+    world.names.serve(f"{ADDRESSES}{world.zone}".replace(" mx.", " gone."))
+    works_in, fails_at, *_ = person(world, USER).stdout.splitlines()
     assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
     assert f"fails at {DOMAIN} MX: other mail servers cannot deliver mail" in fails_at
-    here.names.load(here.zone)
-    make(here, BROKEN)
-    done = person(here, USER)
-    works_in, fails_in, *rest = done.stdout.splitlines()
+    world.names.load(world.zone)
+    make(world, BROKEN)
+    result = person(world, USER)
+    works_in, fails_in, *rest = result.stdout.splitlines()
     assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
     assert fails_in.startswith(" " * len(DOMAIN) + "  fails in Thunderbird for Android")
     assert "Kontact, Mailspring: without an address, the server answers 500" in fails_in
     assert rest[0].startswith("failure  https: without an address")
     assert any(line.strip() == f"at   {AT_CONFIG}" for line in rest)
     assert "ok (--verbose shows them)" in rest[-1]
-    assert (done.exit_code, done.stderr) == (1, "")
+    assert (result.exit_code, result.stderr) == (1, "")
 
 
-def test_verbose_shows_good_results_and_quiet_only_problems(here: Paper) -> None:
-    assert "offers LOGIN, PLAIN" in person(here, USER, "--verbose").stdout
-    done = person(here, USER, "--quiet")
-    assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
-    assert json.loads(person(here, USER, "-q", "--json").stdout)["findings"] == []
-    make(here, BROKEN)
-    done = person(here, USER, "--quiet")
-    assert "without an address" in done.stdout
-    assert "--verbose" not in done.stdout
-    assert done.stderr == ""
+def test_verbose_shows_good_results_and_quiet_only_problems(world: Paper) -> None:
+    assert "offers LOGIN, PLAIN" in person(world, USER, "--verbose").stdout
+    result = person(world, USER, "--quiet")
+    assert (result.stdout, result.stderr, result.exit_code) == ("", "", 0)
+    assert json.loads(person(world, USER, "-q", "--json").stdout)["findings"] == []
+    make(world, BROKEN)
+    result = person(world, USER, "--quiet")
+    assert "without an address" in result.stdout
+    assert "--verbose" not in result.stdout
+    assert result.stderr == ""
 
 
-def test_settings_behind_a_login_are_not_told_as_missing(here: Paper) -> None:
+def test_settings_behind_a_login_are_not_told_as_missing(world: Paper) -> None:
     name = "Autodiscover that asks people for their password, as mailcow does"
-    make(here, RIGHT[name])
-    shown = person(here, USER, file=here.file).stdout
-    assert "not checked for Outlook (classic): the settings require a login" in shown
-    assert "nothing is published" not in shown
+    make(world, RIGHT[name])
+    output = person(world, USER, file=world.file).stdout
+    assert "not checked for Outlook (classic): the settings require a login" in output
+    assert "nothing is published" not in output
 
 
-def test_the_form_for_programs_stays(here: Paper) -> None:
-    make(here, BROKEN)
-    report = here.check(USER, file=here.file)
+def test_the_form_for_programs_stays(world: Paper) -> None:
+    make(world, BROKEN)
+    report = world.check(USER, file=world.file)
     assert list(report) == ["domain", "clients", "findings"]
     assert report["domain"] == DOMAIN
     assert list(works(report)) == ALL
@@ -304,46 +308,48 @@ def test_the_form_for_programs_stays(here: Paper) -> None:
     assert order == sorted(order, key=["failure", "warning", "note", "ok"].index)
 
 
-def test_all_domains_are_checked_at_once_for_cron(here: Paper, tmp_path: Path) -> None:
+def test_all_domains_are_checked_at_once_for_cron(world: Paper, tmp_path: Path) -> None:
     file = written(tmp_path, (f'["{DOMAIN}"]', f'["{DOMAIN}", "second.test"]'))
-    first, second = of_all(here, file)
+    first, second = of_all(world, file)
     assert (first["domain"], second["domain"]) == (DOMAIN, "second.test")
     assert [found["code"] for found in failures(second)] == ["domain.unknown"]
-    done = person(here, "--all", file=file)
-    assert done.exit_code == 1
-    assert done.stdout.startswith(f"{DOMAIN}  works in ")
-    assert "\nsecond.test  " in done.stdout
-    done = person(here, "--all", "--quiet", file=file)
-    assert not done.stdout.startswith(DOMAIN)
-    assert "second.test  " in done.stdout
-    assert person(here, "--all", "--quiet").stdout == ""
+    result = person(world, "--all", file=file)
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{DOMAIN}  works in ")
+    assert "\nsecond.test  " in result.stdout
+    result = person(world, "--all", "--quiet", file=file)
+    assert not result.stdout.startswith(DOMAIN)
+    assert "second.test  " in result.stdout
+    assert person(world, "--all", "--quiet").stdout == ""
 
 
-def test_a_finding_of_many_domains_is_shown_once(here: Paper, tmp_path: Path) -> None:
+def test_a_finding_of_many_domains_is_shown_once(world: Paper, tmp_path: Path) -> None:
     """None of these is in DNS; they share one dead server."""
     names = ["one.test", "two.test", "three.test"]
     file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
-    lead(here, "imap", DEAD)
+    lead(world, "imap", DEAD)
     options = ("--all", "--unpublished")
-    done = person(here, *options, file=file)
-    assert done.exit_code == 1
-    assert done.stdout.count("nothing listens there") == 3
-    assert done.stdout.count("why:") == 1
-    assert done.stdout.count("as for one.test: server imap ") == 2
-    assert done.stderr == "3 domains: 0 work, 3 fail: one.test, two.test, three.test\n"
-    for report in of_all(here, file, "--unpublished"):
+    result = person(world, *options, file=file)
+    assert result.exit_code == 1
+    assert result.stdout.count("nothing listens there") == 3
+    assert result.stdout.count("why:") == 1
+    assert result.stdout.count("as for one.test: server imap ") == 2
+    assert result.stderr == f"3 domains: 0 work, 3 fail: {', '.join(names)}\n"
+    for report in of_all(world, file, "--unpublished"):
         assert all(found["why"] for found in failures(report))
-    assert person(here, *options, "-q", file=file).stderr == ""
+    assert person(world, *options, "-q", file=file).stderr == ""
 
 
-def test_warnings_of_another_provider_are_left_out(here: Paper, tmp_path: Path) -> None:
-    other = TOML.replace(DOMAIN, "other.test")
-    other = other.replace('"imap"', '"imap"\nsocket_type = "plain"')
-    file = written(tmp_path, more=other)
-    assert problems(here.check(USER, "--unpublished", file=file)) == []
+def test_warnings_of_another_provider_are_left_out(
+    world: Paper, tmp_path: Path
+) -> None:
+    second = TOML.replace(DOMAIN, "other.test")
+    second = second.replace('"imap"', '"imap"\nsocket_type = "plain"')
+    file = written(tmp_path, more=second)
+    assert problems(world.check(USER, "--unpublished", file=file)) == []
 
 
-def test_the_worst_world_is_reported_within_fifteen_seconds(really: Real) -> None:
+def test_the_worst_world_is_reported_within_fifteen_seconds(real_world: Real) -> None:
     """Every address accepts connections and says nothing, or is silent."""
 
     def silent(connection: socket.socket) -> None:
@@ -351,16 +357,16 @@ def test_the_worst_world_is_reported_within_fifteen_seconds(really: Real) -> Non
         time.sleep(20)
 
     for port in (443, 80, 993, 465, 143, 587):
-        really.listen(ELSEWHERE, port, silent)
-    text = ADDRESSES + really.zone
+        real_world.listen(ELSEWHERE, port, silent)
+    text = ADDRESSES + real_world.zone
     for address in (WEB, DAV, IMAP, SMTP):
         text = text.replace(f"IN A {address}", f"IN A {ELSEWHERE}")
-    really.names.serve(text)
+    real_world.names.serve(text)
     start = time.monotonic()
     options = ("check", USER, "--resolver", OTHER_NAMES, "--json")
-    done = really.run("--config", really.file, *options)
+    result = real_world.run("--config", real_world.file, *options)
     took = time.monotonic() - start
-    report = json.loads(done.stdout)
+    report = json.loads(result.stdout)
     assert took < 15 + 5  # and a slow machine
     assert set(works(report).values()) <= {False, None}
     assert any("did not finish in time" in problem for problem in problems(report))
@@ -372,7 +378,7 @@ UNPUBLISHED = ("--unpublished", "--json")
 
 
 def log_in(
-    here: World,
+    world: World,
     file: Path | None,
     *options: str,
     password: str = PASSWORD,
@@ -381,12 +387,12 @@ def log_in(
     """Return what `check --json` prints, or without --json in `how` the text."""
     named = ("--config", file) if file else ()
     with typed(password) as read:
-        given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
-        who = () if options and options[0].endswith(".test") else (USER,)
-        done = here.invoke(*named, "check", *who, *options, *how, *given)
-    assert done.exit_code in (0, 1), done.output
-    assert password not in done.output
-    return json.loads(done.stdout) if "--json" in how else done.stdout
+        arguments = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
+        address = () if options and options[0].endswith(".test") else (USER,)
+        result = world.invoke(*named, "check", *address, *options, *how, *arguments)
+    assert result.exit_code in (0, 1), result.output
+    assert password not in result.output
+    return json.loads(result.stdout) if "--json" in how else result.stdout
 
 
 def logins(report: Report) -> list[dict[str, Any]]:
@@ -409,35 +415,37 @@ CHECKS, AT_CALENDARS = LOGINS["checks"], LOGINS["calendars"]
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_login(here: Paper, tmp_path: Path, name: str) -> None:
+def test_a_login(world: Paper, tmp_path: Path, name: str) -> None:
     row = CHECKS[name]
-    make(here, row)
+    make(world, row)
     changes, options = row.get("file", {}), row.get("options", [])
     file = None if changes is False else written(tmp_path, *changes.items())
     is_private = row.get("published") or changes is False
     how = ("--json", "--allow-private" if is_private else "--unpublished")
     report = log_in(
-        here, file, *options, password=row.get("password", PASSWORD), how=how
+        world, file, *options, password=row.get("password", PASSWORD), how=how
     )
     failed = [found["code"] for found in failures(report)]
     assert login_codes(report) == row.get("logins", login_codes(report))
     assert failed == row.get("failures", failed)
-    assert_told(report, row)
+    assert_texts(report, row)
     cures = " ".join(found["cure"] for found in logins(report))
-    assert row.get("untold", "\0") not in cures
-    assert len(here.connections) == row.get("connections", len(here.connections))
-    assert here.front.logins == row.get("logged_in", here.front.logins)
+    assert row.get("absent", "\0") not in cures
+    assert len(world.connections) == row.get("connections", len(world.connections))
+    assert world.front.logins == row.get("logged_in", world.front.logins)
 
 
-def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) -> None:
-    publish(here, local_parts)
-    report = log_in(here, local_parts, "--yes", how=("--json",))
+def test_clients_fail_where_the_name_is_refused(
+    world: Paper, local_parts: Path
+) -> None:
+    publish(world, local_parts)
+    report = log_in(world, local_parts, "--yes", how=("--json",))
     first = failures(report)[0]
     assert first["code"] == "login.wrong-name"
     assert "Thunderbird" in first["clients"]
     assert first["seen"] in report["clients"][ALL.index("Thunderbird")]["stopped_by"]
 
-    lines = log_in(here, local_parts, "--yes", how=()).splitlines()
+    lines = log_in(world, local_parts, "--yes", how=()).splitlines()
     assert lines[0].startswith(f"{DOMAIN}  works in ")
     assert "Calendars" in lines[0]
     assert "Thunderbird" not in lines[0]
@@ -446,28 +454,28 @@ def test_clients_fail_where_the_name_is_refused(here: Paper, local_parts: Path) 
     assert "the login fails at" not in "".join(lines)
 
 
-def test_a_server_that_wants_to_know_its_client_opens_the_inbox(here: Paper) -> None:
+def test_a_server_that_wants_to_know_its_client_opens_the_inbox(world: Paper) -> None:
     """As 163.com, which answers "Unsafe Login" otherwise."""
 
-    heard: list[str] = []
+    received: list[str] = []
     offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 ID AUTH=PLAIN\r\na OK")
-    behave = talks("* OK", offers, ("AUTH", "+ "), ("", "a OK"), heard=heard)
-    make(here, {"mail": {"behave": behave}})
-    assert login_codes(log_in(here, here.file)) == ["login.good"] * 3
-    commands = [line.split()[1] for line in heard if line.startswith("a ")]
+    behave = talks("* OK", offers, ("AUTH", "+ "), ("", "a OK"), received=received)
+    make(world, {"mail": {"behave": behave}})
+    assert login_codes(log_in(world, world.file)) == ["login.good"] * 3
+    commands = [line.split()[1] for line in received if line.startswith("a ")]
     assert commands.index("ID") < commands.index("EXAMINE")
 
 
 @pytest.mark.parametrize("claim", AT_CALENDARS)
-def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> None:
-    code, reply = AT_CALENDARS[claim]
-    lost = {"login": True, "at": "/lost/", "reply": 404}
-    answers = [lost, {"login": True, **reply}, {"calendars": True}]
-    make(here, {"when": "at another calendar", "answers": answers})
-    report = log_in(here, here.file, how=("--json", "--allow-private"))
+def test_a_login_at_a_calendar_is_tried_there_alone(world: Paper, claim: str) -> None:
+    code, response = AT_CALENDARS[claim]
+    missing = {"login": True, "at": "/lost/", "response": 404}
+    answers = [missing, {"login": True, **response}, {"calendars": True}]
+    make(world, {"when": "at another calendar", "answers": answers})
+    report = log_in(world, world.file, how=("--json", "--allow-private"))
     assert login_codes(report) == [code, "login.good", "login.good"]
     paths = ["/", "/lost/"] if "lost" in claim else ["/"]
-    assert here.front.logins == [f"dav.{DOMAIN}{path}" for path in paths]
+    assert world.front.logins == [f"dav.{DOMAIN}{path}" for path in paths]
     clients = [f["clients"] for f in failures(report) if f["step"] == "login"]
     assert clients == [["Calendars"]] * (code != "login.not-possible")
 
@@ -477,7 +485,7 @@ def test_a_login_at_a_calendar_is_tried_there_alone(here: Paper, claim: str) -> 
     [(PASSWORD, "login.good"), ("other", "login.refused-here-alone")],
 )
 def test_a_calendar_that_wants_digest_gets_it(
-    here: Paper, password: str, code: str
+    world: Paper, password: str, code: str
 ) -> None:
     """As Baikal does, whose challenge has these fields."""
     nonce = "5f2d9c"
@@ -485,65 +493,65 @@ def test_a_calendar_that_wants_digest_gets_it(
     def md5(*parts: str) -> str:
         return hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: S324
 
-    def answer(asked: Asked) -> Answer:
-        given = Authorization.from_header(asked.login) or Authorization("none")
+    def answer(request: FrontRequest) -> Answer:
+        login = Authorization.from_header(request.login) or Authorization("none")
         names = ("nc", "cnonce", "qop")
         first = md5(USER, "BaikalDAV", password)
-        last = md5("PROPFIND", asked.path)
-        wanted = md5(first, nonce, *(str(given.get(name)) for name in names), last)
-        if given.get("username") == USER and given.get("response") == wanted:
+        last = md5("PROPFIND", request.path)
+        expected = md5(first, nonce, *(str(login.get(name)) for name in names), last)
+        if login.get("username") == USER and login.get("response") == expected:
             return own_url("/")
-        asks = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'
-        return 401, {"WWW-Authenticate": asks}, b""
+        challenge = f'Digest realm="BaikalDAV",qop="auth",nonce="{nonce}",opaque="ab"'
+        return 401, {"WWW-Authenticate": challenge}, b""
 
-    dav(here, answer)
-    report = log_in(here, here.file, how=("--json", "--allow-private"))
+    dav(world, answer)
+    report = log_in(world, world.file, how=("--json", "--allow-private"))
     assert login_codes(report) == [code, "login.good", "login.good"]
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_person_is_asked_before_the_other_name_is_tried(
-    really: Real, local_parts: Path, answer: str
+    real_world: Real, local_parts: Path, answer: str
 ) -> None:
     options = ["--config", str(local_parts), "check", USER, "--login", "--unpublished"]
     options += ["--resolver", OTHER_NAMES]
     typed = {f"https://dav.{DOMAIN}/: ": PASSWORD, "[y/N]: ": answer}
-    code, shown = really.inside.call(at_terminal, *options, typed=typed)
+    code, output = real_world.inside.call(at_terminal, *options, typed=typed)
     assert code == 1
-    assert f"Refused. Try once more as {USER} at imap {IMAP_NAME}:993" in shown
-    assert (f"accepts the user name {USER}" in shown) == (answer == "y")
-    assert PASSWORD not in shown
+    assert f"Refused. Try once more as {USER} at imap {IMAP_NAME}:993" in output
+    assert (f"accepts the user name {USER}" in output) == (answer == "y")
+    assert PASSWORD not in output
 
 
-def test_a_wrong_password_is_told_at_each_server(here: Paper) -> None:
-    shown = log_in(here, here.file, password="wrong-one", how=("--unpublished",))
-    well, imap, smtp = [line.strip() for line in shown.splitlines()[:3]]
+def test_a_wrong_password_is_told_at_each_server(world: Paper) -> None:
+    output = log_in(world, world.file, password="wrong-one", how=("--unpublished",))
+    well, imap, smtp = [line.strip() for line in output.splitlines()[:3]]
     assert well == f"{DOMAIN}  the servers of the file work"
     for line, server in ((imap, f"imap {IMAP_NAME}:993"), (smtp, f"smtp {SMTP_NAME}:")):
         assert line.startswith(f"the login fails at {server}")
 
 
-def test_a_server_that_delays_its_answer_is_waited_for(really: Real) -> None:
+def test_a_server_that_delays_its_answer_is_waited_for(real_world: Real) -> None:
     # IMAP until the password; each line follows one that it gets.
-    said = ["* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ "]
-    said.append("a NO [AUTHENTICATIONFAILED] wrong")
-    make(really, {"mail": {"hangs_up": said, "late": 3}})
-    found = logins(log_in(really, really.file, "--timeout", "2"))
-    (one,) = [one for one in found if one["subject"].startswith("imap ")]
-    assert "a NO [AUTHENTICATIONFAILED]" in one["seen"]
+    lines = ["* OK", "* CAPABILITY AUTH=PLAIN\r\na OK", "+ "]
+    lines.append("a NO [AUTHENTICATIONFAILED] wrong")
+    make(real_world, {"mail": {"hangs_up": lines, "late": 3}})
+    found = logins(log_in(real_world, real_world.file, "--timeout", "2"))
+    (finding,) = [item for item in found if item["subject"].startswith("imap ")]
+    assert "a NO [AUTHENTICATIONFAILED]" in finding["seen"]
 
 
-def test_a_postfix_without_a_password_service_is_reported(really: Real) -> None:
-    really.postfix(really.folder / "nobody")
-    lead(really, "smtp")
-    report = really.check(DOMAIN, "--unpublished", file=really.file)
+def test_a_postfix_without_a_password_service_is_reported(real_world: Real) -> None:
+    real_world.postfix(real_world.folder / "nobody")
+    lead(real_world, "smtp")
+    report = real_world.check(DOMAIN, "--unpublished", file=real_world.file)
     (found,) = failures(report)
     assert found["subject"].startswith(f"smtp {SMTP_NAME}")
 
 
-def test_init_names_the_file_in_the_next_command(here: Paper, tmp_path: Path) -> None:
+def test_init_names_the_file_in_the_next_command(world: Paper, tmp_path: Path) -> None:
     file = tmp_path / "my mail.toml"
     options = ("--allow-private", "--resolver", f"{BIND}:53")
-    here.load_bind("")
-    done = here.invoke("init", DOMAIN, "-o", file, *options)
-    assert f" --config '{file}' check --unpublished" in done.stderr
+    world.load_bind("")
+    result = world.invoke("init", DOMAIN, "-o", file, *options)
+    assert f" --config '{file}' check --unpublished" in result.stderr

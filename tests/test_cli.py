@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from asks import CONFIG, POX
+from client_requests import CONFIG, POX
 from documents import text_of
 from services import captured, run, run_process, serve, until
 from support import ISP, TWO_DOMAINS, Write, rows
@@ -22,8 +22,8 @@ PRELOADING = "gunicorn --preload flask_autoconfig:create_app()"
 
 def test_validate_prints_problems_and_warnings_as_compilers_do(toml: Write) -> None:
     file = toml(FAULTY)
-    done = run("--config", file, "validate", code=1)
-    first, line, cure, second, *_ = done.stdout.splitlines()
+    result = run("--config", file, "validate", code=1)
+    first, line, cure, second, *_ = result.stdout.splitlines()
     place = "provider[0].incoming[0].type (example.com)"
     assert first.startswith(f"{file}:6: error: {place}: expected one of")
     assert line == '  6 | type = "imp"'
@@ -39,14 +39,14 @@ def test_validate_prints_problems_and_warnings_as_compilers_do(toml: Write) -> N
     assert row["place"] == "provider[0].incoming[0].type"
 
     toml(TWO_DOMAINS + 'socket_type = "plain"\n')
-    done = run("--config", file, "validate", code=0)
+    result = run("--config", file, "validate", code=0)
     place = "provider[0].outgoing[0].socket_type (example.com)"
-    assert done.stdout.startswith(f"{file}:16: warning: {place}: Every client: ")
+    assert result.stdout.startswith(f"{file}:16: warning: {place}: Every client: ")
 
     toml(TWO_DOMAINS)
-    done = run("--config", file, "validate")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "no problems, no warnings" in done.stderr
+    result = run("--config", file, "validate")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "no problems, no warnings" in result.stderr
 
 
 # --- The file ----------------------------------------------------------------------------
@@ -65,8 +65,8 @@ def test_option_then_environment_then_default_name_the_file(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("command", ["validate", "show", "serve", "export out"])
 def test_a_missing_file_is_an_error_without_a_traceback(command: str) -> None:
-    done = run("--config", "/nowhere.toml", *command.split(), code=1)
-    assert "there is no file /nowhere.toml" in done.stdout + done.stderr
+    result = run("--config", "/nowhere.toml", *command.split(), code=1)
+    assert "there is no file /nowhere.toml" in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,13 @@ def test_serve_and_gunicorn_end_with_problems(toml: Write, words: str) -> None:
     # As in a shell or a job of a service, which inherit the process id of another.
     inherited = dict.fromkeys(("SYSTEMD_EXEC_PID", "LISTEN_PID"), "1")
     inherited |= {"INVOCATION_ID": "0" * 32, "NOTIFY_SOCKET": "/none"}
-    done = captured(*words.split(), AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
-    assert done.returncode > 0
-    assert "2 problems" in done.stderr
-    assert "Serving" not in done.stderr
-    assert "provider[0].incoming[0].type (example.com): expected one of" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = captured(*words.split(), AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
+    assert result.returncode > 0
+    assert "2 problems" in result.stderr
+    assert "Serving" not in result.stderr
+    place = "provider[0].incoming[0].type (example.com)"
+    assert f"{place}: expected one of" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 # --- show --------------------------------------------------------------------------------
@@ -109,10 +110,10 @@ def test_show_prints_what_serve_answers_which_logs_no_query_and_believes_no_head
 def test_show_has_every_format(file: Path) -> None:
     begins = {"pacc": "{"}
     for format_ in ("thunderbird", "outlook", "apple", "pacc"):
-        done = run("--config", file, "show", "a@example.com", "--format", format_)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(begins.get(format_, "<?xml"))
-        assert "imap.example.com" in done.stdout
+        result = run("--config", file, "show", "a@example.com", "--format", format_)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.startswith(begins.get(format_, "<?xml"))
+        assert "imap.example.com" in result.stdout
 
 
 # --- import ------------------------------------------------------------------------------
@@ -127,15 +128,15 @@ def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
         (copy, f"{copy}: {DIARY} has other settings for diary.test; import one of"),
         (tmp_path / "none", f"{tmp_path / 'none'}: cannot read it"),
     ):
-        done = run("import", DIARY, file)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert reason in done.stderr
+        result = run("import", DIARY, file)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert reason in result.stderr
 
 
 def test_import_writes_utf8_whatever_the_locale() -> None:
     file = ISP / "access.test.xml"
-    done = run_process("import", file, PYTHONIOENCODING="latin-1")
-    assert "メール" in done.stdout
+    result = run_process("import", file, PYTHONIOENCODING="latin-1")
+    assert "メール" in result.stdout
 
 
 # --- Output and options ------------------------------------------------------------------
@@ -148,8 +149,8 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
 ) -> None:
     words = ("--config", str(file), *command.split())
     with Path("/dev/full").open("wb") as full:
-        done = run_process(*words, stdout=full, PYTHONUNBUFFERED=unbuffered, code=1)
-    assert done.stderr == "Error: No space left on device\n"
+        result = run_process(*words, stdout=full, PYTHONUNBUFFERED=unbuffered, code=1)
+    assert result.stderr == "Error: No space left on device\n"
 
 
 STARTTLS = TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname')
@@ -160,10 +161,10 @@ def test_a_command_that_cannot_work_says_so_with_the_remedy(
     toml: Write, words: str, code: int, message: str
 ) -> None:
     toml(STARTTLS, "starttls.toml")
-    done = run(*words.split(), cwd=toml(TWO_DOMAINS, "two.toml").parent)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert " ".join(done.stderr.split()).count(message) == 1
-    assert "Warning" not in done.stderr  # of a password that would be echoed
+    result = run(*words.split(), cwd=toml(TWO_DOMAINS, "two.toml").parent)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert " ".join(result.stderr.split()).count(message) == 1
+    assert "Warning" not in result.stderr  # of a password that would be echoed
 
 
 # --- Help --------------------------------------------------------------------------------
@@ -202,5 +203,5 @@ def test_each_command_accepts_its_examples_and_explains_its_options(name: str) -
 
 
 def test_python_runs_the_commands_too() -> None:
-    done = captured("python", "-m", "flask_autoconfig", "--help")
-    assert done.stdout == run("--help").stdout
+    result = captured("python", "-m", "flask_autoconfig", "--help")
+    assert result.stdout == run("--help").stdout

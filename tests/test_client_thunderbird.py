@@ -97,9 +97,9 @@ def assert_served_alike(client: Thunderbird, url: str, files: list[Path]) -> int
     originals = _originals(files)
     served = []
     for _, email in originals:
-        reply = fetch(f"{url}/mail/config-v1.1.xml?emailaddress={email}")
-        assert reply.status == 200, email
-        served.append((reply.body.decode(), email))
+        response = fetch(f"{url}/mail/config-v1.1.xml?emailaddress={email}")
+        assert response.status == 200, email
+        served.append((response.body.decode(), email))
     before = client.read(originals)
     assert not [config for config in before if "error" in config]
     assert client.read(served) == before
@@ -141,7 +141,7 @@ def _shorter(raw: Any) -> Iterator[Any]:
     """Yield a TOML document without each of the keys in its tables."""
     if isinstance(raw, dict):
         for key, value in raw.items():
-            yield {name: kept for name, kept in raw.items() if name != key}
+            yield {name: value for name, value in raw.items() if name != key}
             yield from ({**raw, key: shorter} for shorter in _shorter(value))
     elif isinstance(raw, list):
         for index, value in enumerate(raw):

@@ -36,10 +36,10 @@ def site(file: Path, **config: Any) -> Flask:
 def served(app: Flask) -> set[str]:
     """Return the families whose paths the blueprint or the service answers."""
     client = Client(app)
-    replies = {name: client.get(path) for name, path in PATHS.items()}
+    responses = {name: client.get(path) for name, path in PATHS.items()}
     is_site = client.get("/other").status_code == 200
-    others = {name for name, r in replies.items() if r.text == "the site's own"}
-    found = {name for name, r in replies.items() if r.status_code == 200} - others
+    others = {name for name, r in responses.items() if r.text == "the site's own"}
+    found = {name for name, r in responses.items() if r.status_code == 200} - others
     assert found | others == set(PATHS) or not is_site  # its paths are left to it
     return found
 
@@ -97,8 +97,8 @@ def test_an_invalid_value_in_the_environment_is_reported(
     monkeypatch.setenv("AUTOCONFIG_CLIENTS", value)
     with pytest.raises(ConfigError, match=message):
         site(file)
-    done = run("--config", file, "validate", code=1)
-    assert message in done.stdout + done.stderr
+    result = run("--config", file, "validate", code=1)
+    assert message in result.stdout + result.stderr
 
 
 # --- Edits --------------------------------------------------------------------------
@@ -138,9 +138,9 @@ def test_an_edit_takes_effect_at_once_in_the_service(toml: Write, caplog: Log) -
 def test_show_shows_no_family_that_is_not_served(toml: Write) -> None:
     option = ("--config", toml(THUNDERBIRD_ALONE), "show", "example.com", "--format")
     assert run(*option, "thunderbird").returncode == 0
-    done = run(*option, "outlook")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "outlook is not among the clients that are served; add" in done.stderr
+    result = run(*option, "outlook")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "outlook is not among the clients that are served; add" in result.stderr
     assert run(*option, "outlook", AUTOCONFIG_CLIENTS="outlook").returncode == 0
 
 
@@ -148,9 +148,9 @@ def test_export_names_files_that_are_left_over(toml: Write, tmp_path: Path) -> N
     folder = tmp_path / "out"
     run("--config", toml(TWO_DOMAINS), "export", folder)
     assert len(list(folder.glob("example.com/**/*.*"))) == 6 + 1  # and .well-known
-    done = run("--config", toml(THUNDERBIRD_ALONE), "export", folder)
-    assert "6 files written" in done.stderr
-    assert done.stderr.count("is no longer served; remove it") == 2 * 3
+    result = run("--config", toml(THUNDERBIRD_ALONE), "export", folder)
+    assert "6 files written" in result.stderr
+    assert result.stderr.count("is no longer served; remove it") == 2 * 3
     run("--config", toml(THUNDERBIRD_ALONE), "export", tmp_path / "new")
     files = {path.name for path in (tmp_path / "new").rglob("*.*") if path.is_file()}
     assert files == {"config-v1.1.xml", "mail-v1.xml"}
@@ -191,8 +191,8 @@ def test_check_plays_no_client_that_is_not_served(toml: Write) -> None:
     nobody = ("--resolver", "127.0.0.1:9", "--timeout", "0.2", "--json")
 
     def played(text: str) -> list[str]:
-        done = run("--config", toml(text), "check", "example.com", *nobody)
-        return [client["client"] for client in json.loads(done.stdout)["clients"]]
+        result = run("--config", toml(text), "check", "example.com", *nobody)
+        return [client["client"] for client in json.loads(result.stdout)["clients"]]
 
     assert {"Thunderbird", "Outlook (classic)", "PACC"} < set(played(TWO_DOMAINS))
     alone = played(THUNDERBIRD_ALONE)
@@ -208,8 +208,8 @@ def test_validate_and_check_warn_of_no_client_that_is_not_served(toml: Write) ->
     for clients in ('["thunderbird"]', '["page"]'):
         file = toml(f"clients = {clients}\n{text}")
         assert run("--config", file, "validate").stdout == ""
-        done = run("--config", file, "check", "--unpublished", "--timeout", "0.2")
-        assert "PACC" not in done.stdout
+        result = run("--config", file, "check", "--unpublished", "--timeout", "0.2")
+        assert "PACC" not in result.stdout
 
 
 SITE = """

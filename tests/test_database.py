@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services import Reply, free_port, load, running, serve, until
+from services import Response, free_port, load, running, serve, until
 from support import ROOT, TWO_DOMAINS, Patch, Write, lacking, open_folder, program
 
 pytestmark = pytest.mark.world
@@ -79,9 +79,9 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def ask(
+def fetch(
     server: Postgres, toml: Write, monkeypatch: Patch
-) -> Iterator[Callable[[int], Reply]]:
+) -> Iterator[Callable[[int], Response]]:
     """Ask the example, whose one worker caches for a second, for a customer's settings."""
     monkeypatch.setenv("DATABASE_URL", server.url)
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
@@ -91,16 +91,16 @@ def ask(
     assert "fred" not in service.log.read_text()
 
 
-def is_right(reply: Reply, number: int) -> bool:
-    own = f"<hostname>imap.c{number}.test</hostname>".encode() in reply.body
-    of_file = b"<hostname>imap.example.com</hostname>" in reply.body
-    is_its_own = f"<domain>c{number}.test</domain>".encode() in reply.body
+def is_right(response: Response, number: int) -> bool:
+    own = f"<hostname>imap.c{number}.test</hostname>".encode() in response.body
+    of_file = b"<hostname>imap.example.com</hostname>" in response.body
+    is_its_own = f"<domain>c{number}.test</domain>".encode() in response.body
     return is_its_own and (of_file if number % 2 == 0 else own)
 
 
 @contextmanager
 def loaded(
-    ask: Callable[[int], Reply], known: range, new: range
+    fetch: Callable[[int], Response], known: range, new: range
 ) -> Iterator[dict[str, set[int]]]:
     """Let clients ask for the same customers repeatedly, and for new ones.
 
@@ -111,32 +111,32 @@ def loaded(
 
     def ask_for_all() -> None:
         for number in (next(fresh), *known):
-            reply = ask(number)
-            statuses["known" if number in known else "new"].add(reply.status)
-            says_when = reply.status == 503 and "Retry-After" in reply.headers
-            is_served = reply.status == 200 and is_right(reply, number)
-            assert says_when or is_served, (number, reply)
+            response = fetch(number)
+            statuses["known" if number in known else "new"].add(response.status)
+            says_when = response.status == 503 and "Retry-After" in response.headers
+            is_served = response.status == 200 and is_right(response, number)
+            assert says_when or is_served, (number, response)
 
     with load(ask_for_all, clients=6):
         yield statuses
 
 
 def test_every_customer_has_their_settings_also_while_the_database_restarts(
-    server: Postgres, ask: Callable[[int], Reply]
+    server: Postgres, fetch: Callable[[int], Response]
 ) -> None:
     known = range(101, 121)
     for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS, *known):
-        assert is_right(ask(number), number)
-    assert ask(CUSTOMERS + 1).status == 404
-    with loaded(ask, known, range(1000, CUSTOMERS)) as statuses:
+        assert is_right(fetch(number), number)
+    assert fetch(CUSTOMERS + 1).status == 404
+    with loaded(fetch, known, range(1000, CUSTOMERS)) as statuses:
         time.sleep(2)
         assert statuses == {"known": {200}, "new": {200}}
         server.kill()
         until(lambda: 503 in statuses["new"])
         time.sleep(3)  # longer than an answer is kept
         server.start()
-        until(lambda: ask(500).status == 200)
+        until(lambda: fetch(500).status == 200)
     assert statuses == {"known": {200}, "new": {200, 503}}
-    with loaded(ask, known, range(600, 1000)) as statuses:
+    with loaded(fetch, known, range(600, 1000)) as statuses:
         time.sleep(1)
     assert statuses == {"known": {200}, "new": {200}}

@@ -13,7 +13,7 @@ import dns.zone
 import fronts
 import pytest
 import yaml
-from asks import outlook_asks
+from client_requests import outlook_request
 from fronts import CONTRIB, HOSTS, Front, Pair
 from services import (
     Service,
@@ -90,9 +90,9 @@ def test_the_lines_for_a_site_forward_clients_and_log_no_address(
         assert fetch(f"{url}/.well-known/caldav", Host="example.com").status == 404
         # Outlook sends requests to the host that `_autodiscover._tcp` names.
         for path in ("autodiscover/autodiscover.xml", "Autodiscover/Autodiscover.xml"):
-            asked = outlook.request("fred@example.com")
-            reply = fetch(f"{url}/{path}", data=asked, Host="www.example.com")
-            assert b"imap.example.com" in reply.body or reply.status == 302
+            request = outlook.request("fred@example.com")
+            response = fetch(f"{url}/{path}", data=request, Host="www.example.com")
+            assert b"imap.example.com" in response.body or response.status == 302
         other = fetch(f"{url}/other", Host="example.com")
         assert b"imap.example.com" not in other.body
         until(lambda: "/other" in log.read_text())
@@ -108,17 +108,17 @@ def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) 
     pox = outlook.request("fred@example.com")
     v2 = "/autodiscover/autodiscover.json"
 
-    def ask(path: str, data: bytes | None = None) -> tuple[str | None, bytes]:
+    def fetch_path(path: str, data: bytes | None = None) -> tuple[str | None, bytes]:
         host, method = "autoconfig.example.com", "POST" if data else "GET"
         url = f"http://127.0.0.1:{port}{path}"
-        reply = fetch(url, Host=host, data=data, method=method)
-        assert reply.status == 200
-        return reply.headers["X-Cache"], reply.body
+        response = fetch(url, Host=host, data=data, method=method)
+        assert response.status == 200
+        return response.headers["X-Cache"], response.body
 
     site = fronts.nginx_site_without_tls(tmp_path, service, port, shows)
     with fronts.nginx(tmp_path, site, port):
-        assert ask(config)[0] == "MISS"
-        assert ask(config)[0] == "HIT"
+        assert fetch_path(config)[0] == "MISS"
+        assert fetch_path(config)[0] == "HIT"
         for path, data in (
             (f"{config}?emailaddress=fred@example.com", None),
             ("/mail/mobileconfig?emailaddress=fred@example.com", None),
@@ -127,14 +127,14 @@ def test_nginx_follows_edits_and_keeps_no_address(tmp_path: Path, service: str) 
             ("/autodiscover/autodiscover.xml", pox),
         ):
             for _ in range(3):
-                assert ask(path, data)[0] != "HIT", path
+                assert fetch_path(path, data)[0] != "HIT", path
         cached = [p.read_bytes() for p in tmp_path.glob("cache/**/*") if p.is_file()]
         assert b"imap.example.com" in b"".join(cached)
         assert b"fred" not in b"".join(cached)
         edited = TWO_DOMAINS.replace("imap.", "mail.")
         (tmp_path / "autoconfig.toml").write_text(edited)
-        ask(config)
-        until(lambda: b"mail.example.com" in ask(config)[1], seconds=10)
+        fetch_path(config)
+        until(lambda: b"mail.example.com" in fetch_path(config)[1], seconds=10)
 
 
 @pytest.mark.world
@@ -142,7 +142,7 @@ def test_changing_blue_to_green_loses_no_request(file: Path, tmp_path: Path) -> 
     port = free_port()
     statuses: list[int] = []
 
-    def ask() -> None:
+    def send() -> None:
         statuses.extend(_statuses(port, 1, "192.0.2.1", PROFILE))
         time.sleep(0.02)
 
@@ -154,7 +154,7 @@ def test_changing_blue_to_green_loses_no_request(file: Path, tmp_path: Path) -> 
         serve(file) as blue,
         serve(file) as green,
         fronts.nginx(tmp_path, site_of(blue), port) as proxy,
-        load(ask),
+        load(send),
     ):
         until(lambda: len(statuses) > 20)
         until(lambda: green.fetch("/readyz").status == 200)
@@ -213,9 +213,9 @@ def test_no_address_is_logged_when_the_service_is_down(
     tmp_path: Path, certificate: Pair, front: Callable[..., Front]
 ) -> None:
     nobody, https, http = (free_port() for _ in range(3))
-    ask = f"http://127.0.0.1:{http}/mail/config-v1.1.xml?emailaddress=fred@example.com"
+    url = f"http://127.0.0.1:{http}/mail/config-v1.1.xml?emailaddress=fred@example.com"
     with front(tmp_path, f"127.0.0.1:{nobody}", https, http, certificate):
-        assert fetch(ask, Host="autoconfig.example.com").status in (502, 503)
+        assert fetch(url, Host="autoconfig.example.com").status in (502, 503)
     text = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     if front is fronts.behind_nginx:
         assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 502' in text
@@ -267,7 +267,7 @@ def test_the_proxy_buffers_slow_bodies(
         start = time.monotonic()
         for _ in range(10):
             assert b"imap.example.com" in answer(None)
-            assert b"imap.example.com" in answer(outlook_asks("fred@example.com"))
+            assert b"imap.example.com" in answer(outlook_request("fred@example.com"))
         assert time.monotonic() - start < 2
 
 
@@ -285,10 +285,10 @@ def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     analyze = program("systemd-analyze")
     unit = str(tmp_path / "autoconfig.service")
     path = {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
-    done = captured(analyze, "verify", "--man=no", unit, **path)
-    assert "autoconfig" not in done.stderr, done.stderr
-    done = captured(analyze, "security", "--offline=true", "--threshold=20", unit)
-    assert done.returncode == 0, done.stdout
+    result = captured(analyze, "verify", "--man=no", unit, **path)
+    assert "autoconfig" not in result.stderr, result.stderr
+    result = captured(analyze, "security", "--offline=true", "--threshold=20", unit)
+    assert result.returncode == 0, result.stdout
 
 
 def test_the_zone_file_has_the_records_that_the_command_prints() -> None:

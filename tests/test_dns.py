@@ -62,14 +62,14 @@ def test_table_and_json_have_records_and_names_of_certificates(toml: Write) -> N
 
 def test_output_writes_a_file_for_each_domain(toml: Write, tmp_path: Path) -> None:
     words = ("--config", toml(TWO_DOMAINS), "dns", *TARGET)
-    done = run(*words, "--output", tmp_path / "out")
-    assert done.stdout == ""
-    assert "2 files written" in done.stderr
+    result = run(*words, "--output", tmp_path / "out")
+    assert result.stdout == ""
+    assert "2 files written" in result.stderr
     written = (tmp_path / "out/example2.com.zone").read_text()
     assert written == run(*words, "example2.com").stdout
     assert not re.search(r"SOA|IN NS |\$TTL", written)  # an existing zone has them
-    done = run(*words, "example.com", "--output", tmp_path / "out")
-    assert done.stderr.startswith("1 file written below ")
+    result = run(*words, "example.com", "--output", tmp_path / "out")
+    assert result.stderr.startswith("1 file written below ")
 
 
 # --- Compared with DNS -------------------------------------------------------------------
@@ -82,14 +82,14 @@ def test_nsupdate_publishes_the_records_alone(toml: Write, server: Bind) -> None
     assert before.returncode == 1
     assert "autoconfig IN CNAME www.example.com." in before.stdout
     for _ in range(2):  # the second time changes nothing
-        done = server.update(dns(file, "--format", "nsupdate").stdout)
-        assert (done.returncode, done.stderr) == (0, "")
+        result = server.update(dns(file, "--format", "nsupdate").stdout)
+        assert (result.returncode, result.stderr) == (0, "")
         after = diff(file, server)
         assert (after.returncode, after.stdout, after.stderr) == (0, "", "")
-    assert server.ask("_imaps._tcp.example.com", "SRV") == ["0 1 993 imap.example.com."]
-    assert server.ask("_caldavs._tcp.example.com", "TXT") == ['"path=/dav/"']
-    assert server.ask("example.com", "TXT") == ['"v=spf1 mx -all"']
-    assert server.ask("_xmpp-client._tcp.example.com", "SRV")
+    assert server.dig("_imaps._tcp.example.com", "SRV") == ["0 1 993 imap.example.com."]
+    assert server.dig("_caldavs._tcp.example.com", "TXT") == ['"path=/dav/"']
+    assert server.dig("example.com", "TXT") == ['"v=spf1 mx -all"']
+    assert server.dig("_xmpp-client._tcp.example.com", "SRV")
 
     # An address that leads to the same host is as good as an alias.
     server.update(
@@ -108,35 +108,36 @@ DIFFERENCES = tables("dns_differences.toml")
 
 
 @pytest.mark.parametrize("claim", DIFFERENCES)
-def test_a_comparison_advises_what_is_right_to_do(here: Paper, claim: str) -> None:
+def test_a_comparison_advises_what_is_right_to_do(world: Paper, claim: str) -> None:
     row = DIFFERENCES[claim]
-    make(here, row)
+    make(world, row)
     target = row.get("target", f"www.{DOMAIN}")
-    words = ("--config", here.file, "dns", "--target", target, "--diff")
-    done = here.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))
-    assert done.exit_code == int(bool(done.stdout.strip()) or "error:" in done.stderr)
-    changes = re.findall("^(?:; (?=remove))?(.* IN .*)", done.stdout, re.M)
+    words = ("--config", world.file, "dns", "--target", target, "--diff")
+    result = world.invoke(*words, "--resolver", row.get("resolver", OTHER_NAMES))
+    differs = bool(result.stdout.strip()) or "error:" in result.stderr
+    assert result.exit_code == int(differs)
+    changes = re.findall("^(?:; (?=remove))?(.* IN .*)", result.stdout, re.M)
     assert changes[: len(row["lines"]) or None] == row["lines"]
-    assert row.get("says", "") in " ".join(done.stderr.split())
-    assert bool(row.get("says")) == bool(done.stderr)
+    assert row.get("output", "") in " ".join(result.stderr.split())
+    assert bool(row.get("output")) == bool(result.stderr)
 
 
-def test_a_domain_that_does_not_exist_is_told_once(here: Paper) -> None:
-    here.names.serve("$ORIGIN another.test.\nwww IN A 192.0.2.1\n")
-    words = ("--config", here.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
-    done = here.invoke(*words, "--resolver", OTHER_NAMES)
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.count("there is no such domain in DNS") == 1
+def test_a_domain_that_does_not_exist_is_told_once(world: Paper) -> None:
+    world.names.serve("$ORIGIN another.test.\nwww IN A 192.0.2.1\n")
+    words = ("--config", world.file, "dns", "--target", f"www.{DOMAIN}", "--diff")
+    result = world.invoke(*words, "--resolver", OTHER_NAMES)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("there is no such domain in DNS") == 1
 
 
 @pytest.mark.world
 def test_failed_lookups_hide_nothing(toml: Write, server: Bind, tmp_path: Path) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"refused.test", "static.example.com"')
     options = ("--diff", "--resolver", server.resolver, "--output", tmp_path / "out")
-    done = run("--config", toml(text), "dns", *TARGET, *options, code=1)
-    assert "2 files written" in done.stderr
+    result = run("--config", toml(text), "dns", *TARGET, *options, code=1)
+    assert "2 files written" in result.stderr
     failure = r"error: refused\.test: not compared: .*\n  do: .*--resolver"
-    assert re.search(failure, done.stderr)
+    assert re.search(failure, result.stderr)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"example.com.zone", "static.example.com.zone"}
 
@@ -145,9 +146,9 @@ def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> N
     domains = ", ".join(f'"d{number}.test"' for number in range(50))
     file = toml(TWO_DOMAINS.replace('"example.com", "example2.com"', domains))
     nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
-    done = run("--config", file, "dns", *TARGET, *nobody, code=1)
-    assert done.stderr.count("error:") == 1
-    assert "nothing was compared: " in done.stderr
+    result = run("--config", file, "dns", *TARGET, *nobody, code=1)
+    assert result.stderr.count("error:") == 1
+    assert "nothing was compared: " in result.stderr
 
 
 # --- Options and messages ----------------------------------------------------------------
@@ -161,8 +162,8 @@ def test_a_name_server_may_have_a_port(value: str, host: str, port: int) -> None
 
 def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     file = toml(TWO_DOMAINS.replace('"example2.com"', '"*.example.net"'))
-    done = run("--config", file, "dns", *TARGET, code=0)
-    assert "note: patterns have no records: name a domain" in done.stderr
+    result = run("--config", file, "dns", *TARGET, code=0)
+    assert "note: patterns have no records: name a domain" in result.stderr
     assert dns(file).stderr == ""
-    done = run("--config", file, "dns", "a.example.net", *TARGET)
-    assert "$ORIGIN a.example.net." in done.stdout
+    result = run("--config", file, "dns", "a.example.net", *TARGET)
+    assert "$ORIGIN a.example.net." in result.stdout

@@ -96,15 +96,15 @@ def test_nsupdate_removes_just_the_hostile_records(toml: Write, server: Bind) ->
     where = f"server {server.address} {server.port}"
     update = shlex.join([program("nsupdate"), "-k", str(server.key)])
     server.run("sh", "-c", f"{{ echo {where}; {shlex.join(script)}; }} | {update}")
-    assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
+    assert server.dig(f"www.{OTHER}", "A") == ["192.0.2.1"]
     resolver = Resolver(("127.0.0.1", server.port))
-    left = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
+    remaining = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
     foreign = {parsed("TXT", text(value)) for value in (*KEPT, TOO_LONG)}
-    assert foreign <= left
-    (own,) = left - foreign
+    assert foreign <= remaining
+    (own,) = remaining - foreign
     assert own.to_text().startswith('"v=UAAC1; a=sha256; d=')
-    assert server.ask(f"{SERVICE}.{DOMAIN}", "SRV") == ["0 1 993 imap.example.com."]
-    assert server.ask(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
+    assert server.dig(f"{SERVICE}.{DOMAIN}", "SRV") == ["0 1 993 imap.example.com."]
+    assert server.dig(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
     again = dns_of(file, server, *nsupdate)
     assert "\nupdate" not in again.stdout
     assert again.returncode == 1  # the long record has to be removed by hand
@@ -125,23 +125,23 @@ def test_the_output_is_printable_and_removes_exactly_the_hostile_records(
     toml: Write, server: Bind, tmp_path: Path, format_: str
 ) -> None:
     file = toml(TWO_DOMAINS)
-    done = dns_of(file, server, "--format", format_)
-    assert done.returncode == 1
-    assert re.fullmatch(r"[ -~\n]*", done.stdout + done.stderr)
-    by_hand, removed = format_ != "nsupdate", done.stdout
+    result = dns_of(file, server, "--format", format_)
+    assert result.returncode == 1
+    assert re.fullmatch(r"[ -~\n]*", result.stdout + result.stderr)
+    by_hand, removed = format_ != "nsupdate", result.stdout
     if format_ == "json":
-        removed = json.dumps(json.loads(done.stdout)[DOMAIN]["outdated"])
+        removed = json.dumps(json.loads(result.stdout)[DOMAIN]["outdated"])
         found = [tuple(row.values()) for row in json.loads(removed)]
         records = {(name, dns.rdata.from_text("IN", *r)) for name, *r in found}
         assert records == HOSTILE | {(DIGEST, parsed("TXT", text(TOO_LONG)))}
     assert removed.count(REMOVALS[format_]) == len(HOSTILE) + by_hand
     if format_ == "zone":
         whole = run("--config", file, "dns", DOMAIN, "--target", "www.example.com")
-        lines = {line for line in done.stdout.splitlines() if line[0] not in ";$"}
+        lines = {line for line in result.stdout.splitlines() if line[0] not in ";$"}
         assert lines < {*whole.stdout.splitlines()}
     dns_of(file, server, "--format", format_, "--output", tmp_path / "out")
     (written,) = (tmp_path / "out").iterdir()
-    assert written.read_text() == done.stdout
+    assert written.read_text() == result.stdout
 
 
 def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
@@ -150,7 +150,7 @@ def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
     (pacc,) = (family for family in families.FAMILIES if family.name == "pacc")
     family = pacc._replace(digest=digest)
     provider = from_raw(tomllib.loads(TWO_DOMAINS)).providers[0]
-    (wanted,) = digest_records([family], provider, DOMAIN)
+    (record,) = digest_records([family], provider, DOMAIN)
     zone = (
         '_greeting IN TXT "v=GREET2; n=1"\n_greeting IN TXT "v=GREET; n=1"\n'
         '_greeting IN TXT "v=UAAC1; d=1"\n'
@@ -159,10 +159,10 @@ def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
 
         def found() -> Published:
             resolver = Resolver(("127.0.0.1", server.port))
-            return compare(Published(DOMAIN, [], [wanted]), resolver)
+            return compare(Published(DOMAIN, [], [record]), resolver)
 
         assert found().outdated == [Record("_greeting", "TXT", '"v=GREET2; n=1"')]
-        assert found().records == [wanted]
-        halves = wanted.data.replace("; ", '; " "')
+        assert found().records == [record]
+        halves = record.data.replace("; ", '; " "')
         server.update(f"update add _greeting.{DOMAIN}. 60 TXT {halves}\nsend\n")
         assert found().records == []

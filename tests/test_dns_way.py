@@ -21,9 +21,9 @@ _NEW = TOML.replace(
 
 
 @pytest.fixture
-def names(really: Real) -> Iterator[Bind]:
+def names(real_world: Real) -> Iterator[Bind]:
     """A name server that knows the hosts, and accepts the rest from a key."""
-    with bind(DOMAIN, _HOSTS, really.inside, _NAMES) as names:
+    with bind(DOMAIN, _HOSTS, real_world.inside, _NAMES) as names:
         yield names
 
 
@@ -34,15 +34,15 @@ def publish(names: Bind, file: Path, *options: str | Path) -> None:
     dns = shlex.join(map(str, (*command, *options)))
     nsupdate = shlex.join([program("nsupdate"), "-k", str(names.key)])
     line = f"{{ echo server {names.address}; {dns}; }} | {nsupdate}"
-    done = names.run("sh", "-c", line)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    result = names.run("sh", "-c", line)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
-    really: Real, names: Bind
+    real_world: Real, names: Bind
 ) -> None:
-    old, new = really.folder / "old.toml", really.folder / "new.toml"
-    served = really.folder / "served.toml"
+    old, new = real_world.folder / "old.toml", real_world.folder / "new.toml"
+    served = real_world.folder / "served.toml"
     old.write_text(TOML)
     new.write_text(_NEW)
     served.write_text(TOML)
@@ -50,17 +50,17 @@ def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
 
     def digests() -> list[str]:
         """Return the published digests, after `check` has found nothing wrong."""
-        report = really.check(USER, file=served, names=_NAMES)
+        report = real_world.check(USER, file=served, names=_NAMES)
         assert problems(report) == []
         assert works(report) == dict.fromkeys(ALL, True)
         for row in report["clients"]:
             assert row["sets_up"]
             assert not row["stopped_by"]
         assert report["clients"][ALL.index("Kontact")]["sets_up"][0] == IMAP_ACCOUNT
-        return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
+        return names.dig(f"_ua-auto-config.{DOMAIN}", "TXT")
 
-    with really.service(served):
-        before = really.check(USER, file=served, names=_NAMES)
+    with real_world.service(served):
+        before = real_world.check(USER, file=served, names=_NAMES)
         assert True not in works(before).values()
         publish(names, old)
         (first,) = digests()
@@ -71,7 +71,7 @@ def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
         assert first in both
 
         served.write_text(_NEW)
-        until(lambda: b"<displayName>Example<" in really.inside.call(document))
+        until(lambda: b"<displayName>Example<" in real_world.inside.call(document))
         assert digests() == both
 
         publish(names, new, *diff)

@@ -61,8 +61,8 @@ def test_the_grammar_finds_a_fault(right: str, wrong: str) -> None:
 
 def test_the_whole_format_reads_back_as_it_was() -> None:
     provider = only(loads(FULL))
-    back, lost = read(thunderbird.write(provider))
-    assert lost == []
+    back, left_out = read(thunderbird.write(provider))
+    assert left_out == []
     # What the format has no place for, and the pattern, which it cannot say.
     expected = structs.replace(
         provider,
@@ -156,17 +156,17 @@ def test_other_versions_and_things_one_level_off_are_read(
     old: str, new: str, place: str, meant: object
 ) -> None:
     value: Any
-    value, lost = read(USUAL.replace(old, new).encode())
+    value, left_out = read(USUAL.replace(old, new).encode())
     for part in place.split("."):
         value = value[int(part)] if part.isdigit() else getattr(value, part)
     assert (list(value) if isinstance(value, tuple) else value) == meant
-    assert lost == []
+    assert left_out == []
 
 
 @rows("lost", "old, new, named", "tables.toml")
 def test_what_is_lost_is_named_once(old: str, new: str, named: str) -> None:
-    _, (lost,) = read(USUAL.replace(old, new, 1).encode())
-    assert named in lost
+    _, (place,) = read(USUAL.replace(old, new, 1).encode())
+    assert named in place
 
 
 def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() -> None:
@@ -179,8 +179,8 @@ def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() 
             plain = f"<domain>{name}</domain>".encode()
             assert document.count(plain) == 1
             assert f'<domain purpose="mx">{name}</domain>'.encode() in document
-        provider, lost = read(document)
-        assert lost == []
+        provider, left_out = read(document)
+        assert left_out == []
         assert provider == config.provider[0]
 
 
@@ -214,21 +214,21 @@ def test_the_files_have_every_element_of_the_real_isp_database() -> None:
 
 
 def test_import_loses_only_a_misspelt_element_and_leaves_defaults_out() -> None:
-    done = run("import", *ISP_FILES, code=0)
-    assert len(loads(done.stdout).provider) == len(ISP_FILES)
-    assert "993" not in done.stdout
-    assert 'password-cleartext"\nport' not in done.stdout
-    assert done.stderr.rstrip().endswith(
+    result = run("import", *ISP_FILES, code=0)
+    assert len(loads(result.stdout).provider) == len(ISP_FILES)
+    assert "993" not in result.stdout
+    assert 'password-cleartext"\nport' not in result.stdout
+    assert result.stderr.rstrip().endswith(
         ": <displayNameShort> is left out: the format has no such element"
     )
-    assert done.stderr.count("left out") == 1
+    assert result.stderr.count("left out") == 1
 
 
 def test_an_unfinished_placeholder_is_reported(toml: Write) -> None:
     file = toml(run("import", ISP / "slips.test.xml").stdout)
-    done = run("--config", file, "validate", code=0)
+    result = run("--config", file, "validate", code=0)
     place = "incoming[1].username (slips.test): Every client: %EMAILADDRESS without"
-    assert place in done.stdout
+    assert place in result.stdout
 
 
 @pytest.mark.parametrize("file", ISP_FILES, ids=lambda file: file.stem)
@@ -237,18 +237,18 @@ def test_a_file_that_is_read_and_written_reads_the_same(file: Path) -> None:
     assert read(thunderbird.write(provider)) == (provider, [])
 
 
-@rows("invalid_urls", "element, before, lost", "imports.toml")
+@rows("invalid_urls", "element, before, left_out", "imports.toml")
 def test_only_an_invalid_url_is_left_out(
-    tmp_path: Path, element: str, before: str, lost: list[str]
+    tmp_path: Path, element: str, before: str, left_out: list[str]
 ) -> None:
-    usual = ISP / "diary.test.xml"
+    original = ISP / "diary.test.xml"
     file = tmp_path / "odd.xml"
-    text = usual.read_text(encoding="utf-8")
+    text = original.read_text(encoding="utf-8")
     file.write_text(text.replace(before, element + before, 1), encoding="utf-8")
-    done = run("import", file, code=0)
-    lines = [line.partition("odd.xml: ")[2] for line in done.stderr.splitlines()]
+    result = run("import", file, code=0)
+    lines = [line.partition("odd.xml: ")[2] for line in result.stderr.splitlines()]
     places = [line.partition(" is left out")[0] for line in lines if line[0] != "<"]
-    assert places == lost
-    assert loads(done.stdout)
-    expected = run("import", usual).stdout.splitlines()
-    assert set(expected) <= set(done.stdout.splitlines())
+    assert places == left_out
+    assert loads(result.stdout)
+    expected = run("import", original).stdout.splitlines()
+    assert set(expected) <= set(result.stdout.splitlines())

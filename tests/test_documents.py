@@ -82,9 +82,9 @@ def bash(code: str, cwd: Path, **env: str) -> str:
     """Run code with the package's command in PATH; return the output. It must succeed."""
     words = (program("bash"), "-euo", "pipefail", "-c", code)
     env = {"PATH": f"{BIN}:{os.environ['PATH']}", **env}
-    done = captured(*words, cwd=cwd, seconds=200, **env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = captured(*words, cwd=cwd, seconds=200, **env)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @contextmanager
@@ -124,24 +124,24 @@ def of_examples(text: str) -> str:
 
 
 @pytest.mark.world
-def test_init_check_and_a_real_login_succeed(really: Real, tmp_path: Path) -> None:
+def test_init_check_and_a_real_login_succeed(real_world: Real, tmp_path: Path) -> None:
     def succeeds(line: str, *more: str, **options: Any) -> str:
         words = [*shlex.split(line)[1:], "--resolver", OTHER_NAMES, "--allow-private"]
-        done = really.run(*words, *more, cwd=tmp_path, **options)
+        result = real_world.run(*words, *more, cwd=tmp_path, **options)
         # Only an unknown code ends with 2.
-        assert done.returncode <= int("--list" in code), done.stdout + done.stderr
-        return str(done.stdout)
+        assert result.returncode <= int("--list" in code), result.stdout + result.stderr
+        return str(result.stdout)
 
-    really.names.serve(of_examples(ADDRESSES))
+    real_world.names.serve(of_examples(ADDRESSES))
     code = block_with("init example.com", "README.md")
-    *_, shown = [succeeds(line) for line in code.splitlines()]
-    assert "the servers of the file work" in shown
+    *_, output = [succeeds(line) for line in code.splitlines()]
+    assert "the servers of the file work" in output
     file = tmp_path / "autoconfig.toml"
     assert "imap.example.com" in file.read_text()
     records = run("dns", "--target", "www.example.com", cwd=tmp_path).stdout
     hosts = of_examples(ADDRESSES).replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
-    really.names.serve(hosts + records)
-    really.web(ELSEWHERE, really.web_certificate, file)
+    real_world.names.serve(hosts + records)
+    real_world.web(ELSEWHERE, real_world.web_certificate, file)
     code = block_with("check fred@example.com --login")
     with typed(PASSWORD) as fd:
         succeeds(code, "--password-fd", str(fd), pass_fds=(fd,))
@@ -162,20 +162,20 @@ def test_each_installer_works(clone: Path, tmp_path: Path, installer: str) -> No
     bash(f"python3 -m venv {venv}", tmp_path)
     env = {"HOME": str(home), "UV_SYSTEM_CERTS": "1", "PIPX_HOME": f"{home}/pipx"}
     bash(code, clone, **env, PATH=f"{venv}/bin:{BIN}:{os.environ['PATH']}")
-    shown = captured(venv / "bin/flask-autoconfig", "--version").stdout
-    assert "flask-autoconfig" in shown
+    output = captured(venv / "bin/flask-autoconfig", "--version").stdout
+    assert "flask-autoconfig" in output
 
 
 @pytest.mark.world
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     code = block_with("_COMPLETE=", "README.md")
-    ask = (
+    complete = (
         "COMP_WORDS=(flask-autoconfig {}) COMP_CWORD={}\n"
         "$(complete -p flask-autoconfig | sed -E 's/.*-F (\\S+).*/\\1/') flask-autoconfig\n"
         'echo "${{COMPREPLY[@]}}"\n'
     )
-    assert bash(code + ask.format("va", 1), tmp_path).split() == ["validate"]
-    assert "--target" in bash(code + ask.format("dns --ta", 2), tmp_path).split()
+    assert bash(code + complete.format("va", 1), tmp_path).split() == ["validate"]
+    assert "--target" in bash(code + complete.format("dns --ta", 2), tmp_path).split()
     # zsh and fish need not be installed to see their scripts.
     script = "_FLASK_AUTOCONFIG_COMPLETE={}_source flask-autoconfig"
     assert "compdef" in bash(script.format("zsh"), tmp_path)
@@ -203,8 +203,8 @@ def test_the_service_alone_and_the_users_own_gunicorn_answer(there: Path) -> Non
 
 @pytest.mark.world
 def test_nsupdate_accepts_the_output_of_dns(tmp_path: Path) -> None:
-    one = TWO_DOMAINS.replace(', "example2.com"', "")
-    (tmp_path / "autoconfig.toml").write_text(one)
+    text = TWO_DOMAINS.replace(', "example2.com"', "")
+    (tmp_path / "autoconfig.toml").write_text(text)
     with bind("example.com") as names:
         server = f"{{ echo server 127.0.0.1 {names.port}; cat; }}"
         code = replaced(
@@ -212,7 +212,7 @@ def test_nsupdate_accepts_the_output_of_dns(tmp_path: Path) -> None:
             ("nsupdate -k key", f"{server} | nsupdate -k {names.key}"),
         )
         bash(code, tmp_path)
-        assert names.ask("autoconfig.example.com", "CNAME") == ["www.example.com."]
+        assert names.dig("autoconfig.example.com", "CNAME") == ["www.example.com."]
 
 
 @pytest.mark.world
@@ -222,12 +222,12 @@ def test_export_import_and_schema_write_what_the_text_says(there: Path) -> None:
     text = section("contrib/README.md", "As files")
     for path in re.findall(r"`DOMAIN/(\S+)`", text):
         assert (there / "out/example.com" / path).is_file(), path
-    shown = run("show", "example.com", cwd=there).stdout
+    output = run("show", "example.com", cwd=there).stdout
     (there / "old").mkdir()
-    (there / "old/example.com.xml").write_text(shown)
+    (there / "old/example.com.xml").write_text(output)
     (there / "autoconfig.toml").unlink()
     bash(block_with("import old/", "contrib/README.md"), there)
-    assert run("show", "example.com", cwd=there).stdout == shown
+    assert run("show", "example.com", cwd=there).stdout == output
     bash(block_with("schema >", "contrib/README.md"), there)
     (line,) = [code for _, _, code in blocks("toml") if code.startswith("#:schema")]
     assert (there / line.split()[1]).is_file()
@@ -290,9 +290,9 @@ def test_every_command_and_option_is_documented() -> None:
 def test_the_script_makes_the_readmes_picture_by_real_programs(tmp_path: Path) -> None:
     for name in ("chromium", "dovecot", "postfix", "named"):
         program(name)
-    made = tmp_path / "first.png"
-    subprocess.run([BIN / "python", PICTURES / "first.py", made], check=True)
-    with Image.open(made) as picture, Image.open(PICTURES / "first.png") as current:
+    drawn = tmp_path / "first.png"
+    subprocess.run([BIN / "python", PICTURES / "first.py", drawn], check=True)
+    with Image.open(drawn) as picture, Image.open(PICTURES / "first.png") as current:
         assert picture.size == current.size
-    for file in (made, PICTURES / "first.png"):
+    for file in (drawn, PICTURES / "first.png"):
         assert file.stat().st_size < 150_000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from services import run_process
-from strangers import HEARING
+from strangers import WITH_SIGINT
 from support import BIN, ISP_FILES, TWO_DOMAINS, Write
 
 pytestmark = pytest.mark.world
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.world
 def started(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Start a command that does not ignore Ctrl-C, and kill it in the end."""
     with subprocess.Popen(
-        [BIN / "python", "-c", HEARING, *command],
+        [BIN / "python", "-c", WITH_SIGINT, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -100,7 +100,7 @@ def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> Non
     file = toml(f'{TWO_DOMAINS}socket_type = "plain"\n')
     read, write = os.pipe()
     os.close(read)
-    done = run_process("--config", file, *command.split(), stdout=write)
+    result = run_process("--config", file, *command.split(), stdout=write)
     os.close(write)
-    assert done.returncode == 141
-    assert "rror" not in done.stderr  # Error, error, BrokenPipeError
+    assert result.returncode == 141
+    assert "rror" not in result.stderr  # Error, error, BrokenPipeError

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from flask.cli import ScriptInfo
 from services import captured, run, run_flask
-from support import ROOT, TWO_DOMAINS, Log, Patch, asking, assert_answered, rows, tables
+from support import ROOT, TWO_DOMAINS, Log, Patch, assert_answered, rows, sender, tables
 from werkzeug.test import Client
 
 from flask_autoconfig import AutoconfigMiddleware, autoconfig, create_app
@@ -47,9 +47,9 @@ SITES = tables("examples.toml")
 
 @pytest.mark.parametrize("name", SITES)
 def test_an_example_answers(load: Callable[[Path], Flask], name: str) -> None:
-    ask = asking(load(ROOT / name))
-    for request in SITES[name]["asks"]:
-        assert_answered(ask, request)
+    send = sender(load(ROOT / name))
+    for request in SITES[name]["requests"]:
+        assert_answered(send, request)
 
 
 def test_the_user_database_reveals_no_mailboxes(load: Callable[[Path], Flask]) -> None:
@@ -66,11 +66,11 @@ def test_the_user_database_reveals_no_mailboxes(load: Callable[[Path], Flask]) -
 @rows("customers", "domain, host", "tables.toml")
 def test_the_hosters_file_has_its_customers(domain: str, host: str) -> None:
     file = EXAMPLES / "hoster.toml"
-    done = run("--config", file, "show", f"fred@{domain}")
-    assert f"<hostname>{host}</hostname>" in done.stdout
-    assert f"<domain>{domain}</domain>" in done.stdout
+    result = run("--config", file, "show", f"fred@{domain}")
+    assert f"<hostname>{host}</hostname>" in result.stdout
+    assert f"<domain>{domain}</domain>" in result.stdout
     others = {"customer-1.test", "customer-3.test"} - {domain}
-    assert not [other for other in others if other in done.stdout]
+    assert not [other for other in others if other in result.stdout]
     assert run("--config", file, "validate").stdout == ""
 
 
@@ -124,8 +124,8 @@ def test_a_file_of_1_0_is_valid(name: str, tmp_path: Path, caplog: Log) -> None:
     with caplog.at_level(logging.WARNING):
         service = AutoconfigMiddleware(lambda *_: [], file).service
         assert not caplog.records
-    asked = next(iter(service.snapshot.loaded.claims)).decode().lstrip("*.")
-    assert service.lookup.find(f"emailaddress=fred@{asked or 'any.test'}", "")
+    domain = next(iter(service.snapshot.loaded.claims)).decode().lstrip("*.")
+    assert service.lookup.find(f"emailaddress=fred@{domain or 'any.test'}", "")
     assert run("--config", file, "validate").returncode == 0
 
 

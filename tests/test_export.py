@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fronts
 import pytest
-from services import Reply, captured, fetch, free_port, run
+from services import Response, captured, fetch, free_port, run
 from support import TWO_DOMAINS, Patch, Write, program, rows
 
 from flask_autoconfig.answers import Request
@@ -60,10 +60,11 @@ def test_export_tells_of_old_files_and_of_patterns(toml: Write, tmp_path: Path) 
     export(Service(toml(TWO_DOMAINS)), out)
     (out / "index.html").write_text("mine")
     text = TWO_DOMAINS.replace('"example2.com"', '"*.example.net"')
-    done = run("--config", toml(text), "export", out)
+    result = run("--config", toml(text), "export", out)
     assert (out / "index.html").read_text() == "mine"
-    assert f"{out}/example2.com/mail/config-v1.1.xml is no longer served" in done.stderr
-    assert "*.example.net has no static files" in done.stderr
+    file = f"{out}/example2.com/mail/config-v1.1.xml"
+    assert f"{file} is no longer served" in result.stderr
+    assert "*.example.net has no static files" in result.stderr
 
 
 @pytest.mark.parametrize("options", [[], ["--nginx"]])
@@ -85,9 +86,9 @@ def test_an_export_that_fails_or_ends_leaves_the_old_files_whole(
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", interrupted)
-    done = run("--config", toml(EDITED), "export", out, *options)
-    assert done.returncode == (143 if is_ended else 1)
-    assert ("No space left on device" in done.stderr) != is_ended
+    result = run("--config", toml(EDITED), "export", out, *options)
+    assert result.returncode == (143 if is_ended else 1)
+    assert ("No space left on device" in result.stderr) != is_ended
     assert ({*out.rglob("*")}, files(out)) == before
 
 
@@ -112,8 +113,8 @@ def test_export_refuses_a_link_in_the_place_of_a_folder_or_a_file(
     (out / link).rename(tmp_path / "away")
     (out / link).symlink_to(outside / target)
     before = files(out), files(outside)
-    done = run("--config", toml(EDITED), "export", out, code=1)
-    assert f"{out / link}: cannot write: {message}" in done.stderr
+    result = run("--config", toml(EDITED), "export", out, code=1)
+    assert f"{out / link}: cannot write: {message}" in result.stderr
     assert (files(out), files(outside)) == before
     assert not list(out.glob(".autoconfig-*"))
 
@@ -142,7 +143,7 @@ def listed(toml: Write, folder: Path, customers: list[str]) -> Path:
 
 
 @contextmanager
-def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]:
+def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Response]]:
     """Start nginx with what was exported; yield a function of host and path."""
     port = free_port()
     site = (
@@ -151,7 +152,7 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]
         'location / { return 200 "the site"; } }\n'
     )
 
-    def ask(host: str, path: str) -> Reply:
+    def send(host: str, path: str) -> Response:
         return fetch(f"http://127.0.0.1:{port}{path}", Host=host)
 
     with fronts.nginx(folder, site, port):
@@ -159,7 +160,7 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]
         tried = captured(*command)
         assert "[warn]" not in tried.stderr
         assert tried.returncode == 0
-        yield ask
+        yield send
 
 
 @pytest.mark.world
@@ -170,20 +171,20 @@ def test_nginx_serves_many_domains_from_few_files(toml: Write, tmp_path: Path) -
     paths = list(static_paths(service.families))
     domains = ["example.com", "own.test", "autoconfig.own.test", "xn--bcher-kva.test"]
     domains += [LONG, *CUSTOMERS[::150]]
-    with nginx(tmp_path, out) as ask:
+    with nginx(tmp_path, out) as send:
         for domain in domains:
             for label in LABELS if domain != LONG else [""]:
                 for path in paths:
                     expected = service.answer(Request(path, host=label + domain))
                     assert expected is not None
-                    reply = ask(label + domain, path)
-                    assert (reply.status, reply.body) == (200, expected.body)
+                    response = send(label + domain, path)
+                    assert (response.status, response.body) == (200, expected.body)
                     headers = dict(expected.headers)
                     for name in KEPT:
-                        assert reply.headers.get_all(name) == [headers[name]]
+                        assert response.headers.get_all(name) == [headers[name]]
         for host in ("stranger.test", "autoconfig.stranger.test", "test"):
-            assert ask(host, paths[0]).status == 404
-        assert ask("example.com", "/").body == b"the site"
+            assert send(host, paths[0]).status == 404
+        assert send("example.com", "/").body == b"the site"
 
 
 def test_each_document_is_one_file(toml: Write, tmp_path: Path) -> None:

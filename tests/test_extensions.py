@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from asks import CONFIG, FILE, Ask, asks_of, outlook_asks
+from client_requests import CONFIG, FILE, WebRequest, outlook_request, requests_of
 from documents import text_of
 from flask import Flask, request
 from flask_babel import Babel
@@ -25,39 +25,40 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from sqlalchemy import text
-from support import Asking, asking
+from support import Send, sender
 from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware
-from flask_autoconfig.families import FAMILIES
 
 Plug = Callable[[Flask, Autoconfig], object]
-POX = outlook_asks("fred@example.com").encode()
-TAGGED = outlook_asks("fred+a@example.com")
+POX = outlook_request("fred@example.com").encode()
+TAGGED = outlook_request("fred+a@example.com")
 OUTLOOK = "/Autodiscover/Autodiscover.xml"
 FRED = "emailaddress=fred@example.com"
 
 
-with_tls = partial(asking, scheme="https")
+with_tls = partial(sender, scheme="https")
 
 
-def ask(site: Asking, asked: Ask, **headers: str) -> TestResponse:
-    if asked.body:
+def send(site: Send, request: WebRequest, **headers: str) -> TestResponse:
+    if request.body:
         headers["Content_Type"] = "text/xml"
-    return site(
-        f"{asked.path}?{asked.query}", asked.method, asked.body or None, **headers
-    )
+    target = f"{request.path}?{request.query}"
+    return site(target, request.method, request.body or None, **headers)
 
 
-DOCUMENT = Ask(CONFIG, query=FRED)
+DOCUMENT = WebRequest(CONFIG, query=FRED)
 # Every path and method of every family, and what is refused there.
 QUESTIONS = [
-    *(request for family in FAMILIES for request in asks_of(family.name)),
-    *(Ask(CONFIG, query=f"emailaddress={a}") for a in ("x@elsewhere.test", "x", "")),
-    *(Ask(OUTLOOK, "POST", body=b"<nonsense"), Ask(OUTLOOK, "MKCOL")),
-    *(Ask(CONFIG, "POST", body=POX), Ask("/mail/setup", "POST")),
-    *(Ask(CONFIG, query=""), Ask("/v1.1/a.test", "DELETE")),
+    *requests_of(),
+    *(
+        WebRequest(CONFIG, query=f"emailaddress={a}")
+        for a in ("x@elsewhere.test", "x", "")
+    ),
+    *(WebRequest(OUTLOOK, "POST", body=b"<nonsense"), WebRequest(OUTLOOK, "MKCOL")),
+    *(WebRequest(CONFIG, "POST", body=POX), WebRequest("/mail/setup", "POST")),
+    *(WebRequest(CONFIG, query=""), WebRequest("/v1.1/a.test", "DELETE")),
 ]
 
 
@@ -82,9 +83,9 @@ def flask_login(app: Flask, _: Autoconfig) -> None:
     manager.login_view = "login"
     manager.user_loader(lambda _: None)
     app.add_url_rule("/login", "login", lambda: "Who are you?")
-    wall = "def wall():\n    {}\n    if not user.is_authenticated: return ask()"
+    wall = "def wall():\n    {}\n    if not user.is_authenticated: return deny()"
     names: dict[str, Any] = {"request": request, "user": current_user}
-    names["ask"] = manager.unauthorized
+    names["deny"] = manager.unauthorized
     exec(wall.format(lines_of("Flask-Login")[0]), names)  # noqa: S102 (see say)
     app.before_request(names["wall"])
 
@@ -189,7 +190,7 @@ ADDED = {
 }
 
 
-def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
+def shared_parts(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
     """What a client sees, but for what a site may add."""
     length = answer.headers.get("Content-Length", type=int)
     if answer.request.method != "HEAD":
@@ -216,22 +217,22 @@ def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
     added = ADDED.get(name, set()) if name in PLUGS else set().union(*ADDED.values())
     site = with_tls(create_site(*plugs, is_first=is_first))
     for question in QUESTIONS:
-        expected = told(ask(with_tls(bare), question), added)
+        expected = shared_parts(send(with_tls(bare), question), added)
         for _ in range(2):  # a limit, a cache, a session begin with the second
-            assert told(ask(site, question), added) == expected, question
+            assert shared_parts(send(site, question), added) == expected, question
 
 
 def test_the_extensions_apply_to_the_sites_own_pages() -> None:
     """The walls stand for the site's own pages, or the test above would show nothing."""
     for name, question, status in [
-        ("Flask-WTF", Ask("/form", "POST"), 400),
-        ("Flask-Login", Ask("/page"), 302),
-        ("Flask-SeaSurf", Ask("/form", "POST"), 403),
-        ("Flask-Limiter", Ask("/page"), 429),
+        ("Flask-WTF", WebRequest("/form", "POST"), 400),
+        ("Flask-Login", WebRequest("/page"), 302),
+        ("Flask-SeaSurf", WebRequest("/form", "POST"), 403),
+        ("Flask-Limiter", WebRequest("/page"), 429),
     ]:
         site = with_tls(create_site(PLUGS[name]))
-        ask(site, question)
-        assert ask(site, question).status_code == status, name
+        send(site, question)
+        assert send(site, question).status_code == status, name
 
 
 # --- Single extensions -----------------------------------------------------------------
@@ -241,21 +242,21 @@ def test_the_documented_rate_limit_applies() -> None:
     strict = partial(flask_limiter, place=1)
     for is_first in (True, False):
         site = with_tls(create_site(strict, is_first=is_first))
-        statuses = [ask(site, DOCUMENT).status_code for _ in range(61)]
+        statuses = [send(site, DOCUMENT).status_code for _ in range(61)]
         assert statuses == [200] * 60 + [429]
-        assert ask(site, Ask("/page")).status_code == 200
+        assert send(site, WebRequest("/page")).status_code == 200
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
 def test_a_compressed_response_can_be_revalidated(coding: str) -> None:
     site, question = with_tls(create_site(PLUGS["Flask-Compress"])), DOCUMENT
-    packed = ask(site, question, Accept_Encoding=coding)
+    packed = send(site, question, Accept_Encoding=coding)
     assert packed.headers.get("Content-Encoding") == coding
-    assert packed.headers["ETag"] != ask(site, question).headers["ETag"]
+    assert packed.headers["ETag"] != send(site, question).headers["ETag"]
     for tag in (packed.headers["ETag"], f"W/{packed.headers['ETag']}"):
-        again = ask(site, question, Accept_Encoding=coding, If_None_Match=tag)
+        again = send(site, question, Accept_Encoding=coding, If_None_Match=tag)
         assert (again.status_code, again.get_data()) == (304, b"")
-    other = ask(site, question, Accept_Encoding=coding, If_None_Match='"x:gzip"')
+    other = send(site, question, Accept_Encoding=coding, If_None_Match='"x:gzip"')
     assert other.status_code == 200
 
 
@@ -264,9 +265,9 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
         Babel(app, locale_selector=lambda: "fr_CA")
 
     site = with_tls(create_site(babel, flask_talisman))
-    page = ask(site, Ask("/mail/setup", query=FRED), Accept_Language="en")
+    page = send(site, WebRequest("/mail/setup", query=FRED), Accept_Language="en")
     assert '<html lang="fr">' in page.text
-    chosen = ask(site, Ask("/mail/setup", query="lang=de"))
+    chosen = send(site, WebRequest("/mail/setup", query="lang=de"))
     assert '<html lang="de">' in chosen.text
     (nonce,) = {*re.findall(r'<(?:script|link) [^>]*nonce="([^"]+)"', page.text)}
     assert page.text.count(f'nonce="{nonce}"') == 2  # of the script and the style
@@ -302,7 +303,7 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
         return str(found.scalar_one())
 
     entry = AutoconfigMiddleware(app, FILE, flask_app=app, find_username=login_of)
-    reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
-    assert "<username>u1001</username>" in reply.text
+    response = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
+    assert "<username>u1001</username>" in response.text
     with app.app_context():
         database.engine.dispose()

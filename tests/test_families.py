@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import trustme
-from asks import PACC, POX, outlook_asks
+from client_requests import PACC, POX, outlook_request
 from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
@@ -24,15 +24,15 @@ from services import captured, run
 from support import (
     FULL,
     TWO_DOMAINS,
-    Asking,
     Log,
     Patch,
+    Send,
     Write,
-    asking,
     certificate_for,
     loads,
     program,
     rows,
+    sender,
     site,
     table,
 )
@@ -44,7 +44,7 @@ from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.words import languages
 from flask_autoconfig.tools.warnings import find_warnings
 
-Serve = Callable[[str], Asking]
+Serve = Callable[[str], Send]
 PROFILE = "/mail/mobileconfig?emailaddress=fred@example.com"
 ACCEPTED = outlook.RESPONSE
 TABLES = "families.toml"
@@ -53,18 +53,18 @@ DAV = '[[provider.calendar]]\ntype = "caldav"\nurl = "{}"\n'
 
 @pytest.fixture
 def serve(toml: Write) -> Serve:
-    return lambda text: asking(create_app(toml(text)))
+    return lambda text: sender(create_app(toml(text)))
 
 
 # --- Outlook -------------------------------------------------------------------------
 
 
 def pox(email: str = "fred@example.com") -> bytes:
-    return outlook_asks(email).encode()
+    return outlook_request(email).encode()
 
 
-def protocols(reply: TestResponse) -> list[dict[str, str]]:
-    (account,) = fromstring(reply.data).iter(f"{{{ACCEPTED}}}Account")
+def protocols(response: TestResponse) -> list[dict[str, str]]:
+    (account,) = fromstring(response.data).iter(f"{{{ACCEPTED}}}Account")
     return [
         {str(element.tag).partition("}")[2]: element.text or "" for element in protocol}
         for protocol in account.iter(f"{{{ACCEPTED}}}Protocol")
@@ -73,10 +73,10 @@ def protocols(reply: TestResponse) -> list[dict[str, str]]:
 
 def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
     text = FULL.replace("%EMAILDOMAIN%", "example.com")
-    reply = serve(text)(POX, "POST", data=pox())
-    assert reply.status_code == 200
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    found = protocols(reply)
+    response = serve(text)(POX, "POST", data=pox())
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "private, no-store"
+    found = protocols(response)
     types = ["IMAP", "POP3", "SMTP", "SMTP", "CardDAV", "CalDAV"]
     assert [protocol["Type"] for protocol in found] == types
     assert found[0] == table("outlook", TABLES)
@@ -85,19 +85,20 @@ def test_outlook_gets_every_server_in_the_files_order(serve: Serve) -> None:
     assert (found[2]["UsePOPAuth"], found[2]["SMTPLast"]) == ("off", "off")
     assert found[5]["Server"] == "https://dav.example.com/calendars/fred@example.com/"
     # Nobody sends mail under the provider's name.
-    assert not [e for e in fromstring(reply.data).iter() if "User" in str(e.tag)]
-    assert "Example &amp; S" not in reply.text
+    assert not [e for e in fromstring(response.data).iter() if "User" in str(e.tag)]
+    assert "Example &amp; S" not in response.text
 
 
 def test_a_sites_limit_of_bodies_keeps_no_answer_from_outlook(toml: Write) -> None:
     app = site(toml(TWO_DOMAINS), MAX_CONTENT_LENGTH=10)
-    assert len(protocols(asking(app)(POX, "POST", data=pox()))) == 3
+    assert len(protocols(sender(app)(POX, "POST", data=pox()))) == 3
 
 
 @pytest.mark.parametrize("length", [16_384, 3_000_000])
 def test_a_long_request_of_outlooks_is_invalid(serve: Serve, length: int) -> None:
-    reply = serve(TWO_DOMAINS)(POX, "POST", data=pox() + b" " * length, Host="x.test")
-    assert "<ErrorCode>600</ErrorCode>" in reply.text
+    body = pox() + b" " * length
+    response = serve(TWO_DOMAINS)(POX, "POST", data=body, Host="x.test")
+    assert "<ErrorCode>600</ErrorCode>" in response.text
 
 
 @given(st.one_of(st.binary(), st.text().map(pox)))
@@ -115,10 +116,10 @@ def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> Non
     file = toml(TWO_DOMAINS)
     behind = AutoconfigMiddleware(Flask("site"), file, proxies=1)
     for door in (app, create_app(file, proxies=1), behind):
-        reply = Client(door).get(POX, headers=headers)
-        assert reply.status_code == 302
+        response = Client(door).get(POX, headers=headers)
+        assert response.status_code == 302
         expected = "https://autodiscover.example.com/autodiscover/autodiscover.xml"
-        assert reply.headers["Location"] == expected
+        assert response.headers["Location"] == expected
     plain = Client(create_app(toml(TWO_DOMAINS))).get(POX, headers=headers)
     assert plain.status_code == 200
 
@@ -126,18 +127,18 @@ def test_a_get_over_http_is_sent_to_https_if_a_proxy_says_so(toml: Write) -> Non
 # --- Apple ---------------------------------------------------------------------------
 
 
-def mail_of(reply: TestResponse) -> dict[str, Any]:
-    return payloads(reply.data)["com.apple.mail.managed"]
+def mail_of(response: TestResponse) -> dict[str, Any]:
+    return payloads(response.data)["com.apple.mail.managed"]
 
 
 def test_a_profile_has_everything_but_the_password(serve: Serve, toml: Write) -> None:
-    reply = serve(FULL)(PROFILE)
-    assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
+    response = serve(FULL)(PROFILE)
+    assert response.headers["Content-Type"] == "application/x-apple-aspen-config"
     disposition = 'attachment; filename="example.com.mobileconfig"'
-    assert reply.headers["Content-Disposition"] == disposition
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    assert mail_of(reply).items() >= table("mail", TABLES).items()
-    found = payloads(reply.data)
+    assert response.headers["Content-Disposition"] == disposition
+    assert response.headers["Cache-Control"] == "private, no-store"
+    assert mail_of(response).items() >= table("mail", TABLES).items()
+    found = payloads(response.data)
     calendar = found["com.apple.caldav.account"]
     assert calendar.items() >= table("caldav", TABLES).items()
     assert found["com.apple.carddav.account"]["CardDAVPrincipalURL"] == "/contacts/"
@@ -145,14 +146,14 @@ def test_a_profile_has_everything_but_the_password(serve: Serve, toml: Write) ->
     passwords = {key for key in keys if key.endswith("Password")}
     assert passwords == {"OutgoingPasswordSameAsIncomingPassword"}
     option = ("show", "fred@example.com", "--format", "apple")
-    assert run("--config", toml(FULL), *option).stdout == reply.text
+    assert run("--config", toml(FULL), *option).stdout == response.text
 
 
 def test_each_address_has_identifiers_of_its_own(serve: Serve) -> None:
-    ask = serve(FULL)
+    send = serve(FULL)
 
     def identifiers(target: str) -> set[str]:
-        root = plistlib.loads(ask(target).data)
+        root = plistlib.loads(send(target).data)
         items = [root, *root["PayloadContent"]]
         keys = ("PayloadUUID", "PayloadIdentifier")
         return {item[key] for item in items for key in keys}
@@ -174,8 +175,8 @@ def test_the_best_server_that_apple_can_use_is_taken(
     assert mail["EmailAccountType"] == account
     assert mail["IncomingMailServerAuthentication"] == method
     found = find_warnings(loads(text).provider)
-    told = [w.place for w in found if w.client == "iPhone, iPad and Mac"]
-    assert told == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
+    places = [w.place for w in found if w.client == "iPhone, iPad and Mac"]
+    assert places == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
 
 
 def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
@@ -189,14 +190,14 @@ def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
 
 
 def test_a_profile_asks_for_consent_in_every_language(serve: Serve) -> None:
-    ask = serve(FULL)
-    consent = plistlib.loads(ask(PROFILE).data)["ConsentText"]
+    send = serve(FULL)
+    consent = plistlib.loads(send(PROFILE).data)["ConsentText"]
     assert set(consent) == {"default", *languages()}
     assert consent["default"] == consent["en"] != consent["fr"]
     for text in consent.values():
         assert "Example & Söhne" in text
         assert "fred@example.com" in text
-    french = plistlib.loads(ask(f"{PROFILE}&lang=fr").data)["ConsentText"]
+    french = plistlib.loads(send(f"{PROFILE}&lang=fr").data)["ConsentText"]
     assert french["default"] == french["fr"] == consent["fr"]
 
 
@@ -207,8 +208,8 @@ CHAIN = f'{SIGN}chain = "middle.pem"\n'
 
 
 def _openssl(*arguments: str | Path, cwd: Path) -> str:
-    done = captured(program("openssl"), *arguments, cwd=cwd, code=0)
-    return done.stdout
+    result = captured(program("openssl"), *arguments, cwd=cwd, code=0)
+    return result.stdout
 
 
 @pytest.fixture
@@ -230,13 +231,13 @@ def certificates(tmp_path: Path) -> Path:
 
 @pytest.mark.world
 def test_openssl_verifies_a_signed_profile(serve: Serve, certificates: Path) -> None:
-    reply = serve(CHAIN + TWO_DOMAINS)(PROFILE)
-    (certificates / "profile.der").write_bytes(reply.data)
+    response = serve(CHAIN + TWO_DOMAINS)(PROFILE)
+    (certificates / "profile.der").write_bytes(response.data)
     verify = ("cms", "-verify", "-inform", "DER", "-in", "profile.der", "-CAfile")
     text = _openssl(*verify, "root.pem", "-binary", "-purpose", "any", cwd=certificates)
     assert "imap.example.com" in text
     assert payloads(text.encode())["com.apple.mail.managed"]
-    assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
+    assert response.headers["Content-Type"] == "application/x-apple-aspen-config"
 
 
 @rows("keys", "old, new, key, message", TABLES)
@@ -244,9 +245,9 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
     toml: Write, certificates: Path, old: str, new: str, key: str, message: str
 ) -> None:
     file = toml(CHAIN.replace(old, new) + TWO_DOMAINS)
-    done = run("--config", file, "validate", code=1)
-    assert f"sign.{key}: " in done.stdout
-    assert message in done.stdout
+    result = run("--config", file, "validate", code=1)
+    assert f"sign.{key}: " in result.stdout
+    assert message in result.stdout
     with pytest.raises(ConfigError, match=message):
         create_app(file)
 
@@ -263,12 +264,12 @@ def test_an_old_certificate_is_told(toml: Write, tmp_path: Path, caplog: Log) ->
     ended = datetime(2020, 2, 3, tzinfo=UTC)
     certificate_for("signer", folder=tmp_path, not_after=ended)
     file = toml(SIGN + TWO_DOMAINS)
-    said = "sign.certificate: the certificate ended on 2020-02-03"
+    warning = "sign.certificate: the certificate ended on 2020-02-03"
     (tmp_path / "signer.key").chmod(0o644)
     create_app(file)
-    assert f"{said}; renew it" in caplog.text
+    assert f"{warning}; renew it" in caplog.text
     validated = run("--config", file, "validate")
-    assert said in validated.stdout
+    assert warning in validated.stdout
     assert validated.returncode == 0  # it goes on
     options = ("--unpublished", "--timeout", "1", "--resolver", "127.0.0.1:9")
     checked = run("--config", file, "check", "example.com", *options)
@@ -290,11 +291,11 @@ def test_an_unsafe_key_is_told(toml: Write, tmp_path: Path, caplog: Log) -> None
     create_app(file)
     validated = run("--config", file, "validate")
     assert validated.returncode == 0
-    for told in (caplog.text, " ".join(validated.stdout.split())):
-        assert "sign.key: every user of the machine may use it (0644)" in told
-        assert f"chmod 600 {key}" in told
-        assert "sign.key: an RSA key of 1024 bits can be broken" in told
-        assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in told
+    for output in (caplog.text, " ".join(validated.stdout.split())):
+        assert "sign.key: every user of the machine may use it (0644)" in output
+        assert f"chmod 600 {key}" in output
+        assert "sign.key: an RSA key of 1024 bits can be broken" in output
+        assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in output
     for kind in (("rsa:2048",), ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
         _openssl(*new, "-newkey", *kind, *files, cwd=tmp_path)
         key.chmod(0o600)
@@ -305,10 +306,10 @@ def test_an_unsafe_key_is_told(toml: Write, tmp_path: Path, caplog: Log) -> None
 
 
 def test_pacc_says_what_it_can(serve: Serve) -> None:
-    reply = serve(FULL)(PACC, Host="ua-auto-config.example.com")
-    assert reply.headers["Content-Type"] == "application/json"
-    assert "no-transform" in reply.headers["Cache-Control"]
-    assert reply.json == table("pacc", TABLES)
+    response = serve(FULL)(PACC, Host="ua-auto-config.example.com")
+    assert response.headers["Content-Type"] == "application/json"
+    assert "no-transform" in response.headers["Cache-Control"]
+    assert response.json == table("pacc", TABLES)
     found = find_warnings(loads(FULL).provider)
     assert [warning.place for warning in found if warning.client == "PACC"] == [
         f"provider[0].{at}"
@@ -316,15 +317,15 @@ def test_pacc_says_what_it_can(serve: Serve) -> None:
     ]
 
 
-@rows("logins", "of_imap, of_smtp, said", TABLES)
+@rows("logins", "of_imap, of_smtp, protocols", TABLES)
 def test_pacc_says_nothing_of_another_login_than_the_address(
-    serve: Serve, of_imap: str, of_smtp: str, said: list[str]
+    serve: Serve, of_imap: str, of_smtp: str, protocols: list[str]
 ) -> None:
     text = TWO_DOMAINS.replace('"imap.', f'"imap.example.com"\n{of_imap}#')
-    reply = serve(text.replace('"smtp.', f'"smtp.example.com"\n{of_smtp}#'))(PACC)
-    assert reply.status_code == (200 if said else 404)
-    assert reply.data
-    assert not said or {*json.loads(reply.data)["protocols"]} == {*said}
+    response = serve(text.replace('"smtp.', f'"smtp.example.com"\n{of_smtp}#'))(PACC)
+    assert response.status_code == (200 if protocols else 404)
+    assert response.data
+    assert not protocols or {*json.loads(response.data)["protocols"]} == {*protocols}
 
 
 @pytest.mark.parametrize(
@@ -340,13 +341,13 @@ def test_pacc_names_no_url_that_it_cannot(url: str) -> None:
 
 
 def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
-    ask = serve(TWO_DOMAINS)
-    reply = ask(PACC)
-    first = reply.data
-    assert reply.json is not None
+    send = serve(TWO_DOMAINS)
+    response = send(PACC)
+    first = response.data
+    assert response.json is not None
     for name in ("submit", "smtp"):
-        assert reply.json["protocols"][name] == {"host": "smtp.example.com"}
-    assert ask(f"{PACC}?x=y").data == first
+        assert response.json["protocols"][name] == {"host": "smtp.example.com"}
+    assert send(f"{PACC}?x=y").data == first
     provider = loads(TWO_DOMAINS).provider[0]
     assert pacc.write(provider, Recipient("example.com")) == first
     digest = b64encode(hashlib.sha256(first).digest()).decode()
@@ -357,11 +358,11 @@ def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
     "local", ["o'neill", '"a b"', "a+b", "ö", "a&b", "a%41", "x" * 64, "{{7*7}}"]
 )
 def test_odd_local_parts_are_as_good_as_any(serve: Serve, local: str) -> None:
-    ask, address = serve(TWO_DOMAINS), f"{local}@example.com"
+    send, address = serve(TWO_DOMAINS), f"{local}@example.com"
     query = f"?emailaddress={quote(address)}"
-    assert mail_of(ask(f"/mail/mobileconfig{query}"))["EmailAddress"] == address
-    page = ask(f"/mail/setup{query}")
+    assert mail_of(send(f"/mail/mobileconfig{query}"))["EmailAddress"] == address
+    page = send(f"/mail/setup{query}")
     assert page.status_code == 200
     assert address in html.unescape(page.text)
-    found = protocols(ask(POX, "POST", data=pox(html.escape(address))))
+    found = protocols(send(POX, "POST", data=pox(html.escape(address))))
     assert found[0]["LoginName"] == address

@@ -62,7 +62,7 @@ def running(file: Path) -> Iterator[Service]:
 class Outcomes(NamedTuple):
     bodies: Counter[bytes]
     statuses: set[int]
-    lost: list[str]
+    errors: list[str]
 
 
 @contextmanager
@@ -70,16 +70,16 @@ def loaded(running: Service) -> Iterator[Outcomes]:
     """Send requests from several threads until the block ends."""
     outcomes = Outcomes(Counter(), set(), [])
 
-    def ask() -> None:
+    def send() -> None:
         try:
-            reply = running.fetch()
+            response = running.fetch()
         except (OSError, http.client.HTTPException) as error:
-            outcomes.lost.append(repr(error))
+            outcomes.errors.append(repr(error))
         else:
-            outcomes.bodies[reply.body] += 1
-            outcomes.statuses.add(reply.status)
+            outcomes.bodies[response.body] += 1
+            outcomes.statuses.add(response.status)
 
-    with load(ask):
+    with load(send):
         time.sleep(0.3)
         yield outcomes
         time.sleep(0.3)
@@ -100,7 +100,7 @@ def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Service) 
         until(lambda: outcomes.bodies.total() > 100)
     assert outcomes.statuses == {200}
     assert set(outcomes.bodies) <= DOCUMENTS
-    assert len(outcomes.lost) <= 3 * 4  # four in flight at each kill
+    assert len(outcomes.errors) <= 3 * 4  # four in flight at each kill
 
 
 def test_a_reload_loses_no_request(running: Service) -> None:
@@ -109,7 +109,7 @@ def test_a_reload_loses_no_request(running: Service) -> None:
         for _ in range(3):
             running.process.send_signal(signal.SIGHUP)
             workers = wait_for_workers(running, without=workers)
-    assert outcomes.lost == []
+    assert outcomes.errors == []
     assert outcomes.statuses == {200}
 
 
@@ -137,7 +137,7 @@ def test_only_whole_files_are_served_under_load(running: Service, file: Path) ->
             ways[number % 3](file, text)
             time.sleep(0.3 if number % 100 == 0 else 0.005)
         until(is_taken_up)
-    assert outcomes.lost == []
+    assert outcomes.errors == []
     assert outcomes.statuses == {200}
     assert set(outcomes.bodies) == DOCUMENTS
 
@@ -166,19 +166,19 @@ def test_headers_of_any_size_cause_no_error(running: Service) -> None:
 
 
 def test_unknown_domains_do_not_use_up_memory(running: Service) -> None:
-    def ask(count: int, start: int) -> None:
+    def send(count: int, start: int) -> None:
         for number in range(start, start + count):
             if number % 100 == 0:  # now and then another worker
                 connection = http.client.HTTPConnection("127.0.0.1", running.port)
             where = f"/mail/config-v1.1.xml?emailaddress=user{number}@d{number}.test"
             connection.request("GET", where, headers={"Host": f"h{number}.test"})
-            reply = connection.getresponse()
-            assert (reply.status, reply.read() != b"") == (404, True)
+            response = connection.getresponse()
+            assert (response.status, response.read() != b"") == (404, True)
             if number % 100 == 99:
                 connection.close()
 
-    ask(1000, 0)
+    send(1000, 0)
     before = {pid: _status(pid, "VmRSS") for pid in running.workers()}
-    ask(10_000, 1000)
+    send(10_000, 1000)
     for pid, size in before.items():
         assert _status(pid, "VmRSS") - size < 4 * 1024  # KiB

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from asks import CONFIG
+from client_requests import CONFIG
 from services import run
 from support import TWO_DOMAINS, Log, Write, certificate_for, look
 
@@ -81,9 +81,9 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
 def test_a_configuration_beyond_its_limit_is_refused_with_a_cure(toml: Write) -> None:
     file = toml("")
     os.truncate(file, 33 * 1024 * 1024)
-    done = run("--config", file, "validate", code=1)
-    assert "it has more than 32768 KiB" in done.stdout
-    assert "many domains in a domains_file" in done.stdout
+    result = run("--config", file, "validate", code=1)
+    assert "it has more than 32768 KiB" in result.stdout
+    assert "many domains in a domains_file" in result.stdout
 
 
 def test_a_file_of_any_date_is_served(toml: Write) -> None:
@@ -92,8 +92,8 @@ def test_a_file_of_any_date_is_served(toml: Write) -> None:
         seconds = min((year - 1970) * 31_556_952, 9_200_000_000)
         with suppress(OSError, OverflowError):  # the file system may know no such date
             os.utime(file, ns=(0, seconds * 10**9))
-        done = run("--config", file, "show")
-        assert (done.returncode, done.stderr) == (0, "")
+        result = run("--config", file, "show")
+        assert (result.returncode, result.stderr) == (0, "")
         answer = Service(file).answer(Request(CONFIG))
         assert answer is not None
         assert parsedate_to_datetime(answer.modified).timestamp() <= time.time()

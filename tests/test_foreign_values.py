@@ -6,10 +6,10 @@ from xml.sax.saxutils import escape
 
 import pytest
 from paper import Every, Paper
-from seeds import reply
+from seeds import fixed
 from strangers import answering, server
 from support import rows, tables
-from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
+from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, FrontRequest
 
 from flask_autoconfig import families
 from flask_autoconfig.tools.check import Case, Facts, Report
@@ -40,40 +40,40 @@ ADDRESSES = f"$ORIGIN {DOMAIN}.\n" + "".join(
 )
 
 
-def assert_reported(here: Paper, folder: Path, value: str, records: str = "") -> None:
+def assert_reported(world: Paper, folder: Path, value: str, records: str = "") -> None:
     """Let the web servers of the domain put the value in place of each marked one."""
     (file := folder / "marked.toml").write_text(MARKED)
-    web = here.web(WEB, Every(), file)
-    here.names.serve(ADDRESSES + records)
+    web = world.web(WEB, Every(), file)
+    world.names.serve(ADDRESSES + records)
 
-    def answer(asked: Asked) -> Answer:
-        own = asked.host.startswith("autoconfig") or "caldav" in asked.path
-        if own or "carddav" in asked.path or "mail/config" in asked.path:
+    def answer(request: FrontRequest) -> Answer:
+        own = request.host.startswith("autoconfig") or "caldav" in request.path
+        if own or "carddav" in request.path or "mail/config" in request.path:
             target = f"https://{value}/" if own else value
             location = target.encode("utf-8", "surrogatepass").decode("latin-1")
-            return reply(302, "", {"Location": location, "Age": "9" * 12})(asked)
-        return changed(asked)
+            return fixed(302, "", {"Location": location, "Age": "9" * 12})(request)
+        return changed(request)
 
-    def changed(asked: Asked) -> Answer:
-        status, headers, body = asked.served()
+    def changed(request: FrontRequest) -> Answer:
+        status, headers, body = request.served()
         is_json = "json" in headers["Content-Type"]
         fit = "".join(char for char in value if char >= " " and char != "\ud800")
-        shown = json.dumps(value)[1:-1] if is_json else escape(fit)
-        redirect = f"<Account><RedirectUrl>https://{shown}/</RedirectUrl>"
+        fitted = json.dumps(value)[1:-1] if is_json else escape(fit)
+        redirect = f"<Account><RedirectUrl>https://{fitted}/</RedirectUrl>"
         text = body.decode().replace("<Account>", redirect)
-        for marked in ("marked.test", "4242", *[asked.host] * is_json):
-            text = text.replace(marked, shown)
+        for marked in ("marked.test", "4242", *[request.host] * is_json):
+            text = text.replace(marked, fitted)
         return status, headers, text.encode()
 
     web.answer = answer
-    found = here.check(USER, "--allow-private")["findings"]
+    found = world.check(USER, "--allow-private")["findings"]
     assert found
-    seen = [one["seen"] for one in found]
+    seen = [finding["seen"] for finding in found]
     assert not [text for text in seen if text.startswith("could not be checked")]
     for words in (("check", USER, "--verbose"), ("init", DOMAIN, "-o", "-")):
         options = ("--allow-private", "--resolver", OTHER_NAMES, "--timeout", "5")
-        done = here.invoke(*words, *options)
-        assert isinstance(done.exception, SystemExit | None), done.exception
+        result = world.invoke(*words, *options)
+        assert isinstance(result.exception, SystemExit | None), result.exception
 
 
 TABLES = tables("foreign_values.toml")
@@ -85,12 +85,14 @@ VALUES |= {
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_an_invalid_value_is_a_finding(here: Paper, tmp_path: Path, value: str) -> None:
-    assert_reported(here, tmp_path, value)
+def test_an_invalid_value_is_a_finding(
+    world: Paper, tmp_path: Path, value: str
+) -> None:
+    assert_reported(world, tmp_path, value)
 
 
 @rows("names", "name", "foreign_values.toml")
-def test_an_invalid_name_is_a_finding(here: Paper, tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_a_finding(world: Paper, tmp_path: Path, name: str) -> None:
     target = name if name.count(".") > 1 else f"{name}.{DOMAIN}"
     services = ("_imaps", "_submissions", "_caldavs", "_carddavs", "_autodiscover")
     records = (
@@ -98,7 +100,7 @@ def test_an_invalid_name_is_a_finding(here: Paper, tmp_path: Path, name: str) ->
         *(f"{service}._tcp IN SRV 0 1 443 {target}." for service in services),
         f'_caldavs._tcp IN TXT "path=/{"[x" if "[" in name else "a b"}"\n',
     )
-    assert_reported(here, tmp_path, "x.test", "\n".join(records))
+    assert_reported(world, tmp_path, "x.test", "\n".join(records))
 
 
 # --- Invalid HTTP -----------------------------------------------------------------------
@@ -108,14 +110,14 @@ def test_an_invalid_name_is_a_finding(here: Paper, tmp_path: Path, name: str) ->
 def test_an_invalid_response_is_an_error_with_a_message(
     before: str, repeated: str, times: int, after: str
 ) -> None:
-    response = (before + times * repeated + after).encode("latin-1")
-    with server(answering(response)) as port:
+    raw = (before + times * repeated + after).encode("latin-1")
+    with server(answering(raw)) as port:
         try:
-            reply = fetch_once(NETWORK.step(), Request(f"http://127.0.0.1:{port}/"))
+            response = fetch_once(NETWORK.step(), Request(f"http://127.0.0.1:{port}/"))
         except ProbeError as error:
             assert str(error)
         else:
-            assert len(reply.body) < 100
+            assert len(response.body) < 100
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 10**30])
@@ -133,9 +135,9 @@ def test_a_check_that_fails_does_not_stop_the_others() -> None:
             raise OverflowError("int too large\x1b")
         return Report(case.domain, (), (), None, False)
 
-    told = list(_side_by_side(cases, look, NETWORK, lambda _: None))
-    assert [case for case, _ in told] == cases
-    (failed,), ended = (report.findings for _, report in told)
+    results = list(_side_by_side(cases, look, NETWORK, lambda _: None))
+    assert [case for case, _ in results] == cases
+    (failed,), ended = (report.findings for _, report in results)
     assert failed.status == "failure"
     assert failed.seen == "could not be checked: OverflowError: int too large?"
     assert not ended

@@ -24,9 +24,9 @@ def refused(file: Path) -> Refused:
     """A function that runs `serve`, which must end, and returns its last line."""
 
     def refused(*options: str, arguments: str = "") -> str:
-        done = run("--config", file, "serve", *options, GUNICORN_CMD_ARGS=arguments)
-        assert done.returncode in (1, 2), done
-        return done.stderr.splitlines()[-1]
+        result = run("--config", file, "serve", *options, GUNICORN_CMD_ARGS=arguments)
+        assert result.returncode in (1, 2), result
+        return result.stderr.splitlines()[-1]
 
     return refused
 
@@ -243,8 +243,8 @@ def test_a_port_reserved_for_root_ends_it_with_one_line(file: Path) -> None:
     without = [program("setpriv"), "--bounding-set=-net_bind_service"]
     command = (BIN / "flask-autoconfig", "--config", file, "serve")
     start = (*(without if os.getuid() == 0 else ()), *command)
-    done = captured(*start, "--bind", "127.0.0.1:80", code=1)
-    assert done.stderr == (
+    result = captured(*start, "--bind", "127.0.0.1:80", code=1)
+    assert result.stderr == (
         "Error: cannot serve at 127.0.0.1:80: Permission denied; "
         "choose another by --bind\n"
     )

@@ -12,10 +12,10 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from asks import CONFIG, PACC, POX, outlook_asks
+from client_requests import CONFIG, PACC, POX, outlook_request
 from flask import Flask
 from services import until
-from support import TWO_DOMAINS, Log, Patch, Write, asking, site, table
+from support import TWO_DOMAINS, Log, Patch, Write, sender, site, table
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
@@ -81,10 +81,10 @@ class Served:
         app = create_app(config, hooks=hooks)
         self.service: Service = app.extensions["autoconfig"]
         self.hooks = self.service.hooks
-        self.ask = asking(app, "https")
+        self.send = sender(app, "https")
 
     def config(self, address: str, **more: str) -> Any:
-        return self.ask(f"{CONFIG}?emailaddress={address}", Host="x.test", **more)
+        return self.send(f"{CONFIG}?emailaddress={address}", Host="x.test", **more)
 
 
 Serve = Callable[..., Served]
@@ -120,9 +120,9 @@ def test_every_family_serves_the_hooks_provider(serve: Serve, result: object) ->
     assert "<domain>customer.test</domain>" in body
     assert "example.com" not in body
     for target in EVERY_FAMILY:
-        answer = served.ask(target, Host="autoconfig.customer.test")
+        answer = served.send(target, Host="autoconfig.customer.test")
         assert answer.status == "200 OK", target
-    page = served.ask("/mail/setup?emailaddress=fred@customer.test").data
+    page = served.send("/mail/setup?emailaddress=fred@customer.test").data
     assert b"Customer Ltd." in page
     assert b"colours.css?colour=7a1f3d" in page
 
@@ -175,7 +175,7 @@ def test_a_faulty_result_is_answered_503_and_logged_without_the_address(
     assert words in line
     # The hook for domains gets no address, so that its message is logged.
     assert ("secret" in line) == ("secret" in words)
-    known = served.ask(CONFIG, Host="example.com")
+    known = served.send(CONFIG, Host="example.com")
     assert known.status == "200 OK"  # the file knows it
 
 
@@ -238,35 +238,35 @@ def test_during_a_call_others_get_the_last_result(
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("a@customer.test")
     clock.now += 61
-    asks, goes_on = threading.Event(), threading.Event()
+    is_called, may_continue = threading.Event(), threading.Event()
 
     def wait(domain: str) -> dict[str, Any]:
-        asks.set()
-        assert goes_on.wait(10)
+        is_called.set()
+        assert may_continue.wait(10)
         return CUSTOMER
 
     served.hooks.functions.set(find_provider=wait)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(served.config, "a@customer.test")
-        assert asks.wait(10)
+        assert is_called.wait(10)
         assert served.config("a@customer.test").status == "200 OK"  # and does not wait
         assert not caplog.text
         clock.now += 12
         assert served.config("a@customer.test").status == "200 OK"
         assert "for customer.test: it has not returned for 12 seconds" in caplog.text
         assert not slow.done()
-        goes_on.set()
+        may_continue.set()
 
 
 def test_hooks_that_hang_do_not_block_all_threads(
     serve: Serve, clock: Clock, caplog: Log, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(calling, "_SLOT_SECONDS", 0.01)
-    goes_on = threading.Event()
+    may_continue = threading.Event()
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("fred@customer.test")
     clock.now += 61
-    served.hooks.functions.set(find_provider=lambda _: goes_on.wait(30) and None)
+    served.hooks.functions.set(find_provider=lambda _: may_continue.wait(30) and None)
     addresses = [f"fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(served.config, address) for address in addresses]
@@ -277,7 +277,7 @@ def test_hooks_that_hang_do_not_block_all_threads(
         last = pool.submit(served.config, "fred@customer.test")
         until(last.done, 10)  # who has a last result does not wait for a turn
         assert last.result().status == "200 OK"
-        goes_on.set()
+        may_continue.set()
     assert "16 calls have not returned" in caplog.text
     clock.now += 3  # such a failure is not cached for longer
     assert {served.config(address).status[:3] for address in addresses} == {"404"}
@@ -341,10 +341,10 @@ def test_while_a_hook_fails_its_last_result_is_used(
 
 def test_without_a_last_result_a_failure_is_503_in_every_family(serve: Serve) -> None:
     served = serve(find_provider=Database({}, is_down=True))
-    asked = [(target, "") for target in EVERY_FAMILY]
-    for target, data in (*asked, (POX, outlook_asks("fred@customer.test"))):
+    requests = [(target, "") for target in EVERY_FAMILY]
+    for target, data in (*requests, (POX, outlook_request("fred@customer.test"))):
         method, host = "POST" if data else "GET", "autoconfig.customer.test"
-        answer = served.ask(target, method, data, Host=host)
+        answer = served.send(target, method, data, Host=host)
         assert answer.status.startswith("503"), target
         assert answer.headers["Retry-After"] == "10"
         assert answer.headers["Cache-Control"] == "no-store"
@@ -388,8 +388,8 @@ def test_every_entry_point_calls_the_hooks(toml: Write, name: str) -> None:
         assert settings.incoming[0].hostname == "shard7.example.com"
     alone = create_app(file, hooks=SimpleNamespace(**functions))
     for entry in (app, middleware, alone):
-        reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@customer.test")
-        assert "shard7.example.com" in reply.text
+        response = Client(entry).get(f"{CONFIG}?emailaddress=fred@customer.test")
+        assert "shard7.example.com" in response.text
 
 
 @pytest.mark.parametrize("name", HOOK_NAMES)
@@ -418,9 +418,9 @@ def test_what_is_for_a_whole_domain_asks_no_hook_for_addresses(serve: Serve) -> 
         f"{PACC}?emailaddress=fred@example.com",
         "/v1.1/example.com",
     ):
-        answer = served.ask(target, Host=host)
+        answer = served.send(target, Host=host)
         assert b"imap.example.com" in answer.data
         assert answer.headers["Cache-Control"].startswith("public")
     assert database.queries == []
-    personal = served.ask(f"{PACC}?emailaddress=fred@example.com", Host=host)
-    assert personal.data == serve().ask(PACC, Host=host).data
+    personal = served.send(f"{PACC}?emailaddress=fred@example.com", Host=host)
+    assert personal.data == serve().send(PACC, Host=host).data

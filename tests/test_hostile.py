@@ -75,8 +75,8 @@ def redirecting(target: str) -> Behaviour:
 
 
 def test_a_private_address_that_no_redirect_leads_to_is_told_as_one() -> None:
-    ask = Request("https://192.168.1.5/")
-    _, wrong = web.fetch(Case("example.com", FAMILIES), Facts(OUTSIDE), ask)
+    request = Request("https://192.168.1.5/")
+    _, wrong = web.fetch(Case("example.com", FAMILIES), Facts(OUTSIDE), request)
     assert wrong is not None
     assert wrong.code == "http.private"
 
@@ -116,10 +116,10 @@ ROWS = [
 def test_a_hostile_server_ends_in_an_error_in_time_and_in_bounded_memory(
     kind: str, row: dict[str, Any]
 ) -> None:
-    before, told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, row["told"]
-    with server(behaviour(row)) as port, pytest.raises(ProbeError, match=told):
+    before, message = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, row["message"]
+    with server(behaviour(row)) as port, pytest.raises(ProbeError, match=message):
         # What is no matter of time is given plenty, since a machine may be slow.
-        probe(NETWORK if "in time" in told else PATIENT, kind, port)
+        probe(NETWORK if "in time" in message else PATIENT, kind, port)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
 
@@ -171,18 +171,18 @@ def test_an_address_is_public_if_it_is_on_the_internet() -> None:
 
 
 def test_only_the_users_own_hosts_may_have_private_addresses() -> None:
-    asked: list[int] = []
-    with server(lambda _: asked.append(1)) as port:
+    connections: list[int] = []
+    with server(lambda _: connections.append(1)) as port:
         other = replace(OUTSIDE, own=frozenset({("localhost", port + 1)}))
         imap = "imap plain"
         for network, kind in ((OUTSIDE, "http"), (OUTSIDE, imap), (other, imap)):
             with pytest.raises(ProbeError, match="which is not on the internet"):
                 probe(network, kind, port, "localhost")
-        assert not asked
+        assert not connections
         own = replace(OUTSIDE, own=frozenset({("localhost", port)}))
         with pytest.raises(ProbeError, match="the server closed the connection"):
             probe(own, imap, port, "localhost")
-    assert asked == [1]
+    assert connections == [1]
 
 
 def test_ports_of_other_services_are_not_connected_to(monkeypatch: Patch) -> None:

@@ -66,28 +66,28 @@ def test_a_new_family_is_served_however_it_is_mounted(file: Path) -> None:
     below = subdomain(file, "greeting")
     for app in (create_app(file), site(file), below, host_matching(file)):
         client, headers = Client(app), {"Host": "greeting.example.com"}
-        reply = client.get(PATH, headers=headers)
-        assert reply.data == b"Hello example.com\n"
-        assert reply.headers["Content-Type"] == "text/plain"
-        headers["If-None-Match"] = reply.headers["ETag"]
+        response = client.get(PATH, headers=headers)
+        assert response.data == b"Hello example.com\n"
+        assert response.headers["Content-Type"] == "text/plain"
+        headers["If-None-Match"] = response.headers["ETag"]
         assert client.get(PATH, headers=headers).status_code == 304
 
 
 def command(file: Path, *arguments: str) -> str:
-    done = run("--config", file, *arguments)
-    assert done.returncode in (0, 1), done.stderr
-    return done.stdout
+    result = run("--config", file, *arguments)
+    assert result.returncode in (0, 1), result.stderr
+    return result.stdout
 
 
 def test_a_new_family_is_shown_exported_and_listed(file: Path, tmp_path: Path) -> None:
-    shown = command(file, "show", "example2.com", "--format", "greeting")
-    assert shown == "Hello example2.com\n"
+    output = command(file, "show", "example2.com", "--format", "greeting")
+    assert output == "Hello example2.com\n"
     command(file, "export", str(tmp_path / "out"))
-    assert (tmp_path / f"out/example2.com{PATH}").read_text() == shown
-    told = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
+    assert (tmp_path / f"out/example2.com{PATH}").read_text() == output
+    report = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
     record = {"name": "greeting", "type": "CNAME", "data": "www.example.com."}
-    assert "greeting.example2.com" in told["example2.com"]["certificate_names"]
-    assert record in told["example2.com"]["records"]
+    assert "greeting.example2.com" in report["example2.com"]["certificate_names"]
+    assert record in report["example2.com"]["records"]
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_check_covers_a_new_family(
     host = "greeting.example.test"
     certificate = certificate_for(host, folder=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    reply = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + served
-    with NameServer() as names, server(answering(reply), certificate) as port:
+    response = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + served
+    with NameServer() as names, server(answering(response), certificate) as port:
         names.load("greeting IN A 127.0.0.1\n", '_greeting IN TXT "d=19"\n')
         options = ["--resolver", f"127.0.0.1:{names.port}", "--json"]
         options += ["--connect-to", f"{host}:443:127.0.0.1:{port}"]
@@ -209,15 +209,15 @@ def test_a_site_imports_no_module_of_the_commands_or_the_page(toml: Write) -> No
         "client = app.test_client()\n"
         "assert client.get('/mail/config-v1.1.xml').status_code == 200\n"
     )
-    ours = [name for name in modules if name.startswith("flask_autoconfig")]
-    assert "flask_autoconfig.blueprint" in ours
-    origins = [Path(str(find_spec(name).origin)) for name in ours]  # type: ignore[union-attr]
+    own = [name for name in modules if name.startswith("flask_autoconfig")]
+    assert "flask_autoconfig.blueprint" in own
+    origins = [Path(str(find_spec(name).origin)) for name in own]  # type: ignore[union-attr]
     assert len(origins) <= 40
     names = (str(file).rpartition("flask_autoconfig/")[2] for file in origins)
     lines = sum(LINES[name] for name in names)
     assert lines <= 5_400
     for unneeded in ("tools", "config.explain", "page"):
-        assert f"flask_autoconfig.{unneeded}" not in ours
+        assert f"flask_autoconfig.{unneeded}" not in own
     for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):
         assert heavy not in modules
 

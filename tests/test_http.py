@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asks import CONFIG, little_site
+from client_requests import CONFIG, little_site
 from flask import Flask
 from support import (
     TWO_DOMAINS,
-    Asking,
     Patch,
+    Send,
     Write,
-    asking,
     assert_answered,
     assert_served,
     rows,
+    sender,
     site,
     table,
 )
@@ -53,86 +53,86 @@ def middleware(file: Path) -> AutoconfigMiddleware:
 
 
 @pytest.fixture(params=[site, subdomain, host_matching, create_app, middleware])
-def ask(request: pytest.FixtureRequest, toml: Write) -> Asking:
-    return asking(request.param(toml(TWO_DOMAINS)))
+def send(request: pytest.FixtureRequest, toml: Write) -> Send:
+    return sender(request.param(toml(TWO_DOMAINS)))
 
 
 # --- Requests -------------------------------------------------------------------------
 
 
-def test_the_domain_of_the_address_decides_or_else_the_host(ask: Asking) -> None:
-    by_host = ask(CONFIG).data
+def test_the_domain_of_the_address_decides_or_else_the_host(send: Send) -> None:
+    by_host = send(CONFIG).data
     assert b"imap.example.com" in by_host
-    assert ask(f"{CONFIG}?emailaddress=").data == by_host
+    assert send(f"{CONFIG}?emailaddress=").data == by_host
     query = "emailaddress=EVOLUTIONUSER%40example.com&emailmd5=abc"
-    assert ask(f"{CONFIG}?{query}").data == by_host
+    assert send(f"{CONFIG}?{query}").data == by_host
 
 
 @rows("mounted", "row", "http.toml")
-def test_a_response_however_the_service_is_mounted(ask: Asking, row: Any) -> None:
-    assert_answered(ask, row)
+def test_a_response_however_the_service_is_mounted(send: Send, row: Any) -> None:
+    assert_answered(send, row)
 
 
 # --- Headers --------------------------------------------------------------------------
 
 
-def test_a_405_names_the_methods_and_has_the_security_headers(ask: Asking) -> None:
-    served = ask(CONFIG).headers
+def test_a_405_names_the_methods_and_has_the_security_headers(send: Send) -> None:
+    served = send(CONFIG).headers
     for method in ("POST", "PUT", "DELETE"):
-        allowed = ask(CONFIG, method).headers["Allow"]
+        allowed = send(CONFIG, method).headers["Allow"]
         assert set(allowed.split(", ")) == {"GET", "HEAD", "OPTIONS"}
     served_families = [family for family in FAMILIES if not family.on_demand]
     for route in chain.from_iterable(family.routes for family in served_families):
-        reply = ask(route.path, "PATCH")
-        assert reply.status_code == 405, route.path
+        response = send(route.path, "PATCH")
+        assert response.status_code == 405, route.path
         for name, value in SECURITY_HEADERS:
-            assert served[name] == reply.headers[name] == value
+            assert served[name] == response.headers[name] == value
 
 
-def test_head_has_the_headers_of_get_without_the_body(ask: Asking) -> None:
-    get, head = ask(CONFIG), ask(CONFIG, "HEAD")
+def test_head_has_the_headers_of_get_without_the_body(send: Send) -> None:
+    get, head = send(CONFIG), send(CONFIG, "HEAD")
     assert head.data == b""
     assert head.headers == get.headers
     assert int(head.headers["Content-Length"]) == len(get.data)
 
 
-def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(ask: Asking) -> None:
-    first = ask(CONFIG)
+def test_a_matching_etag_or_date_is_304_with_what_a_cache_needs(send: Send) -> None:
+    first = send(CONFIG)
     tag, date = first.headers["ETag"], first.headers["Last-Modified"]
     since, other = {"If_Modified_Since": date}, {"If_None_Match": '"other"'}
     packed = f'{tag[:-1]}-gzip"'  # as Apache sends it, and Flask-Compress with a colon
     tags = [{"If_None_Match": value} for value in (f'"other", W/{tag}', packed)]
     for headers in (*tags, since):
-        reply = ask(CONFIG, **headers)
-        assert (reply.status_code, reply.data) == (304, b"")
+        response = send(CONFIG, **headers)
+        assert (response.status_code, response.data) == (304, b"")
         for name in ("ETag", "Last-Modified", "Cache-Control"):
-            assert reply.headers[name] == first.headers[name]
-        assert "Content-Type" not in reply.headers
+            assert response.headers[name] == first.headers[name]
+        assert "Content-Type" not in response.headers
     for headers in {"If_Modified_Since": "not a date"}, other, since | other:
-        assert ask(CONFIG, **headers).status_code == 200
+        assert send(CONFIG, **headers).status_code == 200
 
 
 def test_a_405_of_the_standalone_service_is_a_line_of_text(toml: Write) -> None:
-    ask = asking(create_app(toml(TWO_DOMAINS)))
+    send = sender(create_app(toml(TWO_DOMAINS)))
     for path in ("/", "/healthz", "/readyz"):
-        reply = ask(path, "POST")
-        assert (reply.status_code, reply.headers["Allow"]) == (405, "GET, HEAD")
-        assert reply.data == b"Use GET, HEAD here.\n"
-        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        response = send(path, "POST")
+        assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
+        assert response.data == b"Use GET, HEAD here.\n"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 # --- Which provider answers -----------------------------------------------------------
 
 
-@rows("closest", "host, asked, name, domain", "http.toml")
+@rows("closest", "host, email_domain, name, domain", "http.toml")
 def test_the_closest_match_of_the_address_or_host_answers(
-    toml: Write, host: str, asked: str, name: str, domain: str
+    toml: Write, host: str, email_domain: str, name: str, domain: str
 ) -> None:
-    query = f"?emailaddress=fred@{asked}" if asked else ""
-    ask = asking(create_app(toml(FILES["four providers"])))
-    reply = ask(f"{CONFIG}{query}", Host=host)
-    assert f"{name}.test" in reply.text
-    assert f"{name}.{domain}" in reply.text
+    query = f"?emailaddress=fred@{email_domain}" if email_domain else ""
+    send = sender(create_app(toml(FILES["four providers"])))
+    response = send(f"{CONFIG}{query}", Host=host)
+    assert f"{name}.test" in response.text
+    assert f"{name}.{domain}" in response.text
 
 
 @rows("requests", "row", "http.toml", "families.toml", "hooks.toml", "page.toml")
@@ -152,7 +152,7 @@ def test_forwarded_hosts_are_trusted_from_a_number_of_proxies(toml: Write) -> No
         middleware = AutoconfigMiddleware(little_site, file, proxies=proxies)
         for app in create_app(file, proxies=proxies), middleware:
             headers = {"Host": "internal.test", "X_Forwarded_Host": forwarded}
-            assert name in asking(app)(CONFIG, **headers).data
+            assert name in sender(app)(CONFIG, **headers).data
 
 
 # --- Registration ---------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_the_default_places_have_an_order(tmp_path: Path, monkeypatch: Patch) ->
         file.write_text(f"max_age = {number}\n{TWO_DOMAINS}")
         if number == 2:  # relative to the app, not to the working directory
             monkeypatch.setenv("AUTOCONFIG_FILE", "env.toml")
-        cache = asking(register())(CONFIG).headers["Cache-Control"]
+        cache = sender(register())(CONFIG).headers["Cache-Control"]
         assert f"max-age={number}" in cache
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from namespace import Namespace, namespace
-from services import CONFIG, Reply, fetch, until
+from services import CONFIG, Response, fetch, until
 from support import ROOT, TWO_DOMAINS, lacking, program
 
 pytestmark = pytest.mark.install
@@ -54,24 +54,24 @@ class Engine(NamedTuple):
         store = f"--root={self.folder}/images", f"--runroot={self.folder}/run"
         # podman starts a healthcheck by a timer of systemd, which may not run here.
         env = {**os.environ, "TMPDIR": str(self.folder), "DISABLE_HC_SYSTEMD": "true"}
-        done = subprocess.run(
+        result = subprocess.run(
             [program(words[0]), *store, *words[1:]],
             **{"cwd": ROOT, "env": env, "text": True, "timeout": 300, **options},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        assert done.returncode == code, done.stdout
-        return str(done.stdout)
+        assert result.returncode == code, result.stdout
+        return str(result.stdout)
 
 
 class Container(NamedTuple):
     engine: Engine
     inside: Namespace
 
-    def fetch(self, target: str) -> Reply:
+    def fetch(self, target: str) -> Response:
         return self.inside.call(fetch, f"http://127.0.0.1:8000{target}")
 
-    def says(self, target: str, words: bytes) -> bool:
+    def responds_with(self, target: str, words: bytes) -> bool:
         try:
             return words in self.fetch(target).body
         except OSError:  # it does not listen yet
@@ -106,10 +106,10 @@ def engine() -> Iterator[Engine]:
             engine.run(RUN, "--rm", "--network=none", name, "true")
         except AssertionError as error:
             lacking(f"what containers need: {error}")
-        here = "--isolation=chroot --network=host --pull-never"
+        args = "--isolation=chroot --network=host --pull-never"
         certificates = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
         bundle = "--env=PIP_CERT=/etc/ssl/certs/ca-certificates.crt"
-        engine.run(build.replace(" build ", f" build {here} {certificates} {bundle} "))
+        engine.run(build.replace(" build ", f" build {args} {certificates} {bundle} "))
         yield engine
 
 
@@ -138,11 +138,11 @@ def test_the_image_serves_as_compose_says(engine: Engine, tmp_path: Path) -> Non
     file = tmp_path / "autoconfig.toml"
     file.write_text("faulty")
     with started(engine, tmp_path) as container:
-        until(lambda: container.says("/healthz", b"ok"))
+        until(lambda: container.responds_with("/healthz", b"ok"))
         assert container.fetch("/readyz").status == 503
         engine.run("podman healthcheck run autoconfig", code=1)
         file.write_text(TWO_DOMAINS)
-        until(lambda: container.says("/readyz", b"ok"))
+        until(lambda: container.responds_with("/readyz", b"ok"))
         until(engine.is_healthy)  # the other worker takes the file up at its own time
         assert (
             container.sh("id -u; id -g; cat /proc/1/comm").split()[:2]
@@ -154,12 +154,12 @@ def test_the_image_serves_as_compose_says(engine: Engine, tmp_path: Path) -> Non
         refused = "for it in / /usr /etc/autoconfig /home; do touch $it/x; done; :"
         assert container.sh(refused).count("Read-only file system") == 4
         assert container.sh("ls -A /etc/autoconfig /source; :").count("\n") < 3
-        assert container.says(CONFIG, b"imap.example.com")
+        assert container.responds_with(CONFIG, b"imap.example.com")
         # Editors replace the file, which a mount of the file alone would not show.
         edited = tmp_path / "autoconfig.toml.new"
         edited.write_text(TWO_DOMAINS.replace("imap.", "new."))
         edited.rename(file)
-        until(lambda: container.says(CONFIG, b"new.example.com"))
+        until(lambda: container.responds_with(CONFIG, b"new.example.com"))
         # A client that has not sent its whole request does not delay the end until the
         # engine kills the container (137), as Docker does after ten seconds.
         slow = container.inside.call(

@@ -37,8 +37,8 @@ def import_files(files: Sequence[importers.Source]) -> tuple[str, list[str]]:
 def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:
     """Return the providers that `import` writes for a file, and its notes."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    done = run("import", file, code=0)
-    return tomllib.loads(done.stdout)["provider"], done.stderr
+    result = run("import", file, code=0)
+    return tomllib.loads(result.stdout)["provider"], result.stderr
 
 
 EXPECTED = sorted(CASES.glob("*.toml"))
@@ -69,12 +69,12 @@ def database(tmp_path: Path) -> tuple[Path, Path]:
         lacking("automx2")
     conf, base = tmp_path / "automx2.conf", tmp_path / "db.sqlite"
     conf.write_text(f"[automx2]\nloglevel = ERROR\ndb_uri = sqlite:///{base}\n")
-    made = (
+    script = (
         "import json, sys; from automx2.server import app\n"
         "reply = app.test_client().post('/initdb/', json=json.loads(sys.argv[1]))\n"
         "assert reply.status_code == 200, reply.text"
     )
-    words = ("python", "-W", "ignore", "-c", made, json.dumps(SEED))
+    words = ("python", "-W", "ignore", "-c", script, json.dumps(SEED))
     captured(*words, AUTOMX2_CONF=str(conf), code=0)
     return base, conf
 
@@ -85,50 +85,50 @@ def test_what_automx2_answers_from_its_database_we_answer_too(
 ) -> None:
     """And nothing else, as README has it."""
     base, conf = database
-    (provider,), lost = moved(tmp_path / "copy.sqlite", base.read_bytes())
-    assert not lost
+    (provider,), notes = moved(tmp_path / "copy.sqlite", base.read_bytes())
+    assert not notes
     file = tmp_path / "autoconfig.toml"
     file.write_text(run("import", base).stdout)
     question = "/mail/config-v1.1.xml?emailaddress=fred@example.net"
     port = free_port()
     command = (BIN / "gunicorn", "-b", f"127.0.0.1:{port}", "automx2.server:app")
     env = {"AUTOMX2_CONF": str(conf), "PYTHONWARNINGS": "ignore"}
-    with running(*command, port=port, env=env, at_once=True), serving(file) as ours:
+    with running(*command, port=port, env=env, at_once=True), serving(file) as own_url:
         url = f"http://127.0.0.1:{port}"
-        theirs = Reader().read(fetch(url + question).body)
+        expected = Reader().read(fetch(url + question).body)
         assert fetch(f"{url}/mail/config-v1.1.xml").status == 400
         for path in (WELL_KNOWN, "/autodiscover/autodiscover.json"):
             assert fetch(f"{url}{path}?emailaddress=fred@example.net").status == 404
-        mine = Reader().read(fetch(ours + question).body)
+        actual = Reader().read(fetch(own_url + question).body)
     keys = ("domains", "display_name", "display_short_name", "incoming", "outgoing")
     for key in keys:
-        assert mine[key] == theirs[key], key
+        assert actual[key] == expected[key], key
     assert provider["calendar"][0]["url"].startswith("https://dav.example.com")
 
 
 # --- config-v1.1.xml -------------------------------------------------------------------
 
 
-@rows("odd_xml", "old, new, note, kept", "imports.toml")
+@rows("odd_xml", "old, new, note, remaining", "imports.toml")
 def test_an_odd_value_of_xml_is_named_by_its_line_and_loses_nothing_else(
-    tmp_path: Path, old: str, new: str, note: str, kept: str
+    tmp_path: Path, old: str, new: str, note: str, remaining: str
 ) -> None:
     (tmp_path / "odd.xml").write_text(CONFIG.replace(old, new, 1))
     text, notes = import_files([tmp_path / "odd.xml"])
     assert note in "\n".join(notes)
-    assert kept in text
+    assert remaining in text
     (provider,) = tomllib.loads(text)["provider"]
     assert "imap.test" in [server.get("hostname") for server in provider["incoming"]]
     assert provider["outgoing"][0]["hostname"] == "smtp.test"
 
 
 def test_what_is_left_out_is_named_although_the_import_fails() -> None:
-    done = run("import", CASES / "smtps-as-incoming.xml")
-    assert (done.returncode, done.stdout) == (1, "")
+    result = run("import", CASES / "smtps-as-incoming.xml")
+    assert (result.returncode, result.stdout) == (1, "")
     for line, type_ in ((8, "imaps"), (10, "pop3s"), (11, "smtp"), (12, "smtps")):
         start = f"line {line}: <incomingServer> is left out: the type {type_} is none"
-        assert start in done.stderr
-    assert "it has imap but no smtp" in done.stderr
+        assert start in result.stderr
+    assert "it has imap but no smtp" in result.stderr
 
 
 def test_the_same_servers_in_several_files_become_one_provider(tmp_path: Path) -> None:
@@ -209,20 +209,20 @@ def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:
 def test_odd_values_are_reported(tmp_path: Path, old: str, new: str, note: str) -> None:
     file = tmp_path / "file"
     file.write_text((CASES / "autodiscover.xml").read_text().replace(old, new, 1))
-    done = run("import", file)
-    assert note in done.stderr
-    assert "u1234" not in done.stdout
+    result = run("import", file)
+    assert note in result.stderr
+    assert "u1234" not in result.stdout
 
 
 @rows("faulty", "text, words", "imports.toml")
 def test_a_faulty_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "file"
     file.write_bytes(text.encode("latin-1"))
-    done = run("import", file)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert words in done.stderr
-    assert str(file) in done.stderr
-    assert "it begins with" not in done.stderr  # which is not what is wrong
+    result = run("import", file)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert words in result.stderr
+    assert str(file) in result.stderr
+    assert "it begins with" not in result.stderr  # which is not what is wrong
 
 
 # --- A file at a URL ----------------------------------------------------------------------
@@ -230,11 +230,11 @@ def test_a_faulty_file_is_named(tmp_path: Path, text: str, words: str) -> None:
 
 def test_a_file_at_a_url_is_fetched(tmp_path: Path) -> None:
     files = certificate_for("localhost", folder=tmp_path)
-    reply = b"HTTP/1.1 200 OK\r\n\r\n" + CONFIG.encode()
-    with server(answering(reply), files) as port:
+    response = b"HTTP/1.1 200 OK\r\n\r\n" + CONFIG.encode()
+    with server(answering(response), files) as port:
         url = f"https://localhost:{port}/mail/config-v1.1.xml"
-        done = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-        assert done.stdout == run("import", CASES / "config.xml").stdout
+        result = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert result.stdout == run("import", CASES / "config.xml").stdout
         assert run("import", url).returncode == 1  # nobody vouches for the server
 
 
@@ -247,13 +247,13 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize(("reply", "words"), LOST.items(), ids=LOST.values())
-def test_a_url_without_a_whole_file_is_refused(reply: str, words: str) -> None:
-    with server(answering(f"HTTP/1.1 {reply}".encode())) as port:
-        done = run("import", f"http://127.0.0.1:{port}/")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert words in done.stderr
-    assert "download it" in done.stderr
+@pytest.mark.parametrize(("response", "words"), LOST.items(), ids=LOST.values())
+def test_a_url_without_a_whole_file_is_refused(response: str, words: str) -> None:
+    with server(answering(f"HTTP/1.1 {response}".encode())) as port:
+        result = run("import", f"http://127.0.0.1:{port}/")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert words in result.stderr
+    assert "download it" in result.stderr
 
 
 @pytest.mark.world  # it needs port 80
@@ -264,8 +264,8 @@ def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path) -> None:
     plain = socket.create_server(("127.0.0.1", 80))
     with server(moved, files) as port, listening(plain, found):
         url = f"https://localhost:{port}/"
-        done = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        result = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
         fetched = run("import", "http://localhost/", code=0)
     assert "http://localhost/: it came over http, where anybody may" in fetched.stderr
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "a redirect leads to http" in done.stderr
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "a redirect leads to http" in result.stderr

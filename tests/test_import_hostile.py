@@ -47,7 +47,7 @@ def little() -> None:
 
 def fault_of(file: Path) -> str:
     """What `import` says of a file at fault, after it ended as it should."""
-    done = subprocess.run(
+    result = subprocess.run(
         [BIN / "flask-autoconfig", "import", file],
         stdin=subprocess.DEVNULL,
         preexec_fn=little,
@@ -55,11 +55,11 @@ def fault_of(file: Path) -> str:
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout) == (1, ""), done.stderr
-    assert "Traceback" not in done.stderr
-    assert str(file) in done.stderr
-    assert "; " in done.stderr or "do: " in done.stderr  # what to do
-    return done.stderr
+    assert (result.returncode, result.stdout) == (1, ""), result.stderr
+    assert "Traceback" not in result.stderr
+    assert str(file) in result.stderr
+    assert "; " in result.stderr or "do: " in result.stderr  # what to do
+    return result.stderr
 
 
 # --- Databases --------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def test_changes_that_are_not_in_the_database_yet_are_told_of(tmp_path: Path) ->
 def test_a_database_through_a_pipe_is_refused(tmp_path: Path) -> None:
     file = database(tmp_path / "db.sqlite")
     command = f"{BIN}/flask-autoconfig import <(cat {file})"
-    done = captured(program("bash"), "-c", command, code=1)
-    assert "it is no ordinary file" in done.stderr
+    result = captured(program("bash"), "-c", command, code=1)
+    assert "it is no ordinary file" in result.stderr
 
 
 # --- Odd files --------------------------------------------------------------------------
@@ -158,9 +158,9 @@ ODD: dict[str, bytes] = {
 def test_an_odd_file_is_a_problem_with_its_name(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(data)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         import_files([file])
-    for problem in told.value.problems:
+    for problem in caught.value.problems:
         assert str(file) in str(problem)
         assert problem.cure
 
@@ -198,9 +198,9 @@ def test_no_file_is_told(tmp_path: Path, make: Callable[[Path], object]) -> None
 
 def test_every_file_at_fault_is_named(tmp_path: Path) -> None:
     names = [tmp_path, tmp_path / "none"]
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         import_files(names)
-    assert [problem.place for problem in told.value.problems] == list(map(str, names))
+    assert [problem.place for problem in caught.value.problems] == list(map(str, names))
 
 
 # --- Any change of a good file ----------------------------------------------------------

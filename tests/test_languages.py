@@ -7,13 +7,13 @@ from pathlib import Path
 import catalogs
 import pytest
 from babel.messages.pofile import write_po
-from support import TWO_DOMAINS, Patch, rows
+from support import TWO_DOMAINS, Patch, Write, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
 from flask_autoconfig.page import words
 
-Ask = Callable[[str], str]
+Fetch = Callable[[str], str]
 TITLES = {"da": "Opsæt din e-mail", "pt_BR": "Configurar seu e-mail"}
 NOTES = """
 [[provider.instruction]]
@@ -45,26 +45,26 @@ def forget_catalogs() -> None:
 
 
 @pytest.fixture
-def ask(folder: Path, monkeypatch: Patch, toml: Callable[[str], Path]) -> Iterator[Ask]:
+def fetch(folder: Path, monkeypatch: Patch, toml: Write) -> Iterator[Fetch]:
     """Return the page for a value of Accept-Language, with these catalogs."""
     monkeypatch.setattr(words, "LOCALE", folder)
     forget_catalogs()
     client = Client(create_app(toml(TWO_DOMAINS + NOTES)))
 
-    def ask(accepted: str) -> str:
+    def fetch(accepted: str) -> str:
         target = "/mail/setup?emailaddress=fred@example.com"
         return client.get(target, headers={"Accept-Language": accepted}).text
 
-    yield ask
+    yield fetch
     forget_catalogs()
 
 
-@rows("accepted", "accepted, given, text")
+@rows("accepted", "accepted, language, text")
 def test_the_best_language_of_package_and_file_is_chosen(
-    ask: Ask, accepted: str, given: str, text: str
+    fetch: Fetch, accepted: str, language: str, text: str
 ) -> None:
-    page = ask(accepted)
-    assert f'<html lang="{given}">' in page
+    page = fetch(accepted)
+    assert f'<html lang="{language}">' in page
     assert text in page
 
 

@@ -63,7 +63,7 @@ def _without_collector() -> Iterator[None]:
 
 def _clients(text: str) -> None:
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
-        (client,) = [each for each in clients.CLIENTS if each.name == name]
+        (client,) = [known for known in clients.CLIENTS if known.name == name]
         seen = reading.read(text.encode("utf-8", "replace"), client.rules, WHO)
         assert seen.setup is not None or (seen.reason and seen.cure)
 
@@ -88,22 +88,22 @@ def _pages(text: str) -> None:
     """Look for everything that an HTTP response may be."""
     body = text.encode("utf-8", "replace")
     for status, start in ((200, b""), (200, b"<html>"), (404, b""), (500, b"")):
-        reply = Response(
+        response = Response(
             "https://a.test/", status, {"content-type": text}, start + body
         )
-        web.response_problem(CASE, reply, "https://a.test/mail/config-v1.1.xml")
-        reply.redirects = ["https://a.test/mail/config-v1.1.xml"]
-        web.response_problem(CASE, reply, "https://a.test/mail/config-v1.1.xml")
-        web.decompressed(reply)
+        web.response_problem(CASE, response, "https://a.test/mail/config-v1.1.xml")
+        response.redirects = ["https://a.test/mail/config-v1.1.xml"]
+        web.response_problem(CASE, response, "https://a.test/mail/config-v1.1.xml")
+        web.decompressed(response)
 
 
 def _headers(text: str) -> None:
     names = ("location", "content-encoding", "allow", "age", "x-cache", "content-type")
-    reply = Response("https://a.test/x", 302, dict.fromkeys(names, text), b"x")
+    response = Response("https://a.test/x", 302, dict.fromkeys(names, text), b"x")
     with suppress(ProbeError):
-        _ = reply.target
-    web.from_cache(reply)
-    web.response_problem(CASE, reply, "https://a.test/y")
+        _ = response.target
+    web.from_cache(response)
+    web.response_problem(CASE, response, "https://a.test/y")
     for url in (text, f"https://{text}", f"https://a.test/{text}"):
         split_url(url)
         shown(url)
@@ -322,8 +322,8 @@ def test_records_of_many_domains_are_printed_in_linear_time(tmp_path: Path) -> N
         count = len(text) // 32
         names = "\n".join(f"d{number}.test" for number in range(count))
         (tmp_path / "names").write_text(names)
-        done = run("--config", file, "dns", "--target", "www.example.com")
-        assert done.stdout.count("$ORIGIN") == count + 2
+        result = run("--config", file, "dns", "--target", "www.example.com")
+        assert result.stdout.count("$ORIGIN") == count + 2
 
     assert_linear(call, "a", ends=[""])
 

@@ -107,10 +107,10 @@ def test_a_file_that_is_named(name: str, tmp_path: Path) -> None:
         assert_linear(call, token, ends=("", "x"), unnoticed=0.2)
 
 
-@pytest.mark.parametrize(("before", "one"), MANY.values(), ids=MANY)
-def test_many_of_one_kind(before: str, one: str) -> None:
+@pytest.mark.parametrize(("before", "element"), MANY.values(), ids=MANY)
+def test_many_of_one_kind(before: str, element: str) -> None:
     def explain(text: str) -> None:
-        numbers = range(len(text) // len(one))
-        explained(before + "".join(map(one.format, numbers)))
+        numbers = range(len(text) // len(element))
+        explained(before + "".join(map(element.format, numbers)))
 
     assert_linear(explain, " ", ends=[""], unnoticed=0.2)

@@ -36,11 +36,11 @@ def _entry_points() -> tuple[Wsgi, Wsgi, Wsgi]:
     return create_app(CONFIGURATION, proxies=1), site, middleware
 
 
-def _ask(app: Wsgi, name: str) -> Callable[[str], None]:
+def _sender(app: Wsgi, name: str) -> Callable[[str], None]:
     """Return a function that sends the request with a text in it."""
-    usual = EnvironBuilder("/", "https://autoconfig.example.com").get_environ()
+    default = EnvironBuilder("/", "https://autoconfig.example.com").get_environ()
 
-    def ask(text: str) -> None:
+    def send(text: str) -> None:
         text = text.encode("utf-8", "replace").decode("latin-1")  # PEP 3333
         environ = {
             key: value.replace("@", text).replace("FRED", "fred@example.com")
@@ -55,12 +55,12 @@ def _ask(app: Wsgi, name: str) -> Callable[[str], None]:
                 "wsgi.input": BytesIO(body),
             }
         statuses: list[str] = []
-        answer = app({**usual, **environ}, lambda status, *_: statuses.append(status))
+        answer = app({**default, **environ}, lambda status, *_: statuses.append(status))
         assert b"".join(answer) is not None
         (status,) = statuses
         assert status < "5", status
 
-    return ask
+    return send
 
 
 @some_or_all(10)
@@ -68,24 +68,24 @@ def _ask(app: Wsgi, name: str) -> Callable[[str], None]:
 def test_every_part_of_a_request_takes_linear_time(number: int, step: int) -> None:
     """With some tokens at one of the three entry points, with all at the service."""
     entry_point = _entry_points()[number % 3 if step > 1 else 0]
-    ask = _ask(entry_point, [*REQUESTS][number])
+    send = _sender(entry_point, [*REQUESTS][number])
     for token in TOKENS[number % step :: step]:
-        assert_linear(ask, token, most=MAX_SECONDS)
+        assert_linear(send, token, most=MAX_SECONDS)
 
 
 @pytest.mark.parametrize("start", STRIPPED)
 def test_characters_around_a_typed_address_are_stripped_quickly(start: str) -> None:
-    ask = _ask(_entry_points()[0], "page email")
+    send = _sender(_entry_points()[0], "page email")
     for middle, end in product(STRIPPED, ("", "x", "@", "<", ">", "@example.com")):
-        assert_quick(ask, start * 2020 + middle * 2020 + end, MAX_SECONDS, middle)
+        assert_quick(send, start * 2020 + middle * 2020 + end, MAX_SECONDS, middle)
 
 
 def test_many_elements_with_a_long_namespace_are_read_quickly() -> None:
-    ask = _ask(_entry_points()[0], "body")
+    send = _sender(_entry_points()[0], "body")
     head, tail = "http:", "://schemas.microsoft.com/exchange/autodiscover/"
     namespace = f"{head}{'n' * 30_000}{tail}outlook/requestschema/2006"
     text = f'<Autodiscover xmlns="{namespace}">{"<b/>" * 8_000}</Autodiscover>'
-    assert_quick(ask, text, MAX_SECONDS, "a long namespace")
+    assert_quick(send, text, MAX_SECONDS, "a long namespace")
 
 
 @pytest.mark.parametrize("length", [20, 40, 253])

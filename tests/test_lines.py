@@ -51,11 +51,11 @@ def test_problems_of_a_mapping_have_no_line_but_the_providers_domain(
 def test_a_problem_in_an_unchanged_file_has_its_line(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text('include = ["a.toml", "b.toml"]\n')
-    one = TWO_DOMAINS.replace('["example.com", "example2.com"]', '["a.test"]')
-    (tmp_path / "a.toml").write_text(one)
-    (tmp_path / "b.toml").write_text("# b\n" + one.replace("a.test", "b.test"))
+    text = TWO_DOMAINS.replace('["example.com", "example2.com"]', '["a.test"]')
+    (tmp_path / "a.toml").write_text(text)
+    (tmp_path / "b.toml").write_text("# b\n" + text.replace("a.test", "b.test"))
     before = reading.read(file)
-    (tmp_path / "a.toml").write_text(one.replace("a.test", "b.test"))
+    (tmp_path / "a.toml").write_text(text.replace("a.test", "b.test"))
     (problem,) = problems_of(reading.read, file, before)
     assert (problem.file, problem.line, problem.domain) == ("b.toml", 4, "b.test")
 

@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from asks import CONFIG, little_site
+from client_requests import CONFIG, little_site
 from services import fetch, serving, until
 from support import (
     TWO_DOMAINS,
     Log,
     Patch,
     Write,
-    asking,
     has_domains,
     look,
+    sender,
     site,
     snapshot_of,
 )
@@ -101,8 +101,8 @@ def test_an_invalid_or_missing_file_is_logged_once(file: Path, caplog: Log) -> N
             file.write_text(content)
         look(service.live)
         assert b"imap.example.com" in document(service).body
-        kept = caplog.text.count("The last valid configuration remains in use.")
-        assert kept == number
+        count = caplog.text.count("The last valid configuration remains in use.")
+        assert count == number
     for number in (4, 5):  # also a file that is gone for the second time
         file.write_text(EDITED)
         look(service.live)
@@ -122,7 +122,7 @@ def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> No
     )
     caplog.set_level(logging.INFO)
     service = Service(file)
-    told: list[str | None] = []
+    logged: list[str | None] = []
     for text, expected in (
         (EDITED, [digest]),
         ("[[provider", []),
@@ -131,9 +131,9 @@ def test_a_reload_is_logged_with_outdated_digests(file: Path, caplog: Log) -> No
     ):
         file.write_text(text)
         look(service.live)
-        told += expected
+        logged += expected
         found = map(line.fullmatch, caplog.messages)
-        assert [match[1] for match in found if match] == told
+        assert [match[1] for match in found if match] == logged
 
 
 def test_a_half_written_file_is_not_taken_up(file: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_thread_starts_with_requests_and_ends_with_its_service(file: Path) -
     site(file)
     app, service = AutoconfigMiddleware(little_site, file), Service(file)
     assert set(threading.enumerate()) <= before  # a fork would lose them
-    assert asking(app)("/").status_code == 404  # a path of the site
+    assert sender(app)("/").status_code == 404  # a path of the site
     (of_app,) = set(threading.enumerate()) - before
     service.answer(Request(CONFIG))
     (watcher,) = set(threading.enumerate()) - before - {of_app}
@@ -187,9 +187,9 @@ def test_the_cache_of_documents_is_bounded(toml: Write) -> None:
         document(service, f"emailaddress=a@d{number}.test")
     snapshot = service.snapshot
     entries = snapshot._answers._entries.values()
-    kept = sum(len(answer.body) + 2000 for answer, _ in entries)
-    assert kept == snapshot._answers.bytes
-    assert 100_000 < kept <= 8 * 1024 * 1024
+    size = sum(len(answer.body) + 2000 for answer, _ in entries)
+    assert size == snapshot._answers.bytes
+    assert 100_000 < size <= 8 * 1024 * 1024
     assert len(entries) < 10_000
 
 
@@ -288,9 +288,9 @@ def test_the_date_never_goes_back(file: Path, toml: Write, monkeypatch: Patch) -
     now = document(service)
     assert now.body != before.body
     assert parsedate_to_datetime(now.modified) > date
-    asked = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
-    assert now.for_request(asked) is now
-    asked["HTTP_IF_MODIFIED_SINCE"] = now.modified
-    assert now.for_request(asked).status == "304 Not Modified"
-    asked["HTTP_IF_NONE_MATCH"] = before.etag  # which decides first
-    assert now.for_request(asked) is now
+    environ = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
+    assert now.for_request(environ) is now
+    environ["HTTP_IF_MODIFIED_SINCE"] = now.modified
+    assert now.for_request(environ).status == "304 Not Modified"
+    environ["HTTP_IF_NONE_MATCH"] = before.etag  # which decides first
+    assert now.for_request(environ) is now

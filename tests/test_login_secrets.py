@@ -123,7 +123,7 @@ CODES = {"imap": "a NO", "pop3": "-ERR", "smtp": "535"}
 def test_a_server_that_repeats_what_it_heard_is_quoted_without_it(
     refusal: Refusal, type_: str, offered: str
 ) -> None:
-    later = echoing(type_, offered, lambda heard: f"{heard} {PASSWORD}", yes=True)
+    later = echoing(type_, offered, lambda line: f"{line} {PASSWORD}", yes=True)
     echoes = (echoing(type_, offered, change) for change in (str, str.lower, str.upper))
     for behave in (*echoes, later):
         assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
@@ -203,13 +203,13 @@ def test_a_login_that_is_not_tried_is_a_warning(tmp_path: Path, text: str) -> No
         options.append("--unpublished")
     with typed(PASSWORD) as number:
         options += ["--timeout", "0.2", "--password-fd", str(number)]
-        done = run("check", USER, *options, cwd=tmp_path)
-    found = json.loads(done.stdout)["findings"]
-    logins = [each for each in found if each["step"] == "login"]
-    subjects = ", ".join(each["subject"] for each in logins)
+        result = run("check", USER, *options, cwd=tmp_path)
+    found = json.loads(result.stdout)["findings"]
+    logins = [finding for finding in found if finding["step"] == "login"]
+    subjects = ", ".join(finding["subject"] for finding in logins)
     expected = ["imap mail.", "smtp mail."] if text else [USER]
     assert all(start in subjects for start in expected)
-    for each in logins:
-        assert each["status"] == "warning"
-        assert each["seen"].startswith("not tried")
-        assert each["why"] or ":" in each["seen"]
+    for finding in logins:
+        assert finding["status"] == "warning"
+        assert finding["seen"].startswith("not tried")
+        assert finding["why"] or ":" in finding["seen"]

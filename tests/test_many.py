@@ -122,8 +122,8 @@ def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
 def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\ntwo.test\na_b.test\n")
     file = toml(LISTED + "username = 'fred'\n")
-    done = run("--config", file, "validate", code=1)
-    assert done.stdout.splitlines()[:6] == [
+    result = run("--config", file, "validate", code=1)
+    assert result.stdout.splitlines()[:6] == [
         f'{tmp_path}/customers:2: error: "192.0.2.1" is an IP address',
         "  2 | 192.0.2.1 x",
         "  do: write the mail domain",
@@ -131,7 +131,7 @@ def test_commands_name_each_line_that_is_no_domain(toml: Write, tmp_path: Path) 
         "  4 | a_b.test",
         '  do: write a name like "example.com", without a scheme, port, space or _',
     ]
-    assert "2 problems, " in done.stderr
+    assert "2 problems, " in result.stderr
     with click.Context(click.Command("check")) as context:
         context.meta["flask_autoconfig.file"] = file
         service = Service(file)
@@ -265,10 +265,10 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
 def test_a_pattern_without_file_is_told(toml: Write, brands: Path, caplog: Log) -> None:
     file = toml('include = ["brands/*.toml"]\n')
     service = Service(file)
-    said = 'include[0]: no file matches "brands/*.toml"'
-    assert said in caplog.text
-    done = run("--config", file, "validate", code=0)
-    assert done.stdout.startswith(f"{file}:1: warning: {said}\n")
+    message = 'include[0]: no file matches "brands/*.toml"'
+    assert message in caplog.text
+    result = run("--config", file, "validate", code=0)
+    assert result.stdout.startswith(f"{file}:1: warning: {message}\n")
     (brands / "a.toml").write_text(brand("a.test"))
     look(service.live)
     assert has_domains(service.live, "a.test")
@@ -290,17 +290,17 @@ def test_the_commands_know_the_providers_of_included_files(
     server = brand("b.test").replace("imap.", "mail.")
     (brands / "b.toml").write_text(server.replace(host, f"{host}\nport = 143"))
 
-    def said(*arguments: str | Path) -> str:
+    def output(*arguments: str | Path) -> str:
         return run("--config", file, *arguments).stdout
 
     file = toml(BRANDS)
-    assert "mail.example.com" in said("show", "x@b.test")
-    assert "$ORIGIN b.test." in said("dns", "--target", "a.test")
-    said("export", tmp_path / "out")
+    assert "mail.example.com" in output("show", "x@b.test")
+    assert "$ORIGIN b.test." in output("dns", "--target", "a.test")
+    output("export", tmp_path / "out")
     assert (tmp_path / "out/b.test/mail/config-v1.1.xml").exists()
-    warning, *_ = json.loads(said("validate", "--json"))["warnings"]
+    warning, *_ = json.loads(output("validate", "--json"))["warnings"]
     place = "provider[0].incoming[0].port"
     assert (warning["file"], warning["place"]) == ("brands/b.toml", place)
-    shown = said("validate")
-    assert f"brands/b.toml:9: warning: {place} (b.test): " in shown
-    assert "\n  9 | port = 143\n" in shown
+    text = output("validate")
+    assert f"brands/b.toml:9: warning: {place} (b.test): " in text
+    assert "\n  9 | port = 143\n" in text

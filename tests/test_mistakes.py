@@ -33,8 +33,8 @@ def problems_in(text: str) -> tuple[Problem, ...]:
     return problems_of(loads, text)
 
 
-INVALID = [(AROUND.replace("@", x), 5, told) for x, told in TABLE["lines"].items()]
-INVALID += [(text, 0, told) for text, told in TABLE["files"].items()]
+INVALID = [(AROUND.replace("@", x), 5, error) for x, error in TABLE["lines"].items()]
+INVALID += [(text, 0, error) for text, error in TABLE["files"].items()]
 
 
 @pytest.mark.parametrize(("text", "before", "expected"), INVALID)
@@ -59,8 +59,8 @@ FINE = VALID.replace("example.com", '*", "*.example.com", "office.lan", "mail.te
 def test_what_is_valid_but_useless_is_a_warning_with_a_cure(
     toml: Write, text: str, expected: list[str]
 ) -> None:
-    done = run("--config", toml(text), "validate", "--json", code=0)
-    warnings = json.loads(done.stdout)["warnings"]
+    result = run("--config", toml(text), "validate", "--json", code=0)
+    warnings = json.loads(result.stdout)["warnings"]
     cures = [f"{w['line']}: {w['cure']}" for w in warnings]
     assert set(expected) <= set(cures)
     assert expected or not [w for w in warnings if ".domains" in w["place"]]
@@ -91,30 +91,30 @@ def test_the_mark_is_below_the_mistake(
     toml: Write, line: str, expected: tuple[str, str]
 ) -> None:
     file = toml(f"\n\n{line}\ny = 1")
-    _, shown, mark, _ = run("--config", file, "validate").stdout.splitlines()
-    assert (shown[6:], shown[mark.index("^")]) == expected
+    _, excerpt, mark, _ = run("--config", file, "validate").stdout.splitlines()
+    assert (excerpt[6:], excerpt[mark.index("^")]) == expected
 
 
 def test_a_long_line_with_a_mistake_is_cut_and_has_no_mark(toml: Write) -> None:
     file = toml(f'x = ["{"a" * 1_000_000}", b, "{"c" * 1000}"]')
-    _, shown, cure = run("--config", file, "validate").stdout.splitlines()
-    assert shown == f'  1 | x = ["{"a" * 87}…'
+    _, line, cure = run("--config", file, "validate").stdout.splitlines()
+    assert line == f'  1 | x = ["{"a" * 87}…'
     assert cure.startswith("  do: ")
 
 
 def test_commands_show_the_line_and_a_log_has_one_for_each_problem(toml: Write) -> None:
     file = toml(AROUND.replace("@", "port == 993"))
     cure = "write text in quotes, true in lower case, and ] after the list before it"
-    shown = [
+    output = [
         f"{file}:6:7: error: not TOML: Invalid value",
         "  6 | port == 993",
         "    |       ^",
         f"  do: {cure}",
     ]
-    done = run("--config", file, "validate")
-    assert (done.returncode, done.stdout.splitlines()) == (1, shown)
-    done = run("--config", file, "show")
-    assert done.stderr.splitlines() == [f"Error: {file}: 1 problem", *shown]
+    result = run("--config", file, "validate")
+    assert (result.returncode, result.stdout.splitlines()) == (1, output)
+    result = run("--config", file, "show")
+    assert result.stderr.splitlines() == [f"Error: {file}: 1 problem", *output]
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert str(caught.value).splitlines() == [
@@ -129,8 +129,8 @@ def test_contribs_readme_shows_the_output_of_validate(toml: Write) -> None:
     mistakes = ("hostname = “imap.example.com”", 'server = "imap.example.com"')
     for mistake, example in zip(mistakes, examples, strict=True):
         file = toml(AROUND.replace("@", mistake))
-        done = run("validate", cwd=file.parent)
-        assert example == f"flask-autoconfig validate\n{done.stdout}"
+        result = run("validate", cwd=file.parent)
+        assert example == f"flask-autoconfig validate\n{result.stdout}"
 
 
 def test_a_file_that_is_not_utf_8_is_reported_with_the_byte(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_a_file_that_is_not_utf_8_is_reported_with_the_byte(tmp_path: Path) -> N
     (problem,) = problems_of(load, file)
     assert "not UTF-8 at byte 19; save it" in str(problem)
     assert (problem.line, problem.column) == (2, 6)
-    shown = run("--config", file, "validate").stdout
-    assert "  2 | # ü B\ufffdcher\n    |      ^\n" in shown
+    output = run("--config", file, "validate").stdout
+    assert "  2 | # ü B\ufffdcher\n    |      ^\n" in output
 
 
 @given(st.one_of(st.text(), st.text("a=[]{}\"'#\n\r\\ .,1tTé“:\ufeff\0-", max_size=40)))

@@ -146,11 +146,11 @@ def test_a_missing_file_is_reported_with_a_cure() -> None:
 def test_what_a_client_cannot_use_is_a_warning(text: str, expected: list[str]) -> None:
     place = f"provider[0].{expected[0]}".rstrip(".")
     found = find_warnings(loads(text).provider)
-    here = [warning for warning in found if warning.place.startswith(place)]
+    matching = [warning for warning in found if warning.place.startswith(place)]
     names = sorted(NAMES.get(name, name) for name in expected[1:])
-    assert sorted(warning.client for warning in here) == names
+    assert sorted(warning.client for warning in matching) == names
     # The others follow from it: families whose documents cannot express the server.
-    others = {warning.client for warning in found if warning not in here}
+    others = {warning.client for warning in found if warning not in matching}
     assert others <= {"PACC", APPLE, NAMES["SRV"]}
 
 

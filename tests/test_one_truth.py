@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import readers
-from asks import POX, outlook_asks
+from client_requests import POX, outlook_request
 from hypothesis import given
 from hypothesis import strategies as st
 from readers import Account, Setting
@@ -103,10 +103,10 @@ class Truth(NamedTuple):
     urls: list[tuple[str, str, str]]  # place, type, URL with its port
 
     def both_ways(
-        self, told: Account
+        self, account: Account
     ) -> tuple[tuple[tuple[Setting, ...], list[Meant]], ...]:
-        """Return the servers that a client was told of, with those that are meant."""
-        return (told.reading, self.reading), (told.sending, self.sending)
+        """Return the servers that a client chooses, with those that are meant."""
+        return (account.reading, self.reading), (account.sending, self.sending)
 
     def first_urls(self) -> dict[str, tuple[str, str]]:
         """Return the place and URL of the first server of each type."""
@@ -149,13 +149,13 @@ def _url(raw: dict[str, Any]) -> str:
 def truth(raw: dict[str, Any], address: str, hooked: str | None) -> Truth:
     found = Truth([], [], [])
     for key in ("incoming", "outgoing", "calendar", "address_book", "file_share"):
-        for index, each in enumerate(raw.get(key, [])):
+        for index, server in enumerate(raw.get(key, [])):
             place = f"{key}[{index}]"
-            if each["type"] in _PORTS:
+            if server["type"] in _PORTS:
                 servers = found.sending if key == "outgoing" else found.reading
-                servers.append(_server(each, place, address, hooked))
-            elif each["type"] in ("jmap", "caldav", "carddav", "webdav"):
-                found.urls.append((place, each["type"], _url(each)))
+                servers.append(_server(server, place, address, hooked))
+            elif server["type"] in ("jmap", "caldav", "carddav", "webdav"):
+                found.urls.append((place, server["type"], _url(server)))
     return found
 
 
@@ -170,12 +170,12 @@ class World(NamedTuple):
 
     def get(self, path: str, label: str = "autoconfig", **more: Any) -> Answer:
         """Return the answer to a request, which by default has the address."""
-        asked = more.pop("query", f"emailaddress={quote(self.address)}")
-        answer = self.service.answer(Request(path, asked, f"{label}.{DOMAIN}", **more))
+        query = more.pop("query", f"emailaddress={quote(self.address)}")
+        answer = self.service.answer(Request(path, query, f"{label}.{DOMAIN}", **more))
         assert answer is not None
         return answer
 
-    def is_told(self, client: str, place: str) -> bool:
+    def is_warned(self, client: str, place: str) -> bool:
         """Whether `validate` says why a client is not told of what is at a place."""
         return any(name == client and at.startswith(place) for name, at in self.warned)
 
@@ -195,14 +195,14 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     own = Hooks(Functions(find_username=(lambda _: hooked) if hooked else None))
     is_asked = "EVOLUTIONUSER" not in address  # nobody's
     (provider,) = loaded.providers
-    told = zone.service_records(provider, DOMAIN)
+    records = zone.service_records(provider, DOMAIN)
     warnings = find_warnings(loaded.providers)
     return World(
         Service(loaded, hooks=own),
         address,
         truth(raw, address, hooked if is_asked else None),
         {(w.client, w.place.removeprefix("provider[0].")) for w in warnings},
-        [(record.name, record.type, record.data) for record in told],
+        [(record.name, record.type, record.data) for record in records],
     )
 
 
@@ -210,10 +210,10 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
 def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
     answer = world.get("/mail/config-v1.1.xml")
     found = readers.config_v1(answer.body, world.address)
-    for told, servers in world.meant.both_ways(found):
+    for chosen, servers in world.meant.both_ways(found):
         # Else clients fill the host in themselves.
         if all(server.setting.host for server in servers):
-            assert told == tuple(server.setting for server in servers)
+            assert chosen == tuple(server.setting for server in servers)
     urls = {(type_, readers.with_port(url)) for type_, url in found.urls}
     assert urls == {
         (type_, readers.with_port(readers.filled(url, world.address)))
@@ -224,7 +224,7 @@ def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
 
 @given(worlds())
 def test_outlook_gets_what_the_file_means(world: World) -> None:
-    body = outlook_asks(world.address).encode()
+    body = outlook_request(world.address).encode()
     environ = EnvironBuilder(method="POST", data=body).get_environ()
     more = {"query": "", "method": "POST", "environ": environ}
     found = readers.pox(world.get(POX, "autodiscover", **more).body)
@@ -232,14 +232,14 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
     def usable(servers: list[Meant]) -> list[Meant]:
         fits = [server for server in servers if _TYPED & {*map(str, server.methods)}]
         for server in servers:
-            is_told = world.is_told("Outlook (classic)", server.place)
-            assert server in fits or not server.setting.host or is_told
+            is_warned = world.is_warned("Outlook (classic)", server.place)
+            assert server in fits or not server.setting.host or is_warned
         return [server for server in fits if server.setting.host]
 
     reading, sending = usable(world.meant.reading), usable(world.meant.sending)
     if found is None:
         assert not reading
-        assert world.meant.reading or world.is_told("Outlook (classic)", "")
+        assert world.meant.reading or world.is_warned("Outlook (classic)", "")
         return
     assert found.reading == tuple(map(_for_outlook, reading))
     assert reading or not found.sending  # Exchange alone
@@ -260,25 +260,25 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
     if answer.status.startswith("200"):
         found = readers.mobileconfig(answer.body)
     best = []
-    for told, servers in world.meant.both_ways(found):
+    for chosen, servers in world.meant.both_ways(found):
         usable = [
             server
             for server in servers
             if _TYPED.intersection(map(str, server.methods))
         ]
         best.append(
-            (told, next((server for server in usable if server.setting.host), None))
+            (chosen, next((server for server in usable if server.setting.host), None))
         )
         for server in servers:
-            assert server in usable or world.is_told(
+            assert server in usable or world.is_warned(
                 "iPhone, iPad and Mac", server.place
             )
-    for told, meant in best:
+    for chosen, meant in best:
         if any(server is None for _, server in best):
-            assert not told
+            assert not chosen
         elif meant is not None:
             security = "plain" if meant.setting.security == "plain" else "SSL"
-            assert told[0] == meant.setting._replace(security=security)
+            assert chosen[0] == meant.setting._replace(security=security)
 
 
 @given(worlds())
@@ -293,28 +293,28 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         account, methods = readers.pacc(answer.body, world.address)
         assert methods
     meant = world.meant
-    for told, servers in meant.both_ways(account):
+    for chosen, servers in meant.both_ways(account):
         firsts = list({s.setting.type: s for s in reversed(servers)}.values())
         firsts.sort(key=servers.index)
-        for setting in told:
-            (one,) = (first for first in firsts if first.setting.type == setting.type)
-            assert setting == one.setting
-            has_words = any(m in _PASSWORDS or isinstance(m, dict) for m in one.methods)
+        for setting in chosen:
+            (top,) = (first for first in firsts if first.setting.type == setting.type)
+            assert setting == top.setting
+            has_words = any(m in _PASSWORDS or isinstance(m, dict) for m in top.methods)
             for method in methods:
                 is_oauth2 = method == "OAuth2"
-                assert "OAuth2" in one.methods if is_oauth2 else has_words
-        if told and servers:  # whoever chooses chooses the best
-            assert told[0] == servers[0].setting
+                assert "OAuth2" in top.methods if is_oauth2 else has_words
+        if chosen and servers:  # whoever chooses chooses the best
+            assert chosen[0] == servers[0].setting
         for server in firsts:
-            is_said = server.setting in told
-            assert is_said or world.is_told("PACC", server.place), server
+            is_published = server.setting in chosen
+            assert is_published or world.is_warned("PACC", server.place), server
     if account.sending:
         assert account.reading or "jmap" in dict(account.urls)
     for type_, url in account.urls:
         expected = meant.first_urls()[type_][1].replace("%EMAILDOMAIN%", DOMAIN)
         assert readers.with_port(url) == readers.with_port(expected)
     for type_, (place, _) in meant.first_urls().items():
-        assert type_ in dict(account.urls) or world.is_told("PACC", place)
+        assert type_ in dict(account.urls) or world.is_warned("PACC", place)
 
 
 @given(worlds(hooks=False))
@@ -322,25 +322,25 @@ def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) 
     account, denied = readers.srv(world.records)
     by_records = "Programs that use SRV records"
     meant = world.meant
-    for told, servers in meant.both_ways(account):
+    for chosen, servers in meant.both_ways(account):
         every = [server.setting._replace(login=None) for server in servers]
-        order = [server for server in dict.fromkeys(every) if server in told]
-        assert list(told) == order
-        assert not told or told[0] == every[0]
+        order = [server for server in dict.fromkeys(every) if server in chosen]
+        assert list(chosen) == order
+        assert not chosen or chosen[0] == every[0]
         for server, setting in zip(servers, every, strict=True):
-            assert setting in told or world.is_told(by_records, server.place)
+            assert setting in chosen or world.is_warned(by_records, server.place)
             assert (setting.type, setting.security) not in denied
             if setting.security == "plain":
                 assert (setting.type, "STARTTLS") not in denied
-            usual = (world.address, world.address.split("@")[0], None)
-            if server.setting.login not in usual:
-                assert world.is_told(by_records, f"{server.place}.username")
+            supported = (world.address, world.address.split("@")[0], None)
+            if server.setting.login not in supported:
+                assert world.is_warned(by_records, f"{server.place}.username")
     for type_, url in account.urls:
         expected = _known(meant.first_urls()[type_][1])
         assert readers.with_port(url) == readers.with_port(expected).partition("?")[0]
     for type_, (place, _) in meant.first_urls().items():
         known = type_ == "webdav" or type_ in dict(account.urls)
-        assert known or world.is_told(by_records, place)
+        assert known or world.is_warned(by_records, place)
 
 
 def _known(url: str) -> str:
@@ -361,8 +361,8 @@ def test_the_redirect_leads_where_the_other_documents_do(world: World) -> None:
         _, url = world.meant.first_urls().get(type_, ("", ""))
         if location is not None:
             assert readers.with_port(location) != itself
-            wanted = url.replace("%EMAILDOMAIN%", DOMAIN).partition("%EMAIL")[0]
-            assert readers.with_port(location) == readers.with_port(wanted)
+            expected = url.replace("%EMAILDOMAIN%", DOMAIN).partition("%EMAIL")[0]
+            assert readers.with_port(location) == readers.with_port(expected)
         elif url:
             is_unknown = "LOCALPART%" in urlsplit(url).netloc
             assert is_unknown or readers.with_port(_known(url)) == itself

@@ -15,22 +15,21 @@ from pathlib import Path
 
 import docker.utils.build
 import pytest
-from asks import FILE, asks_of
+from client_requests import FILE, requests_of
 from readme_renderer import markdown
 from services import answered_alike, captured, fetch, free_port, running
 from support import BIN, ROOT, tables
 
 from flask_autoconfig import create_app
-from flask_autoconfig.families import FAMILIES
 
 pytestmark = pytest.mark.install
 BUILD = (sys.executable, "-m", "build", "--no-isolation")
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
-    done = captured(*command, cwd=cwd, seconds=600, PYTHONPATH="", PYTHONWARNINGS="")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = captured(*command, cwd=cwd, seconds=600, PYTHONPATH="", PYTHONWARNINGS="")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +118,16 @@ def test_the_image_has_the_project_and_no_secret(wheel: Path, tmp_path: Path) ->
     before = tree()
     _run(*BUILD, "--wheel", "-o", tmp_path / "out", context, cwd=tmp_path)
     assert tree() == before  # the build writes no file beside the sources
-    (made,) = tmp_path.glob("out/*.whl")
-    names, expected = (zipfile.ZipFile(file).namelist() for file in (made, wheel))
+    (built,) = tmp_path.glob("out/*.whl")
+    names, expected = (zipfile.ZipFile(file).namelist() for file in (built, wheel))
     assert sorted(names) == sorted(expected)
 
 
 def test_the_sdist_has_the_tests_and_examples(sdist: tarfile.TarFile) -> None:
     with sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py", ".ci/run"}
-    assert wanted | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
+    expected = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py", ".ci/run"}
+    assert expected | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
     assert not [name for name in names if "__pycache__" in name]
 
 
@@ -188,12 +187,12 @@ def test_the_wheel_serves_in_an_empty_environment(bin_: Path, tmp_path: Path) ->
         query = "?emailaddress=fred@example.com"
         for path in ("/mail/config-v1.1.xml", "/mail/setup", "/mail/mobileconfig"):
             assert b"imap.example.com" in fetch(url + path + query).body
-    shown = _run(
+    records = _run(
         *(bin_ / "flask-autoconfig", "--config", example),
         *("dns", "example.com", "--target", "www.example.com"),
         cwd=tmp_path,
     )
-    assert "_imaps._tcp IN SRV" in shown
+    assert "_imaps._tcp IN SRV" in records
 
 
 def test_the_sdists_tests_run_where_it_is_unpacked(
@@ -240,5 +239,5 @@ def test_clients_are_answered_in_an_application_as_by_the_service_alone(
         assert page.status == 200
         assert application["words"] in page.body.decode()
         alone = create_app(FILE)
-        for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
-            answered_alike(alone, url, ask)
+        for request in requests_of():
+            answered_alike(alone, url, request)

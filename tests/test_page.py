@@ -53,11 +53,11 @@ def test_an_iphone_gets_to_the_profile(visit: Open, url: str, tmp_path: Path) ->
     assert "for mail, calendar and contacts" in text
     page.get_by_role("textbox", name="Your name, as others see it").fill("Anna Muster")
     with (
-        page.expect_request("**/mail/mobileconfig**") as asked,
+        page.expect_request("**/mail/mobileconfig**") as info,
         page.expect_download() as download,
     ):
         page.get_by_role("button", name="Set up this device").click()
-    assert f"emailaddress={quote(ADDRESS)}&lang=en&name=Anna+Muster" in asked.value.url
+    assert f"emailaddress={quote(ADDRESS)}&lang=en&name=Anna+Muster" in info.value.url
     download.value.save_as(tmp_path / "profile")
     assert ADDRESS.encode() in (tmp_path / "profile").read_bytes()
 
@@ -253,9 +253,9 @@ def test_every_sheet_leads_back_to_the_page_and_nothing_is_cut(
 ) -> None:
     page = visit(url, device, bypass_csp=True)
     for language in LANGUAGES[len(name) % 2 :: 2]:
-        asked = f"{url}?emailaddress={ADDRESS}"
-        asked += f"&program={name}" * bool(name) + f"&lang={language}"
-        page.goto(asked)
+        target = f"{url}?emailaddress={ADDRESS}"
+        target += f"&program={name}" * bool(name) + f"&lang={language}"
+        page.goto(target)
         page.add_style_tag(content=RED)
         page.emulate_media(media="print")
         headings = page.evaluate(HEADINGS)
@@ -269,7 +269,7 @@ def test_every_sheet_leads_back_to_the_page_and_nothing_is_cut(
             assert lines[foot + 1] == url.removeprefix("http://")
             assert " ".join(lines[foot - 1].split()) not in headings
             codes = {unquote(code.text) for code in zxingcpp.read_barcodes(picture)}
-            assert codes == {asked}
+            assert codes == {target}
             circles += heights(picture)
             servers += sum("smtp.harmony.example" in line for line in lines)
             found += 1

@@ -16,10 +16,10 @@ from services import until
 from support import (
     TWO_DOMAINS,
     Write,
-    asking,
     certificate_for,
     configured,
     rows,
+    sender,
     site,
 )
 from werkzeug.test import Client, EnvironBuilder, TestResponse
@@ -38,12 +38,12 @@ IDS = {program.id for program in PROGRAMS}
 FINDING = {"fairemail", "em-client", "kmail", "gnome", "k9", "thunderbird-mobile"}
 
 
-def ask(
+def fetch(
     app: Any, query: str = "", host: str = "localhost", path: str = "", **headers: str
 ) -> TestResponse:
     """Request the page, or a path below it, of an application or a file."""
     app = create_app(app, proxies=1) if isinstance(app, Path) else app
-    return asking(app)(f"/mail/setup{path}?{query}", Host=host, **headers)
+    return sender(app)(f"/mail/setup{path}?{query}", Host=host, **headers)
 
 
 def offered(page: TestResponse) -> list[str]:
@@ -57,7 +57,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
 
 @pytest.fixture(scope="module")
 def pages(app: Flask) -> Pages:
-    return {program: ask(app, f"{ANNA}&program={program}") for program in IDS}
+    return {program: fetch(app, f"{ANNA}&program={program}") for program in IDS}
 
 
 def steps_of(page: TestResponse) -> str:
@@ -76,7 +76,7 @@ def test_each_state_has_a_url(app: Flask) -> None:
     for program in IDS:
         for language in seen.LANGUAGES:
             state = f"program={program}&lang={language}"
-            page = ask(app, f"{ANNA}&{state}", Accept_Language="ja")
+            page = fetch(app, f"{ANNA}&{state}", Accept_Language="ja")
             assert page.status_code == 200
             assert f'<html lang="{language}">' in page.text
             assert 'id="steps"' in page.text
@@ -87,29 +87,29 @@ def test_each_state_has_a_url(app: Flask) -> None:
 def test_the_program_and_language_of_a_url_are_used_if_known(app: Flask) -> None:
     for odd in ("telegram", "", '"><script>alert(1)</script>', "x" * 3000):
         state = f"program={quote(odd)}&lang={quote(odd)}"
-        page = ask(app, f"{ANNA}&{state}", Accept_Language="fr-CA").text
+        page = fetch(app, f"{ANNA}&{state}", Accept_Language="fr-CA").text
         assert '<html lang="fr">' in page
         assert 'id="steps"' not in page
         assert "<script>alert" not in page
         assert "x" * 41 not in page  # a tag has 35 (RFC 5646, section 4.4.1)
-        page = ask(app, f"{ANNA}&{state}", User_Agent=seen.AGENTS["ios"]).text
+        page = fetch(app, f"{ANNA}&{state}", User_Agent=seen.AGENTS["ios"]).text
         assert "Get the profile" in page
-    assert 'id="steps"' in ask(app, f"{ANNA}&program=GMAIL").text
-    page = ask(app, "lang=de-AT", Accept_Language="fr").text
+    assert 'id="steps"' in fetch(app, f"{ANNA}&program=GMAIL").text
+    page = fetch(app, "lang=de-AT", Accept_Language="fr").text
     assert '<html lang="de">' in page
     assert 'name="lang" value="de"' in page  # kept when an address is entered
-    assert 'name="lang"' not in ask(app, Accept_Language="fr").text
+    assert 'name="lang"' not in fetch(app, Accept_Language="fr").text
 
 
 @rows("typed", "typed, address")
 def test_an_address_is_found_in_a_text(app: Flask, typed: str, address: str) -> None:
-    page = ask(app, f"emailaddress={typed}&program=gmail")
+    page = fetch(app, f"emailaddress={typed}&program=gmail")
     assert page.status_code == 200
     assert f'data-copy="{address}"' in page.text
 
 
 def test_an_error_shows_no_more_of_a_text_than_an_address_has(app: Flask) -> None:
-    page = ask(app, f"emailaddress=a@{'x' * 3000}")
+    page = fetch(app, f"emailaddress=a@{'x' * 3000}")
     assert (page.status_code, len(page.data) < 5000) == (400, True)
 
 
@@ -119,7 +119,7 @@ def test_domains_are_suggested_if_they_are_listed_and_few(
 ) -> None:
     names = "".join(f', "customer{index}.test"' for index in range(number))
     text = TWO_DOMAINS.replace('"example2.com"]', f'"example2.com"{names}]{more}')
-    page = ask(toml(text), "emailaddress=fred@exampel.com").text
+    page = fetch(toml(text), "emailaddress=fred@exampel.com").text
     assert "is not one of our domains" in page
     assert ("Did you mean" in page) == ("fred@example" in page) == is_suggested
 
@@ -134,7 +134,7 @@ def links(page: TestResponse) -> dict[str, str]:
 
 
 def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
-    page = ask(app, ANNA)
+    page = fetch(app, ANNA)
     site = "https://www.harmony.example"
     app_ = "Your normal password does not work in mail programs: make an app password."
     assert {
@@ -152,7 +152,7 @@ def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
 
 def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
     begins = '<details class="autoconfig-card autoconfig-all"'
-    _, _, table = ask(app, ANNA).text.partition(begins)
+    _, _, table = fetch(app, ANNA).text.partition(begins)
     main, _, further = table.partition("<details>")
     text = " ".join(re.sub("<button.*?</button>|<.*?>", " ", main).split())
     assert (
@@ -164,7 +164,7 @@ def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
     assert "pop.<wbr>harmony" not in main
     assert "role=" not in table.partition("</details>")[0]
     assert "pop.<wbr>harmony" in further
-    page = ask(app, f"{ANNA}&program=other").text  # has the servers once
+    page = fetch(app, f"{ANNA}&program=other").text  # has the servers once
     assert page.count('data-copy="imap.harmony.example"') == 1
     assert 'id="settings" open' in page
 
@@ -177,11 +177,11 @@ def test_only_programs_that_can_use_the_servers_are_offered(
     toml: Write, file: dict[str, Any], programs: str
 ) -> None:
     path = toml(configured(**file))
-    names, shown = programs.strip("- ").split(), offered(ask(path, FRED))
+    names, shown = programs.strip("- ").split(), offered(fetch(path, FRED))
     assert {*shown} == ({*IDS} - {*names} if programs[0] == "-" else {*names})
     assert "programs =" not in path.read_text() or shown == names  # in its order
     profile = Client(create_app(path)).get(f"/mail/mobileconfig?{FRED}")
-    has_profile = 'form id="profile"' in ask(path, f"{FRED}&program=mac").text
+    has_profile = 'form id="profile"' in fetch(path, f"{FRED}&program=mac").text
     assert has_profile == (profile.status_code == 200)
 
 
@@ -189,19 +189,19 @@ def test_only_programs_that_can_use_the_servers_are_offered(
 def test_a_program_that_finds_servers_that_it_can_use_needs_none(
     toml: Write, file: dict[str, Any], programs: list[str]
 ) -> None:
-    path, told = toml(configured(**file)), set[str]()
-    for program in FINDING & {*offered(ask(path, FRED))}:
-        steps = steps_of(ask(path, f"{FRED}&program={program}"))
-        is_told = "and enter the servers" in steps
-        assert ("It finds the servers by itself" in steps) != is_told
-        told |= {program} if is_told else set()
-    assert told == {*programs}
+    path, found = toml(configured(**file)), set[str]()
+    for program in FINDING & {*offered(fetch(path, FRED))}:
+        steps = steps_of(fetch(path, f"{FRED}&program={program}"))
+        is_listed = "and enter the servers" in steps
+        assert ("It finds the servers by itself" in steps) != is_listed
+        found |= {program} if is_listed else set()
+    assert found == {*programs}
 
 
 def test_steps_say_app_password_where_the_file_does(toml: Write, pages: Pages) -> None:
-    usual, made = "your e-mail password", "https://example.com/app-passwords"
+    default, url = "your e-mail password", "https://example.com/app-passwords"
     calendar = '[[provider.calendar]]\ntype = "caldav"\nurl = "https://dav.test/"\n'
-    page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
+    page = f'[provider.page]\npassword = "app-password"\npassword_url = "{url}"\n'
     # In the others, the password is a field of a form, without a step of its own.
     has_step = {
         *("iphone", "mac", "gmail", "thunderbird-mobile", "k9", "outlook-new"),
@@ -209,11 +209,11 @@ def test_steps_say_app_password_where_the_file_does(toml: Write, pages: Pages) -
     }
     file = toml(TWO_DOMAINS + calendar + page)
     for program in IDS:
-        shown = ask(file, f"{FRED}&program={program}")
-        assert links(shown)["Make an app password"] == made
+        shown = fetch(file, f"{FRED}&program={program}")
+        assert links(shown)["Make an app password"] == url
         assert "Type your app password" in shown.text or program not in has_step
-        assert usual not in shown.text
-        assert usual in pages[program].text
+        assert default not in shown.text
+        assert default in pages[program].text
 
 
 def test_the_last_step_is_a_test_message_where_there_is_mail(pages: Pages) -> None:
@@ -223,18 +223,18 @@ def test_the_last_step_is_a_test_message_where_there_is_mail(pages: Pages) -> No
 
 
 def test_rarer_programs_are_folded_unless_the_file_lists_them(toml: Write) -> None:
-    page = ask(toml(TWO_DOMAINS), FRED, User_Agent=seen.AGENTS["linux"])
+    page = fetch(toml(TWO_DOMAINS), FRED, User_Agent=seen.AGENTS["linux"])
     rare = page.text.partition("More programs")[2]
     assert re.findall(r"program=([\w-]+)#steps", rare)[:3] == ["kmail", "gnome", "k9"]
     listed = TWO_DOMAINS + '[provider.page]\nprograms = ["kmail", "gnome"]\n'
-    page = ask(toml(listed), FRED, User_Agent=seen.AGENTS["linux"])
+    page = fetch(toml(listed), FRED, User_Agent=seen.AGENTS["linux"])
     assert "More programs" not in page.text
     assert page.text.count('class="autoconfig-tile"') == 2
 
 
 def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
     for program in IDS:
-        page = ask(app, f"{ANNA}&program={program}&lang=fr", "www.harmony.example")
+        page = fetch(app, f"{ANNA}&program={program}&lang=fr", "www.harmony.example")
         target = unescape(links(page)["Envoyer ces étapes par e-mail"])
         to, _, query = target.partition("?")
         keys = dict(parse_qsl(query, strict_parsing=True))
@@ -246,7 +246,7 @@ def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
             "http://www.harmony.example/mail/setup?"
             f"emailaddress={quote(ADDRESS)}&program={program}&lang=fr"
         )
-    page = ask(app, f"{ANNA}&program=gmail", "no host")
+    page = fetch(app, f"{ANNA}&program=gmail", "no host")
     assert "mailto:?" not in page.text
 
 
@@ -256,7 +256,7 @@ def test_the_page_says_how_to_change_and_to_remove(toml: Write, type_: str) -> N
     page = f'[provider.page]\npassword_url = "{url}"\n'
     file = toml(TWO_DOMAINS.replace('"imap"', f'"{type_}"') + page)
     for program in IDS - {"davx5"}:
-        shown = ask(file, f"{FRED}&program={program}")
+        shown = fetch(file, f"{FRED}&program={program}")
         if program not in offered(shown):
             continue
         assert links(shown)["Change the password at your provider first"] == url
@@ -268,7 +268,8 @@ def test_the_page_says_how_to_change_and_to_remove(toml: Write, type_: str) -> N
 
 def test_drawings_are_small_and_hidden_from_screen_readers(app: Flask) -> None:
     for program in ("iphone", "gmail", "gmail-ios"):
-        page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"]).text
+        query = f"{ANNA}&program={program}"
+        page = fetch(app, query, User_Agent=seen.AGENTS["ios"]).text
         (drawing,) = re.findall(r'<div>(<svg aria-hidden="true".*?</svg>)</div>', page)
         assert len(drawing) < 1000
 
@@ -279,12 +280,12 @@ def test_each_program_says_how_to_get_the_calendars(pages: Pages) -> None:
         for other in program.calendars_by:
             assert f'program={other}">' in steps
         # Another program has the table of all settings instead of steps.
-        told = ("alendar", "Synchronizer", "CalDAV")
-        assert program.id == "other" or any(word in steps for word in told)
+        words = ("alendar", "Synchronizer", "CalDAV")
+        assert program.id == "other" or any(word in steps for word in words)
 
 
 def test_lists_and_paragraphs_have_something_to_say(app: Flask, toml: Write) -> None:
-    for page in ask(toml(TWO_DOMAINS), FRED), ask(app, f"{ANNA}&program=gmail"):
+    for page in fetch(toml(TWO_DOMAINS), FRED), fetch(app, f"{ANNA}&program=gmail"):
         text = re.sub("<svg.*?</svg>", "", page.text)
         assert re.findall(r"<(ul|p|dl)\b[^>]*>\s*</\1>", text) == []
 
@@ -293,7 +294,7 @@ def test_lists_and_paragraphs_have_something_to_say(app: Flask, toml: Write) -> 
 def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
     app: Flask, agent: str, needs_safari: bool
 ) -> None:
-    page = ask(app, f"{ANNA}&program=iphone", User_Agent=f"(iPhone) {agent}").text
+    page = fetch(app, f"{ANNA}&program=iphone", User_Agent=f"(iPhone) {agent}").text
     before, button, _ = page.partition('<button type="submit" form="profile">')
     link = f'href="x-safari-http://localhost/mail/setup?{ANNA.replace("@", "%40")}'
     assert (link in before) == needs_safari
@@ -301,7 +302,7 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
     assert "It must be Safari" not in page
     assert "Stolen Device Protection" in page
     assert "takes an hour away from home" in page
-    mac = ask(app, f"{ANNA}&program=mac", User_Agent="Macintosh").text
+    mac = fetch(app, f"{ANNA}&program=mac", User_Agent="Macintosh").text
     assert "x-safari-" not in mac
     assert "Stolen Device Protection" not in mac
 
@@ -309,14 +310,14 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
 @rows("profiles", "tables, sentences")
 def test_steps_name_payloads(toml: Write, tables: str, sentences: list[str]) -> None:
     file = toml(f'[[provider]]\ndomains = ["example.com"]\n{tables}')
-    page = ask(file, f"{FRED}&program=iphone").text
-    said = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
-    assert said == sentences
+    page = fetch(file, f"{FRED}&program=iphone").text
+    found = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
+    assert found == sentences
 
 
 @rows("steps", "program, sentences")
 def test_the_steps_are_in_order(app: Flask, program: str, sentences: list[str]) -> None:
-    page = ask(app, f"{ANNA}&program={program}").text
+    page = fetch(app, f"{ANNA}&program={program}").text
     text = re.sub("<[^>]*>", "", page.partition('id="steps"')[2])
     places = [text.find(sentence) for sentence in sentences]
     assert -1 not in places
@@ -324,14 +325,14 @@ def test_the_steps_are_in_order(app: Flask, program: str, sentences: list[str]) 
 
 
 def test_steps_describe_the_profile(file: Path, toml: Write, tmp_path: Path) -> None:
-    page = ask(file, f"{FRED}&program=iphone").text
-    reply = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
-    profile = plistlib.loads(reply.data)
+    page = fetch(file, f"{FRED}&program=iphone").text
+    response = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
+    profile = plistlib.loads(response.data)
     assert f"<bdi>{profile['PayloadDisplayName']}</bdi>" in page
     assert "Not Signed" in page
     certificate, key = certificate_for("www.example.com", folder=tmp_path)
     sign = f'[sign]\ncertificate = "{certificate}"\nkey = "{key}"\n'
-    signed = ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone")
+    signed = fetch(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone")
     assert "Not Signed" not in signed.text
 
 
@@ -349,7 +350,7 @@ def test_the_headers_tell_the_device(agent: str, platform: str, device: str) -> 
 def test_the_programs_of_the_device_come_first(
     app: Flask, device: str, first: str, is_chosen: bool
 ) -> None:
-    page = ask(app, ANNA, User_Agent=seen.AGENTS[device])
+    page = fetch(app, ANNA, User_Agent=seen.AGENTS[device])
     number = len(first.split())
     assert offered(page)[:number] == first.split()
     assert len(offered(page)) == len(PROGRAMS)
@@ -357,7 +358,7 @@ def test_the_programs_of_the_device_come_first(
     assert shown.count("#steps") == number
     assert page.text.count("on this device") == is_chosen  # is preinstalled there
     assert page.text.count('aria-current="true"') == is_chosen
-    unknown = ask(app, ANNA, User_Agent="").text
+    unknown = fetch(app, ANNA, User_Agent="").text
     assert '<details class="autoconfig-others" open>' in unknown
     assert "on this device" not in unknown
     assert {*re.findall("<small>(.*?)</small>", unknown)} == {
@@ -371,7 +372,7 @@ def test_the_programs_of_the_device_come_first(
 
 
 def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
-    page = ask(app, f"{ANNA}&program=iphone")
+    page = fetch(app, f"{ANNA}&program=iphone")
     policy = page.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
@@ -381,10 +382,10 @@ def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
     assert " onclick=" not in page.text
     for file in ("/style.css", "/script.js"):
         assert f'"/mail/setup{file}"' in page.text
-        reply = ask(app, path=file)
-        assert reply.status_code == 200
-        assert "max-age=3600," in reply.headers["Cache-Control"]
-        again = ask(app, path=file, If_None_Match=reply.headers["ETag"])
+        response = fetch(app, path=file)
+        assert response.status_code == 200
+        assert "max-age=3600," in response.headers["Cache-Control"]
+        again = fetch(app, path=file, If_None_Match=response.headers["ETag"])
         assert again.status_code == 304
 
 
@@ -397,17 +398,17 @@ def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
     app = AutoconfigMiddleware(Flask(__name__), file, find_provider=down)
     state = "emailaddress=anna%40customer.test&program=gmail&lang=de"
     for host in ("autoconfig.example.com", "autoconfig.customer.test"):
-        reply = ask(app, state, host)
-        assert reply.status_code == 503
-        assert reply.headers["Retry-After"] == "10"
-        assert "Die Einstellungen sind im Moment nicht verfügbar." in reply.text
+        response = fetch(app, state, host)
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "10"
+        assert "Die Einstellungen sind im Moment nicht verfügbar." in response.text
         again = state.replace("&", "&amp;")
-        assert f' href="/mail/setup?{again}">Erneut' in reply.text
-        assert 'value="anna@customer.test"' in reply.text
-        assert "aria-invalid" not in reply.text
-        assert "tel:+41441234567" in reply.text
-    assert ask(app, "", "autoconfig.customer.test").status_code == 503
-    assert ask(app, FRED, "autoconfig.customer.test").status_code == 200
+        assert f' href="/mail/setup?{again}">Erneut' in response.text
+        assert 'value="anna@customer.test"' in response.text
+        assert "aria-invalid" not in response.text
+        assert "tel:+41441234567" in response.text
+    assert fetch(app, "", "autoconfig.customer.test").status_code == 503
+    assert fetch(app, FRED, "autoconfig.customer.test").status_code == 200
 
 
 @pytest.mark.parametrize("has_layout", [False, True])
@@ -416,17 +417,17 @@ def test_the_page_is_503_until_a_file_is_right(toml: Write, has_layout: bool) ->
     if has_layout:
         layout = 'Ours: {% include "autoconfig/content.html" %}'
         app.jinja_loader = DictLoader({"autoconfig/setup.html": layout})
-    reply = ask(app, "emailaddress=anna&lang=fr")
-    assert reply.status_code == 503
-    assert reply.headers["Retry-After"] == "10"
-    assert "Les réglages ne sont pas disponibles pour le moment." in reply.text
-    assert reply.text.startswith("Ours:") == has_layout
+    response = fetch(app, "emailaddress=anna&lang=fr")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "10"
+    assert "Les réglages ne sont pas disponibles pour le moment." in response.text
+    assert response.text.startswith("Ours:") == has_layout
     again = "/mail/setup?emailaddress=anna&amp;lang=fr"
-    assert f'<a class="autoconfig-tall" href="{again}">' in reply.text
-    assert ask(app, path="/style.css").status_code == 200
-    assert ask(app, FRED, path="/qr.svg").status_code == 503
+    assert f'<a class="autoconfig-tall" href="{again}">' in response.text
+    assert fetch(app, path="/style.css").status_code == 200
+    assert fetch(app, FRED, path="/qr.svg").status_code == 503
     file.write_text(TWO_DOMAINS)
-    until(lambda: ask(app, FRED).status_code == 200)
+    until(lambda: fetch(app, FRED).status_code == 200)
 
 
 # --- Hooks and templates of a site -----------------------------------------------------
@@ -450,7 +451,7 @@ def test_what_the_file_says_of_an_account_is_shown_at_its_place(toml: Write) -> 
     sasl = 'authentication = [{system = "sasl", name = "PLAIN"}, "GSSAPI"]'
     text = TWO_DOMAINS.replace("[[provider.out", f"{sasl}\n[[provider.out")
     app = create_app(toml(text + OWN_PAGES))
-    page = ask(app, f"{FRED}&program=other").text
+    page = fetch(app, f"{FRED}&program=other").text
     first, _, help_ = page.partition('id="help"')
     assert "https://fred.example.com/" in help_
     assert "Our manual" in help_
@@ -458,7 +459,7 @@ def test_what_the_file_says_of_an_account_is_shown_at_its_place(toml: Write) -> 
     assert "Read this page" not in first
     assert "Do this first" in first
     assert ", or: your organisation" in first
-    unknown = ask(app, "emailaddress=fred.b@example.com").text
+    unknown = fetch(app, "emailaddress=fred.b@example.com").text
     assert "Our manual" not in unknown
 
 
@@ -467,7 +468,7 @@ def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
     app: Flask, device: str, program: str, there: str, first: str
 ) -> None:
     agent = {"User-Agent": seen.AGENTS[device]}
-    page = ask(app, f"{ANNA}&program={program}", User_Agent=agent["User-Agent"])
+    page = fetch(app, f"{ANNA}&program={program}", User_Agent=agent["User-Agent"])
     (link,) = re.findall(r'href="([^"]+)#steps">Set up this device', page.text)
     found = Client(app).get(unescape(link), headers=agent)
     steps = steps_of(found)
@@ -484,6 +485,6 @@ def test_a_site_has_a_template(tmp_path: Path, template: str, parts: list[str]) 
     folder = tmp_path / "templates/autoconfig"
     folder.mkdir(parents=True)
     (folder / "setup.html").write_text(template)
-    page = ask(site(seen.configuration(tmp_path)), f"{ANNA}&program=iphone").text
+    page = fetch(site(seen.configuration(tmp_path)), f"{ANNA}&program=iphone").text
     assert [part for part in parts if part not in page] == []
     assert "<header" not in page

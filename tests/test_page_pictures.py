@@ -23,7 +23,7 @@ __all__ = ["browser", "visit"]  # fixtures
 CODE = "/mail/setup/account.svg"
 
 
-def ask(file: Path, target: str, **headers: str) -> TestResponse:
+def fetch(file: Path, target: str, **headers: str) -> TestResponse:
     return Client(create_app(file)).get(target, headers=headers)
 
 
@@ -61,13 +61,13 @@ def test_the_code_has_the_servers_as_the_format_encodes_them(
         '[[provider.outgoing]]\ntype = "smtp"\nhostname = "smtp.example.com"\n'
         'authentication = "none"\nsocket_type = "plain"\n'
     )
-    reply = ask(file, f"{CODE}?emailaddress=fred@example.com&name=Fred")
-    assert reply.headers["Content-Type"] == "image/svg+xml"
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
+    response = fetch(file, f"{CODE}?emailaddress=fred@example.com&name=Fred")
+    assert response.headers["Content-Type"] == "image/svg+xml"
+    assert response.headers["Cache-Control"] == "private, no-store"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'"
     outgoing = [0, "smtp.example.com", 25, 0, 0, ""]
     identity = ["fred@example.com", "Fred"]
-    assert scan(reply.data, visit) == export(expected, outgoing, identity)
+    assert scan(response.data, visit) == export(expected, outgoing, identity)
 
 
 @pytest.mark.world
@@ -78,7 +78,7 @@ def test_the_code_has_name_and_address(visit: Open, toml: Write, name: str) -> N
     address = "fred@xn--bcher-kva.example"
     incoming = [0, "imap.example.com", 993, 3, 1, address]
     outgoing = [0, "smtp.example.com", 465, 3, 1, address]
-    read = scan(ask(file, f"{CODE}?{query}").data, visit)
+    read = scan(fetch(file, f"{CODE}?{query}").data, visit)
     assert read == export(incoming, outgoing, [address, name])
 
 
@@ -127,15 +127,15 @@ def with_logo(toml: Write, name: str, data: bytes) -> Path:
 def test_a_logo_is_served_below_the_page(toml: Write, name: str) -> None:
     data, content_type = LOGOS[name]
     file = with_logo(toml, name, data)
-    page = ask(file, "/mail/setup", Host="autoconfig.example.com").text
+    page = fetch(file, "/mail/setup", Host="autoconfig.example.com").text
     (target,) = set(re.findall(r'(?:src|href)="(/mail/setup/logo\?[^"]*)"', page))
     assert page.count(target) == 2  # also as the icon
-    reply = ask(file, target, Host="autoconfig.example.com")
-    assert reply.data == data
-    assert reply.headers["Content-Type"] == content_type
-    assert "sandbox" in reply.headers["Content-Security-Policy"]
-    assert reply.headers["Cache-Control"] == "private, max-age=3600"
-    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    response = fetch(file, target, Host="autoconfig.example.com")
+    assert response.data == data
+    assert response.headers["Content-Type"] == content_type
+    assert "sandbox" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"] == "private, max-age=3600"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_changed_logo_is_reloaded(toml: Write) -> None:

@@ -138,8 +138,8 @@ def test_a_page_is_small(url: str) -> None:
     for name in PROGRAMS:
         for language in LANGUAGES:
             case = Case(name, language, 390, "light")
-            reply = fetch(f"{url}?{case.query}", User_Agent=seen.AGENTS["android"])
-            assert len(reply.body) < 20_000
+            response = fetch(f"{url}?{case.query}", User_Agent=seen.AGENTS["android"])
+            assert len(response.body) < 20_000
 
 
 # --- From right to left ----------------------------------------------------------------

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from services import captured, run
 from strangers import Behaviour, answering, server
 from support import TWO_DOMAINS, Write, rows
-from test_chains import loaded, made
+from test_chains import issued, loaded
 from test_resolver import type_of
 from world import NameServer
 
@@ -70,7 +70,7 @@ def answer(query: dns.message.Message) -> dns.message.Message:
 
 def evil_certificate(folder: Path) -> tuple[Path, Path]:
     host = x509.SubjectAlternativeName([x509.DNSName("\x1b[31m\n\x07.test")])
-    loaded([made(EVIL[:60], None, host)], folder)
+    loaded([issued(EVIL[:60], None, host)], folder)
     return folder / "chain.pem", folder / "chain.pem"
 
 
@@ -90,7 +90,7 @@ _XML = b"""<clientConfig version="1.1"><emailProvider id="%s"><domain>example.co
 # XML allows all of these, but no C0 controls.
 _IN_XML = "\x9b1m\x85\u2028\u2029\u202egnp\u2066\u200b\ufeff\x7f".encode()
 DOCUMENT = _XML.replace(b"%s", _IN_XML)
-REPLIES = {
+RESPONSES = {
     "a document": b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n" + DOCUMENT,
     "a body": b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n" + RAW,
     "a status": b"HTTP/1.1 500 " + RAW.replace(b"\n", b"") + b"\r\n\r\n",
@@ -104,9 +104,9 @@ REPLIES = {
 
 
 @contextmanager
-def strangers(reply: bytes, folder: Path) -> Iterator[list[str]]:
-    """Yield options that lead a command to hostile servers, of the web with one reply."""
-    behaviours = [answering(reply), greeting(b"* OK "), greeting(b"220 ")]
+def strangers(response: bytes, folder: Path) -> Iterator[list[str]]:
+    """Yield options that lead a command to hostile servers, one of the web."""
+    behaviours = [answering(response), greeting(b"* OK "), greeting(b"220 ")]
     certificate = evil_certificate(folder)
     with ExitStack() as stack:
         names = stack.enter_context(NameServer(respond=answer))
@@ -117,17 +117,17 @@ def strangers(reply: bytes, folder: Path) -> Iterator[list[str]]:
         ]
         words = ["--resolver", f"127.0.0.1:{names.port}", "--timeout", "0.5"]
         words += ["--allow-private"]
-        for asked, port in zip((80, 443, 143, 993, 587, 465), servers, strict=True):
+        for public, port in zip((80, 443, 143, 993, 587, 465), servers, strict=True):
             for host in HOSTS:
-                words += ["--connect-to", f"{host}:{asked}:127.0.0.1:{port}"]
+                words += ["--connect-to", f"{host}:{public}:127.0.0.1:{port}"]
         yield words
 
 
 def printed(*words: str | Path | bytes, cwd: Path | None = None) -> tuple[str, str]:
     """Return the output of a command, which ended with a code of its own."""
-    done = run(*map(os.fsdecode, words), cwd=cwd, PYTHONUTF8="1")
-    assert done.returncode in (0, 1, 2)
-    return done.stdout, done.stderr
+    result = run(*map(os.fsdecode, words), cwd=cwd, PYTHONUTF8="1")
+    assert result.returncode in (0, 1, 2)
+    return result.stdout, result.stderr
 
 
 def invisible(text: str) -> set[str]:
@@ -135,16 +135,16 @@ def invisible(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "name",
     [
         # The fast tests have the first row, which goes through most formats.
-        pytest.param(reply, marks=() if reply == "a document" else pytest.mark.world)
-        for reply in REPLIES
+        pytest.param(name, marks=() if name == "a document" else pytest.mark.world)
+        for name in RESPONSES
     ],
 )
-def test_no_command_prints_servers_raw(toml: Write, tmp_path: Path, reply: str) -> None:
+def test_no_command_prints_servers_raw(toml: Write, tmp_path: Path, name: str) -> None:
     styles = re.compile(r"\x1b\[(?:0|1|3[0-9])m")
-    with strangers(REPLIES[reply], tmp_path) as options:
+    with strangers(RESPONSES[name], tmp_path) as options:
         for command in (
             ("--color", "--config", toml(TWO_DOMAINS), "check", DOMAIN, "--verbose"),
             ("init", DOMAIN, "-o", "-"),
@@ -152,7 +152,7 @@ def test_no_command_prints_servers_raw(toml: Write, tmp_path: Path, reply: str) 
             out, err = printed(*command, *options, cwd=tmp_path)
             assert "\x1b[31mred" not in out + err
             assert not invisible(styles.sub("", out + err))
-        if reply == "a document":  # the escapes of JSON do not depend on it
+        if name == "a document":  # the escapes of JSON do not depend on it
             out, err = printed("check", DOMAIN, "--json", *options, cwd=tmp_path)
             assert out.isascii()
             assert not invisible(out + err)
@@ -225,17 +225,17 @@ def test_the_traceback_of_a_fault_is_clean() -> None:
         "sys.argv = ['flask-autoconfig', 'schema']\n"
         "cli.main()\n"
     )
-    done = captured("python", "-c", script, code=1)
-    assert "RuntimeError: ?[31mred" in done.stderr
-    assert not invisible(done.stderr)
+    result = captured("python", "-c", script, code=1)
+    assert "RuntimeError: ?[31mred" in result.stderr
+    assert not invisible(result.stderr)
 
 
 @given(st.text(), st.text())
-def test_any_text_is_printed_clean(one: str, other: str) -> None:
+def test_any_text_is_printed_clean(first: str, second: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        terminal.print_line(one, err=True)
-        terminal.echo(f"{one}\n{other}")
+        terminal.print_line(first, err=True)
+        terminal.echo(f"{first}\n{second}")
     assert not invisible(out.getvalue() + err.getvalue())
     assert err.getvalue().count("\n") == 1
-    assert out.getvalue().count("\n") == (one + other).count("\n") + 2
+    assert out.getvalue().count("\n") == (first + second).count("\n") + 2

@@ -94,7 +94,7 @@ def wheels(folder: Path) -> Path:
 def found_by_init(office: Office, project: Path) -> None:
     """Run `init` as the quick start does."""
     command = [BIN / "flask-autoconfig", "init", DOMAIN, "--allow-private"]
-    done = office.inside.call(
+    result = office.inside.call(
         subprocess.run,
         [*command, "--resolver", office.names.resolver],
         cwd=project,
@@ -102,7 +102,7 @@ def found_by_init(office: Office, project: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.world
@@ -118,7 +118,7 @@ def test_the_five_steps_publish_a_domain_on_a_bare_debian(office: Office) -> Non
     check = replaced(check, ("--login", f"--login --password-fd 3 3<<< {PASSWORD}"))
     before = f"mkdir -p /etc/letsencrypt; cp {office.folder}/cli.ini /etc/letsencrypt\n"
     lacks = f"flask-autoconfig {target} --diff > {office.folder}/lacks\n"
-    done = office.machine.session(
+    result = office.machine.session(
         f"cd {project}\n{before}{service}{names}{certificate}{web}"
         f"{check.rstrip()} > {office.folder}/verdict\n{lacks}"
         # An upgrade repeats the first step, and keeps the edited file.
@@ -127,7 +127,7 @@ def test_the_five_steps_publish_a_domain_on_a_bare_debian(office: Office) -> Non
         PIP_NO_INDEX="1",
         PIP_FIND_LINKS=str(wheels(office.folder / "wheels")),
     )
-    assert done.returncode == 0, done.stderr[-5000:]
+    assert result.returncode == 0, result.stderr[-5000:]
     verdict = (office.folder / "verdict").read_text()
     assert f"{DOMAIN}  works in Outlook (classic), " in verdict
     assert "PACC" in verdict.splitlines()[0]

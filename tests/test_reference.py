@@ -47,9 +47,9 @@ def test_it_has_every_key_of_the_model_and_no_other() -> None:
 
 
 def test_it_is_valid_without_warnings() -> None:
-    done = run("--config", ROOT / "examples/reference.toml", "validate")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "no problems, no warnings" in done.stderr
+    result = run("--config", ROOT / "examples/reference.toml", "validate")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "no problems, no warnings" in result.stderr
 
 
 def test_it_is_valid_with_the_keys_that_are_commented_out(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_it_is_valid_with_the_keys_that_are_commented_out(tmp_path: Path) -> Non
     shutil.copy(tmp_path / "ca.pem", tmp_path / "chain.pem")
     file = tmp_path / "whole.toml"
     file.write_text(WHOLE, encoding="utf-8")
-    done = run("--config", file, "validate", code=0)
-    assert "no problems" in done.stderr
+    result = run("--config", file, "validate", code=0)
+    assert "no problems" in result.stderr
 
 
 DEFAULTS = {

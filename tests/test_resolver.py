@@ -15,17 +15,17 @@ from world import NameServer
 from flask_autoconfig.tools.net.resolver import LookupFailed, Resolver
 
 
-def asking(server: NameServer, timeout: float = 2) -> Resolver:
+def resolver_of(server: NameServer, timeout: float = 2) -> Resolver:
     return Resolver(("127.0.0.1", server.port), timeout)
 
 
-def reply(query: Message, *lines: str, ra: bool = True) -> Message:
+def made_of(query: Message, *lines: str, ra: bool = True) -> Message:
     """Return these records, whatever the query."""
-    response = dns.message.make_response(query, recursion_available=ra)
+    message = dns.message.make_response(query, recursion_available=ra)
     for line in lines:
         name, ttl, *rest = line.split(maxsplit=4)
-        response.answer.append(dns.rrset.from_text(name, int(ttl), *rest))
-    return response
+        message.answer.append(dns.rrset.from_text(name, int(ttl), *rest))
+    return message
 
 
 def type_of(query: Message) -> str:
@@ -42,42 +42,42 @@ def type_of(query: Message) -> str:
 )
 def test_a_reason_has_its_kind_and_a_cure(answer: tuple[str, ...], kind: str) -> None:
     def respond(query: Message) -> Message:
-        response = reply(query, *answer)
-        response.set_rcode(dns.rcode.NOERROR if answer else dns.rcode.FORMERR)
-        return response
+        message = made_of(query, *answer)
+        message.set_rcode(dns.rcode.NOERROR if answer else dns.rcode.FORMERR)
+        return message
 
     with NameServer(respond=respond) as server, pytest.raises(LookupFailed) as raised:
-        asking(server).records("a.test", "MX")
+        resolver_of(server).records("a.test", "MX")
     assert raised.value.kind == kind
     assert raised.value.cure
     assert "Do53" not in str(raised.value)
 
 
 def test_aaaa_queries_that_a_firewall_drops_are_sent_once() -> None:
-    asked = []
+    queried = []
 
     def half(query: Message) -> Message | None:
-        asked.append(type_of(query))
+        queried.append(type_of(query))
         if type_of(query) == "AAAA":
             return None
-        return reply(query, "a.test. 60 IN A 192.0.2.1")
+        return made_of(query, "a.test. 60 IN A 192.0.2.1")
 
     with NameServer(respond=half) as server:
-        resolver = asking(server, 1)
+        resolver = resolver_of(server, 1)
         assert resolver.addresses("a.test") == ["192.0.2.1"]
-        asked.clear()
+        queried.clear()
         assert resolver.addresses("a.test") == ["192.0.2.1"]
-        assert asked == []
+        assert queried == []
 
 
 def test_a_host_that_does_not_exist_has_no_address_even_if_aaaa_is_dropped() -> None:
     def half(query: Message) -> Message | None:
-        response = reply(query)
+        response = made_of(query)
         response.set_rcode(dns.rcode.NXDOMAIN)
         return None if type_of(query) == "AAAA" else response
 
     with NameServer(respond=half) as server:
-        assert asking(server, 0.5).addresses("a.test") == []
+        assert resolver_of(server, 0.5).addresses("a.test") == []
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_a_silent_name_server_delays_no_command(toml: Write, words: str) -> None
     with NameServer(respond=lambda query: None) as server:
         options = ("--resolver", f"127.0.0.1:{server.port}", "--timeout", "1")
         start = time.monotonic()
-        done = run(*command, *options, cwd=file.parent)
+        result = run(*command, *options, cwd=file.parent)
         took = time.monotonic() - start
-    assert done.returncode == 1
+    assert result.returncode == 1
     assert took < 15  # six times a second, and a slow machine
-    assert "no name server answers" in done.stdout + done.stderr
-    assert "did not finish in time" not in done.stdout
+    assert "no name server answers" in result.stdout + result.stderr
+    assert "did not finish in time" not in result.stdout
 
 
 def test_a_lookup_after_the_deadline_does_not_blame_the_name_server() -> None:

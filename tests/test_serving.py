@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from asks import POX, outlook_asks
+from client_requests import POX, outlook_request
 from services import CONFIG, GUNICORN, Service, serve, served, until
 from support import TWO_DOMAINS
 
 pytestmark = pytest.mark.world
 SECRET = "fred.secret"  # sent by clients, and in no log
-REQUEST = outlook_asks(f"{SECRET}@example.com").encode()
+REQUEST = outlook_request(f"{SECRET}@example.com").encode()
 
 
 def slowest(service: Service, seconds: float) -> float:

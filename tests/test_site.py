@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from asks import CONFIG, POX
+from client_requests import CONFIG, POX
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
 from services import captured
-from support import TWO_DOMAINS, Log, Patch, Write, asking, site
+from support import TWO_DOMAINS, Log, Patch, Write, sender, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -58,8 +58,8 @@ def test_a_site_may_let_a_slash_follow_each_path() -> None:
     app.config["AUTOCONFIG"] = MAPPING
     app.register_blueprint(Autoconfig())
     for path in (CONFIG, "/.well-known/mail-v1.xml", "/mail/mobileconfig"):
-        got = Client(app).get(f"{path}/?emailaddress={FRED}")
-        assert got.status_code == 200, path
+        response = Client(app).get(f"{path}/?emailaddress={FRED}")
+        assert response.status_code == 200, path
 
 
 def test_a_site_may_lead_other_paths_to_a_view() -> None:
@@ -71,9 +71,9 @@ def test_a_site_may_lead_other_paths_to_a_view() -> None:
     app.add_url_rule("/mail.xml", "xml", views["autoconfig.thunderbird"])
     app.add_url_rule("/me", "me", lambda: views["autoconfig.profile"]())
     for path, kind in (("/help/mail", "html"), ("/mail.xml", "xml"), ("/me", "config")):
-        got = Client(app).get(f"{path}?emailaddress={FRED}")
-        assert got.status_code == 200, path
-        assert str(got.mimetype).endswith(kind)
+        response = Client(app).get(f"{path}?emailaddress={FRED}")
+        assert response.status_code == 200, path
+        assert str(response.mimetype).endswith(kind)
 
 
 def test_a_service_starts_where_its_working_directory_is_gone(
@@ -160,7 +160,7 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
         ("shop.example.com", "/", 200),
         ("shop.example.com", CONFIG, 404),
     ):
-        assert asking(app)(path, Host=host).status_code == status, (host, path)
+        assert sender(app)(path, Host=host).status_code == status, (host, path)
 
 
 def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -> None:
@@ -169,7 +169,7 @@ def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -
     assert "autoconfig.example.com, autodiscover.example.com" in line
     assert "example2" not in line
     assert '".example.com"' in line
-    assert asking(app)(CONFIG).status_code == 400
+    assert sender(app)(CONFIG).status_code == 400
     caplog.clear()
     site(toml(TWO_DOMAINS), TRUSTED_HOSTS=[".example.com", ".example2.com"])
     assert not caplog.messages

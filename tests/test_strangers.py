@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from paper import Every, Paper
-from seeds import Response, make, moved, says
+from seeds import Response, make, moved, responds
 from services import typed
 from strangers import at_terminal
 from support import provider_of
@@ -20,7 +20,7 @@ from world import (
     PASSWORD,
     USER,
     WEB,
-    Asked,
+    FrontRequest,
     Real,
     talks,
 )
@@ -38,7 +38,7 @@ def naming(domain: str, *more: str) -> Response:
     incoming = [{"type": "imap", "hostname": host} for host in (own, *more)]
     outgoing = [{"type": "smtp", "hostname": own}]
     provider = provider_of(domains=[domain], incoming=incoming, outgoing=outgoing)
-    return says(200, thunderbird.write(provider).decode(), Content_Type="text/xml")
+    return responds(200, thunderbird.write(provider).decode(), Content_Type="text/xml")
 
 
 class Listener:
@@ -47,8 +47,8 @@ class Listener:
     def __init__(self) -> None:
         self.received: list[str] = []
         offers = ("CAPABILITY", "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na OK done")
-        replies = (offers, ("AUTHENTICATE", "+ "), ("", "a OK done"))
-        self.behave = talks("* OK come in", *replies, heard=self.received)
+        responses = (offers, ("AUTHENTICATE", "+ "), ("", "a OK done"))
+        self.behave = talks("* OK come in", *responses, received=self.received)
 
     def has_the_password(self) -> bool:
         encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
@@ -56,48 +56,49 @@ class Listener:
 
 
 @pytest.fixture
-def here(here: Paper) -> Paper:
+def world(world: Paper) -> Paper:
     """A domain that publishes nothing, at one web server with a domain of strangers."""
     own = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
-    here.names.serve(NAMES.format(EVIL) + own)
-    here.front.answer = says(404)
-    return here
+    world.names.serve(NAMES.format(EVIL) + own)
+    world.front.answer = responds(404)
+    return world
 
 
 @pytest.fixture
-def listener(here: Paper) -> Listener:
+def listener(world: Paper) -> Listener:
     """The IMAP server of both domains."""
     listener = Listener()
-    here.listen(IMAP, 993, listener.behave, Every())
+    world.listen(IMAP, 993, listener.behave, Every())
     return listener
 
 
-def command(here: Paper, *words: str | Path) -> Result:
+def command(world: Paper, *words: str | Path) -> Result:
     words = (*words, "--resolver", OTHER_NAMES)
-    done = here.invoke(*words, *(() if "--timeout" in words else ("--timeout", "3")))
-    assert isinstance(done.exception, SystemExit | None), done.exception
-    return done
+    result = world.invoke(*words, *(() if "--timeout" in words else ("--timeout", "3")))
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
 
 
-def log_in(here: Paper, *options: str) -> Result:
+def log_in(world: Paper, *options: str) -> Result:
     """Run `check --login` without a file."""
     with typed(PASSWORD) as number:
-        given = ("--login", "--password-fd", str(number), *options)
-        return command(here, "check", USER, "--allow-private", *given)
+        arguments = ("--login", "--password-fd", str(number), *options)
+        return command(world, "check", USER, "--allow-private", *arguments)
 
 
 # --- Who gets the password ---------------------------------------------------------------
 
 
-def test_forged_certificates_get_no_password(here: Paper, listener: Listener) -> None:
-    forged = here.web(WEB, here.unknown(AUTOCONFIG, whole=False))
-    forged.answer = lambda asked: (naming(EVIL) if asked.secure else says(404))(asked)
-    done = log_in(here, "--yes")
-    assert done.exit_code == 1
+def test_forged_certificates_get_no_password(world: Paper, listener: Listener) -> None:
+    forged = world.web(WEB, world.unknown(AUTOCONFIG, whole=False))
+    by_scheme = {True: naming(EVIL), False: responds(404)}
+    forged.answer = lambda request: by_scheme[request.secure](request)
+    result = log_in(world, "--yes")
+    assert result.exit_code == 1
     assert not listener.has_the_password()
-    assert f"imap.{EVIL}" not in done.stdout
-    assert "the certificate is not valid: no intermediate certificate" in done.stdout
-    assert f"at   https://{AUTOCONFIG}/" in done.stdout
+    assert f"imap.{EVIL}" not in result.stdout
+    assert "the certificate is not valid: no intermediate certificate" in result.stdout
+    assert f"at   https://{AUTOCONFIG}/" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -110,48 +111,50 @@ def test_forged_certificates_get_no_password(here: Paper, listener: Listener) ->
     ids=["http", "a redirect over http", "https alone"],
 )
 def test_only_settings_over_https_get_the_password(
-    here: Paper, listener: Listener, first: str, second: str, words: str
+    world: Paper, listener: Listener, first: str, second: str, words: str
 ) -> None:
-    def answer(asked: Asked) -> Any:
-        scheme = "https" if asked.secure else "http"
-        if asked.host == EVIL:
+    def answer(request: FrontRequest) -> Any:
+        scheme = "https" if request.secure else "http"
+        if request.host == EVIL:
             there = naming(EVIL if words else DOMAIN)
-            return (there if asked.secure else moved(f"https://{EVIL}/2"))(asked)
-        is_first = asked.host == AUTOCONFIG and scheme == first
-        return (moved(f"{second}://{EVIL}/") if is_first else says(404))(asked)
+            return (there if request.secure else moved(f"https://{EVIL}/2"))(request)
+        is_first = request.host == AUTOCONFIG and scheme == first
+        return (moved(f"{second}://{EVIL}/") if is_first else responds(404))(request)
 
-    here.front.answer = answer
-    done = log_in(here, "--yes")
+    world.front.answer = answer
+    result = log_in(world, "--yes")
     assert listener.has_the_password() == (not words)
-    assert words in done.stdout
+    assert words in result.stdout
 
 
-def test_without_a_file_a_login_needs_consent(here: Paper, listener: Listener) -> None:
-    here.front.answer = naming(DOMAIN)
-    done = log_in(here)
-    assert done.exit_code == 2
-    assert "or add --yes" in done.stderr
+def test_without_a_file_a_login_needs_consent(world: Paper, listener: Listener) -> None:
+    world.front.answer = naming(DOMAIN)
+    result = log_in(world)
+    assert result.exit_code == 2
+    assert "or add --yes" in result.stderr
     assert listener.received == []  # nothing was done at all
 
 
 @pytest.mark.world
-def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) -> None:
+def test_people_see_first_where_the_password_goes(
+    real_world: Real, tmp_path: Path
+) -> None:
     listener = Listener()
-    make(really, {"mail": {"behave": listener.behave}})
+    make(real_world, {"mail": {"behave": listener.behave}})
     words = ("check", USER, "--login", "--allow-private", "--resolver", OTHER_NAMES)
 
-    def shown(sure: str) -> str:
+    def output_after(sure: str) -> str:
         typed = {"[y/N]: ": sure, f"https://dav.{DOMAIN}/: ": PASSWORD}
-        inside = really.inside
+        inside = real_world.inside
         return str(inside.call(at_terminal, *words, typed=typed, cwd=tmp_path)[1])
 
-    refused = shown("n")
+    refused = output_after("n")
     assert "you answered no" in refused
     assert "Password of" not in refused
     assert not listener.has_the_password()
-    agreed = shown("y")
-    asked = f"Send the password of {USER} at imap imap.{DOMAIN}:993 SSL, smtp smtp."
-    assert asked in agreed
+    agreed = output_after("y")
+    question = f"Send the password of {USER} at imap imap.{DOMAIN}:993 SSL, smtp smtp."
+    assert question in agreed
     assert agreed.index("Send the password") < agreed.index("Password of")
     assert listener.has_the_password()
     assert f"the login of {USER} works" in " ".join(agreed.split())
@@ -164,84 +167,86 @@ def test_people_see_first_where_the_password_goes(really: Real, tmp_path: Path) 
 
 @pytest.mark.parametrize("others", [25, 3])
 def test_only_shown_servers_get_the_password(
-    here: Paper, listener: Listener, others: int
+    world: Paper, listener: Listener, others: int
 ) -> None:
     hosts = [f"m{number}.{'x' * 60}.{'y' * 60}.test" for number in range(others)]
     listeners = {host: Listener() for host in hosts}
-    names = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
-    for number, (host, listens) in enumerate(listeners.items()):
-        names += f"{host}. IN A 127.0.3.{number}\n"
-        here.listen(f"127.0.3.{number}", 993, listens.behave, Every())
-    here.names.serve(names)
-    here.front.answer = naming(DOMAIN, *hosts)
-    done = log_in(here, "--yes", "--json")
-    asked = done.stderr.partition("Logging in as ")[2]
-    got = {host for host, each in listeners.items() if each.has_the_password()}
-    assert got == {host for host in listeners if f" {host}:993" in asked}
-    assert got
-    assert (got == listeners.keys()) == (others < 20)
+    records = NAMES.format(DOMAIN) + f"autoconfig IN A {WEB}\n"
+    for number, (host, listener_) in enumerate(listeners.items()):
+        records += f"{host}. IN A 127.0.3.{number}\n"
+        world.listen(f"127.0.3.{number}", 993, listener_.behave, Every())
+    world.names.serve(records)
+    world.front.answer = naming(DOMAIN, *hosts)
+    result = log_in(world, "--yes", "--json")
+    consent = result.stderr.partition("Logging in as ")[2]
+    contacted = {host for host in hosts if listeners[host].has_the_password()}
+    assert contacted == {host for host in listeners if f" {host}:993" in consent}
+    assert contacted
+    assert (contacted == listeners.keys()) == (others < 20)
 
 
 @pytest.mark.world  # it waits for many servers
-def test_only_some_of_many_servers_in_a_document_are_contacted(here: Paper) -> None:
+def test_only_some_of_many_servers_in_a_document_are_contacted(world: Paper) -> None:
     hosts = [f"m{number}.test" for number in range(90)]
-    asked: list[int] = []
+    connections: list[int] = []
 
     def silent(connection: socket.socket) -> None:
-        asked.append(1)
+        connections.append(1)
         connection.recv(1)
 
-    here.listen(ELSEWHERE, 993, silent, Every())
+    world.listen(ELSEWHERE, 993, silent, Every())
     leads = "".join(f"{host}. IN A {ELSEWHERE}\n" for host in hosts)
-    here.names.serve(f"autoconfig.{DOMAIN}. IN A {WEB}\n{leads}")
-    here.front.answer = naming(DOMAIN, *hosts)
-    done = command(here, "check", DOMAIN, "--allow-private")
-    assert 0 < len(asked) < 40
-    assert "72 more servers are not asked" in done.stdout
+    world.names.serve(f"autoconfig.{DOMAIN}. IN A {WEB}\n{leads}")
+    world.front.answer = naming(DOMAIN, *hosts)
+    result = command(world, "check", DOMAIN, "--allow-private")
+    assert 0 < len(connections) < 40
+    assert "72 more servers are not asked" in result.stdout
 
 
-def test_only_some_of_many_servers_in_srv_records_are_contacted(here: Paper) -> None:
+def test_only_some_of_many_servers_in_srv_records_are_contacted(world: Paper) -> None:
     records = [f"_imaps._tcp IN SRV 0 1 993 host{n}.{EVIL}.\n" for n in range(700)]
-    here.names.serve("".join((NAMES.format(DOMAIN), *records)))
-    done = command(here, "init", DOMAIN, "-o", "-")
-    assert "note: more servers that SRV records name are not asked" in done.stderr
-    assert len(done.stderr.splitlines()) < 60
-    assert done.exit_code == 1
+    world.names.serve("".join((NAMES.format(DOMAIN), *records)))
+    result = command(world, "init", DOMAIN, "-o", "-")
+    assert "note: more servers that SRV records name are not asked" in result.stderr
+    assert len(result.stderr.splitlines()) < 60
+    assert result.exit_code == 1
 
 
-def test_init_contacts_no_private_address(here: Paper, listener: Listener) -> None:
-    here.names.serve(f"{NAMES.format(DOMAIN)}_imaps._tcp IN SRV 0 1 993 imap\n")
-    done = command(here, "init", DOMAIN, "-o", "-")
+def test_init_contacts_no_private_address(world: Paper, listener: Listener) -> None:
+    world.names.serve(f"{NAMES.format(DOMAIN)}_imaps._tcp IN SRV 0 1 993 imap\n")
+    result = command(world, "init", DOMAIN, "-o", "-")
     assert listener.received == []
-    assert "not asked, unless you say --allow-private" in done.stderr
-    command(here, "init", DOMAIN, "-o", "-", "--allow-private")
+    assert "not asked, unless you say --allow-private" in result.stderr
+    command(world, "init", DOMAIN, "-o", "-", "--allow-private")
     assert listener.received
 
 
-def test_init_writes_no_private_url_and_no_invalid_name(here: Paper) -> None:
-    here.names.serve(
+def test_init_writes_no_private_url_and_no_invalid_name(world: Paper) -> None:
+    world.names.serve(
         f"{NAMES.format(DOMAIN)}_caldavs._tcp IN SRV 0 1 8443 imap\n"
         "_carddavs._tcp IN SRV 0 1 443 127.0.0.1.\n"
         f"_imaps._tcp IN SRV 0 1 993 under_score.{DOMAIN}.\n"
     )
-    done = command(here, "init", DOMAIN, "-o", "-")
+    result = command(world, "init", DOMAIN, "-o", "-")
     inside = f"https://imap.{DOMAIN}:8443/.well-known/caldav"
     for url in (inside, "https://127.0.0.1/.well-known/carddav"):
-        assert f"note: {url}: " in done.stderr
-    assert "which is not on the internet" in done.stderr
-    assert done.stdout == ""
-    assert f"note: under_score.{DOMAIN} is left out: it is not a host" in done.stderr
+        assert f"note: {url}: " in result.stderr
+    assert "which is not on the internet" in result.stderr
+    assert result.stdout == ""
+    assert f"note: under_score.{DOMAIN} is left out: it is not a host" in result.stderr
 
 
-def test_a_redirect_to_another_port_of_an_own_host_is_not_followed(here: Paper) -> None:
-    asked: list[str] = []
+def test_a_redirect_to_another_port_of_an_own_host_is_not_followed(
+    world: Paper,
+) -> None:
+    hosts: list[str] = []
 
-    def answer(asked_: Asked) -> Any:
-        asked.append(asked_.host)
-        return moved(f"http://imap.{DOMAIN}:8080/x")(asked_)
+    def answer(request: FrontRequest) -> Any:
+        hosts.append(request.host)
+        return moved(f"http://imap.{DOMAIN}:8080/x")(request)
 
-    here.front.answer = answer
-    here.listen(IMAP, 8080, lambda _: asked.append("another port"))
-    command(here, "--config", here.file, "check", DOMAIN)
-    assert AUTOCONFIG in asked
-    assert "another port" not in asked
+    world.front.answer = answer
+    world.listen(IMAP, 8080, lambda _: hosts.append("another port"))
+    command(world, "--config", world.file, "check", DOMAIN)
+    assert AUTOCONFIG in hosts
+    assert "another port" not in hosts

@@ -91,11 +91,11 @@ def in_systemd(session: str, **files: str) -> str:
             "cat layer/root/opt/log >&2\ncat layer/root/opt/out\n"
         )
         unshare = (program("unshare"), "--mount", "--pid", "--fork", "--kill-child")
-        done = captured(*unshare, program("bash"), "-c", script, seconds=80)
-    if done.returncode:
-        lacking(f"what systemd-nspawn needs: {done.stderr[-2000:]}")
-    print(done.stdout, done.stderr)
-    return done.stdout
+        result = captured(*unshare, program("bash"), "-c", script, seconds=80)
+    if result.returncode:
+        lacking(f"what systemd-nspawn needs: {result.stderr[-2000:]}")
+    print(result.stdout, result.stderr)
+    return result.stdout
 
 
 ASK = """

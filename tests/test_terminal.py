@@ -81,11 +81,11 @@ def test_wrapping_keeps_words_and_fits(words: list[str], width: int, hang: int) 
 def test_the_findings_of_check_fit_the_terminal(file: Path) -> None:
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
     words = ("--config", file, "check", "example.com", *options)
-    for wanted in ("", "500"):
-        _, output = at_terminal(*words, columns=40, COLUMNS=wanted)
+    for width in ("", "500"):
+        _, output = at_terminal(*words, columns=40, COLUMNS=width)
         progress, *report = click.unstyle(output).splitlines()
         assert progress == "checking example.com"
-        assert bool(too_wide(report, 40)) == (wanted == "500")
+        assert bool(too_wide(report, 40)) == (width == "500")
         labels = re.findall(r"^ +(why|for|do):", "\n".join(report), re.M)
         assert labels == ["why", "for", "do"]
 
@@ -111,9 +111,9 @@ client_id = "mail"
 def test_no_problem_shows_a_secret(toml: Write, mistake: str) -> None:
     file = toml(f"{TWO_DOMAINS}{OAUTH2}{mistake}\n")
     for command in (["validate"], ["validate", "--json"], ["show"]):
-        done = run("--config", file, *command)
-        assert done.returncode == 1, mistake
-        assert "geheim" not in done.stdout + done.stderr
+        result = run("--config", file, *command)
+        assert result.returncode == 1, mistake
+        assert "geheim" not in result.stdout + result.stderr
 
 
 def test_a_long_line_is_cut(toml: Write) -> None:
@@ -129,11 +129,11 @@ def test_only_json_lists_similar_problems(toml: Write, tmp_path: Path) -> None:
     names = ",\n".join(f'"a {number}.test"' for number in range(1_100))
     wrong = TWO_DOMAINS.replace('["example.com", "example2.com"]', f"[\n{names}]")
     file = toml(wrong.replace('"imap"', '"imp"'))
-    done = run("--config", file, "validate")
-    assert len(done.stdout.splitlines()) < 40
-    assert "  and 1,090 more like it" in done.stdout
-    assert '"imp"' in done.stdout
-    assert "1101 problems" in done.stderr
+    result = run("--config", file, "validate")
+    assert len(result.stdout.splitlines()) < 40
+    assert "  and 1,090 more like it" in result.stdout
+    assert '"imp"' in result.stdout
+    assert "1101 problems" in result.stderr
     report = json.loads(run("--config", file, "validate", "--json").stdout)
     assert len(report["problems"]) == 1_101
     error = run("--config", file, "show").stderr

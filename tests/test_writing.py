@@ -37,9 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 PLANTED: dict[str, Callable[[Path, Path], None]] = {
-    "a link to a file": lambda file, mine: file.symlink_to(mine),
-    "a link to nowhere": lambda file, mine: file.symlink_to(mine.with_name("new")),
-    "a link to a folder": lambda file, mine: file.symlink_to(mine.parent),
+    "a link to a file": lambda file, target: file.symlink_to(target),
+    "a link to nowhere": lambda file, target: file.symlink_to(target.with_name("new")),
+    "a link to a folder": lambda file, target: file.symlink_to(target.parent),
     "a pipe": lambda file, _: os.mkfifo(file),
     "a folder": lambda file, _: file.mkdir(),
 }
@@ -50,13 +50,13 @@ PLANTED: dict[str, Callable[[Path, Path], None]] = {
 def test_a_planted_link_pipe_or_folder_is_refused(
     folder: Path, plant: Callable[[Path, Path], None], replace: bool
 ) -> None:
-    file, mine = folder / "autoconfig.toml", folder.parent / "mine"
-    plant(file, mine)
+    file, target = folder / "autoconfig.toml", folder.parent / "mine"
+    plant(file, target)
     with pytest.raises(OSError, match=r"it is a link|no ordinary file|File exists"):
         write_file(file, b"new", replace=replace)
     with pytest.raises(OSError, match=r"it is a link|no ordinary file"):
         check_replaceable(file)
-    assert mine.read_text() == "mine"
+    assert target.read_text() == "mine"
     assert files_in(folder) == {"autoconfig.toml": b""}
     assert not (folder.parent / "new").exists()
 
@@ -65,23 +65,23 @@ def test_init_refuses_a_link_or_no_folder_before_any_request(folder: Path) -> No
     file = folder / "autoconfig.toml"
     file.symlink_to(folder.parent / "mine")
     nobody = ("--resolver", "192.0.2.1")
-    done = run("init", "example.com", "-o", file, "--force", *nobody, code=1)
-    assert f"{file}: cannot write: it is a link; correct that, or name" in done.stderr
+    result = run("init", "example.com", "-o", file, "--force", *nobody, code=1)
+    assert f"{file}: cannot write: it is a link; correct that, or name" in result.stderr
     file.unlink()
     file.symlink_to(folder.parent / "nowhere")
-    done = run("init", "example.com", "-o", file, *nobody)
-    assert "exists already" in done.stderr
+    result = run("init", "example.com", "-o", file, *nobody)
+    assert "exists already" in result.stderr
     file = folder / "nowhere/mine.toml"
-    done = run("init", "example.com", "-o", file, *nobody, code=1)
-    assert f"{file.parent}: cannot write: No such file" in done.stderr
+    result = run("init", "example.com", "-o", file, *nobody, code=1)
+    assert f"{file.parent}: cannot write: No such file" in result.stderr
 
 
 def test_links_beside_the_file_keep_what_they_lead_to(folder: Path) -> None:
-    file, mine = folder / "autoconfig.toml", folder.parent / "mine"
-    (folder / ".autoconfig.toml.new").symlink_to(mine)
-    os.link(mine, file)
+    file, target = folder / "autoconfig.toml", folder.parent / "mine"
+    (folder / ".autoconfig.toml.new").symlink_to(target)
+    os.link(target, file)
     write_file(file, b"new", replace=True)
-    assert mine.read_text() == "mine"
+    assert target.read_text() == "mine"
     assert file.read_bytes() == b"new"
 
 
@@ -130,13 +130,13 @@ def test_a_failed_write_leaves_the_old_file_alone(folder: Path, replace: bool) -
     file = folder / "autoconfig.toml"
     if replace:
         file.write_bytes(b"old")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-B", "-c", WRITE, file, "1" * replace],
         preexec_fn=small_files,
         capture_output=True,
         text=True,
     )
-    assert "File too large" in done.stderr
+    assert "File too large" in result.stderr
     assert files_in(folder) == ({file.name: b"old"} if replace else {})
 
 
@@ -147,6 +147,6 @@ def test_failed_writes_of_records_leave_the_old_ones(file: Path, folder: Path) -
     (folder / "example2.com.zone").unlink()
     os.mkfifo(folder / "example2.com.zone")
     file.write_text(TWO_DOMAINS.replace("imap.", "mail."))
-    done = run("--config", file, *command, code=1)
-    assert "example2.com.zone: cannot write: it is no ordinary file" in done.stderr
+    result = run("--config", file, *command, code=1)
+    assert "example2.com.zone: cannot write: it is no ordinary file" in result.stderr
     assert files_in(folder) == {**before, "example2.com.zone": b""}

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asks import (
+from client_requests import (
     CONFIG,
     FILE,
     HOST,
     POX,
-    Ask,
-    asks_of,
+    WebRequest,
+    call_app,
     environ_of,
-    got,
-    heard,
     little_site,
+    requests_of,
+    run_app,
 )
 from flask import Flask, redirect, request
 from flask_limiter import Limiter
@@ -91,34 +91,35 @@ def alone() -> WSGIApplication:
 def test_a_site_answers_like_the_service(
     site: WSGIApplication, alone: WSGIApplication, family: str
 ) -> None:
-    for ask in asks_of(family):
-        answer = got(site, ask)
+    for case in requests_of(family):
+        answer = call_app(site, case)
         # There is a logo only where the file names one.
-        assert answer.status[0] in "23" or ask.path.endswith("/logo"), ask
-        assert answer.lasting == got(alone, ask).lasting, ask
-        if ask.method == "HEAD":
+        assert answer.status[0] in "23" or case.path.endswith("/logo"), case
+        assert answer.lasting == call_app(alone, case).lasting, case
+        if case.method == "HEAD":
             assert not answer.body
-        wrong = got(site, ask._replace(method="BREW", body=b"coffee"))
+        wrong = call_app(site, case._replace(method="BREW", body=b"coffee"))
         assert wrong.status.title() == "405 Method Not Allowed"
         # A blueprint leaves other methods to Flask.
         assert wrong.body.startswith((b"Use ", b"<!doctype html>"))
 
 
 def test_the_sites_own_pages_are_served(site: WSGIApplication) -> None:
-    answer = got(site, Ask("/login", query="", host="www.example.com"))
+    answer = call_app(site, WebRequest("/login", query="", host="www.example.com"))
     assert (answer.status, answer.body) == ("200 OK", b"The shop at /login")
 
 
 def test_a_flask_sites_rules_apply_to_its_own_paths_only() -> None:
-    site, mine = flask_site(), "www.example.com"
-    walled = got(site, Ask("/orders", host=mine))
+    site, host = flask_site(), "www.example.com"
+    walled = call_app(site, WebRequest("/orders", host=host))
     assert (walled.status, walled.headers["Location"]) == ("302 FOUND", "/login")
-    assert got(site, Ask("/login", host=HOST)).status == "400 BAD REQUEST"
+    assert call_app(site, WebRequest("/login", host=HOST)).status == "400 BAD REQUEST"
     for _ in range(3):
-        assert got(site, Ask(CONFIG)).status == "200 OK"
-        assert got(site, Ask(POX, "POST", body=b"<a/>")).status == "200 OK"
-    assert got(site, Ask("/login", host=mine)).status == "200 OK"
-    assert got(site, Ask("/login", host=mine)).status == "429 TOO MANY REQUESTS"
+        assert call_app(site, WebRequest(CONFIG)).status == "200 OK"
+        assert call_app(site, WebRequest(POX, "POST", body=b"<a/>")).status == "200 OK"
+    assert call_app(site, WebRequest("/login", host=host)).status == "200 OK"
+    limited = call_app(site, WebRequest("/login", host=host))
+    assert limited.status == "429 TOO MANY REQUESTS"
 
 
 # --- Other requests ---------------------------------------------------------------------
@@ -150,7 +151,7 @@ def test_other_requests_reach_the_application_unchanged(path: str) -> None:
     def start(*_: object) -> Any: ...
 
     for method in ("GET", "POST", "OPTIONS", "PROPFIND"):
-        environ = environ_of(Ask(path, method, body=b"x", headers=headers))
+        environ = environ_of(WebRequest(path, method, body=b"x", headers=headers))
         environ["wsgi.input"] = Unread()
         before = dict(environ)
         answer = middleware(environ, start)
@@ -171,9 +172,9 @@ class Unread:
 
 def test_the_body_of_a_refused_request_is_not_read() -> None:
     for path, method in ((CONFIG, "POST"), ("/.well-known/caldav", "PROPFIND")):
-        environ = environ_of(Ask(path, method, body=b"x"))
+        environ = environ_of(WebRequest(path, method, body=b"x"))
         environ["wsgi.input"] = Unread()
-        assert heard(in_front(), environ).status[0] == "4"
+        assert run_app(in_front(), environ).status[0] == "4"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_the_body_of_a_refused_request_is_not_read() -> None:
     [("/shop", CONFIG, "200"), ("/mail", "/other", "404"), (CONFIG, "", "404")],
 )
 def test_a_script_name_is_not_in_the_path(script: str, path: str, status: str) -> None:
-    answer = got(in_front(), Ask(path), SCRIPT_NAME=script)
+    answer = call_app(in_front(), WebRequest(path), SCRIPT_NAME=script)
     assert answer.status.startswith(status)
 
 
@@ -191,11 +192,11 @@ def test_a_script_name_is_not_in_the_path(script: str, path: str, status: str) -
 @pytest.mark.parametrize("family", NAMES)
 def test_optional_environ_keys_may_be_missing(family: str) -> None:
     middleware = AutoconfigMiddleware(little_site, FILE)
-    for ask in asks_of(family):
+    for case in requests_of(family):
         for key in ("QUERY_STRING", "HTTP_HOST", "CONTENT_LENGTH", "REQUEST_METHOD"):
-            environ = environ_of(ask)
+            environ = environ_of(case)
             del environ[key]
-            assert heard(middleware, environ).status[0] in "234", (ask, key)
+            assert run_app(middleware, environ).status[0] in "234", (case, key)
 
 
 @pytest.mark.parametrize(
@@ -211,8 +212,8 @@ def test_optional_environ_keys_may_be_missing(family: str) -> None:
     ],
 )
 def test_an_invalid_environ_is_answered(changes: dict[str, Any], status: str) -> None:
-    environ = {**environ_of(Ask(CONFIG, query="")), **changes}
-    assert heard(in_front(), environ).status[:3] == status
+    environ = {**environ_of(WebRequest(CONFIG, query="")), **changes}
+    assert run_app(in_front(), environ).status[:3] == status
 
 
 # --- Arguments -------------------------------------------------------------------------
@@ -220,8 +221,8 @@ def test_an_invalid_environ_is_answered(changes: dict[str, Any], status: str) ->
 
 def test_families_that_are_not_chosen_are_passed_on() -> None:
     middleware = in_front(clients="page, pacc")
-    assert got(middleware, Ask("/mail/setup")).status == "200 OK"
-    assert got(middleware, Ask(CONFIG)).status == "404 Of The Site"
+    assert call_app(middleware, WebRequest("/mail/setup")).status == "200 OK"
+    assert call_app(middleware, WebRequest(CONFIG)).status == "404 Of The Site"
     with pytest.raises(ConfigError, match="there is no family pages"):
         in_front(clients=["pages"])
 
@@ -233,9 +234,9 @@ def test_the_site_can_get_the_settings_of_an_address() -> None:
     root = "https://autoconfig.example2.com"
     assert settings.page_url == f"{root}/mail/setup?emailaddress=fred%40example2.com"
     headers = (("X_FORWARDED_HOST", "shop.test"), ("X_FORWARDED_PROTO", "https"))
-    environ = environ_of(Ask("/profile", headers=headers))
-    asked = middleware.settings(fred, environ)
-    assert asked.page_url == settings.page_url.replace(root, "https://shop.test")
+    environ = environ_of(WebRequest("/profile", headers=headers))
+    found = middleware.settings(fred, environ)
+    assert found.page_url == settings.page_url.replace(root, "https://shop.test")
     assert environ["HTTP_HOST"] == HOST
     assert middleware.settings("fred@nowhere.test") is None
     assert middleware.settings("nobody") is None
@@ -265,31 +266,31 @@ def test_with_an_unusable_file_only_clients_get_503(
     app = build(file)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert str(file) in caplog.text
-    assert got(app, Ask("/stream")).body == b"one two three"
-    for ask in (ask for family in NAMES for ask in asks_of(family)):
-        answer = got(app, ask)
+    assert call_app(app, WebRequest("/stream")).body == b"one two three"
+    for case in requests_of(*NAMES):
+        answer = call_app(app, case)
         status = int(answer.status[:3])
-        if ask.path.startswith("/v1.1/example2"):  # of a family that is off
+        if case.path.startswith("/v1.1/example2"):  # of a family that is off
             assert status == 404
-        elif ask.path.endswith((".css", ".js", "/")):  # what the page with 503 loads
+        elif case.path.endswith((".css", ".js", "/")):  # what the page with 503 loads
             assert status in (200, 308)
         else:
-            assert status == 503, ask
+            assert status == 503, case
             assert int(answer.headers["Retry-After"]) > 0
     toml(TWO_DOMAINS)
-    until(lambda: got(app, Ask(CONFIG)).status[:3] == "200", seconds=5)
+    until(lambda: call_app(app, WebRequest(CONFIG)).status[:3] == "200", seconds=5)
 
 
 def test_only_the_page_loads_jinja_and_no_request_loads_werkzeug(file: Path) -> None:
     code = (
-        "import sys; from asks import Ask, got, little_site\n"
+        "import sys; from client_requests import WebRequest, call_app, little_site\n"
         "from flask_autoconfig import AutoconfigMiddleware\n"
         f"middleware = AutoconfigMiddleware(little_site, {str(file)!r})\n"
         "print(*[m for m in ('flask', 'jinja2', 'werkzeug') if m in sys.modules])\n"
-        f"assert got(middleware, Ask({CONFIG!r})).status == '200 OK'\n"
+        f"assert call_app(middleware, WebRequest({CONFIG!r})).status == '200 OK'\n"
         "assert 'jinja2' not in sys.modules\n"
-        "assert got(middleware, Ask('/mail/setup')).status == '200 OK'\n"
+        "assert call_app(middleware, WebRequest('/mail/setup')).status == '200 OK'\n"
         "print(*[m for m in ('flask', 'jinja2') if m in sys.modules])\n"
     )
-    done = captured("python", "-c", code, cwd=Path(__file__).parent)
-    assert (done.returncode, done.stdout) == (0, "werkzeug\njinja2\n")
+    result = captured("python", "-c", code, cwd=Path(__file__).parent)
+    assert (result.returncode, result.stdout) == (0, "werkzeug\njinja2\n")

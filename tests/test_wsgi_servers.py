@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from asks import FILE, REQUEST, asks_of
-from services import GUNICORN, SITE, Service, answered_alike, sent, served, until
+from client_requests import FILE, REQUEST, requests_of
+from services import GUNICORN, SITE, Service, answered_alike, send, served, until
 from support import TWO_DOMAINS, Write
 
 from flask_autoconfig import create_app
-from flask_autoconfig.families import FAMILIES
 
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 # wsgiref's list of methods is that of HTTP without WebDAV.
@@ -22,20 +21,20 @@ pytestmark = [
 
 BEHIND_THE_MIDDLEWARE = """
 import os, time
-from asks import little_site
+from client_requests import little_site
 from flask_autoconfig import AutoconfigMiddleware
 
-asked = []
+lookups = []
 
 def find_provider(domain):
-    asked.append(domain)
+    lookups.append(domain)
     time.sleep(1)
     return "example.com"
 
 def site(environ, start_response):
     if environ["PATH_INFO"] == "/":
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return [f"Welcome {os.getpid()} {len(asked)}".encode()]
+        return [f"Welcome {os.getpid()} {len(lookups)}".encode()]
     return little_site(environ, start_response)
 
 application = AutoconfigMiddleware(
@@ -62,11 +61,12 @@ def service(
 
 def test_every_family_is_answered_like_by_the_service(service: Service) -> None:
     alone = create_app(FILE)
-    for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
-        reply = answered_alike(alone, service.url, ask)
-        if etag := reply.headers["ETag"]:
-            again = sent(service.url, ask._replace(headers=(("IF_NONE_MATCH", etag),)))
-            assert (again.status, again.body) == (304, b""), ask
+    for request in requests_of():
+        response = answered_alike(alone, service.url, request)
+        if etag := response.headers["ETag"]:
+            changed = request._replace(headers=(("IF_NONE_MATCH", etag),))
+            again = send(service.url, changed)
+            assert (again.status, again.body) == (304, b""), request
 
 
 def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
@@ -81,20 +81,21 @@ def test_the_sites_own_responses_are_unchanged(service: Service) -> None:
         ("/b%C3%BCcher", 404, "The site has no /bücher".encode()),
     ):
         method, sends = ("POST", data) if path == "/echo" else ("GET", None)
-        reply = service.fetch(path, method=method, data=sends)
-        assert (reply.status, reply.body) == (status, body)
-        assert reply.headers["X-Site"] == "mine"
+        response = service.fetch(path, method=method, data=sends)
+        assert (response.status, response.body) == (status, body)
+        assert response.headers["X-Site"] == "mine"
     # The server may close a stream after the client has all of it.
     until(lambda: service.fetch("/closed").body == str(closed + 1).encode())
-    asked = b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
-    assert b"404 Of The Site" in service.send(asked)
+    options = b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+    assert b"404 Of The Site" in service.send(options)
 
 
 def test_simultaneous_requests_of_a_domain_call_a_hook_once(service: Service) -> None:
     with ThreadPoolExecutor(6) as pool:
-        replies = list(pool.map(service.config_of, ["customer.test"] * 6))
-    assert {reply.status for reply in replies} == {200}
-    assert all(b"<domain>customer.test</domain>" in reply.body for reply in replies)
+        responses = list(pool.map(service.config_of, ["customer.test"] * 6))
+    assert {response.status for response in responses} == {200}
+    domain = b"<domain>customer.test</domain>"
+    assert all(domain in response.body for response in responses)
     assert service.fetch("/").body.split()[2] == b"1"
 
 
@@ -134,12 +135,12 @@ def test_recycled_workers_survive_an_unusable_file(
             file.unlink()
         workers = set()
         for _ in range(12):  # the site's page is there all the time
-            reply = service.fetch("/")
-            assert reply.status == 200
-            workers.add(reply.body)
+            response = service.fetch("/")
+            assert response.status == 200
+            workers.add(response.body)
         assert len(workers) >= 4
-        reply = service.fetch()
-        assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
+        response = service.fetch()
+        assert (response.status, response.headers["Retry-After"]) == (503, "10")
         toml(EDITED)
         until(lambda: b">mail." in service.fetch().body, seconds=10)
     log = (tmp_path / "log").read_text()

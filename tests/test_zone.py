@@ -40,9 +40,9 @@ def test_only_mail_that_is_not_offered_is_denied() -> None:
 def test_a_server_behind_one_without_a_record_is_left_out_with_the_reason() -> None:
     """The rest of the rule is in test_one_truth."""
     first = {**IMAP, "hostname": "192.0.2.1"}
-    told = warnings(incoming=[first, POP3], outgoing=[SMTP])
-    assert list(told) == ["incoming[0]", "incoming[1]"]
-    assert "incoming[0], which comes first" in told["incoming[1]"]
+    reasons = warnings(incoming=[first, POP3], outgoing=[SMTP])
+    assert list(reasons) == ["incoming[0]", "incoming[1]"]
+    assert "incoming[0], which comes first" in reasons["incoming[1]"]
 
 
 KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}

@@ -109,8 +109,8 @@ class Zone:
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
         """Return the response, with the targets of aliases."""
-        reply = dns.message.make_response(query, recursion_available=not self._own)
-        reply.flags |= dns.flags.AA
+        response = dns.message.make_response(query, recursion_available=not self._own)
+        response.flags |= dns.flags.AA
         name, type_ = query.question[0].name, query.question[0].rdtype
         seen = set()
         while name not in seen:
@@ -121,17 +121,17 @@ class Zone:
                 signed = node.get_rdataset(
                     dns.rdataclass.IN, dns.rdatatype.RRSIG, type_
                 )
-                is_asked = query.ednsflags & dns.flags.DO
-                for data in (found, signed) if signed and is_asked else (found,):
-                    reply.answer.append(dns.rrset.from_rdata_list(name, 60, data))
-                return reply
+                wants_dnssec = query.ednsflags & dns.flags.DO
+                for data in (found, signed) if signed and wants_dnssec else (found,):
+                    response.answer.append(dns.rrset.from_rdata_list(name, 60, data))
+                return response
             alias = node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.CNAME)
             if not alias:
-                self._deny(reply, name, node is not None)
-                return reply
-            reply.answer.append(dns.rrset.from_rdata_list(name, 60, alias))
+                self._deny(response, name, node is not None)
+                return response
+            response.answer.append(dns.rrset.from_rdata_list(name, 60, alias))
             name = alias[0].target
-        return reply
+        return response
 
     def _node(self, name: dns.name.Name) -> Any:
         node = self._zone.get_node(name)
@@ -144,13 +144,13 @@ class Zone:
                 break
         return node
 
-    def _deny(self, reply: dns.message.Message, name: Any, is_there: bool) -> None:
+    def _deny(self, response: dns.message.Message, name: Any, is_there: bool) -> None:
         tops = [top for top in self._own if name.is_subdomain(top)]
         for top in tops:
             soa = "ns.test. hostmaster.test. 1 7200 3600 1209600 60"
-            reply.authority.append(dns.rrset.from_text(top, 60, "IN", "SOA", soa))
+            response.authority.append(dns.rrset.from_text(top, 60, "IN", "SOA", soa))
         if not is_there and (tops or not self._own):
-            reply.set_rcode(dns.rcode.NXDOMAIN)
+            response.set_rcode(dns.rcode.NXDOMAIN)
 
 
 class Names:
@@ -176,11 +176,11 @@ class _ByUdp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         data, sock = self.request
         query = dns.message.from_wire(data)
-        reply = self.server.respond(query)  # type: ignore[attr-defined]
-        if reply is None:
+        response = self.server.respond(query)  # type: ignore[attr-defined]
+        if response is None:
             return
         try:
-            wire = reply.to_wire()
+            wire = response.to_wire()
         except dns.exception.TooBig:
             cut = dns.message.make_response(query)
             cut.flags |= dns.flags.TC
@@ -192,8 +192,8 @@ class _ByTcp(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while head := self.rfile.read(2):
             query = dns.message.from_wire(self.rfile.read(*struct.unpack("!H", head)))
-            reply = self.server.respond(query)  # type: ignore[attr-defined]
-            wire = reply.to_wire(max_size=65535)
+            response = self.server.respond(query)  # type: ignore[attr-defined]
+            wire = response.to_wire(max_size=65535)
             self.wfile.write(struct.pack("!H", len(wire)) + wire)
 
 
@@ -232,32 +232,32 @@ StartTls = Callable[[], socket.socket]
 
 def talks(
     greeting: str,
-    *replies: tuple[str, str],
+    *responses: tuple[str, str],
     inside: Behaviour | None = None,
-    heard: list[str] | None = None,
+    received: list[str] | None = None,
 ) -> Behaviour:
     """Return a server that answers commands by how they begin.
 
-    *inside* holds the conversation after STARTTLS, *heard* gets the commands.
+    *inside* holds the conversation after STARTTLS, *received* gets the commands.
     """
 
     def behave(connection: socket.socket, start_tls: StartTls | None = None) -> None:
         if greeting:
             connection.sendall(f"{greeting}\r\n".encode())
         while line := connection.recv(4096).decode(errors="replace"):
-            if heard is not None:
-                heard.append(line)
+            if received is not None:
+                received.append(line)
             word = line.upper().removeprefix("A ")
             tag = "a " if line.startswith("a ") else ""
             if word.startswith(("STARTTLS", "STLS")) and start_tls and inside:
-                go_on = f"{tag}OK" if tag else "+OK" if "STLS" in word else "220"
-                connection.sendall(f"{go_on} go on\r\n".encode())
+                ready = f"{tag}OK" if tag else "+OK" if "STLS" in word else "220"
+                connection.sendall(f"{ready} go on\r\n".encode())
                 with start_tls() as encrypted:
                     inside(encrypted)
                 return
-            for start, reply in replies:
+            for start, response in responses:
                 if word.startswith(start):
-                    connection.sendall(f"{reply}\r\n".encode())
+                    connection.sendall(f"{response}\r\n".encode())
                     break
             else:
                 if word.startswith(("QUIT", "LOGOUT")):
@@ -274,7 +274,7 @@ Answer = tuple[int, Mapping[str, str], bytes]
 App = Callable[[str, str, str, str, bytes], Answer]
 
 
-class Asked:
+class FrontRequest:
     """A request, and the response of the service to it."""
 
     def __init__(
@@ -303,8 +303,8 @@ class Asked:
     def served(self, **headers: str) -> Answer:
         """Return the response of the service, with other headers."""
         base = f"{self.scheme}://{self.host}/"
-        asked = (self.method, base, self.path, self.query, self.body)
-        status, named, data = self._app(*asked)
+        request = (self.method, base, self.path, self.query, self.body)
+        status, named, data = self._app(*request)
         more = {key.replace("_", "-"): value for key, value in headers.items()}
         return status, {**named, **more}, data
 
@@ -315,16 +315,16 @@ def app_of(file: Path) -> App:
 
     @cache
     def answer(method: str, base: str, path: str, query: str, body: bytes) -> Answer:
-        reply = client.open(
+        response = client.open(
             path, method=method, base_url=base, query_string=query, data=body
         )
-        return reply.status_code, dict(reply.headers.items()), reply.data
+        return response.status_code, dict(response.headers.items()), response.data
 
     return answer
 
 
 _LISTS = ("Content-Type", "WWW-Authenticate")  # headers that may come several times
-Web = Callable[[Asked], Answer | None]
+Web = Callable[[FrontRequest], Answer | None]
 
 
 class Front:
@@ -333,7 +333,7 @@ class Front:
     logins: ClassVar[list[str]] = []  # the URLs that got one, of all web servers
 
     def __init__(self, file: Path) -> None:
-        self.answer: Web = lambda asked: None
+        self.answer: Web = lambda request: None
         self.file = file
         self._app = app_of(file)
 
@@ -345,23 +345,24 @@ class Front:
                 with suppress(OSError, ssl.SSLError):
                     super().handle_one_request()
 
-            def reply(self) -> None:
+            def respond(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 host = (self.headers.get("Host") or "").partition(":")[0]
-                asked = Asked(front._app, self.command, host, self.path, body, secure)
-                asked.headers = str(self.headers)
-                asked.login = self.headers.get("Authorization") or ""
-                front.logins.extend([asked.url] if asked.login else [])
-                status, headers, data = front.answer(asked) or asked.served()
+                line = self.command, host, self.path
+                request = FrontRequest(front._app, *line, body, secure)
+                request.headers = str(self.headers)
+                request.login = self.headers.get("Authorization") or ""
+                front.logins.extend([request.url] if request.login else [])
+                status, headers, data = front.answer(request) or request.served()
                 self.send_response_only(status)
                 length = 0  # more than there is, where a test says "+1" or "-1"
                 for key, value in headers.items():
                     if key == "Content-Length" and value.startswith(("+", "-")):
                         length = int(value)
                     if key.lower() not in ("content-length", "connection"):
-                        for one in value.split(" and ") if key in _LISTS else [value]:
-                            self.send_header(key, one)
+                        for part in value.split(" and ") if key in _LISTS else [value]:
+                            self.send_header(key, part)
                 self.send_header("Connection", "close")
                 if "Transfer-Encoding" in headers:
                     data = b"%x\r\n%s" % (len(data), data)  # and no last chunk
@@ -370,7 +371,7 @@ class Front:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PROPFIND = do_OPTIONS = do_HEAD = reply  # noqa: N815
+            do_GET = do_POST = do_PROPFIND = do_OPTIONS = do_HEAD = respond  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -399,7 +400,7 @@ class Checking:
     def fresh(self) -> Iterator[None]:
         """Reset the world for one test."""
         self.names.load(self.zone)
-        self.front.answer = lambda asked: None
+        self.front.answer = lambda request: None
         self.connections: list[str] = []  # to other mail servers
         self.front.logins.clear()
         with ExitStack() as self.stack:
@@ -407,8 +408,8 @@ class Checking:
 
     def records(self, file: Path) -> str:
         """Return the records that `dns` prints for the domain."""
-        done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
-        lines = done.stdout.splitlines(True)
+        result = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
+        lines = result.stdout.splitlines(True)
         return "".join(line for line in lines if not line.startswith("@ "))
 
     def check(
@@ -416,13 +417,13 @@ class Checking:
     ) -> dict[str, Any]:
         """Return the report of `check --json`."""
         start = ["--config", str(file)] if file else []
-        done = self.invoke(
+        result = self.invoke(
             *start, "check", "--json", "--resolver", names, "--timeout", "5", *arguments
         )
-        assert done.exit_code in (0, 1), (done.output, done.exception)
-        report: dict[str, Any] = json.loads(done.stdout)
+        assert result.exit_code in (0, 1), (result.output, result.exception)
+        report: dict[str, Any] = json.loads(result.stdout)
         failed = any(found["status"] == "failure" for found in report["findings"])
-        assert done.exit_code == int(failed)
+        assert result.exit_code == int(failed)
         return report
 
 
@@ -483,8 +484,8 @@ def real_dovecot(
     (folder / "users").write_text(_USERS)
     nobody = pwd.getpwnam("nobody")
     values = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "address": address}
-    usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
-    values |= {**usual, "more": "", **options}
+    default = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
+    values |= {**default, "more": "", **options}
     configuration = configure(folder, "dovecot.conf", certificate, **values)
     command = (program("dovecot"), "-F", "-c", configuration)
     with inside.running(*command, port=143, address=address, log=folder / "out"):
@@ -567,8 +568,8 @@ class Real(Checking):
         listener = self.inside.call(
             socket.create_server, (address, port), family=family, reuse_port=False
         )
-        made = listening(listener, behave, certificate, at_once=at_once)
-        self.stack.enter_context(made)
+        server = listening(listener, behave, certificate, at_once=at_once)
+        self.stack.enter_context(server)
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
         return self.stack.enter_context(
@@ -579,12 +580,12 @@ class Real(Checking):
     def _front(
         self, address: str, certificate: tuple[Path, Path], file: Path
     ) -> Iterator[Front]:
-        made = Front(file)
+        front = Front(file)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         servers = []
         for port in (443, 80):
-            handler = made.handler(port == 443)
+            handler = front.handler(port == 443)
             server = self.inside.call(_Server, (address, port), handler)
             if port == 443:
                 server.socket = context.wrap_socket(
@@ -592,16 +593,16 @@ class Real(Checking):
                 )
             servers.append(server)
         with threaded(*servers):
-            yield made
+            yield front
 
     def name_server(self, address: str, respond: Respond) -> None:
         def answer(query: dns.message.Message) -> dns.message.Message | None:
             return self.inside.call(respond, query)
 
-        made: NameServer = self.inside.call(
+        server: NameServer = self.inside.call(
             partial(NameServer, 53, address, respond=answer)
         )
-        self.stack.enter_context(made)
+        self.stack.enter_context(server)
 
     @contextmanager
     def service(self, file: Path) -> Iterator[None]:
@@ -620,15 +621,15 @@ class Real(Checking):
         """Run another Dovecot elsewhere."""
         certificate = self.certificate(f"imap.{DOMAIN}")
         folder = self._folder("dovecot") / "dovecot"
-        made = real_dovecot(self.inside, folder, certificate, ELSEWHERE, **options)
-        self.stack.enter_context(made)
+        server = real_dovecot(self.inside, folder, certificate, ELSEWHERE, **options)
+        self.stack.enter_context(server)
 
     def postfix(self, sasl: Path, more: str = "") -> None:
         """Run another Postfix elsewhere."""
         certificate = self.certificate(f"smtp.{DOMAIN}")
         folder = self._folder("postfix") / "postfix"
-        made = postfix(self.inside, folder, ELSEWHERE, certificate, sasl, more)
-        self.stack.enter_context(made)
+        server = postfix(self.inside, folder, ELSEWHERE, certificate, sasl, more)
+        self.stack.enter_context(server)
 
     def nginx(
         self, address: str, certificate: Any, service: str, tls: str = ""
@@ -638,8 +639,8 @@ class Real(Checking):
         file = configure(folder, "nginx.conf", certificate, **values)
         command = (program("nginx"), "-p", folder, "-c", file)
         log = folder / "out"
-        made = self.inside.running(*command, port=443, address=address, log=log)
-        self.stack.enter_context(made)
+        server = self.inside.running(*command, port=443, address=address, log=log)
+        self.stack.enter_context(server)
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
@@ -665,12 +666,12 @@ class Real(Checking):
         return files
 
     def unknown(self, *names: str, whole: bool = True) -> tuple[Path, Path]:
-        made = trustme.CA().create_child_ca().issue_cert(*names)
+        issued = trustme.CA().create_child_ca().issue_cert(*names)
         folder = self._folder("chain")
         files = folder / "certificate.pem", folder / "key.pem"
-        chain = [pem.bytes() for pem in made.cert_chain_pems]
+        chain = [pem.bytes() for pem in issued.cert_chain_pems]
         files[0].write_bytes(b"".join(chain if whole else chain[:1]))
-        made.private_key_pem.write_to_path(files[1])
+        issued.private_key_pem.write_to_path(files[1])
         return files
 
 

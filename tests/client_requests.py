@@ -26,7 +26,7 @@ QUERY = (
 )
 
 
-def outlook_asks(
+def outlook_request(
     email: str, kind: str = "outlook", accepted: str = "outlook/responseschema/2006a"
 ) -> str:
     """Return a request for the settings of an address (MS-OXDSCLI, 3.1.5.2).
@@ -41,10 +41,10 @@ def outlook_asks(
 </Request></Autodiscover>"""
 
 
-REQUEST = outlook_asks("fred@example2.com").encode()
+REQUEST = outlook_request("fred@example2.com").encode()
 
 
-class Ask(NamedTuple):
+class WebRequest(NamedTuple):
     """A request, headers named as in an environ."""
 
     path: str
@@ -55,19 +55,20 @@ class Ask(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def asks_of(family: str) -> Iterator[Ask]:
-    """Yield a request for every path and method of a family."""
-    (routes,) = (known.routes for known in FAMILIES if known.name == family)
-    for route in routes:
+def requests_of(*names: str) -> Iterator[WebRequest]:
+    """Yield a request for every path and method of these families, or of all."""
+    chosen = [known for known in FAMILIES if known.name in names or not names]
+    for route in (route for family in chosen for route in family.routes):
         is_folder = route.rest and route.path.endswith("/")
-        usual = f"{route.path}example2.com" if is_folder else route.path
-        others = (usual.upper(), usual.title()) if route.ignores_case else ()
-        for path in (usual, *others):
+        plain = f"{route.path}example2.com" if is_folder else route.path
+        spellings = (plain.upper(), plain.title()) if route.ignores_case else ()
+        for path in (plain, *spellings):
             for method in route.allowed:
-                yield Ask(path, method, body=REQUEST if method == "POST" else b"")
+                body = REQUEST if method == "POST" else b""
+                yield WebRequest(path, method, body=body)
 
 
-class Got(NamedTuple):
+class WebResponse(NamedTuple):
     status: str
     headers: dict[str, str]
     body: bytes
@@ -80,31 +81,31 @@ class Got(NamedTuple):
         return self.status, headers, self.body
 
 
-def environ_of(ask: Ask) -> WSGIEnvironment:
+def environ_of(request: WebRequest) -> WSGIEnvironment:
     """Return the environ that a server builds for the request (PEP 3333)."""
     environ: WSGIEnvironment = {
-        "REQUEST_METHOD": ask.method,
+        "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": ask.path.encode().decode("latin-1"),
-        "QUERY_STRING": ask.query,
-        "HTTP_HOST": ask.host,
-        "CONTENT_LENGTH": str(len(ask.body)),
-        "wsgi.input": BytesIO(ask.body),
+        "PATH_INFO": request.path.encode().decode("latin-1"),
+        "QUERY_STRING": request.query,
+        "HTTP_HOST": request.host,
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.input": BytesIO(request.body),
         "wsgi.errors": sys.stderr,
-        **{f"HTTP_{name}": value for name, value in ask.headers},
+        **{f"HTTP_{name}": value for name, value in request.headers},
     }
-    if ask.body:
+    if request.body:
         environ["CONTENT_TYPE"] = "text/xml"
     setup_testing_defaults(environ)
     return environ
 
 
-def got(app: WSGIApplication, ask: Ask, **changes: Any) -> Got:
+def call_app(app: WSGIApplication, request: WebRequest, **changes: Any) -> WebResponse:
     """Return the response of an application, and check that it conforms to PEP 3333."""
-    return heard(validator(app), {**environ_of(ask), **changes})
+    return run_app(validator(app), {**environ_of(request), **changes})
 
 
-def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
+def run_app(app: WSGIApplication, environ: WSGIEnvironment) -> WebResponse:
     begun: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
@@ -122,7 +123,7 @@ def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
         if hasattr(body, "close"):
             body.close()
     status, headers = begun[-1]
-    return Got(status, dict(headers), b"".join(written))
+    return WebResponse(status, dict(headers), b"".join(written))
 
 
 class _Counted:
@@ -148,23 +149,24 @@ def little_site(
     environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     """A site that uses every feature of PEP 3333."""
-    path, mine = environ["PATH_INFO"], [("X-Site", "mine"), ("Content-Type", "text/x")]
+    path = environ["PATH_INFO"]
+    headers = [("X-Site", "mine"), ("Content-Type", "text/x")]
     if path in _BODIES:
-        start_response("200 OK", mine)
+        start_response("200 OK", headers)
         return _BODIES[path](environ)
     if path == "/echo":
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-        start_response("202 Accepted", mine)
+        start_response("202 Accepted", headers)
         return [body.upper()]
     if path == "/fails":
-        start_response("200 OK", mine)
+        start_response("200 OK", headers)
         try:
             raise ValueError("of the site")
         except ValueError:
-            start_response("500 Of The Site", mine, sys.exc_info())
+            start_response("500 Of The Site", headers, sys.exc_info())
         return [b"sorry"]
     if path == "/writes":
-        start_response("200 OK", mine)(b"written")
+        start_response("200 OK", headers)(b"written")
         return []
-    start_response("404 Of The Site", mine)
+    start_response("404 Of The Site", headers)
     return [b"The site has no " + path.encode("latin-1")]
