@@ -40,7 +40,6 @@ def within(seconds: float) -> Iterator[None]:
     This also ends a computation that holds the interpreter's lock (a search by `re` in a
     thread): without a handler in Python, the system itself ends the process.
     """
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a parent may have ignored it
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

@@ -21,7 +21,7 @@ from ..net.untrusted import split_url
 S = TypeVar("S")
 T = TypeVar("T")
 _WORKERS = 32
-_MAX_CACHED = 20_000  # results: those of some hundred domains
+_MAX_CACHED = 2_000  # results: those of some two dozen domains
 # Requests at a time to one web server: those of an office, but not those of all clients.
 _MAX_CONCURRENT = 8
 _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
@@ -81,9 +81,10 @@ class Facts:
         key = (kind, of)
         with self._lock:
             is_first = key not in self._futures
-            future = self._futures.setdefault(key, Future())
-            if len(self._futures) > _MAX_CACHED:
-                del self._futures[next(iter(self._futures))]  # the oldest
+            future = self._futures.pop(key, None) or Future()
+            self._futures[key] = future
+            if len(self._futures) > _MAX_CACHED:  # of which the first was not used longest
+                del self._futures[next(iter(self._futures))]
         if is_first:
             time_left = self.network.until - time.monotonic()
             try:
@@ -210,7 +211,6 @@ class Facts:
         """
         host, started = _host_of(request), time.monotonic()
         with server.turn:
-            self.waited += time.monotonic() - started
             for pause in (_PAUSE if server.is_limiting else _REST, _REST):
                 if refusal is not None and host in server.down:
                     break
@@ -218,15 +218,16 @@ class Facts:
                     self.is_late = True
                     break
                 time.sleep(pause)
-                self.waited += pause
                 response = self._send(request)
                 if response.status not in _REFUSALS:
                     server.is_limiting = True
+                    self.waited += time.monotonic() - started
                     return response
                 refusal = response
                 is_limiting = server.is_limiting or self._refuses_now(server, request)
                 server.is_limiting = is_limiting
-                if not is_limiting:
+            else:
+                if not server.is_limiting:
                     server.down.add(host)
             response = refusal or self._send(request)
             is_limited = response.status in _REFUSALS and server.is_limiting
@@ -269,18 +270,17 @@ class Facts:
         """Return why a client of TLS 1.2 is refused: version, ciphers, or "" (none)."""
 
         def obtain() -> str:
-            with suppress(OSError, ProbeError):
-                return refusal_of_tls12(self.network, endpoint)
-            return ""
+            refusal = ""
+            for rest in (0, 1):  # servers that need a rest hang up too
+                time.sleep(rest)
+                refusal = ""
+                with suppress(OSError, ProbeError):
+                    refusal = refusal_of_tls12(self.network, endpoint)
+                if refusal != "ciphers":
+                    break
+            return refusal
 
-        def obtain_again() -> str:
-            # Servers that need a rest hang up too: then a second connection counts.
-            if (refusal := obtain()) != "ciphers":
-                return refusal
-            time.sleep(1)
-            return obtain()
-
-        return self._cached("TLS 1.2", endpoint, obtain_again)
+        return self._cached("TLS 1.2", endpoint, obtain)
 
     def at_addresses(self, target: Request | Endpoint) -> dict[str, AddressResult]:
         """Return the result at each address of a host; {} for a host with only one."""

@@ -152,8 +152,7 @@ def combined(
     is_good = {found.status for found in logins} == {OK}
     is_name_wrong = any(found.code == "login.wrong-name" for found in logins)
     for found in (*findings, *logins):
-        is_bare = all(name.startswith("encryption-") for name, _ in found.around)
-        if is_good and found.code in groups["by_login"] and is_bare:
+        if is_good and found.code in groups["by_login"] and not found.around:
             found = found.within("login-works", whose=whose)
         elif is_name_wrong and found.code in groups["contradictions"]:
             found = found.within("wrong-file", whose=whose).marked("explained")
@@ -219,7 +218,7 @@ def _findings(case: Case, logins: list[Login], retry: Login | None) -> list[Find
             placeholder = "%EMAILADDRESS%" if "@" in retry.user else "%EMAILLOCALPART%"
             code = "login.wrong-name"
             values = {"tried": retry.user, "placeholder": placeholder}
-        elif login.user in accepted:  # with the same password
+        elif login.user in accepted and not has_other_name:  # with the same password
             code = "login.refused-here-alone"
             values = {"other": accepted[login.user].subject}
         findings.append(_refusal(code, login, **values))

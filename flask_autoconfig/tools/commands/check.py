@@ -4,10 +4,12 @@ import json
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import islice
 
 import click
 
@@ -193,7 +195,8 @@ def _side_by_side(
             return run.failed(case, finding("check.failed", case.domain, reason=reason))
 
     pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
-    results = pool.map(check_safely, cases)
+    tasks = (pool.submit(check_safely, case) for case in cases)  # not all at once
+    futures = deque(islice(tasks, 2 * _SIDE_BY_SIDE))
     try:
         for number, case in enumerate(cases, 1):
             which = "" if is_one else f" ({number} of {len(cases)} domains)"
@@ -201,7 +204,8 @@ def _side_by_side(
             seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
             seconds *= _SIDE_BY_SIDE if not is_one and facts.is_limited else 1
             with ending.within(seconds):
-                result = next(results)
+                result = futures.popleft().result()
+            futures += islice(tasks, 1)
             yield case, result
     finally:
         pool.shutdown(cancel_futures=True)  # such as when stdout is a closed pipe

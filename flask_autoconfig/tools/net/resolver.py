@@ -32,9 +32,8 @@ class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
     """A DNS lookup failed.
 
     `kind` is timeout (no name server answers), dnssec, servfail, refused, tcp (port 53 is
-    closed), short (the name server does not recurse), type (queries for SRV records are
-    dropped), loop (of aliases), unknown (the query is not supported) or "". `cure` is the
-    remedy, "" if none is known.
+    closed), short (the name server does not recurse), loop (of aliases), unknown (the
+    query is not supported) or "". `cure` is the remedy, "" if none is known.
     """
 
     def __init__(self, name: str, reason: str, kind: str = "") -> None:

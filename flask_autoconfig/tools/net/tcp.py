@@ -23,7 +23,7 @@ _SERVICE_PORTS = frozenset((25, 26, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MAX_ADDRESSES = 8  # of one host
-_PATIENCE = 1.0  # seconds for a connection, if the host has another address
+_PATIENCE = 0.5  # seconds for a connection, if the host has another address
 _TOO_LATE = "the server did not finish in time"
 
 

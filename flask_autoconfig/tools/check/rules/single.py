@@ -254,11 +254,8 @@ def paths(context: Context) -> Iterator[Finding]:
         with suppress(ProbeError):
             response = facts.fetch(request)
             problem = web.response_problem(case, response, request.url)
-            if (
-                problem
-                and web.ABSENT in problem.marks
-                and response.status in (404, 410)
-            ):
+            is_absent = problem and web.ABSENT in problem.marks
+            if is_absent and response.status in (404, 410):
                 words = web.beyond_status(response)
                 found = finding("document.path-lost", request.url, said=words)
                 yield web.with_cache(found, "cache", response)
