@@ -83,8 +83,8 @@ class Facts:
             is_first = key not in self._futures
             future = self._futures.pop(key, None) or Future()
             self._futures[key] = future
-            if len(self._futures) > _MAX_CACHED:  # of which the first was not used longest
-                del self._futures[next(iter(self._futures))]
+            if len(self._futures) > _MAX_CACHED:
+                del self._futures[next(iter(self._futures))]  # the least recently used
         if is_first:
             time_left = self.network.until - time.monotonic()
             try:
