@@ -170,7 +170,8 @@ def test_a_faulty_result_is_answered_503_and_logged_without_the_address(
         answer = served.config(f"secret{number}@{domain}")
         assert answer.status.startswith("503")
         assert answer.headers["Retry-After"]
-    (line,) = caplog.messages
+    # A thread of an earlier test may log that its file has changed.
+    (line,) = [text for text in caplog.messages if text.startswith(hook)]
     assert line.startswith(f"{hook} failed for {domain}: ")
     assert words in line
     # The hook for domains gets no address, so that its message is logged.
