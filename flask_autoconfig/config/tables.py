@@ -4,8 +4,8 @@ Each attribute has the name of its TOML key; descriptions.toml says what the tab
 their keys mean.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta, Struct, structs
 
@@ -81,6 +81,10 @@ Method = Literal[_WithLogin, _WithoutPassword, _OverHttp] | AuthenticationMethod
 # word, version 1.2 a method with the system "http" and the scheme's name.
 HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
 HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
+_WORDS: Mapping[Any, Any] = {
+    AuthenticationMethod(system="http", name=name): word
+    for word, name in HTTP_SCHEMES.items()
+}
 # Over HTTP, a cleartext password is the Basic scheme (RFC 7617).
 _BASIC: dict[Method, Method] = {"http-basic": "password-cleartext"}
 WITHOUT_LOGIN: frozenset[Method] = frozenset(
@@ -110,7 +114,7 @@ class Server(Table, frozen=True):
                 socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
             port = port or standard_port(self.type, socket_type)
             url = url or usual_url(self.type, self.hostname, port, socket_type)
-        methods = self.authentication
+        methods = tuple(_WORDS.get(name, name) for name in self.authentication)
         if url is not None:
             methods = tuple(dict.fromkeys(_BASIC.get(name, name) for name in methods))
         username = self.username
