@@ -206,8 +206,8 @@ class Facts:
     ) -> Response:
         """Send a request alone, after a pause, up to twice while the server refuses it.
 
-        A host that refuses it is unavailable, unless the server also refuses a request
-        that it answered before: then it limits their rate.
+        A host that refuses it both times is unavailable, unless the server also refuses a
+        request that it answered before: then it limits their rate.
         """
         host, started = _host_of(request), time.monotonic()
         with server.turn:
