@@ -160,7 +160,8 @@ def _service(
     elif found := _astray(context, name, wanted, offered):
         yield found
     elif paths and path not in map(unquoted, paths):  # dav.py reports quotation marks
-        yield _difference("srv.differs", subject, f"TXT {paths[0]}", path)
+        record = f"TXT {paths[0]}"
+        yield finding("srv.differs", subject, found=record, wanted=path, dots="", by="")
     else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)

@@ -63,7 +63,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
                 played.setup = setups.read_pacc(response.body)
             played.findings = [_content(url, family, response, played.setup, expected)]
             if played.findings[0].code != "document.stale":
-                played.findings += _digest(case, facts, family, response)
+                played.findings += _digest(case, facts, family, response, expected)
         except UnusableDocumentError as error:
             code, values = "document.meaningless", {"askers": family.askers}
             found = finding(code, url, advice=error.cure, reason=error, **values)
@@ -84,7 +84,8 @@ def _content(
         code = "document.content-type"
         return finding(code, url, found=content_type, wanted=wanted, askers=askers)
     # White space is the concern of the digest.
-    if expected is None or response.body.split() == expected.split():
+    bodies = {b"".join(body.split()) for body in (response.body, expected or b"")}
+    if expected is None or len(bodies) == 1:
         return finding("document.served", url)
     if family.name == "pacc":
         of_file, served = {*setups.read_pacc(expected).servers}, {*setup.servers}
@@ -97,7 +98,11 @@ def _content(
 
 
 def _digest(
-    case: Case, facts: Facts, family: Family, response: Response
+    case: Case,
+    facts: Facts,
+    family: Family,
+    response: Response,
+    expected: bytes | None,
 ) -> Iterator[Finding]:
     """Report whether the TXT record has the digest of a document."""
     if family.digest is None:
@@ -114,7 +119,12 @@ def _digest(
         code = "digest.found"
     elif wanted in map(unquoted, values):
         code = "digest.quoted"
-    yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
+    elif expected not in (None, response.body):
+        code = "digest.altered"
+    found = ", ".join(value[:100] for value in values[:3])
+    yield finding(
+        code, name, name=name, found=found, wanted=wanted, askers=family.askers
+    )
 
 
 # --- What is missing --------------------------------------------------------------------
