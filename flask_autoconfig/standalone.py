@@ -36,8 +36,8 @@ def create_app(
     is an object or module with `find_provider`, `find_provider_by_address` or
     `find_username`, or its name as `MODULE` or `MODULE:OBJECT`; the default is the name
     in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the hooks cannot be used,
-    or the file is missing or faulty; with the key `AUTOCONFIG_STRICT` false, such a file is
-    logged, and clients get 503 until it is corrected.
+    or the file is missing or faulty; if `AUTOCONFIG_STRICT` (in the configuration or the
+    environment) is "no", such a file is logged, and clients get 503 until it is corrected.
     """
     app = Flask("flask_autoconfig", static_folder=None, root_path=".")
     if not isinstance(config, Mapping):
@@ -50,13 +50,14 @@ def create_app(
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
     app.register_error_handler(404, lambda _error: _response(NOT_SERVED))
     app.register_error_handler(405, _wrong_method)
+    # Unlike in a site, no other part of the app has to go on running.
+    strict = os.environ.get("AUTOCONFIG_STRICT") or True
     try:
         middleware = AutoconfigMiddleware(
             app.wsgi_app,
             source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            # Unlike in a site, no other part of the app has to go on running.
-            strict=is_on(app.config.get("AUTOCONFIG_STRICT", True)),
+            strict=is_on(app.config.get("AUTOCONFIG_STRICT", strict)),
             **_functions(hooks),
         )
     except ConfigError as error:

@@ -90,3 +90,8 @@ def _check_server(server: Server, place: str, builder: Builder) -> None:
     elif server.hostname is None and not has_url:
         cure = "add url, or hostname and port"
         builder.add_missing(place, f"{message} url", cure, "hostname", "url")
+    if (server.url or "").startswith("wss") and server.type != "xmpp":
+        message = "a wss URL is for servers of the type xmpp (RFC 7395)"
+        builder.add(f"{place}.url", message, "write one that begins with https://")
+    if server.type == "imap" and getattr(server, "pop3", None) is not None:
+        builder.add(f"{place}.pop3", "an imap server has no POP3 options", "remove it")
