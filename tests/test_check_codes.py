@@ -15,6 +15,7 @@ from flask_autoconfig.tools import check
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.check.facts import Facts
 from flask_autoconfig.tools.check.findings import OK, STATUSES, Case, finding
+from flask_autoconfig.tools.check.rules.documents import is_unusable_username
 from flask_autoconfig.tools.check.run import Report, failed
 from flask_autoconfig.tools.cli import cli
 from flask_autoconfig.tools.commands.check import _side_by_side
@@ -136,6 +137,13 @@ def test_hosts_of_one_owner_share_the_domain_that_was_registered() -> None:
     ]
     domains = ["example.co.uk", "example.com.au", "example.com", "co.test", "mx"]
     assert list(map(base_domain, hosts)) == domains
+
+
+def test_a_user_name_of_an_example_is_right_at_the_domain_of_examples() -> None:
+    for name in ("%EMAILLOCALPART%@example.com", "%EMAILLOCALPART%-mail@example.com"):
+        assert not is_unusable_username(Case("example.com", ()), name)
+        assert is_unusable_username(Case("example.test", ()), name)
+    assert is_unusable_username(Case("example.com", ()), "yourname@example.com")
 
 
 # --- Several domains --------------------------------------------------------------------

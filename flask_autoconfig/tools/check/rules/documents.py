@@ -298,9 +298,11 @@ def shared_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
 
 def is_unusable_username(case: Case, username: str) -> bool:
     """Return whether no mailbox has the user name, whatever clients fill in."""
-    if username == str(case.asker):  # also if the domain is that of examples
+    if username == str(case.asker):
         return False
-    is_unfilled = texts.code_of("username", _FILLED_IN.sub("", username))
+    # The domain may be that of examples.
+    rest = _FILLED_IN.sub("", username).removesuffix(f"@{case.domain}")
+    is_unfilled = texts.code_of("username", rest)
     is_foreign = foreign_placeholder(username)
     return bool(is_foreign or is_unfilled or username_fault(username, case.asker))
 
