@@ -24,7 +24,10 @@ def by_form(
         with suppress(ProbeError):
             status = facts.fetch(request).status
             is_missing = is_post and status == 404
-            if is_missing or status in (400, 403, 406):
+            # The words of a firewall or of a CSRF check say more.
+            by_status = texts.code_on("http", str(status), "http.status")
+            is_bare = not is_post or problem.code in (by_status, "http.name-refused")
+            if is_missing or (status in (400, 403, 406) and is_bare):
                 page = facts.fetch(bare)
                 if page.status == 200 and not (is_missing and web.is_web_page(page)):
                     code = "http.post-forbidden" if is_post else "http.query-refused"

@@ -179,18 +179,23 @@ def _fetched(case: Case, facts: Facts, type_: str, url: str) -> web.Answer:
     """Return the response of a server, of status 0 without any, and its problem."""
     request = request_of(type_, url)
     response, problem = web.fetch(case, facts, request)
-    if response.status == 405 and "dav" not in response.headers:
-        # A web server without DAV refuses PROPFIND even where it has nothing.
+    is_refused = False  # by a firewall, which lets GET through
+    if response.status in (403, 405) and "dav" not in response.headers:
         page, absent = web.fetch(case, facts, Request(url))
-        if page.status == 404:
+        is_refused = response.status == 403 and page.status in (200, 401)
+        # A web server without DAV refuses PROPFIND even where it has nothing.
+        if response.status == 405 and page.status == 404:
             response, problem = page, absent
     is_dav = _is_dav(response, type_)
     if response.status and not response.is_forged:
         is_jmap = type_ == "jmap" and response.status in (200, 401)
-        kept = (*texts.patterns("refusal"), "http.page-leads")
+        kept = (*texts.patterns("refusal"), "http.page-leads", "http.bot-protection")
         is_kept = response.status >= 500 or (problem and problem.code in kept)
         if problem is None or not is_kept:
             problem = _not_dav(response, url, type_)
+            if is_refused:
+                where = " with status 403"
+                problem = finding("dav.method-refused", url, type=type_, where=where)
         problem = None if is_jmap or is_dav else problem._replace(around=())
         if problem is None and type_ in _TYPES and _principals(response) == [""]:
             problem = finding(_OPEN, url, type=type_)

@@ -298,13 +298,11 @@ def shared_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
 
 def is_unusable_username(case: Case, username: str) -> bool:
     """Return whether no mailbox has the user name, whatever clients fill in."""
-    if username == str(case.asker):
-        return False
     # The domain may be that of examples.
     rest = _FILLED_IN.sub("", username).removesuffix(f"@{case.domain}")
-    is_unfilled = texts.code_of("username", rest)
-    is_foreign = foreign_placeholder(username)
-    return bool(is_foreign or is_unfilled or username_fault(username, case.asker))
+    is_unfilled = texts.code_of("username", rest) or foreign_placeholder(username)
+    is_odd = is_unfilled or username_fault(username, case.asker)
+    return bool(is_odd) and username != str(case.asker)
 
 
 def is_others_username(case: Case, username: str) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 
 from ....address import is_ip
 from ....documents.setups import Account
@@ -14,7 +15,7 @@ from ...net.resolver import LookupFailed
 from ...net.untrusted import unquoted
 from ..context import Context
 from ..facts import Facts, gather, run_concurrently
-from ..findings import FAILURE, Case, Finding, finding
+from ..findings import FAILURE, Case, Finding, finding, has_failure
 from . import connections, documents, servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
@@ -87,7 +88,12 @@ def mx(context: Context) -> list[Finding]:
         return [web.failed(subject, error, "mx.lookup-failed")]
 
     first, listed = hosts[:_MOST], ", ".join(hosts[:_MOST])
-    findings = [found for host in first for found in _mx_host(facts, subject, host)]
+    by_host = [list(_mx_host(facts, subject, host)) for host in first]
+    findings = list(chain.from_iterable(by_host))
+    failing = [found for found in findings if found.status == FAILURE]
+    if not all(map(has_failure, by_host)):
+        spare = [found.marked("beside").within("spare-mx") for found in failing]
+        findings = [found for found in findings if found not in failing] + spare
     domains = case.provider.mx_domains if case.provider else ()
     if domains and not documents.has_mx_in(context, domains):
         findings.append(finding("mx.unlisted", subject, hosts=listed))

@@ -39,7 +39,9 @@ ENDING = frozenset(("http.empty", "http.empty-404"))
 PASSWORD_PROMPTS = ("http.exchange", "autodiscover.asks-login")
 _MAX_ALIASES, _MAX_HOPS = 8, 3
 _CODINGS = ("gzip", "deflate")  # that `decompressed` supports
-_LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
+_LOGIN_WORDS = re.compile(
+    r"(?<!b)log-?in|sign[-_]?in(?!g)|\bsso\b|oauth|/auth\b|authentication|\bcas/", re.I
+)
 EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
 _NAMING = ("www-authenticate", "server", "set-cookie")  # headers that name a program
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -244,7 +246,7 @@ def _lost_path(response: Response, requested: str) -> Finding | None:
     is_front = response.redirects and target in ("", "/") and path not in ("", "/")
     if not is_front or not (is_web_page(response) or response.status in (404, 410)):
         return None
-    if _PASSWORD_FIELD.search(response.body[:_MAX_PAGE]):
+    if _is_login(response) or _PASSWORD_FIELD.search(response.body[:_MAX_PAGE]):
         return None  # a login page is another finding
     return finding("http.path-lost", requested, target=shown(response.url))
 
@@ -270,12 +272,18 @@ def _login_wall(case: Case, response: Response, requested: str) -> Finding | Non
         realm = re.search('realm="?([^"]{1,60})', wanted)
         named = f" (“{realm[1]}”)" if realm else ""
         return finding("http.login-wanted", url, status=response.status, named=named)
-    is_redirect = response.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(response.body[:_MAX_PAGE])
-    if response.status == 200 and (is_redirect or has_field) and is_web_page(response):
+    is_wall = _is_login(response) or has_field  # 405: it refuses POST
+    if response.status in (200, 405) and is_wall and is_web_page(response):
         where = _redirected(response, requested)
         return finding("http.login-page", requested, where=where)
     return None
+
+
+def _is_login(response: Response) -> bool:
+    """Return whether a redirect led to the URL of a login."""
+    url = response.url.partition("?")[0]
+    return bool(response.redirects and _LOGIN_WORDS.search(url))
 
 
 def _by_program(found: Finding, response: Response) -> Finding:
