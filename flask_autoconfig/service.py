@@ -234,9 +234,11 @@ class Service:
             return None
         root = f"https://autoconfig.{parsed.domain}"
         if environ is not None and is_authority(environ.get("HTTP_HOST", "")):
-            from werkzeug.wsgi import get_current_url
+            from werkzeug.wsgi import get_host
 
-            root = get_current_url(environ, root_only=True).rstrip("/")
+            # get_current_url would decode A-labels, by IDNA 2003.
+            script = environ.get("SCRIPT_NAME", "").rstrip("/").encode("latin-1")
+            root = f"{environ['wsgi.url_scheme']}://{get_host(environ)}{quote(script)}"
         query = f"?emailaddress={quote(str(parsed))}"
         page, profile = (self.path_of(name) for name in ("page", "apple"))
         return Settings(

@@ -139,6 +139,14 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
     assert "メール" in result.stdout
 
 
+def test_output_in_an_encoding_without_a_character_is_escaped(tmp_path: Path) -> None:
+    faulty = tmp_path / "autoconfig.toml"
+    faulty.write_text("id = “a”", encoding="utf-8")
+    result = run_process("--config", faulty, "validate", PYTHONIOENCODING="latin-1")
+    assert result.returncode == 1
+    assert "id = \\u201ca\\u201d" in result.stdout + result.stderr
+
+
 # --- Output and options ------------------------------------------------------------------
 
 

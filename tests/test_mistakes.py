@@ -95,11 +95,13 @@ def test_the_mark_is_below_the_mistake(
     assert (excerpt[6:], excerpt[mark.index("^")]) == expected
 
 
-def test_a_long_line_with_a_mistake_is_cut_and_has_no_mark(toml: Write) -> None:
-    file = toml(f'x = ["{"a" * 1_000_000}", b, "{"c" * 1000}"]')
-    _, line, cure = run("--config", file, "validate").stdout.splitlines()
-    assert line == f'  1 | x = ["{"a" * 87}…'
-    assert cure.startswith("  do: ")
+def test_a_long_line_with_a_mistake_is_cut_around_its_mark(toml: Write) -> None:
+    for letters, start in ((1000, f'{"a" * 72}", b, "{"c" * 14}…'), (9999, "x = ")):
+        file = toml(f'x = ["{"a" * letters}", b, "{"c" * 1000}"]')
+        _, line, *mark, cure = run("--config", file, "validate").stdout.splitlines()
+        assert line.startswith(f"  1 | {start}")
+        assert [line[text.index("^")] for text in mark] == ["b"] * (letters == 1000)
+        assert cure.startswith("  do: ")
 
 
 def test_commands_show_the_line_and_a_log_has_one_for_each_problem(toml: Write) -> None:

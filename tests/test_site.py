@@ -192,6 +192,10 @@ def test_settings_have_their_placeholders_filled_in(toml: Write) -> None:
             app.test_request_context(base_url="https://www.example.com/shop"),
             "https://www.example.com/shop",
         ),
+        (
+            app.test_request_context(base_url="https://xn--strae-oqa.de:443"),
+            "https://xn--strae-oqa.de",
+        ),
     ):
         with context:
             settings = autoconfig.settings("Fred@Example.COM")

@@ -81,7 +81,8 @@ def _check_placeholder(text: str) -> None:
         raise ValueError(f"{text} is not in capitals", f"write {text.upper()}")
     from .explain.hints import placeholder_cure
 
-    message = f"no client knows the placeholder {text}"
+    known = f"{', '.join(PLACEHOLDERS[:-1])} and {PLACEHOLDERS[-1]}"
+    message = f"no client knows the placeholder {text}, only {known}"
     raise ValueError(message, placeholder_cure(text))
 
 

@@ -6,6 +6,7 @@ imports this module, so it imports little itself: a command is imported when it 
 """
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -149,5 +150,8 @@ def cli(ctx: click.Context, config: Path | None, color: bool | None) -> None:
 
 def main() -> None:
     """Run the command group as `flask-autoconfig`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack characters
+            stream.reconfigure(errors="backslashreplace")
     sys.excepthook = _report_unexpected
     cli(prog_name="flask-autoconfig")

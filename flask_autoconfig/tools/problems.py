@@ -79,12 +79,15 @@ def _block(
         gutter = f"  {problem.line} |"
         longest = min(width or _LONGEST_EXCERPT, _LONGEST_EXCERPT) - len(gutter)
         is_secret = may_have_secret(text)
-        shown = HIDDEN if is_secret else text.strip().replace("\t", " ")
+        column = problem.column or 0
+        is_marked = 0 < column <= len(text) and not is_secret
+        before = text[: column - 1].lstrip() if is_marked else ""
+        cut = max(len(before) + 20 - longest, 0)  # columns of a long line
+        shown = HIDDEN if is_secret else text.strip().replace("\t", " ")[cut:]
         yield click.style(gutter, fg="cyan") + clean(f" {shown}", longest)
-        before = text[: (problem.column or 1) - 1].lstrip()
-        if problem.column and not is_secret and len(before) + 2 < longest:
+        if is_marked:
             gutter = "|".rjust(len(gutter))
-            yield click.style(gutter, fg="cyan") + " " * (len(before) + 1) + "^"
+            yield click.style(gutter, fg="cyan") + " " * (len(before) - cut + 1) + "^"
     if problem.cure:
         do = click.style("do:", fg="cyan")
         yield wrapped(f"  {do} {clean(problem.cure)}", width, 6)

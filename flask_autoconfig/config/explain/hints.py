@@ -201,7 +201,7 @@ def placeholder_cure(placeholder: str) -> str:
         return f"write {_with_our_placeholders(placeholder)}"
     for similar in difflib.get_close_matches(placeholder.upper(), PLACEHOLDERS, 1, 0.8):
         return f"write {similar}"
-    return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
+    return "use one of these"
 
 
 def foreign_placeholder(text: str) -> str:

@@ -17,7 +17,7 @@ from ..warnings import find_warnings
 def command(args: options.Asked) -> int:
     file = project.file()
     warnings: Sequence[Problem] = ()
-    count = "and warnings once it is mended"
+    count = "and warnings once it is corrected"
     try:
         problems, warnings = _read(file)
         count = _count(warnings, "warning")
