@@ -59,19 +59,20 @@ def _of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     """Return why a request got no response."""
     parts = split_url(url)
     host = parts.hostname or ""
+    is_inside = any(map(_is_inside, redirect_chain(facts, Request(url))[1:]))
     if error.kind == "dns":  # nothing is published, or the alias is wrong
         if found := unresolved("dns", facts, host, "http.lookup-failed"):
             return found
         if facts.exists(host):  # the target of a redirect has no address
-            return finding("http.redirect-nowhere", url, reason=error)
+            code = "http.redirect-inside" if is_inside else "http.redirect-nowhere"
+            return finding(code, url, reason=error)
         return finding("http.absent", url, reason=f"{host} has no address in DNS")
     is_unanswered = error.kind in ("connect", "silent", "no-route")
     # A domain need not have a web site.
     if is_unanswered and (parts.scheme == "http" or host == case.domain):
         return finding("http.absent", url, reason=str(error))
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
-    is_redirect = error.kind in ("private", "redirect")
-    if is_redirect and any(map(_is_inside, redirect_chain(facts, Request(url))[1:])):
+    if is_inside and error.kind in ("private", "redirect"):
         code, advice = f"http.{error.kind}-inside", ""
     return finding(code, url, advice=advice, reason=error)
 
