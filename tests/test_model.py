@@ -26,7 +26,7 @@ from flask_autoconfig.tools.warnings import find_warnings
 APPLE = "iPhone, iPad and Mac"
 NAMES = {
     "K-9": "Thunderbird for Android (K-9)",
-    "SRV": "Programs that use SRV records",
+    "SRV": "programs that use SRV records",
     "kin": "Thunderbird, Evolution, Delta Chat and others",
 }
 

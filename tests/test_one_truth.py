@@ -320,7 +320,7 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
 @given(worlds(hooks=False))
 def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) -> None:
     account, denied = readers.srv(world.records)
-    by_records = "Programs that use SRV records"
+    by_records = "programs that use SRV records"
     meant = world.meant
     for chosen, servers in meant.both_ways(account):
         every = [server.setting._replace(login=None) for server in servers]

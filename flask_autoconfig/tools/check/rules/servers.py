@@ -185,6 +185,10 @@ def mail(context: Context) -> Iterator[Finding]:
             clients = [client for client, by in users if lacking in (None, by)]
             if "one of several" in found.marks:  # other clients take what is offered
                 found = found.marked("" if clients else "beside")
+            if found.code in _GROUPS["encryption"] and endpoint not in published:
+                families = {client.family for client in clients}
+                if families in ({"outlook"}, {"apple"}):
+                    found = found.within(f"encryption-in-{min(families)}")
             # Without a file, another source may have a server that works.
             is_relay = found.code.startswith("server.port-25")
             for place, other in working if found.status == FAILURE or is_relay else ():
