@@ -328,6 +328,14 @@ def test_pacc_says_nothing_of_another_login_than_the_address(
     assert not protocols or {*json.loads(response.data)["protocols"]} == {*protocols}
 
 
+def test_pacc_takes_the_only_domain_in_a_user_name(serve: Serve) -> None:
+    name = 'username = "%EMAILLOCALPART%@example.com"'
+    text = TWO_DOMAINS.replace('"imap.', f'"imap.example.com"\n{name}#')
+    assert serve(text)(PACC).status_code == 404
+    one_domain = text.replace('"example.com", "example2.com"', '"example.com"')
+    assert "imap" in serve(one_domain)(PACC).get_json()["protocols"]
+
+
 @pytest.mark.parametrize(
     "url",
     ["https://dav.test:8443/", "https://192.0.2.1/", "https://[2001:db8::1]/"]

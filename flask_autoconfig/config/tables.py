@@ -268,6 +268,14 @@ class Provider(Table, frozen=True):
         return first.removeprefix("*").removeprefix(".")
 
     @property
+    def names_of_address(self) -> tuple[str, ...]:
+        """The user names that are the address, whatever the domain of the provider."""
+        names = ("%EMAILADDRESS%", "%EMAILLOCALPART%@%EMAILDOMAIN%")
+        has_one_domain = len(self.domains) == 1 and not self.listed
+        more = (f"%EMAILLOCALPART%@{self.domains[0]}",) if has_one_domain else ()
+        return (*names, *more)
+
+    @property
     def servers(self) -> tuple[tuple[str, Server], ...]:
         """All servers, each with its place in the provider, such as `incoming[0]`."""
         return tuple(

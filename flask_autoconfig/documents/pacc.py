@@ -29,8 +29,6 @@ _IMAGES = {name: name for name in ("png", "jpeg", "gif", "webp", "avif")}
 _IMAGES |= {"jpg": "jpeg", "svg": "svg+xml"}
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 _SASL_PASSWORDS = re.compile("PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-.+", re.IGNORECASE)
-# The document has no user names: clients log in with the address.
-_LOGINS = ("%EMAILADDRESS%", f"%EMAILLOCALPART%@{DOMAIN_PLACEHOLDER}")
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
@@ -106,7 +104,7 @@ def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
     preferred = ""
     for type_, (place, server) in best.items():
         methods = _methods(provider, server)
-        reason = _reason_against(server, methods)
+        reason = _reason_against(provider, server, methods)
         if not reason and preferred and type_ in ("imap", "pop3"):
             reason = f"the file prefers {preferred}, and clients would use this one"
         elif not reason and type_ == "smtp" and not can_read_mail:
@@ -121,7 +119,7 @@ def _verdicts(provider: Provider) -> Iterator[tuple[str, Server, str]]:
         yield place, server, reason
 
 
-def _reason_against(server: Server, methods: frozenset[str]) -> str:
+def _reason_against(provider: Provider, server: Server, methods: frozenset[str]) -> str:
     """Return why PACC cannot express a server, or ""."""
     if server.type == "managesieve":
         return "PACC has no port with implicit TLS for it"
@@ -141,7 +139,7 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
             return "its URL can only be on port 443"
     if is_ip(host):
         return "PACC names a host, never an IP address"
-    if server.username not in _LOGINS:
+    if server.username not in provider.names_of_address:  # the document has no names
         return "PACC clients always log in with the address"
     if not methods:
         return "PACC has only passwords, and OAuth2 with an issuer in [provider.oauth2]"

@@ -53,7 +53,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
     types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips other servers
     other_types: frozenset[str] = frozenset()  # it uses these, too; not simulated
-    socket_types: tuple[str, ...] = _SOCKET_TYPES
+    socket_types: tuple[str, ...] = _SOCKET_TYPES  # empty: it tries what works
     methods: frozenset[str] = frozenset()  # that it knows; empty: any
     old_methods: frozenset[str] = frozenset(OLD_METHODS)  # old names that it knows
     pick: Literal["first", "last"] = "first"  # of several servers of a type
@@ -275,10 +275,11 @@ class _Reader:
         odd = username_fault(name, self.address)
         is_odd = is_clean and odd and not rules.usernames
         is_replaced = name and not odd and not self._uses_name(name)
-        known = in_words(rules.socket_types, "or")
+        accepted = rules.socket_types or [values["socketType"]]
+        known = in_words(accepted, "or")
         for is_wrong, code, tag in (
             (not values["hostname"], "hostname", "hostname"),
-            (values["socketType"] not in rules.socket_types, socket_code, "socketType"),
+            (values["socketType"] not in accepted, socket_code, "socketType"),
             (not port_of(port), "port", "port"),
             (rules.needs_username and not name, "no-username", "username"),
             (made_up and lacks_name, "username-made-up", "username"),
@@ -387,14 +388,17 @@ class _Reader:
             cure = no_host(host) if code in ("invalid-host", "host-in-unicode") else ""
             self._fault(code, place, server=server, value=host, cure=cure)
         socket_type = values.get("socketType", "")
+        port = port_of(values["port"].strip()) or 0
+        usual = "SSL" if port in (993, 995, 465) else "STARTTLS"
+        otherwise = "plain" if self.rules.socket_types else usual
         username, method = values.get("username"), self._method(server)
         if username and not self._uses_name(username):
             username = "%EMAILADDRESS%"
         return Account(
             server.type,
             host.removesuffix(".").lower(),
-            port_of(values["port"].strip()) or 0,
-            socket_type if socket_type in _SOCKET_TYPES else "plain",
+            port,
+            socket_type if socket_type in _SOCKET_TYPES else otherwise,
             with_domain(username, self.address.domain) if username else None,
             method if method in _METHODS else "",  # what others do is unknown
         )

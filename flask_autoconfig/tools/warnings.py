@@ -233,13 +233,11 @@ _LEFT_OUT = {"outlook": outlook.left_out, "apple": apple.left_out}
 _LEFT_OUT |= {"srv": zone.left_out, "pacc": pacc.left_out}
 
 
-# The user names that clients of SRV records assume.
-_IN_SRV = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%")
-
-
 def _publication(provider: Provider) -> Findings:
+    # The user names that clients of SRV records assume.
+    usual = ("%EMAILLOCALPART%", *provider.names_of_address)
     for place, server in _mail_servers(provider):
-        if server.username and server.username not in _IN_SRV:
+        if server.username and server.username not in usual:
             yield _warning("srv-username", f"{place}.username")
 
     for name, reasons in _LEFT_OUT.items():

@@ -209,7 +209,8 @@ def _faults(context: Context, play: Play) -> Iterator[Finding]:
             is_alive = servers.is_alive(context.facts, Endpoint.of(account))
             yield found.marked("beside" if is_alive else "")
         is_read = client.rules.oauth != "unknown" or account.type == "smtp"
-        if has_one_setup or (account.authentication == "none" and is_read):
+        is_chosen = not has_one_setup and context.has_document(play)
+        if not is_chosen or (account.authentication == "none" and is_read):
             yield from connections.refused_method(context.facts, account, client)
     if has_one_setup:
         types = {account.type for account in play.mail}
