@@ -34,7 +34,17 @@ def _read_xml(_file: Path, data: bytes) -> Imported:
     reader = Reader()
     provider = reader.read(data)
     notes = [f"line {line}: {sentence}" for line, sentence in reader.notes]
+    for server in (*provider.get("incoming", ()), *provider.get("outgoing", ())):
+        if server.get("port") and "socket_type" not in server:
+            socket_type = server["socket_type"] = _usual_encryption(server)
+            place = f"the server{reader.where(server, '')}"
+            notes.append(f"{place} has no <socketType>; {socket_type} is served")
     return Imported([provider], notes, reader.where)
+
+
+def _usual_encryption(server: Raw) -> str:
+    ports = (25, standard_port(server.get("type", ""), "STARTTLS"))
+    return "STARTTLS" if server.get("port") in ports else "SSL"
 
 
 _AUTODISCOVER = rb"\s*(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b"
@@ -158,9 +168,7 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
             replacement = ""
             container[key] = None
             if key == "socket_type":
-                ports = (25, standard_port(container.get("type", ""), "STARTTLS"))
-                is_starttls = (container.get("port") or 0) in ports
-                container[key] = "STARTTLS" if is_starttls else "SSL"
+                container[key] = _usual_encryption(container)
                 replacement = f"; {container[key]} is served"
             yield f"{place} is left out{position}: {problem.message}{replacement}"
         prune(provider)
