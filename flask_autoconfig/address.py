@@ -143,8 +143,8 @@ def host_of(authority: str) -> str:
 
 def is_ip(host: str) -> bool:
     """Whether *host* is an IPv4 or IPv6 address without brackets."""
-    if not (host[-1:].isdigit() or ":" in host):
-        return False
+    if "%" in host or not (host[-1:].isdigit() or ":" in host):
+        return False  # no scope id, which may be any text
     try:
         ip_address(host)
     except ValueError:

@@ -152,6 +152,7 @@ REFUSED = {
     **{name: f"{SVG}{content}</svg>" for name, content in table("logos").items()},
     "a style sheet": f'<?xml-stylesheet href="a.css"?>{SVG}</svg>',
     "entities": f'<!DOCTYPE svg [<!ENTITY a "b">]>{SVG}&a;</svg>',
+    "default attributes": f'<!DOCTYPE svg [<!ATTLIST g a CDATA "b">]>{SVG}<g/></svg>',
     "another XML": "<html/>",
     "no picture": "GIF89a",
     "nothing": "",

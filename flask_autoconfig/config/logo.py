@@ -40,19 +40,19 @@ def read_logo(path: Path) -> Logo:
 
 
 def _check_svg(data: bytes, path: Path) -> None:
-    from defusedxml import EntitiesForbidden
+    from defusedxml import DTDForbidden
     from defusedxml.ElementTree import fromstring
 
     fault, cure = "is no picture that all browsers show", "save it as PNG or plain SVG"
     try:
-        root = fromstring(data)
+        root = fromstring(data, forbid_dtd=True)
         is_foreign = b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter()))
         if root.tag == "{http://www.w3.org/2000/svg}svg" and not is_foreign:
             return
         if is_foreign:
             fault = "contains a script, a link or external content"
-    except EntitiesForbidden:
-        fault = "declares entities"
+    except DTDForbidden:
+        fault = "has a DOCTYPE"
     except (ParseError, ValueError, LookupError, RecursionError):
         pass
     raise ConfigError.of("logo", f"{path} {fault}", cure)

@@ -179,8 +179,12 @@ class CachedHook:
         except NotFound:  # raised by Flask-SQLAlchemy's `first_or_404`, for example
             entry.result = None
         except ConfigError as error:
-            problems = "; ".join(map(str, error.problems))
-            self._fail(key, entry, f"its result is faulty: {problems}")
+            # The message of a problem in a place may quote the address.
+            in_full = self.name == "find_provider"
+            said = (
+                str(p) if in_full or not p.place else p.place for p in error.problems
+            )
+            self._fail(key, entry, f"its result is faulty: {'; '.join(said)}")
             return
         except (Exception, SystemExit) as error:
             # The message of an exception may hold the address.

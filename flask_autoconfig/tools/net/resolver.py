@@ -24,7 +24,7 @@ from .common import texts
 from .untrusted import is_public
 
 _MAX_SERVERS = 4  # of a zone
-_MAX_ANSWERS = 50_000  # that are cached: those for some hundred domains
+_MAX_ANSWERS = 10_000  # that are cached: those for some hundred domains
 _MAX_RECORDS = {"A": 16, "AAAA": 16, "MX": 30, "SRV": 30}  # of an answer
 
 
