@@ -15,6 +15,7 @@ from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.export import export
+from flask_autoconfig.tools.files import write_new
 
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 PATHS = (
@@ -76,16 +77,15 @@ def test_an_export_that_fails_or_ends_leaves_the_old_files_whole(
     export(Service(toml(TWO_DOMAINS)), out, for_nginx=bool(options))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # unless `export` handles it
     before = {*out.rglob("*")}, files(out)
-    write = Path.write_bytes
 
-    def interrupted(self: Path, data: bytes) -> int:
-        if b"map $host" in data if options else self.name == "2":
+    def interrupted(folder: int, name: str, data: bytes) -> None:
+        if b"map $host" in data if options else name == "2":
             if is_ended:
                 signal.raise_signal(signal.SIGTERM)
-            raise OSError(28, "No space left on device", self.name)
-        return write(self, data)
+            raise OSError(28, "No space left on device", name)
+        write_new(folder, name, data)
 
-    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    monkeypatch.setattr("flask_autoconfig.tools.files.write_new", interrupted)
     result = run("--config", toml(EDITED), "export", out, *options)
     assert result.returncode == (143 if is_ended else 1)
     assert ("No space left on device" in result.stderr) != is_ended
@@ -117,6 +117,26 @@ def test_export_refuses_a_link_in_the_place_of_a_folder_or_a_file(
     assert f"{out / link}: cannot write: {message}" in result.stderr
     assert (files(out), files(outside)) == before
     assert not list(out.glob(".autoconfig-*"))
+
+
+def test_a_folder_that_becomes_a_link_during_an_export_is_not_followed(
+    toml: Write, tmp_path: Path, outside: Path, monkeypatch: Patch
+) -> None:
+    out = tmp_path / "out"
+    before = files(outside)
+    replace = os.replace
+
+    def swapped(name: str, new_name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        mail = out / "example.com/mail"
+        if os.path.samestat(os.fstat(dst_dir_fd), mail.stat()):
+            mail.rename(tmp_path / "away")
+            mail.symlink_to(outside / "mail")
+        replace(name, new_name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "replace", swapped)
+    export(Service(toml(TWO_DOMAINS)), out)
+    assert (out / "example.com/mail").is_symlink()
+    assert files(outside) == before
 
 
 # --- With a map for nginx ----------------------------------------------------------------

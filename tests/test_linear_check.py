@@ -35,6 +35,7 @@ from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Re
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, reading, terminal
 from flask_autoconfig.tools.check import Case, Report, report, texts
+from flask_autoconfig.tools.check.facts import Facts
 from flask_autoconfig.tools.check.findings import finding, merged, shown
 from flask_autoconfig.tools.check.rules import single, web
 from flask_autoconfig.tools.importers import import_files
@@ -241,6 +242,22 @@ def test_long_answers_of_servers(head: str, kind: str) -> None:
     with server(behave) as port:
         for token in REPEATED["http" if kind == "http" else "mail"]:
             assert_linear(call, token, [""])
+
+
+def test_of_long_headers_only_a_part_is_searched() -> None:
+    head = "HTTP/1.1 401 No\r\nContent-Length: 0\r\n"
+    challenges = 20 * f"WWW-Authenticate: Basic {'a ,' * 20_000}\r\n"
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(f"{head}{challenges}\r\n".encode())
+
+    facts = Facts(NETWORK)
+    with server(behave) as port:
+        request = Request(f"http://127.0.0.1:{port}/")
+        response, _ = web.fetch(Case("a.test", ()), facts, request)
+    assert len(response.every) == 21
+    assert max(len(value) for _, value in response.every) == 8192
 
 
 # --- DNS --------------------------------------------------------------------------------

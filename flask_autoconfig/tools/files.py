@@ -1,12 +1,14 @@
 """Writes files in folders where others may write, too, such as /tmp or a web root.
 
 Nothing is written through a link that somebody has put there: a file is written to a
-staging folder beside its place, then renamed, and a link in place of a folder is refused.
+staging folder beside its place, then renamed. Folders are opened name by name, so that
+nobody can put a link in a folder's place between a check and a write.
 """
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,11 +32,8 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
 
 def check_replaceable(path: Path) -> None:
     """Raise OSError if the folder is missing, or if the path is no ordinary file."""
-    os.scandir(path.parent).close()
-    if path.is_symlink():
-        raise refused("it is a link", path)
-    if path.exists() and not path.is_file():
-        raise refused("it is no ordinary file", path)
+    with _opened(path.parent) as folder:
+        _own_mode(folder, path)
 
 
 def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
@@ -57,31 +56,84 @@ def errors_reported(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = str(error.filename or path)
-        if _STAGING in place:
+        if _STAGING in place or place.isdecimal():
             place = str(path)  # the user does not know the temporary file
         message = f"cannot write: {error.strerror}"
         cure = "correct that, or name another place"
         raise ConfigError.of(place, message, cure, "") from error
 
 
+@contextmanager
+def _opened(path: Path | str, flags: int = 0) -> Iterator[int]:
+    """Open a folder; yield its descriptor."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _below(descriptor: int, folder: Path, path: Path) -> Iterator[int]:
+    """Open the folder of a path below an open folder; create what is missing of it."""
+    with ExitStack() as stack:
+        for name in path.parts[:-1]:
+            folder /= name
+            try:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=descriptor)
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                descriptor = os.open(name, flags, dir_fd=descriptor)
+            except NotADirectoryError as error:
+                reason = "a link or a file is in a folder's place"
+                raise refused(reason, folder) from error
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(folder)) from error
+            stack.callback(os.close, descriptor)
+        yield descriptor
+
+
+def write_new(folder: int, name: str, data: bytes) -> None:
+    """Write a new file in an open folder."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with open(os.open(name, flags, 0o666, dir_fd=folder), "wb") as file:
+        file.write(data)
+
+
+def _own_mode(folder: int, path: Path) -> int | None:
+    """Return the mode of a file in an open folder if it is this user's, or None.
+
+    Raises OSError for anything but an ordinary file.
+    """
+    try:
+        status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        is_link = stat.S_ISLNK(status.st_mode)
+        raise refused("it is a link" if is_link else "it is no ordinary file", path)
+    return status.st_mode & 0o777 if status.st_uid == os.geteuid() else None
+
+
 def _write(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
     """Write files below the folder; all are written and checked before one is moved."""
     paths: list[Path] = []
-    with TemporaryDirectory(prefix=_STAGING, dir=folder) as staging:
+    with (
+        _opened(folder) as root,
+        TemporaryDirectory(prefix=_STAGING, dir=folder) as staging,
+        _opened(staging, os.O_NOFOLLOW) as source,
+    ):
         for number, (path, data) in enumerate(files):
-            Path(staging, str(number)).write_bytes(data)
+            write_new(source, str(number), data)
             paths.append(path)
         for number, path in enumerate(paths):
-            for parent in reversed(path.parents[:-1]):
-                place = folder / parent
-                if place.is_symlink() or (place.exists() and not place.is_dir()):
-                    raise refused("a link or a file is in a folder's place", place)
-                place.mkdir(exist_ok=True)
-            check_replaceable(old := folder / path)
-            if old.exists() and (status := old.stat()).st_uid == os.geteuid():
-                Path(staging, str(number)).chmod(status.st_mode & 0o777)
+            with _below(root, folder, path) as target:
+                mode = _own_mode(target, folder / path)
+            if mode is not None:
+                os.chmod(str(number), mode, dir_fd=source)
         os.sync()  # once for all files: a crash must not leave empty ones
         for number, path in enumerate(paths):
-            # A link is replaced, not followed.
-            Path(staging, str(number)).replace(folder / path)
+            with _below(root, folder, path) as target:
+                # A link is replaced, not followed.
+                os.replace(str(number), path.name, src_dir_fd=source, dst_dir_fd=target)
     return paths

@@ -17,6 +17,7 @@ from .tls import Certificate, address_of
 from .untrusted import split_url
 
 MAX_BODY = 1024 * 1024  # bytes
+_MAX_HEADER = 8192  # characters of a value that are kept
 MAX_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
 _MAX_SECONDS = 3600.0  # for a response, where a step has no end
 MAX_REDIRECTS = 20  # as in okhttp, the most of all clients
@@ -166,7 +167,8 @@ def fetch_once(network: Network, request: Request) -> Response:
         connection.request(request.method, target, request.body, headers)
         with connection.getresponse() as raw:
             response.status = raw.status
-            response.every = [(key.lower(), value) for key, value in raw.getheaders()]
+            sent = raw.getheaders()
+            response.every = [(key.lower(), value[:_MAX_HEADER]) for key, value in sent]
             response.headers = dict(reversed(response.every))  # clients use the first
             response.body, response.damage = _read_body(raw)
     response.seconds = time.monotonic() - start

@@ -31,6 +31,7 @@ _SETTINGS = re.compile(rb"\A\{|<(?:clientconfig|autodiscover|plist)\b")
 _SERVER = re.compile(rb"<(?:incomingServer|Protocol|key>PayloadContent)\b")
 _ERROR = re.compile(r'\{\s*"(?:error|errors|detail|message|status|code)"')  # in JSON
 _TAG = re.compile(r"<[^<>]*>")
+_MAX_NAMES = 8192  # characters of a response to search for a program's name
 _MAX_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
@@ -293,7 +294,7 @@ def _by_program(found: Finding, response: Response) -> Finding:
         return found
     headers = [value for name, value in response.every if name in _NAMING]
     path = split_url(response.url).path if response.redirects else ""
-    text = "\n".join([*headers, title_and_text(response)[0], path])
+    text = "\n".join([title_and_text(response)[0], path, *headers])[:_MAX_NAMES]
     for program, words in texts.table("programs").items():
         if re.search(words, text, re.I):
             return found.within("program", program=program)
