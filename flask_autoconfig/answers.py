@@ -73,7 +73,7 @@ class Request(NamedTuple):
         """
         environ = self.environ or {}
         connection = environ.get("gunicorn.socket")
-        timer = threading.Timer(_BODY_SECONDS, stop_reading, [connection])
+        timer = threading.Timer(_BODY_SECONDS, shut_down, [connection])
         timer.daemon = True
         if isinstance(connection, socket.socket):
             timer.start()
@@ -98,11 +98,14 @@ def _read(environ: WSGIEnvironment, max_bytes: int) -> bytes:
     return body
 
 
-def stop_reading(connection: socket.socket) -> None:
-    """Make reads from the connection return its end; the answer can still be sent."""
+def shut_down(connection: socket.socket, how: int = socket.SHUT_RD) -> None:
+    """Make reads from the connection return its end; the answer can still be sent.
+
+    With SHUT_RDWR as *how*, sending ends, too.
+    """
     with suppress(OSError):
         # Not `connection.shutdown`: with TLS that would send the rest unencrypted.
-        socket.socket.shutdown(connection, socket.SHUT_RD)
+        socket.socket.shutdown(connection, how)
 
 
 class Answer:

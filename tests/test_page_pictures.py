@@ -110,6 +110,11 @@ def _png() -> bytes:
 LOGOS = {
     "within-itself.svg": (WITHIN_ITSELF.encode(), "image/svg+xml"),
     "logo.svg": (seen.LOGO.encode(), "image/svg+xml"),
+    "with a DOCTYPE.svg": (
+        b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "https://www.w3.org/a.dtd">'
+        + seen.LOGO.encode(),
+        "image/svg+xml",
+    ),
     "logo.png": (_png(), "image/png"),
     "logo.jpg": (b"\xff\xd8\xff\xe0 and so on", "image/jpeg"),
     "logo.webp": (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),

@@ -1,6 +1,7 @@
 """gunicorn with slow, broken and hostile clients, and its shutdown."""
 
 import resource
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -123,6 +124,30 @@ def test_slow_clients_do_not_delay_others(
                 with suppress(OSError):  # the deadline may have passed
                     client.sendall(more)
             assert slowest(service, 1) < seconds
+
+
+def test_clients_that_read_nothing_hold_threads_for_a_bounded_time(file: Path) -> None:
+    requests = 50 * b"GET /mail/setup/style.css HTTP/1.1\r\nHost: a\r\n\r\n"
+    with serve(file, "--workers", "1") as service, ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket()) for _ in range(66)]
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            client.connect(("127.0.0.1", service.port))
+            client.setblocking(False)
+        for _ in range(12):
+            for client in clients:
+                with suppress(OSError):  # its buffer is full
+                    client.send(requests)
+            time.sleep(0.3)
+        with pytest.raises(TimeoutError):
+            slowest(service, 1)  # all threads wait
+        until(lambda: _is_answered(service), 30)
+
+
+def _is_answered(service: Service) -> bool:
+    with suppress(TimeoutError):
+        return slowest(service, 1) < 5
+    return False
 
 
 def test_a_body_in_pieces_to_a_wrong_path_or_method_is_answered(file: Path) -> None:

@@ -40,22 +40,29 @@ def read_logo(path: Path) -> Logo:
 
 
 def _check_svg(data: bytes, path: Path) -> None:
-    from defusedxml import DTDForbidden
-    from defusedxml.ElementTree import fromstring
+    from defusedxml.ElementTree import XMLParser
 
     fault, cure = "is no picture that all browsers show", "save it as PNG or plain SVG"
     try:
-        root = fromstring(data, forbid_dtd=True)
+        parser = XMLParser()
+        parser.parser.StartDoctypeDeclHandler = _refuse_declarations
+        parser.feed(data)
+        root = parser.close()
         is_foreign = b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter()))
         if root.tag == "{http://www.w3.org/2000/svg}svg" and not is_foreign:
             return
         if is_foreign:
             fault = "contains a script, a link or external content"
-    except DTDForbidden:
-        fault = "has a DOCTYPE"
     except (ParseError, ValueError, LookupError, RecursionError):
         pass
     raise ConfigError.of("logo", f"{path} {fault}", cure)
+
+
+def _refuse_declarations(*doctype: object) -> None:
+    """Refuse what could make a short text a very long one, such as entities."""
+    *_, has_declarations = doctype
+    if has_declarations:
+        raise ValueError
 
 
 def _is_foreign(element: Element) -> bool:

@@ -36,12 +36,13 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.gthread import ThreadWorker
 
 from ..address import host_of, is_ip
-from ..answers import stop_reading
+from ..answers import shut_down
 from ..families import AUTODISCOVER_V2, METHODS
 from ..files import table_beside
 from ..reload import log
 
 _HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
+_ANSWER_SECONDS = 20  # for a response to be made and received
 _CLOSE_SECONDS = 0.2  # for the client to receive the response and close
 _BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
 _SETTINGS = table_beside(__file__, "serve.toml")
@@ -54,8 +55,8 @@ _DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
 class Worker(ThreadWorker):  # type: ignore[misc]
     """A threaded worker with deadlines for each phase of a request."""
 
-    # By connection; each process has only one worker.
-    head_deadlines: ClassVar[dict[Any, float]] = {}
+    # By connection, with what ends there; each process has only one worker.
+    deadlines: ClassVar[dict[Any, tuple[float, int]]] = {}
 
     def init_signals(self) -> None:
         super().init_signals()
@@ -80,25 +81,28 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(connection.sock, selectors.EVENT_READ, callback)
 
     def notify(self) -> None:
-        """Enforce the deadlines of heads; gunicorn calls this about once a second."""
+        """Enforce the deadlines; gunicorn calls this about once a second."""
         super().notify()
         now = time.monotonic()
-        for connection, deadline in self.head_deadlines.copy().items():
+        for connection, (deadline, how) in self.deadlines.copy().items():
             if deadline < now:
-                stop_reading(connection.sock)
+                shut_down(connection.sock, how)
 
     def handle(self, connection: Any) -> Any:
-        self.head_deadlines[connection] = time.monotonic() + _HEAD_SECONDS
+        # The response to an incomplete head can still be sent.
+        deadline = time.monotonic() + _HEAD_SECONDS
+        self.deadlines[connection] = deadline, socket.SHUT_RD
         try:
             keep_alive = super().handle(connection)
         finally:
-            self.head_deadlines.pop(connection, None)
+            self.deadlines.pop(connection, None)
         if keep_alive is False:
             _finish(connection.sock)
         return keep_alive
 
     def handle_request(self, request: Any, connection: Any) -> Any:
-        self.head_deadlines.pop(connection, None)
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        self.deadlines[connection] = deadline, socket.SHUT_RDWR
         if any(name in _BODY_HEADERS for name, _ in request.headers):
             request.force_close()  # else gunicorn waits for the rest of the body
         return super().handle_request(request, connection)
@@ -117,7 +121,7 @@ def _finish(connection: socket.socket) -> None:
             connection.settimeout(remaining)
             if not connection.recv(65536):
                 break
-    stop_reading(connection)
+    shut_down(connection)
 
 
 # --- The server --------------------------------------------------------------------------
