@@ -179,12 +179,11 @@ class CachedHook:
         except NotFound:  # raised by Flask-SQLAlchemy's `first_or_404`, for example
             entry.result = None
         except ConfigError as error:
-            # The message of a problem in a place may quote the address.
-            in_full = self.name == "find_provider"
-            said = (
-                str(p) if in_full or not p.place else p.place for p in error.problems
-            )
-            self._fail(key, entry, f"its result is faulty: {'; '.join(said)}")
+            problems = "; ".join(map(str, error.problems))
+            if self.name != "find_provider":  # a message or a key may have the address
+                problems = "; ".join(p.place or str(p) for p in error.problems)
+                problems = "an address is a key" if "@" in problems else problems
+            self._fail(key, entry, f"its result is faulty: {problems}")
             return
         except (Exception, SystemExit) as error:
             # The message of an exception may hold the address.
